@@ -1,0 +1,371 @@
+"""The key file: the keys that seal PINs and NAS secrets, kept outside the database.
+
+A text file, one key a line: its number, 64 hexadecimal digits, and perhaps its state.  Blank
+lines and what follows a ``#`` are ignored.
+
+    # prepaid-cards: whoever reads this file can read every PIN.  Keep a copy in a safe.
+    1 7d0f...  retired
+    2 52c1...
+    3 e08a...  waiting
+
+==========  =====  =====  ==================================================================
+state       opens  seals  when
+==========  =====  =====  ==================================================================
+(none)      yes    yes    in use; of several, the highest number seals
+waiting     yes    no     new: on its way to every machine that opens, before the first seals
+retired     no     no     over: nothing in the database is sealed with it any more
+==========  =====  =====  ==================================================================
+
+To change keys: add one as waiting, copy the file to every machine, activate it, seal anew
+what the old key sealed, retire the old one.  No login fails on the way.
+
+The file must belong to root or to the account that reads it, and must not be open to others;
+its group may read, because radiusd and the office run under different accounts.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+KEY_OCTETS = 32
+MAX_NUMBER = 65535
+STATES = ("active", "waiting", "retired")
+
+
+class KeyFileError(Exception):
+    """The key file cannot be used."""
+
+
+class Keyring:
+    """The keys of one file.  It never shows a key, only numbers and fingerprints.
+
+    >>> ring = Keyring({1: Key(bytes(32), "retired"), 2: Key(bytes(range(32)), "active")})
+    >>> ring
+    <Keyring 1 retired, 2 active 4d7c2f30>
+    >>> ring.sealing_number
+    2
+    """
+
+    def __init__(self, keys: dict[int, "Key"], path: str = "the key file"):
+        self.path = path
+        self._keys = dict(keys)
+        self._derived: dict[tuple[int, str], object] = {}
+        active = [number for number, key in keys.items() if key.state == "active"]
+        if not active:
+            raise KeyFileError(
+                f"There is no active key in {path}, so nothing can be sealed. "
+                "Add one, or remove the word behind a waiting key."
+            )
+        self.sealing_number = max(active)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the keys that open, lowest first."""
+        return sorted(number for number, key in self._keys.items() if key.state != "retired")
+
+    def key(self, number: int) -> bytes:
+        """The key with this number, if it opens."""
+        key = self._keys.get(number)
+        if key is None:
+            raise KeyFileError(
+                f"There is no key {number} in {self.path}, yet something in the database is sealed with it. "
+                "Copy the current key file to this machine."
+            )
+        if key.state == "retired":
+            raise KeyFileError(
+                f"Key {number} of {self.path} is retired, yet something is still sealed with it. "
+                "Remove the word 'retired' behind it, seal anew what it sealed, then retire it again."
+            )
+        return key.secret
+
+    def fingerprint(self, number: int) -> str:
+        """The fingerprint of one key, for the database to remember which key is meant."""
+        return fingerprint(self.key(number))
+
+    def confirm(self, number: int, expected_fingerprint: str) -> None:
+        """Refuse a key file that belongs to another installation."""
+        found = self.fingerprint(number)
+        if found != expected_fingerprint:
+            raise KeyFileError(
+                f"Key {number} of {self.path} has the fingerprint {found}, but this database was sealed "
+                f"with {expected_fingerprint}: it is the key file of another installation. "
+                "Put back the right one from your safe copy."
+            )
+
+    def derived(self, number: int, purpose: str, make: Callable[[bytes], object] = bytes) -> object:
+        """What `make` makes of the key for one purpose; made once, because it is asked for at every login."""
+        try:
+            return self._derived[number, purpose]
+        except KeyError:
+            made = make(derive(self.key(number), purpose))
+            self._derived[number, purpose] = made
+            return made
+
+    def __repr__(self) -> str:
+        keys = ", ".join(
+            f"{number} {key.state}" + (f" {fingerprint(key.secret)}" if key.state != "retired" else "")
+            for number, key in sorted(self._keys.items())
+        )
+        return f"<Keyring {keys}>"
+
+    def __reduce__(self):
+        raise TypeError("A keyring is not written anywhere but to its own file.")
+
+
+class Key(NamedTuple):
+    secret: bytes
+    state: str
+
+    def __repr__(self) -> str:
+        return f"<Key {self.state}>"
+
+
+def load(path: str | os.PathLike) -> Keyring:
+    """Read the key file, or say why it cannot be trusted."""
+    text, _ = _read(path)
+    return Keyring(_parse(text, path), os.fspath(path))
+
+
+def create(path: str | os.PathLike) -> Keyring:
+    """Make a new key file with one key, readable by its owner only.  An existing file is never touched."""
+    path = Path(path)
+    text = (
+        "# prepaid-cards: whoever reads this file can read every PIN.  Keep a copy in a safe;\n"
+        "# without it no card can log in.  Number, key, and perhaps 'waiting' or 'retired'.\n"
+        f"1 {secrets.token_hex(KEY_OCTETS)}\n"
+    )
+    with _sentences_for(path), _locked(path.parent):
+        temporary = _write_beside(path, text, mode=0o600)
+        try:
+            os.link(temporary, path)  # Unlike a rename, a link refuses to replace.
+        except FileExistsError:
+            raise KeyFileError(
+                f"{path} exists already and is kept: without its keys no card could log in. "
+                "Add a key to it, or choose another path."
+            ) from None
+        finally:
+            os.unlink(temporary)
+        _sync_folder(path.parent)
+    return load(path)
+
+
+def add_key(path: str | os.PathLike, waiting: bool = False) -> int:
+    """Add a key with the next number and return the number.  It seals from now on, unless it is to wait."""
+    number = 0
+
+    def added(text: str, keys: dict[int, Key]) -> str:
+        nonlocal number
+        number = max(keys) + 1
+        if number > MAX_NUMBER:
+            raise KeyFileError(f"{path} has used up all key numbers to {MAX_NUMBER}.")
+        end_of_line = "" if text.endswith("\n") else "\n"
+        state = " waiting" if waiting else ""
+        return f"{text}{end_of_line}{number} {secrets.token_hex(KEY_OCTETS)}{state}\n"
+
+    _rewrite(path, added)
+    return number
+
+
+def activate_key(path: str | os.PathLike, number: int) -> None:
+    """Let a waiting key seal.  Every machine that opens must have it by now."""
+    _set_state(path, number, "active")
+
+
+def retire_key(path: str | os.PathLike, number: int) -> None:
+    """Let a key open no more.  Call this when nothing in the database is sealed with it."""
+    _set_state(path, number, "retired")
+
+
+def fingerprint(key: bytes) -> str:
+    """Eight hexadecimal digits that tell keys apart and tell nothing about the key.
+
+    >>> fingerprint(bytes(32))
+    '4aafeb71'
+    """
+    return hashlib.blake2b(key, digest_size=4, person=b"fingerprint").hexdigest()
+
+
+def derive(key: bytes, purpose: str) -> bytes:
+    """A key of its own for each purpose, so that no two uses of one key can meet.
+
+    >>> derive(bytes(32), "class") != derive(bytes(32), "seal")
+    True
+    >>> len(derive(bytes(32), "class"))
+    32
+    """
+    person = purpose.encode()
+    if not 1 <= len(person) <= hashlib.blake2b.PERSON_SIZE:
+        raise ValueError(f"A purpose has 1 to 16 octets, unlike {purpose!a}.")
+    return hashlib.blake2b(b"derived key", key=key, person=person, digest_size=32).digest()
+
+
+def _read(path: str | os.PathLike) -> tuple[str, os.stat_result]:
+    with _sentences_for(path):
+        # Without O_NONBLOCK a pipe under this name would hold the caller for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            # The open file is asked, not its name, so that what was checked is what is read.
+            status = os.fstat(descriptor)
+            _check_trusted(path, status)
+            content = file.read()
+    try:
+        return content.decode("utf-8"), status
+    except UnicodeDecodeError:
+        raise KeyFileError(f"{path} is not a text file. Give the path of the key file.") from None
+
+
+def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError(f"{path} is not a regular file. Give the path of the key file.")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o027:
+        whose = "others" if mode & 0o007 else "its group"
+        what = "be written by" if not mode & 0o007 else "be used by"
+        raise KeyFileError(
+            f"{path} may {what} {whose} (mode {mode:04o}): whoever reads it can read every PIN. "
+            f"Say 'chmod 640 {path}', or 600 where one account alone reads it."
+        )
+    if status.st_uid not in (0, os.geteuid()):
+        raise KeyFileError(
+            f"{path} belongs to the account with uid {status.st_uid}, who could exchange the keys. "
+            f"Say 'chown root {path}'."
+        )
+
+
+def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
+    """The keys by number.  No message repeats a line: it may hold most of a key."""
+    keys: dict[int, Key] = {}
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None or not 1 <= int(match["number"]) <= MAX_NUMBER:
+            raise KeyFileError(
+                f"{path}, line {line_number}: expected a number from 1 to {MAX_NUMBER}, "
+                f"{2 * KEY_OCTETS} hexadecimal digits, and perhaps 'waiting' or 'retired'. "
+                "Put the line back from your safe copy."
+            )
+        number = int(match["number"])
+        if number in keys:
+            raise KeyFileError(
+                f"{path}, line {line_number}: key {number} is there twice. Remove the wrong one."
+            )
+        keys[number] = Key(bytes.fromhex(match["hex"]), match["state"] or "active")
+    if not keys:
+        raise KeyFileError(f"{path} has no key in it. Put it back from your safe copy.")
+    return keys
+
+
+def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
+    def changed(text: str, keys: dict[int, Key]) -> str:
+        if number not in keys:
+            raise KeyFileError(
+                f"{path} has no key {number}. It has {', '.join(map(str, sorted(keys)))}."
+            )
+        if state == "active" and keys[number].state == "retired":
+            raise KeyFileError(f"Key {number} of {path} is retired and does not come back. Add a new key.")
+        others = [n for n, key in keys.items() if key.state == "active" and n != number]
+        if state == "retired" and not others:
+            raise KeyFileError(
+                f"Key {number} is the only active key of {path}: nothing could be sealed without it. "
+                "Add a key first."
+            )
+        return "".join(_with_state(line, number, state) for line in text.splitlines(keepends=True))
+
+    _rewrite(path, changed)
+
+
+def _with_state(line: str, number: int, state: str) -> str:
+    """A line with the key's new state; any other line, and every comment, as it was."""
+    content, hash_sign, comment = line.partition("#")
+    match = _LINE.fullmatch(content.strip())
+    if match is None or int(match["number"]) != number:
+        return line
+    word = "" if state == "active" else f" {state}"
+    return f"{match['number']} {match['hex']}{word}" + (
+        f"  {hash_sign}{comment}" if hash_sign else "\n"
+    )
+
+
+def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], str]) -> None:
+    """Replace the file in one step, so that a reader finds the old or the new one, whole."""
+    path = Path(os.path.realpath(path))  # A link to the file stays a link.
+    with _sentences_for(path), _locked(path.parent):
+        text, status = _read(path)
+        text = change(text, _parse(text, path))
+        Keyring(_parse(text, path), os.fspath(path))
+        temporary = _write_beside(path, text, stat.S_IMODE(status.st_mode), status)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+
+
+def _write_beside(path: Path, text: str, mode: int, owner: os.stat_result | None = None) -> str:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchmod(descriptor, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return temporary
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One change at a time.  The folder is locked because the file itself is replaced."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _sentences_for(path: str | os.PathLike) -> Iterator[None]:
+    """Say what the system's refusal means for the key file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise KeyFileError(
+            f"{path} does not exist. Give the path of the key file in the setting key_file, "
+            "or create a key file there."
+        ) from None
+    except PermissionError:
+        raise KeyFileError(
+            f"The account with uid {os.geteuid()} may not use {path}. Give the file a group that radiusd "
+            "and the office share and mode 640; only root or its owner may change it."
+        ) from None
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be used: {error.strerror}.") from None
+
+
+_LINE = re.compile(
+    rf"(?P<number>[0-9]{{1,5}})\s+(?P<hex>[0-9A-Fa-f]{{{2 * KEY_OCTETS}}})(?:\s+(?P<state>waiting|retired))?"
+)

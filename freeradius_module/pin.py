@@ -1,0 +1,234 @@
+"""The PIN of a card: how it is drawn, how many signs it needs, and how it is kept.
+
+A PIN is drawn from the system's random source and from nothing else.  It is sealed, not
+hashed, because CHAP, MS-CHAPv2 and EAP need it in the clear; the keys are in the key file,
+outside the database.  What is sealed for one card does not open for another.
+
+No message and no representation in this module contains a PIN.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+from .keyring import Keyring
+
+DIGITS = "0123456789"
+# 32 signs without the look-alikes 0 O 1 I: eight of them make a trillion PINs.
+SAFE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+DEFAULT_LENGTH = 10
+MAX_LENGTH = 64
+TRIES_PER_WINDOW = 5
+SINGLE_CODE_LENGTH = 16
+# Below a million PINs, somebody with a short list of serials gets lucky in an afternoon.
+SMALLEST_SPACE = 10**6
+# One card stolen in a thousand lock windows, by somebody who uses every try on every card in
+# each of them.  Ten digits keep this up to two million live cards, eight safe signs to 220 million.
+MOST_THEFTS_PER_WINDOW = 0.001
+
+
+def check_shape(
+    length: int,
+    alphabet: str = DIGITS,
+    live_cards: int = 0,
+    tries_per_window: int = TRIES_PER_WINDOW,
+    single_code: bool = False,
+) -> None:
+    """Refuse PINs that could be guessed, with a ValueError that says the odds and the remedy.
+
+    `live_cards` are all cards that could be tried: those delivered and in use, and those about
+    to be made.  A card with one code only has no serial to count tries by, hence its own rule.
+
+    >>> check_shape(10, DIGITS, live_cards=1_000_000)
+    >>> check_shape(8, SAFE_ALPHABET, live_cards=1_000_000)
+    >>> check_shape(6, DIGITS, live_cards=1_000_000)
+    Traceback (most recent call last):
+        ...
+    ValueError: A PIN of 6 out of 10 signs can be guessed: with 1,000,000 live cards and 5 tries a card, 5 cards are stolen in each lock window, and at most 0.001 are accepted. Use at least 10 signs of this alphabet.
+    >>> check_shape(4, DIGITS, live_cards=10)
+    Traceback (most recent call last):
+        ...
+    ValueError: A PIN of 4 out of 10 signs can be guessed: one try in 10,000 is right. Use at least 6 signs of this alphabet.
+    >>> check_shape(10, DIGITS, single_code=True)
+    Traceback (most recent call last):
+        ...
+    ValueError: A card with one code only needs at least 16 signs, because every try may hit any card; 10 were asked for.
+    """
+    _check_drawable(length, alphabet)
+    if single_code and length < SINGLE_CODE_LENGTH:
+        raise ValueError(
+            f"A card with one code only needs at least {SINGLE_CODE_LENGTH} signs, because every try "
+            f"may hit any card; {length} were asked for."
+        )
+    if _is_safe(length, len(alphabet), live_cards, tries_per_window):
+        return
+    space = len(alphabet) ** length
+    if space < SMALLEST_SPACE:
+        odds = f"one try in {space:,} is right"
+    else:
+        thefts = expected_thefts(live_cards, tries_per_window, length, len(alphabet))
+        odds = (
+            f"with {live_cards:,} live cards and {tries_per_window} tries a card, {_short(thefts)} cards are "
+            f"stolen in each lock window, and at most {MOST_THEFTS_PER_WINDOW} are accepted"
+        )
+    enough = next(
+        (n for n in range(length, MAX_LENGTH + 1) if _is_safe(n, len(alphabet), live_cards, tries_per_window)),
+        None,
+    )
+    remedy = f"Use at least {enough} signs of this alphabet." if enough else "Use an alphabet of more signs."
+    raise ValueError(f"A PIN of {length} out of {len(alphabet)} signs can be guessed: {odds}. {remedy}")
+
+
+def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
+    """How many cards fall in one lock window to somebody who uses up the tries of every live card.
+
+    >>> expected_thefts(1_000_000, 5, length=6, alphabet_size=10)
+    5.0
+    >>> expected_thefts(1_000_000, 5, length=8, alphabet_size=10)
+    0.05
+    """
+    return tries_per_window * live_cards / alphabet_size**length
+
+
+def new_pin(length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -> str:
+    """One PIN, every one equally likely.
+
+    1111111111 and 1234567890 are not left out: all PINs being equally likely, guessing these
+    first gains nobody anything.
+    """
+    _check_drawable(length, alphabet)
+    return "".join(secrets.choice(alphabet) for _ in range(length))
+
+
+def new_pins(count: int, length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -> Iterator[str]:
+    """Many PINs, from the same source as `new_pin` but drawn in blocks; they may repeat, as PINs may.
+
+    >>> pins = list(new_pins(1000, length=8, alphabet=SAFE_ALPHABET))
+    >>> len(pins), {len(pin) for pin in pins}, set("".join(pins)) <= set(SAFE_ALPHABET)
+    (1000, {8}, True)
+    """
+    _check_drawable(length, alphabet)
+    return _new_pins(count, length, alphabet)
+
+
+def seal(pin: str, serial: str, keyring: Keyring) -> tuple[int, bytes]:
+    """The number of the key used, and the PIN sealed for this card and no other."""
+    return _seal(pin, f"pin:{serial}", keyring)
+
+
+def open_sealed(sealed: bytes, key_number: int, serial: str, keyring: Keyring) -> str:
+    """The PIN that `seal` sealed for this card."""
+    return _open(sealed, key_number, f"pin:{serial}", keyring)
+
+
+def seal_nas_secret(secret: str, nas_name: str, keyring: Keyring) -> tuple[int, bytes]:
+    """The number of the key used, and the shared secret sealed for this NAS and no other."""
+    return _seal(secret, f"nas:{nas_name}", keyring)
+
+
+def open_nas_secret(sealed: bytes, key_number: int, nas_name: str, keyring: Keyring) -> str:
+    """The shared secret that `seal_nas_secret` sealed for this NAS."""
+    return _open(sealed, key_number, f"nas:{nas_name}", keyring)
+
+
+def prepare(keyring: Keyring) -> None:
+    """Load the cryptography library and try every key, so that what is missing is said at the start.
+
+    Without this call the library is loaded at the first seal, where a failure would look like
+    a failed login.
+    """
+    for number in keyring.numbers:
+        nonce = os.urandom(_NONCE_OCTETS)
+        cipher = keyring.derived(number, "seal", _cipher)
+        if cipher.decrypt(nonce, cipher.encrypt(nonce, b"trial", b"trial"), b"trial") != b"trial":
+            raise CryptographyError("The cryptography library does not open what it sealed. Install it again.")
+
+
+class SealError(Exception):
+    """What is sealed does not open: it was changed, or it belongs to another card."""
+
+
+class CryptographyError(Exception):
+    """The cryptography library cannot be used."""
+
+
+def _seal(text: str, owner: str, keyring: Keyring) -> tuple[int, bytes]:
+    number = keyring.sealing_number
+    cipher = keyring.derived(number, "seal", _cipher)
+    # Random nonces are safe for some four thousand million seals a key; then add a key.
+    nonce = os.urandom(_NONCE_OCTETS)
+    return number, nonce + cipher.encrypt(nonce, text.encode(), owner.encode())
+
+
+def _open(sealed: bytes, key_number: int, owner: str, keyring: Keyring) -> str:
+    cipher = keyring.derived(key_number, "seal", _cipher)
+    sealed = bytes(sealed)
+    try:
+        text = cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], owner.encode())
+    except Exception as error:  # The library's InvalidTag, or ValueError for what is too short.
+        raise SealError(
+            f"What is sealed for {owner} does not open with key {key_number} ({type(error).__name__}): "
+            "it was changed, it belongs to another one, or the key is not the one that sealed it."
+        ) from None
+    return text.decode()
+
+
+def _cipher(key: bytes) -> object:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except Exception as error:  # A broken library fails in other ways than ImportError, too.
+        raise CryptographyError(
+            f"The Python library cryptography cannot be loaded ({error}). "
+            "Install it for the Python that runs this program."
+        ) from error
+    return AESGCM(key)
+
+
+def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
+    # An octet stands for a sign by its remainder.  The octets from the last full turn on are thrown
+    # away, or the first signs of the alphabet would come more often than the rest.
+    turns = 256 // len(alphabet)
+    fair = turns * len(alphabet)
+    signs = (alphabet * turns).encode("ascii").ljust(256, b"?")
+    unfair = bytes(range(fair, 256))
+    pool = ""
+    while count > 0:
+        wanted = min(count * length, _BLOCK_OCTETS)
+        pool += os.urandom(wanted * 256 // fair + 16).translate(signs, unfair).decode("ascii")
+        whole = min(len(pool) // length, count)
+        for at in range(0, whole * length, length):
+            yield pool[at : at + length]
+        pool = pool[whole * length :]
+        count -= whole
+
+
+def _check_drawable(length: int, alphabet: str) -> None:
+    if not 1 <= length <= MAX_LENGTH:
+        raise ValueError(f"A PIN has 1 to {MAX_LENGTH} signs, not {length}.")
+    if not (alphabet.isascii() and alphabet.isprintable()) or " " in alphabet:
+        raise ValueError("A PIN's alphabet is made of ASCII letters, digits and signs, without blanks.")
+    if len(alphabet) < 2 or len(set(alphabet)) < len(alphabet):
+        raise ValueError(
+            f"A PIN's alphabet has at least two signs, each of them once; this one is {alphabet!r}."
+        )
+
+
+def _is_safe(length: int, alphabet_size: int, live_cards: int, tries_per_window: int) -> bool:
+    return (
+        alphabet_size**length >= SMALLEST_SPACE
+        and expected_thefts(live_cards, tries_per_window, length, alphabet_size) <= MOST_THEFTS_PER_WINDOW
+    )
+
+
+def _short(number: float) -> str:
+    """A number as people read it: 5, 0.05, 12,000.
+
+    >>> _short(5.0), _short(0.05), _short(12_000.0)
+    ('5', '0.05', '12,000')
+    """
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+_NONCE_OCTETS = 12
+_BLOCK_OCTETS = 1 << 16
