@@ -1,0 +1,134 @@
+# One command does each chore; 'make' lists them.
+#
+# Everything is private to this checkout: the Python packages in .venv, the running stack in var.
+# Only Debian's packages are installed into the system, and none of their services is started.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# --- What can be overridden: make up VAR=/tmp/other AUTH_PORT=21812 ACCT_PORT=21813 ------------------
+
+VAR ?= var
+AUTH_PORT ?= 11812
+ACCT_PORT ?= 11813
+# The interpreter that is inside radiusd: a virtual environment of another one would not serve it.
+PYTHON ?= /usr/bin/python3
+VENV ?= .venv
+# Passed to pytest: make test PYTEST="-k returned -x"
+PYTEST ?=
+# The Debian 13 root that test-debian13 makes once and uses again.
+DEBIAN13 ?= /var/cache/prepaid-cards/debian13
+
+export VAR AUTH_PORT ACCT_PORT
+
+STACK := $(VENV)/bin/python -m tests.stack
+DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
+
+# $(call or_say,SENTENCE): what went wrong in one sentence, after the tool's own words.
+or_say = || { echo "make $@: $(1)" >&2; exit 1; }
+
+.PHONY: help
+help: ## List these targets.
+	@echo "Usage: make TARGET [VAR=folder] [AUTH_PORT=11812] [ACCT_PORT=11813]"
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# --- Use ---------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: installed ## Set up what is missing, start the stack and play one card's life; leaves the stack up.
+	@$(STACK) up
+	@$(VENV)/bin/python -m tests.demo
+
+.PHONY: up
+up: installed ## Start the private MariaDB and FreeRADIUS under var/; a second time changes nothing.
+	@$(STACK) up
+
+.PHONY: down
+down: ## Stop the private MariaDB and FreeRADIUS; the data stays.
+	@if [ -x $(VENV)/bin/python ]; then $(STACK) down; else echo "Nothing was ever started from here."; fi
+
+# --- Prove -------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: installed $(VENV)/test.stamp ## Set up what is missing and run every test.
+	@$(VENV)/bin/python -m pytest $(PYTEST)
+
+.PHONY: test-debian13
+test-debian13: system-test ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
+	@tests/debian13.sh $(DEBIAN13) $(PYTEST)
+
+.PHONY: lint
+lint: $(VENV)/test.stamp ## Check the Python code with ruff.
+	@$(VENV)/bin/ruff check .
+
+# --- Set up ------------------------------------------------------------------------------------------
+
+.PHONY: system
+system:
+	@tests/stack/debian-packages.sh $(DEBIAN)
+
+.PHONY: system-test
+system-test:
+	@tests/stack/debian-packages.sh debootstrap
+
+.PHONY: installed
+installed: system $(VENV)/installed.stamp
+
+# The virtual environment is made after Debian's packages (python3-venv is one of them), but not again
+# because of them.
+$(VENV)/venv.stamp: | system
+	@$(PYTHON) -m venv $(VENV) \
+		$(call or_say,could not make the virtual environment $(VENV) with $(PYTHON); is python3-venv installed?)
+	@touch $@
+
+pip_failed = the Python packages of $< could not be installed into $(VENV); see pip's words above, check the way to PyPI, and run make again.
+
+$(VENV)/requirements.stamp: requirements.txt $(VENV)/venv.stamp
+	@echo "Installing the Python packages of $< into $(VENV)"
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
+		$(call or_say,$(pip_failed))
+	@touch $@
+
+$(VENV)/test.stamp: requirements-test.txt $(VENV)/requirements.stamp
+	@echo "Installing the Python packages of $< into $(VENV)"
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
+		$(call or_say,$(pip_failed))
+	@touch $@
+
+# Translations are compiled into the tree, beside their sources, and are not kept in git.
+CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
+
+%.mo: %.po $(VENV)/requirements.stamp
+	@$(VENV)/bin/pybabel --quiet compile --input-file $< --output-file $@ \
+		$(call or_say,$< could not be compiled; see pybabel's words above.)
+
+# A real installation, never an editable one: radiusd appends python_path to its path, and appended
+# folders are not searched for the .pth files that editable installations live by.
+SOURCES := setup.cfg pyproject.toml $(shell find admin freeradius_module sql raddb-config -type f \
+	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
+FOLDERS := $(shell find admin freeradius_module sql raddb-config -type d -not -name __pycache__)
+
+$(VENV)/installed.stamp: $(VENV)/requirements.stamp $(SOURCES) $(FOLDERS) $(CATALOGUES)
+	@rm -rf build prepaid_cards.egg-info
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation \
+		--force-reinstall . $(call or_say,prepaid-cards could not be installed into $(VENV); see pip's words above.)
+	@rm -rf build prepaid_cards.egg-info
+	@touch $@
+
+# --- Look after --------------------------------------------------------------------------------------
+
+.PHONY: requirements
+requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allows, with their hashes.
+	@$(PYTHON) -m venv $(VENV)/pip-tools
+	@$(VENV)/pip-tools/bin/pip install --quiet pip-tools==7.6.2
+	@cd $(CURDIR) && CUSTOM_COMPILE_COMMAND="make requirements" && export CUSTOM_COMPILE_COMMAND \
+		&& compile="$(VENV)/pip-tools/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host" \
+		&& $$compile --extra build --output-file requirements.txt pyproject.toml \
+		&& $$compile --extra build --extra test --extra lint --constraint requirements.txt \
+			--output-file requirements-test.txt pyproject.toml
+
+.PHONY: clean
+clean: down ## Stop the stack and remove its data, the virtual environment and what was built.
+	@rm -rf $(VAR) $(VENV) build dist prepaid_cards.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name '*.mo' -delete

@@ -1,0 +1,1 @@
+"""The tests, and the private stack that they and `make up` run on."""

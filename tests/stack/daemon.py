@@ -1,0 +1,110 @@
+"""A process that outlives the command that started it, known by its pid file."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.stack.errors import StackError
+
+START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 20
+LOG_LINES_SHOWN = 15
+
+
+class Daemon:
+    """`mark` is a word of the command line, such as its own data folder, that no other process has.
+
+    Process ids are used again by the system, so a pid file alone proves nothing: a file that was left
+    behind by a crash may name somebody else's process by now, and that one must never be stopped.
+    """
+
+    def __init__(self, name: str, argv: list[str], *, pid_file: Path, log_file: Path, mark: str,
+                 env: dict[str, str] | None = None, dies_with_parent: bool = False):
+        self.name = name
+        self.argv = argv
+        self.pid_file = pid_file
+        self.log_file = log_file
+        self.mark = mark
+        self.env = env
+        # For tests: a pytest that is killed cannot stop what it started.
+        self.dies_with_parent = dies_with_parent
+        self._child: subprocess.Popen | None = None
+
+    def pid(self) -> int | None:
+        """The id of the running process; None if there is none, whatever the pid file says."""
+        try:
+            pid = int(self.pid_file.read_text())
+            command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        return pid if self.mark.encode() in command_line else None
+
+    def start(self, is_ready: Callable[[], bool]) -> None:
+        """Start it and wait until it serves; a process that runs already is left alone."""
+        if self.pid():
+            return
+        prefix = ["setpriv", "--pdeathsig", "KILL"] if self.dies_with_parent else []
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self._child = subprocess.Popen(
+                prefix + self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                start_new_session=True,
+            )
+        self.pid_file.write_text(f"{self._child.pid}\n")
+        self._wait_until(is_ready)
+
+    def stop(self) -> None:
+        """End it in order, and wait for the end; if it does not listen, end it anyway."""
+        if not self._signal_and_wait(signal.SIGTERM, STOP_TIMEOUT_SECONDS):
+            self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if not self._signal_and_wait(signal.SIGKILL, STOP_TIMEOUT_SECONDS):
+            raise StackError(f"{self.name} (process {self.pid()}) does not end; look at it with 'ps'.")
+
+    def suspend(self) -> None:
+        """Let it hang: it keeps its sockets and answers nothing, until `resume`."""
+        os.kill(self.pid(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid(), signal.SIGCONT)
+
+    def _wait_until(self, is_ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not is_ready():
+            if self._child.poll() is not None:
+                self.pid_file.unlink(missing_ok=True)
+                raise StackError(f"{self.name} ended as soon as it was started; its last words in "
+                                 f"{self.log_file}:\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise StackError(f"{self.name} did not serve within {START_TIMEOUT_SECONDS} seconds; its last "
+                                 f"words in {self.log_file}:\n{self.last_words()}")
+            time.sleep(0.05)
+
+    def _signal_and_wait(self, number: int, timeout_seconds: int) -> bool:
+        deadline = time.monotonic() + timeout_seconds
+        pid = self.pid()
+        if pid:
+            os.kill(pid, number)
+        while self.pid():
+            if self._child:
+                self._child.poll()
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        if self._child:
+            self._child.wait()
+        self.pid_file.unlink(missing_ok=True)
+        return True
+
+    def last_words(self) -> str:
+        try:
+            lines = self.log_file.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return "  (nothing)"
+        return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])

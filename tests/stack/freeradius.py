@@ -1,0 +1,154 @@
+"""A private FreeRADIUS: Debian's own configuration, copied, with the product's files put into it.
+
+The copy is made anew at every start from the distribution's folder, so that what is tested is what a user
+has who installs the package and runs `prepaid raddb install`.  Changed are only the places where the server
+writes, the user that it becomes, and what it must not share with a system server: clients, sites, ports.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.stack.daemon import Daemon
+from tests.stack.errors import StackError
+from tests.stack.ports import is_taken
+
+DISTRIBUTION = Path(os.environ.get("FREERADIUS_CONFIG", "/etc/freeradius/3.0"))
+
+# Not served by a private stack, and not readable for everybody: Debian's certificates for EAP.
+MODULES_LEFT_OUT = ["eap"]
+
+READY = "Ready to process requests"
+
+
+class FreeRadius:
+    """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
+
+    def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int, acct_port: int,
+                 dies_with_parent: bool = False):
+        self.folder = folder.resolve()
+        self.raddb = self.folder / f"{name}.raddb"
+        self.name = name
+        self.auth_port = auth_port
+        self.acct_port = acct_port
+        self.log_file = self.folder / "log" / f"{name}.log"
+        self.daemon = Daemon(
+            "FreeRADIUS",
+            # -f: in the foreground, threads and all, as systemd runs it.  Never -X: debug mode is another
+            # server, with one thread, and 3.2.9 and 3.2.10 work only there.
+            ["/usr/sbin/freeradius", "-f", "-d", str(self.raddb), "-l", str(self.log_file)],
+            pid_file=self.folder / f"{name}.pid",
+            log_file=self.log_file,
+            mark=str(self.raddb),
+            env=self._environment(),
+            dies_with_parent=dies_with_parent,
+        )
+        self._log_offset = 0
+
+    def start(self) -> None:
+        """Start the server that `configure` has set up, and wait until it serves."""
+        if self.is_running():
+            return
+        for variable, port in (("AUTH_PORT", self.auth_port), ("ACCT_PORT", self.acct_port)):
+            if is_taken(port):
+                raise StackError(f"Port {port} on 127.0.0.1 is taken by another program; choose another one "
+                                 f"with {variable}=…, or stop that program ('ss -lunp' names it).")
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.mark_log()
+        self.daemon.start(lambda: READY in self.log_since_mark())
+
+    def stop(self) -> None:
+        self.daemon.stop()
+
+    def kill(self) -> None:
+        self.daemon.kill()
+
+    def is_running(self) -> bool:
+        return self.daemon.pid() is not None
+
+    def mark_log(self) -> None:
+        """From here on `log_since_mark` shows the log."""
+        self._log_offset = self.log_file.stat().st_size if self.log_file.exists() else 0
+
+    def log_since_mark(self) -> str:
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_offset)
+            return log.read().decode(errors="replace")
+
+    # --- Its folder ------------------------------------------------------------------------------------
+
+    def copy_distribution(self) -> None:
+        """Make the server's folder: Debian's configuration without anything that serves or knows a client."""
+        shutil.rmtree(self.raddb, ignore_errors=True)
+        self.raddb.parent.mkdir(parents=True, exist_ok=True)
+        _copy_tree(DISTRIBUTION, self.raddb)
+        for site in (self.raddb / "sites-enabled").iterdir():
+            site.unlink()
+        for module in MODULES_LEFT_OUT:
+            (self.raddb / "mods-enabled" / module).unlink(missing_ok=True)
+        # Debian's file lets 127.0.0.1 in; here every client must come from the table nas.
+        (self.raddb / "clients.conf").write_text("")
+        self._edit_main_file()
+
+    def _edit_main_file(self) -> None:
+        path = self.raddb / "radiusd.conf"
+        run_folder = self.folder / f"{self.name}.run"
+        run_folder.mkdir(exist_ok=True)
+        text = path.read_text()
+        for option, value in {
+            "raddbdir": self.raddb,
+            "logdir": self.log_file.parent,
+            "run_dir": run_folder,
+        }.items():
+            text = set_option(text, option, str(value))
+        for option in ("user", "group"):
+            text = remove_option(text, option)
+        path.write_text(text)
+
+    def _environment(self) -> dict[str, str]:
+        """UTC, because Event-Timestamp reaches Python as a local time; and no Python path but the product's own."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        return kept | {"TZ": "UTC"}
+
+
+def set_option(text: str, option: str, value: str) -> str:
+    """Give an option of radiusd.conf another value, where it is set exactly once.
+
+    >>> set_option("# run_dir = x\\nrun_dir = /run/freeradius\\n", "run_dir", "/tmp/run")
+    '# run_dir = x\\nrun_dir = /tmp/run\\n'
+    """
+    return _replace_option(text, option, f"{option} = {value}")
+
+
+def remove_option(text: str, option: str) -> str:
+    """Take an option away, so that the server's own default holds.
+
+    >>> remove_option("security {\\n\\tuser = freerad\\n}\\n", "user")
+    'security {\\n\\t\\n}\\n'
+    """
+    return _replace_option(text, option, "")
+
+
+def _replace_option(text: str, option: str, line: str) -> str:
+    changed, count = re.subn(rf"(?m)^([ \t]*){option}[ \t]*=.*$", lambda match: match[1] + line, text)
+    if count != 1:
+        raise StackError(f"Debian's radiusd.conf in {DISTRIBUTION} sets '{option}' {count} times, not once; "
+                         "restore the packaged file of freeradius-config.")
+    return changed
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Copy what belongs to freerad and may be closed to us; sudo is asked only then."""
+    if os.access(source / "radiusd.conf", os.R_OK):
+        shutil.copytree(source, target, symlinks=True)
+        return
+    target.mkdir()
+    packed = subprocess.run(["sudo", "tar", "--create", "--directory", str(source), "."], stdout=subprocess.PIPE)
+    if packed.returncode != 0:
+        raise StackError(f"FreeRADIUS' configuration in {source} could not be read, not through sudo either; "
+                         "is freeradius installed? Run make as root or as a user with sudo.")
+    subprocess.run(["tar", "--extract", "--directory", str(target)], input=packed.stdout, check=True)

@@ -1,0 +1,119 @@
+"""A private MariaDB: own data folder, own socket, no network unless a port is asked for."""
+
+import getpass
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pymysql
+
+from tests.stack.daemon import Daemon
+from tests.stack.errors import StackError
+
+# The kernel's limit for the path of a Unix socket.
+SOCKET_PATH_BYTES = 107
+
+# What a production server would be told, so that what is measured and tested is durable ...
+DURABLE = ["--innodb-flush-log-at-trx-commit=1"]
+# ... and what a test may do without.  A killed server still loses nothing, because the kernel has what
+# it wrote; only the machine's own power cut would, and no test cuts that.
+QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync"]
+
+
+class MariaDB:
+    def __init__(self, folder: Path, *, port: int | None = None, durability: list[str] = DURABLE,
+                 options: list[str] = (), dies_with_parent: bool = False):
+        self.folder = folder.resolve()
+        self.data_folder = self.folder / "mariadb"
+        self.socket = self.folder / "mariadb.sock"
+        self.port = port
+        # The database account of the owner: the system account that the server runs as, proved by the
+        # socket, so no password lies about.
+        self.owner = getpass.getuser()
+        log_file = self.folder / "log" / "mariadb.log"
+        network = [f"--port={port}", "--bind-address=127.0.0.1"] if port else ["--skip-networking"]
+        self.daemon = Daemon(
+            "MariaDB",
+            [
+                _program("mariadbd"),
+                "--no-defaults",
+                f"--datadir={self.data_folder}",
+                f"--socket={self.socket}",
+                f"--pid-file={self.folder / 'mariadb.pid'}",
+                f"--user={self.owner}",
+                "--character-set-server=utf8mb4",
+                "--default-time-zone=+00:00",
+                "--skip-name-resolve",
+                "--max-connections=200",
+                "--performance-schema=OFF",
+                *network,
+                *durability,
+                *options,
+            ],
+            pid_file=self.folder / "mariadb.pid",
+            log_file=log_file,
+            mark=f"--datadir={self.data_folder}",
+            dies_with_parent=dies_with_parent,
+        )
+
+    def start(self) -> None:
+        """Make the data folder if there is none, and start the server; one that runs is left alone."""
+        if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES:
+            raise StackError(f"The folder {self.folder} has too long a name for MariaDB's socket; choose a "
+                             "shorter one with VAR=…")
+        if not (self.data_folder / "mysql").is_dir():
+            self._make_data_folder()
+        self.daemon.start(self.answers)
+
+    def stop(self) -> None:
+        self.daemon.stop()
+
+    def kill(self) -> None:
+        self.daemon.kill()
+
+    def is_running(self) -> bool:
+        return self.daemon.pid() is not None
+
+    def answers(self) -> bool:
+        try:
+            self.connect().close()
+        except pymysql.err.OperationalError:
+            return False
+        return True
+
+    def connect(self, database: str | None = None, **options) -> pymysql.Connection:
+        """A connection with the owner's rights: may do everything, the schema's triggers apart."""
+        return pymysql.connect(
+            unix_socket=str(self.socket), user=self.owner, database=database, charset="utf8mb4",
+            autocommit=True, **options,
+        )
+
+    def _make_data_folder(self) -> None:
+        # Made aside and renamed: a run that was interrupted leaves no half of a data folder behind.
+        unfinished = self.data_folder.with_name("mariadb.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [
+                _program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={unfinished}",
+                f"--user={self.owner}",
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={self.owner}",
+                "--skip-test-db",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        if done.returncode != 0:
+            raise StackError(f"mariadb-install-db could not make the data folder {unfinished}; its words:\n"
+                             f"{done.stdout.strip()}")
+        unfinished.rename(self.data_folder)
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+    if path is None:
+        raise StackError(f"The program {name} is not installed; 'make up' installs Debian's mariadb-server.")
+    return path
