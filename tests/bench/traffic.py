@@ -1,0 +1,125 @@
+"""What the customers do: sessions, and the order in which their packets reach the server.
+
+A session is a chain: perhaps a login, a Start, ten Interim and a Stop, their real proportion.  Many
+sessions are open at once and each is at another place of its chain, as in an evening of a provider.
+"""
+
+import os
+import socket
+
+from . import packet
+from .cards import card
+
+INTERIMS = 10
+INTERIM_SECONDS = 300
+DOWN_OCTETS_AN_INTERIM = 450_000_000  # 12 Mbit/s: a session passes 2^32, so Gigawords are in use
+UP_OCTETS_AN_INTERIM = 30_000_000
+
+LOGIN = "login"
+ACCOUNTING = "accounting"
+STEPS = {
+    "login": [LOGIN],
+    "accounting": [ACCOUNTING] * (INTERIMS + 2),
+    "mixed": [LOGIN] + [ACCOUNTING] * (INTERIMS + 2),
+}
+
+
+class Session:
+    """One customer's connection, and how far its chain has come."""
+
+    __slots__ = ("card_number", "steps", "position", "is_busy", "waiting", "classes", "is_refused")
+
+    def __init__(self, card_number: int, steps: list, classes: bytes = b""):
+        self.card_number = card_number
+        self.steps = steps  # (authenticator or None for accounting, attributes)
+        self.position = 0
+        self.is_busy = False  # its last packet has no answer yet
+        self.waiting = []  # when the packets behind it were due
+        self.classes = classes  # the Class attributes of the Accept, to be returned as they came
+        self.is_refused = False
+
+
+def interleave(session_count: int, steps_each: int) -> list[int]:
+    """The order in which sessions speak: one number a packet.
+
+    Sessions begin one after the other and each speaks again after some others have begun, so but for
+    the first and the last of them every stage of a session is present at any time.
+
+    >>> interleave(4, 3)
+    [0, 0, 1, 0, 1, 2, 1, 2, 3, 2, 3, 3]
+    """
+    gap = max(1, session_count // 48)
+    return [
+        number
+        for _, _, number in sorted(
+            (number + step * gap, step, number)
+            for number in range(session_count)
+            for step in range(steps_each)
+        )
+    ]
+
+
+def sessions(kind: str, card_numbers: list[int], secret: packet.Secret, run: str, now: int) -> list[Session]:
+    """Sessions of these cards with every packet made as far as it can be before an answer is known."""
+    made = []
+    for count, number in enumerate(card_numbers):
+        session_id = f"{run}{count:06x}"
+        steps = []
+        for step in STEPS[kind]:
+            if step is LOGIN:
+                authenticator = os.urandom(16)
+                steps.append((authenticator, login_attributes(number, session_id, authenticator, secret)))
+            else:
+                stage = len(steps) - (STEPS[kind][0] is LOGIN)
+                steps.append((None, accounting_attributes(number, session_id, stage, now)))
+        made.append(Session(number, steps))
+    return made
+
+
+def login_attributes(number: int, session_id: str, authenticator: bytes, secret: packet.Secret) -> bytes:
+    """What a hotspot's NAS sends to ask for a login with PAP."""
+    return place_attributes(number, session_id) + packet.attribute(
+        packet.USER_PASSWORD, secret.hide(card(number).pin.encode(), authenticator)
+    )
+
+
+def accounting_attributes(number: int, session_id: str, stage: int, now: int) -> bytes:
+    """The report of that stage: 0 is the Start, 1 to 10 are Interim, 11 is the Stop."""
+    status = {0: packet.START, INTERIMS + 1: packet.STOP}.get(stage, packet.INTERIM)
+    made = place_attributes(number, session_id) + b"".join(
+        (
+            packet.integer(packet.ACCT_STATUS_TYPE, status),
+            packet.integer(packet.ACCT_DELAY_TIME, 0),
+            packet.integer(packet.EVENT_TIMESTAMP, now),
+            packet.integer(packet.ACCT_AUTHENTIC, 1),
+            packet.attribute(packet.FRAMED_IP_ADDRESS, socket.inet_aton(card(number).address)),
+        )
+    )
+    if status != packet.START:
+        made += (
+            packet.integer(packet.ACCT_SESSION_TIME, stage * INTERIM_SECONDS)
+            + packet.counter(packet.ACCT_INPUT_OCTETS, packet.ACCT_INPUT_GIGAWORDS, stage * UP_OCTETS_AN_INTERIM)
+            + packet.counter(packet.ACCT_OUTPUT_OCTETS, packet.ACCT_OUTPUT_GIGAWORDS, stage * DOWN_OCTETS_AN_INTERIM)
+        )
+    if status == packet.STOP:
+        made += packet.integer(packet.ACCT_TERMINATE_CAUSE, 1)
+    return made
+
+
+def place_attributes(number: int, session_id: str) -> bytes:
+    """Who and where: the same in every packet of a session."""
+    owner = card(number)
+    return b"".join(
+        (
+            packet.text(packet.USER_NAME, owner.serial),
+            packet.attribute(packet.NAS_IP_ADDRESS, bytes((127, 0, 0, 1))),
+            packet.text(packet.NAS_IDENTIFIER, "bench"),
+            packet.integer(packet.NAS_PORT, number),
+            packet.integer(packet.NAS_PORT_TYPE, 19),
+            packet.integer(packet.SERVICE_TYPE, 2),
+            packet.integer(packet.FRAMED_PROTOCOL, 1),
+            packet.text(packet.CALLED_STATION_ID, "hotspot1"),
+            packet.text(packet.CALLING_STATION_ID, owner.device),
+            packet.text(packet.ACCT_SESSION_ID, session_id),
+        )
+    )
