@@ -415,8 +415,10 @@ CREATE TABLE session (
     login_at             DATETIME(3)       NULL,                 -- NULL: seen in accounting only
     started_at           DATETIME(3)       NULL,                 -- NULL: not begun
     heard_at             DATETIME(3)       NULL,                 -- last accounting packet
-    ended_at             DATETIME(3)       NULL,
-    end_cause            VARCHAR(32)       NULL,                 -- 'stop:…' is final; superseded, stale, nas_reboot can revive
+    stopped_at           DATETIME(3)       NULL,                 -- the NAS' Stop; final
+    stop_cause           VARCHAR(32)       NULL,                 -- Acct-Terminate-Cause
+    closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
+    close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot, not_begun
     -- When it has to be off at the latest. NULL once it has ended: so this also says which sessions are open.
     due_at               DATETIME(3)       NULL,
     due_cause            VARCHAR(16)       NULL,                 -- the limit behind it: time, traffic, money, validity, hours, …
@@ -509,7 +511,7 @@ CREATE TABLE login_refusal (
     tries      INT UNSIGNED      NOT NULL DEFAULT 1,
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
-    PRIMARY KEY (card_id, source, reason, window_at),
+    PRIMARY KEY (card_id, reason, window_at, source),
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -629,7 +631,9 @@ CREATE VIEW card_overview AS
 
 -- Sessions, live and archived, as people ask for them.
 CREATE VIEW session_overview AS
-    SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, ended_at, end_cause,
+    SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,
+           COALESCE(stopped_at, closed_at) AS ended_at,
+           COALESCE(stop_cause, close_cause) AS end_cause,
            due_at, due_cause, used_seconds, used_down_octets, used_up_octets,
            GREATEST(CAST(used_seconds AS SIGNED) - CAST(granted_seconds AS SIGNED), 0) AS overrun_seconds,
            GREATEST(CAST(used_down_octets + used_up_octets AS SIGNED) - CAST(granted_octets AS SIGNED), 0)

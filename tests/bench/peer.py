@@ -71,7 +71,8 @@ class Peer:
         self.radiusd = Radiusd(folder / "raddb", raddb.log(folder))
         try:
             self.database.start()
-            load_users(self.database, folder, cards, history)
+            if not self.database.run("SHOW DATABASES LIKE 'radius'"):
+                load_users(self.database, folder, cards, history)
             make_raddb(folder, self.endpoint, self.threads, self.database.socket)
             self.radiusd.start()
         except BaseException:
