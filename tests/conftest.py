@@ -1,0 +1,109 @@
+"""Fixtures, from the cheapest to the dearest; a test that needs less starts sooner.
+
+    schema_database   a fresh database of its own with sql/schema.sql, on the session's private MariaDB
+    database          the stack's database, as `prepaid db init` left it, with the NAS 'loopback'
+    office            `prepaid` on that database
+    radius            a NAS that asks the real radiusd on that database
+    stack             the servers themselves: stop, kill, suspend and start them again
+
+Each pytest run has its own folder and ports, so several can run at once.  Set PREPAID_TEST_KEEP=1 to
+keep the folder, logs and data, of a run.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.database import CleanDatabase, Database
+from tests.office import Office
+from tests.radius_client import RadiusClient
+from tests.stack import Stack, free_ports
+from tests.stack.mariadb import QUICK
+from tests.stack.stack import DATABASE
+
+SCHEMA = Path(__file__).parents[1] / "sql" / "schema.sql"
+
+
+@pytest.fixture(scope="session")
+def _unstarted_stack():
+    # A short name under /tmp: the path of MariaDB's socket must not exceed 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
+    auth_port, acct_port = free_ports(2)
+    stack = Stack(folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, dies_with_parent=True)
+    yield stack
+    stack.down()
+    if os.environ.get("PREPAID_TEST_KEEP"):
+        print(f"\nKept: {folder}")
+    else:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def mariadb(_unstarted_stack):
+    """The session's private MariaDB, with nothing in it that a test may rely on."""
+    _unstarted_stack.mariadb.start()
+    return _unstarted_stack.mariadb
+
+
+@pytest.fixture
+def schema_database(mariadb):
+    """A database with the schema and nothing else, dropped after the test."""
+    name = f"schema_{uuid.uuid4().hex[:12]}"
+    database = Database(mariadb, name)
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    load_sql(database, SCHEMA)
+    yield database
+    with mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+def load_sql(database: Database, path: Path) -> None:
+    """Feed a file to the mysql shell, as an administrator would."""
+    with path.open() as file:
+        done = subprocess.run(
+            ["mariadb", "--no-defaults", f"--socket={database.mariadb.socket}", database.name],
+            stdin=file, capture_output=True, text=True,
+        )
+    assert done.returncode == 0, f"{path.name}: {done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def _clean_database(mariadb, _unstarted_stack):
+    _unstarted_stack.start_database()
+    return CleanDatabase(Database(mariadb, DATABASE))
+
+
+@pytest.fixture
+def database(_clean_database, _unstarted_stack):
+    # Cleaned before and not after: what a failed test left can be looked at.
+    _unstarted_stack.mariadb.start()
+    _clean_database.restore()
+    return _clean_database.database
+
+
+@pytest.fixture
+def stack(database, _unstarted_stack):
+    """Both servers, running; a test may stop, kill or suspend either one."""
+    _unstarted_stack.start_freeradius()
+    _unstarted_stack.freeradius.mark_log()
+    yield _unstarted_stack
+    # A server that hangs would hang every test after this one.
+    for server in (_unstarted_stack.mariadb, _unstarted_stack.freeradius):
+        if server.is_running():
+            server.daemon.resume()
+
+
+@pytest.fixture
+def office(database, _unstarted_stack):
+    return Office(_unstarted_stack.option_file)
+
+
+@pytest.fixture
+def radius(stack):
+    return RadiusClient(stack.freeradius.auth_port, stack.freeradius.acct_port)
