@@ -56,6 +56,7 @@ class Keyring:
 
     def __init__(self, keys: dict[int, "Key"], path: str = "the key file"):
         self.path = path
+        self.version: tuple[int, ...] | None = None  # Of the file it was read from.
         self._keys = dict(keys)
         self._derived: dict[tuple[int, str], object] = {}
         active = [number for number, key in keys.items() if key.state == "active"]
@@ -130,8 +131,20 @@ class Key(NamedTuple):
 
 def load(path: str | os.PathLike) -> Keyring:
     """Read the key file, or say why it cannot be trusted."""
-    text, _ = _read(path)
-    return Keyring(_parse(text, path), os.fspath(path))
+    text, status = _read(path)
+    keyring = Keyring(_parse(text, path), os.fspath(path))
+    keyring.version = _version(status)
+    return keyring
+
+
+def refreshed(keyring: Keyring) -> Keyring:
+    """The keyring as its file is now; the same object while the file is unchanged.
+
+    For a server that runs for months: when a key is missing, ask once more with what this returns.
+    """
+    with _sentences_for(keyring.path):
+        unchanged = _version(os.stat(keyring.path)) == keyring.version
+    return keyring if unchanged else load(keyring.path)
 
 
 def create(path: str | os.PathLike) -> Keyring:
@@ -211,15 +224,22 @@ def _read(path: str | os.PathLike) -> tuple[str, os.stat_result]:
     with _sentences_for(path):
         # Without O_NONBLOCK a pipe under this name would hold the caller for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        try:
             # The open file is asked, not its name, so that what was checked is what is read.
             status = os.fstat(descriptor)
             _check_trusted(path, status)
-            content = file.read()
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(descriptor)
     try:
         return content.decode("utf-8"), status
     except UnicodeDecodeError:
         raise KeyFileError(f"{path} is not a text file. Give the path of the key file.") from None
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:

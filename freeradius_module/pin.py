@@ -1,4 +1,4 @@
-"""The PIN of a card: how it is drawn, how many signs it needs, and how it is kept.
+"""The PIN of a card: how it is drawn, how many characters it needs, and how it is kept.
 
 A PIN is drawn from the system's random source and from nothing else.  It is sealed, not
 hashed, because CHAP, MS-CHAPv2 and EAP need it in the clear; the keys are in the key file,
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from .keyring import Keyring
 
 DIGITS = "0123456789"
-# 32 signs without the look-alikes 0 O 1 I: eight of them make a trillion PINs.
+# 32 characters without the look-alikes 0 O 1 I: eight of them make a trillion PINs.
 SAFE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 DEFAULT_LENGTH = 10
@@ -24,7 +24,7 @@ SINGLE_CODE_LENGTH = 16
 # Below a million PINs, somebody with a short list of serials gets lucky in an afternoon.
 SMALLEST_SPACE = 10**6
 # One card stolen in a thousand lock windows, by somebody who uses every try on every card in
-# each of them.  Ten digits keep this up to two million live cards, eight safe signs to 220 million.
+# each of them.  Ten digits keep this up to two million live cards, eight safe characters to 220 million.
 MOST_THEFTS_PER_WINDOW = 0.001
 
 
@@ -42,23 +42,27 @@ def check_shape(
 
     >>> check_shape(10, DIGITS, live_cards=1_000_000)
     >>> check_shape(8, SAFE_ALPHABET, live_cards=1_000_000)
-    >>> check_shape(6, DIGITS, live_cards=1_000_000)
+    >>> check_shape(6, DIGITS, live_cards=1_000_000)  # doctest: +NORMALIZE_WHITESPACE
     Traceback (most recent call last):
         ...
-    ValueError: A PIN of 6 out of 10 signs can be guessed: with 1,000,000 live cards and 5 tries a card, 5 cards are stolen in each lock window, and at most 0.001 are accepted. Use at least 10 signs of this alphabet.
-    >>> check_shape(4, DIGITS, live_cards=10)
+    ValueError: A PIN of 6 out of 10 characters can be guessed: with 1,000,000 live cards and
+        5 tries a card, 5 cards are stolen in each lock window, and at most 0.001 are accepted.
+        Use at least 10 characters of this alphabet.
+    >>> check_shape(4, DIGITS, live_cards=10)  # doctest: +NORMALIZE_WHITESPACE
     Traceback (most recent call last):
         ...
-    ValueError: A PIN of 4 out of 10 signs can be guessed: one try in 10,000 is right. Use at least 6 signs of this alphabet.
-    >>> check_shape(10, DIGITS, single_code=True)
+    ValueError: A PIN of 4 out of 10 characters can be guessed: one try in 10,000 is right.
+        Use at least 6 characters of this alphabet.
+    >>> check_shape(10, DIGITS, single_code=True)  # doctest: +NORMALIZE_WHITESPACE
     Traceback (most recent call last):
         ...
-    ValueError: A card with one code only needs at least 16 signs, because every try may hit any card; 10 were asked for.
+    ValueError: A card with one code only needs at least 16 characters, because every try may hit
+        any card; 10 were asked for.
     """
     _check_drawable(length, alphabet)
     if single_code and length < SINGLE_CODE_LENGTH:
         raise ValueError(
-            f"A card with one code only needs at least {SINGLE_CODE_LENGTH} signs, because every try "
+            f"A card with one code only needs at least {SINGLE_CODE_LENGTH} characters, because every try "
             f"may hit any card; {length} were asked for."
         )
     if _is_safe(length, len(alphabet), live_cards, tries_per_window):
@@ -76,8 +80,8 @@ def check_shape(
         (n for n in range(length, MAX_LENGTH + 1) if _is_safe(n, len(alphabet), live_cards, tries_per_window)),
         None,
     )
-    remedy = f"Use at least {enough} signs of this alphabet." if enough else "Use an alphabet of more signs."
-    raise ValueError(f"A PIN of {length} out of {len(alphabet)} signs can be guessed: {odds}. {remedy}")
+    remedy = f"Use at least {enough} characters of this alphabet." if enough else "Use an alphabet of more characters."
+    raise ValueError(f"A PIN of {length} out of {len(alphabet)} characters can be guessed: {odds}. {remedy}")
 
 
 def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
@@ -156,9 +160,13 @@ class CryptographyError(Exception):
 def _seal(text: str, owner: str, keyring: Keyring) -> tuple[int, bytes]:
     number = keyring.sealing_number
     cipher = keyring.derived(number, "seal", _cipher)
-    # Random nonces are safe for some four thousand million seals a key; then add a key.
+    try:
+        octets = text.encode()
+    except UnicodeEncodeError:  # It carries the whole text.
+        raise ValueError(f"What is to be sealed for {owner} is not valid text.") from None
+    # Random nonces are safe for some four billion seals a key; then add a key.
     nonce = os.urandom(_NONCE_OCTETS)
-    return number, nonce + cipher.encrypt(nonce, text.encode(), owner.encode())
+    return number, nonce + cipher.encrypt(nonce, octets, owner.encode())
 
 
 def _open(sealed: bytes, key_number: int, owner: str, keyring: Keyring) -> str:
@@ -177,7 +185,9 @@ def _open(sealed: bytes, key_number: int, owner: str, keyring: Keyring) -> str:
 def _cipher(key: bytes) -> object:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except Exception as error:  # A broken library fails in other ways than ImportError, too.
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # The library's Rust half fails with what is not even an Exception.
         raise CryptographyError(
             f"The Python library cryptography cannot be loaded ({error}). "
             "Install it for the Python that runs this program."
@@ -186,16 +196,16 @@ def _cipher(key: bytes) -> object:
 
 
 def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
-    # An octet stands for a sign by its remainder.  The octets from the last full turn on are thrown
-    # away, or the first signs of the alphabet would come more often than the rest.
+    # An octet stands for a character by its remainder.  The octets from the last full turn on are thrown
+    # away, or the first characters of the alphabet would come more often than the rest.
     turns = 256 // len(alphabet)
     fair = turns * len(alphabet)
-    signs = (alphabet * turns).encode("ascii").ljust(256, b"?")
+    characters = (alphabet * turns).encode("ascii").ljust(256, b"?")
     unfair = bytes(range(fair, 256))
     pool = ""
     while count > 0:
         wanted = min(count * length, _BLOCK_OCTETS)
-        pool += os.urandom(wanted * 256 // fair + 16).translate(signs, unfair).decode("ascii")
+        pool += os.urandom(wanted * 256 // fair + 16).translate(characters, unfair).decode("ascii")
         whole = min(len(pool) // length, count)
         for at in range(0, whole * length, length):
             yield pool[at : at + length]
@@ -205,12 +215,12 @@ def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
 
 def _check_drawable(length: int, alphabet: str) -> None:
     if not 1 <= length <= MAX_LENGTH:
-        raise ValueError(f"A PIN has 1 to {MAX_LENGTH} signs, not {length}.")
+        raise ValueError(f"A PIN has 1 to {MAX_LENGTH} characters, not {length}.")
     if not (alphabet.isascii() and alphabet.isprintable()) or " " in alphabet:
-        raise ValueError("A PIN's alphabet is made of ASCII letters, digits and signs, without blanks.")
+        raise ValueError("A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks.")
     if len(alphabet) < 2 or len(set(alphabet)) < len(alphabet):
         raise ValueError(
-            f"A PIN's alphabet has at least two signs, each of them once; this one is {alphabet!r}."
+            f"A PIN's alphabet has at least two characters, each of them once; this one is {alphabet!r}."
         )
 
 

@@ -10,7 +10,7 @@ The check digit is Damm's.  Between digits it catches every single wrong digit a
 exchange of two neighbours, so a slip of the finger is told apart from an attack without
 asking the database.  A letter of the prefix counts as two digits (A is 10, Z is 35), as in
 an IBAN; one wrong letter is then caught nine times in ten, which is what one decimal digit
-can do against 36 possible signs.
+can do against 36 possible characters.
 
 >>> build("LIVRE", 42, digits=8)
 'LIVRE000000424'
@@ -244,7 +244,7 @@ def _damm(decimal: str, state: int = 0) -> int:
 
 
 def _decimal(body: str) -> str:
-    return body if body.isdigit() else "".join(str(int(sign, 36)) for sign in body)
+    return body if body.isdigit() else "".join(str(int(character, 36)) for character in body)
 
 
 def _check_shape(prefix: str, digits: int) -> None:
@@ -256,7 +256,7 @@ def _check_shape(prefix: str, digits: int) -> None:
         raise ValueError(f"A serial's number has 1 to {MAX_DIGITS} digits, not {digits}.")
     if len(prefix) + digits + 1 > MAX_LENGTH:
         raise ValueError(
-            f"Prefix {prefix}, {digits} digits and the check digit are more than {MAX_LENGTH} signs. "
+            f"Prefix {prefix}, {digits} digits and the check digit are more than {MAX_LENGTH} characters. "
             "Use fewer digits or a shorter prefix."
         )
 
@@ -289,7 +289,7 @@ _TABLE = (
 # Hyphens as word processors and telephones write them, beside the plain one.
 _HYPHEN = re.compile("[-\u2010-\u2015\u2212]")
 _SEPARATORS = re.compile(r"[\s\u2010-\u2015\u2212-]")
-# Only these 26: str.upper() would make ASCII letters of some signs that are none.
+# Only these 26: str.upper() would make ASCII letters of some characters that are none.
 _CAPITALS = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _BODY = re.compile("[A-Z0-9]+")
 _DIGITS = re.compile("[0-9]+")
