@@ -1,0 +1,5 @@
+"""Run the bench: python -m tests.bench --short"""
+
+from .run import main
+
+main()

@@ -1,0 +1,259 @@
+"""Run the sides against each other in alternating rounds, print a table, write var/bench.json.
+
+    python -m tests.bench                                   10,000 and 1,000,000 cards, 0 and 30 sessions each
+    python -m tests.bench --short                           a minute or two, for every change
+    python -m tests.bench --only peer,ours --cards 10000 --history 0
+
+Each round lets every side do the same work, one after the other, in an order that turns from round to
+round, so that a disturbance of the machine or a slow drift meets all of them.  What counts is the median.
+
+Closed loop gives the highest rate and the processor time a request.  Open loop, at 70 % of the
+peer's highest rate for *all* sides, gives the latencies: see load.py for why.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import ceilings, load, measure, packet, peer, servers, table, traffic
+from .cards import Deck
+from .ours import Ours
+
+SHARE_OF_HIGHEST_RATE = 0.7
+
+# kind of row -> the side that is measured, the side it is measured against, the traffic of both
+KINDS = {
+    "login": ("ours", "peer", "login"),
+    "accounting": ("ours", "peer", "accounting"),
+    "accounting_queued": ("ours_queued", "peer", "accounting"),
+    "mixed": ("ours", "peer", "mixed"),
+    "ceiling_python": ("ceiling_python", "peer", "login"),
+    "ceiling_files": ("ceiling_files", "peer", "login"),
+}
+
+
+def main():
+    options = parse()
+    rows, rounds = [], []
+    for cards in options.cards:
+        for history in options.history:
+            rounds_here = bench(options, cards, history)
+            rows += table.rows(rounds_here, KINDS, about(cards, history))
+            rounds += [{**about(cards, history), **asdict(one)} for one in rounds_here]
+            print(table.text(rounds_here, KINDS, f"{cards:,} cards, {history} earlier sessions a card"), flush=True)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(options.output, table.merged(read_json(options.output), rows))
+    write_json(options.output.with_name("bench-rounds.json"), rounds)
+    print(f"Rows are in {options.output}, every single round in bench-rounds.json beside it.")
+
+
+def parse():
+    def numbers(told):
+        return [int(one) for one in told.split(",")]
+
+    var = Path(os.environ.get("VAR", "var")).resolve()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true", help="one small size, three short rounds")
+    parser.add_argument("--cards", type=numbers, default=[10_000, 1_000_000], help="how many cards: 10000,1000000")
+    parser.add_argument("--history", type=numbers, default=[0, 30], help="earlier sessions a card: 0,30")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=12_000, help="in one round")
+    parser.add_argument("--window", type=int, default=64, help="open requests in the closed loop")
+    parser.add_argument("--threads", type=int, default=32, help="of every radiusd; 32 is FreeRADIUS' own max_servers")
+    parser.add_argument("--only", default="ours,ours_queued,peer,ceiling_files,ceiling_python", help="sides, with commas")
+    parser.add_argument("--folder", type=Path, default=var / "bench", help="of the private servers")
+    parser.add_argument("--keep", action="store_true", help="use databases that are there, and leave them")
+    parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
+    parser.add_argument("--output", type=Path, default=var / "bench.json")
+    options = parser.parse_args()
+    if options.short:
+        options.cards, options.history = [2_000], [0]
+        options.rounds, options.requests = 3, 3_000
+    options.only = options.only.split(",")
+    return options
+
+
+@dataclass
+class Round:
+    """One side's share of one round."""
+
+    side: str
+    traffic: str
+    loop: str
+    per_s: float
+    radiusd_us: float  # processor time a request
+    mariadbd_us: float
+    other_us: float  # of what else a side runs, as a charger
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    lateness_p99_ms: float  # of the generator
+    complaint: str
+
+
+def bench(options, cards: int, history: int) -> list[Round]:
+    """All rounds at one size."""
+    with contextlib.ExitStack() as stack:
+        sides = {}
+        for place, side in enumerate(make_sides(options)):
+            folder = options.folder / f"{side.name}-{cards}-{history}"
+            if not options.keep:
+                shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            tell(f"Starting {side.name} with {cards:,} cards and {history} earlier sessions a card")
+            side.start(folder, cards, history)
+            stack.callback(side.stop)
+            sides[side.name] = Player(side, cards, options)
+        plan = wanted(sides)
+        for name, kind in plan:
+            tell(f"Warming up {name}, {kind}")
+            sides[name].play(kind, share=0.25, window=options.window)
+        rounds = []
+        for number in range(options.rounds):
+            for name, kind in turned(plan, number):
+                rounds.append(sides[name].play(kind, window=options.window))
+                tell(f"Round {number + 1} of {options.rounds}, closed loop: {told(rounds[-1])}")
+        highest = {kind: table.median_of(rounds, "peer", kind, "closed", "per_s") for kind in traffic.STEPS}
+        for number in range(options.rounds):
+            for name, kind in turned(plan, number):
+                if highest[kind]:
+                    rounds.append(sides[name].play(kind, rate_per_s=SHARE_OF_HIGHEST_RATE * highest[kind]))
+                    tell(f"Round {number + 1} of {options.rounds}, open loop: {told(rounds[-1])}")
+        return rounds
+
+
+def make_sides(options):
+    """The sides that were asked for, each with ports of its own."""
+    makers = {
+        "ours": lambda *given: Ours(*given, accounting="direct"),
+        "ours_queued": lambda *given: Ours(*given, accounting="queued"),
+        "peer": peer.Peer,
+        "ceiling_files": ceilings.Files,
+        "ceiling_python": ceilings.Python,
+    }
+    unknown = set(options.only) - set(makers)
+    if unknown:
+        raise SystemExit(f"There is no side {', '.join(sorted(unknown))}; there are {', '.join(makers)}.")
+    for place, name in enumerate(options.only):
+        endpoint = load.Endpoint(options.port + 2 * place, options.port + 2 * place + 1)
+        yield makers[name](endpoint, options.threads)
+
+
+def wanted(sides) -> list[tuple[str, str]]:
+    """Which side does which traffic, each once."""
+    return list(
+        dict.fromkeys(
+            (name, kind) for ours, other, kind in KINDS.values() for name in (ours, other) if name in sides
+        )
+    )
+
+
+def turned(plan: list, number: int) -> list:
+    """The plan, beginning at another place each round.
+
+    >>> turned(["a", "b", "c"], 4)
+    ['b', 'c', 'a']
+    """
+    place = number % len(plan)
+    return plan[place:] + plan[:place]
+
+
+class Player:
+    """Plays traffic against one side and measures what it costs."""
+
+    def __init__(self, side, cards: int, options):
+        self.side = side
+        self.deck = Deck(cards, seed=1)
+        self.cards = cards
+        self.requests = options.requests
+        self.secret = packet.Secret(side.endpoint.secret)
+        self.plays = 0
+        # Acct-Session-Id of this run never meets those of another, should the database be kept.
+        self.run = f"{int(time.time()):08x}"
+
+    def play(self, kind: str, share: float = 1.0, window=None, rate_per_s=None) -> Round:
+        """One round of this traffic; a session's login is not part of `accounting` and happens before."""
+        steps = len(traffic.STEPS[kind])
+        count = max(1, int(self.requests * share) // (steps if kind != "login" else 2))
+        self.plays += 1
+        made = traffic.sessions(
+            "login" if kind == "login" else "mixed",
+            self.deck.deal(min(count, self.cards)),
+            self.secret,
+            f"{self.run}{self.plays:04x}",
+            int(time.time()),
+        )
+        if kind == "accounting":
+            self._log_in(made, window or 64)
+        order = traffic.interleave(len(made), steps)
+        pids = self.side.pids()
+        every_pid = [pid for group in pids.values() for pid in group]
+        measure.settle(every_pid)
+        before = {name: measure.cpu_s(group) for name, group in pids.items()}
+        result = load.run(self.side.endpoint, made, order, window=window, rate_per_s=rate_per_s)
+        drained_from = time.perf_counter()
+        self.side.drain()
+        # What is acknowledged and not yet charged is not done: the wait for it counts.
+        elapsed_s = result.elapsed_s + time.perf_counter() - drained_from
+        measure.settle(every_pid)
+        used_us = {name: (measure.cpu_s(group) - before[name]) * 1e6 / len(order) for name, group in pids.items()}
+        p50, p95, p99 = (1000 * measure.percentile(result.latencies_s, rank) for rank in (50, 95, 99))
+        return Round(
+            side=self.side.name,
+            traffic=kind,
+            loop="closed" if window else "open",
+            per_s=result.answered / elapsed_s,
+            radiusd_us=used_us.pop("radiusd"),
+            mariadbd_us=used_us.pop("mariadbd"),
+            other_us=sum(used_us.values()),
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            lateness_p99_ms=1000 * measure.percentile(result.lateness_s, 99),
+            complaint=result.complaint,
+        )
+
+    def _log_in(self, made, window):
+        """Log every session in, outside of the measured time; accounting echoes the Class that this gives."""
+        result = load.run(self.side.endpoint, made, list(range(len(made))), window=window)
+        if result.accepts != len(made):
+            raise RuntimeError(
+                f"{self.side.name} accepted {result.accepts} of {len(made)} logins ({result.complaint}): "
+                "its accounting cannot be measured. See the logs in the bench's folder."
+            )
+
+
+def about(cards: int, history: int) -> dict:
+    """What every row says of where it was measured."""
+    system = platform.freedesktop_os_release()
+    return {
+        "platform": f"{system['ID']} {system['VERSION_ID']}",
+        "freeradius": servers.freeradius_version(),
+        "cards": cards,
+        "history": history,
+    }
+
+
+def told(one: Round) -> str:
+    latency = f", p99 {one.p99_ms:.1f} ms" if one.loop == "open" else ""
+    complaint = f" ({one.complaint})" if one.complaint else ""
+    return f"{one.side} {one.traffic} {one.per_s:,.0f}/s{latency}{complaint}"
+
+
+def tell(sentence: str):
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def read_json(path: Path) -> list:
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def write_json(path: Path, rows: list):
+    path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
