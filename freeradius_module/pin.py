@@ -118,22 +118,22 @@ def new_pins(count: int, length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -
 
 def seal(pin: str, serial: str, keyring: Keyring) -> tuple[int, bytes]:
     """The number of the key used, and the PIN sealed for this card and no other."""
-    return _seal(pin, f"pin:{serial}", keyring)
+    return _seal(pin, "PIN", serial, keyring)
 
 
 def open_sealed(sealed: bytes, key_number: int, serial: str, keyring: Keyring) -> str:
     """The PIN that `seal` sealed for this card."""
-    return _open(sealed, key_number, f"pin:{serial}", keyring)
+    return _open(sealed, key_number, "PIN", serial, keyring)
 
 
 def seal_nas_secret(secret: str, nas_name: str, keyring: Keyring) -> tuple[int, bytes]:
     """The number of the key used, and the shared secret sealed for this NAS and no other."""
-    return _seal(secret, f"nas:{nas_name}", keyring)
+    return _seal(secret, "NAS secret", nas_name, keyring)
 
 
 def open_nas_secret(sealed: bytes, key_number: int, nas_name: str, keyring: Keyring) -> str:
     """The shared secret that `seal_nas_secret` sealed for this NAS."""
-    return _open(sealed, key_number, f"nas:{nas_name}", keyring)
+    return _open(sealed, key_number, "NAS secret", nas_name, keyring)
 
 
 def prepare(keyring: Keyring) -> None:
@@ -157,29 +157,32 @@ class CryptographyError(Exception):
     """The cryptography library cannot be used."""
 
 
-def _seal(text: str, owner: str, keyring: Keyring) -> tuple[int, bytes]:
+def _seal(text: str, what: str, owner: str, keyring: Keyring) -> tuple[int, bytes]:
     number = keyring.sealing_number
     cipher = keyring.derived(number, "seal", _cipher)
     try:
         octets = text.encode()
     except UnicodeEncodeError:  # It carries the whole text.
-        raise ValueError(f"What is to be sealed for {owner} is not valid text.") from None
+        raise ValueError(f"The {what} to be sealed for {owner} is not valid text.") from None
     # Random nonces are safe for some four billion seals a key; then add a key.
     nonce = os.urandom(_NONCE_OCTETS)
-    return number, nonce + cipher.encrypt(nonce, octets, owner.encode())
+    return number, nonce + cipher.encrypt(nonce, octets, f"{what}:{owner}".encode())
 
 
-def _open(sealed: bytes, key_number: int, owner: str, keyring: Keyring) -> str:
+def _open(sealed: bytes, key_number: int, what: str, owner: str, keyring: Keyring) -> str:
     cipher = keyring.derived(key_number, "seal", _cipher)
+    from cryptography.exceptions import InvalidTag
+
     sealed = bytes(sealed)
+    nonce, ciphertext = sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:]
     try:
-        text = cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], owner.encode())
-    except Exception as error:  # The library's InvalidTag, or ValueError for what is too short.
+        return cipher.decrypt(nonce, ciphertext, f"{what}:{owner}".encode()).decode()
+    except (InvalidTag, ValueError):  # ValueError: it is too short to hold a nonce.
         raise SealError(
-            f"What is sealed for {owner} does not open with key {key_number} ({type(error).__name__}): "
-            "it was changed, it belongs to another one, or the key is not the one that sealed it."
+            f"The {what} sealed for {owner} does not open with key {key_number}: it was changed, "
+            "it belongs to another one, or the key is not the one that sealed it. "
+            "Compare the key file with your safe copy."
         ) from None
-    return text.decode()
 
 
 def _cipher(key: bytes) -> object:

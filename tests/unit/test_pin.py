@@ -147,7 +147,7 @@ def test_a_sealed_pin_fits_its_column_and_shows_nothing(keyring):
 def test_a_sealed_pin_opens_for_no_other_card_purpose_or_key(keyring):
     number, sealed = pin.seal(CANARY, "A008", keyring)
 
-    with pytest.raises(pin.SealError, match="pin:A019"):
+    with pytest.raises(pin.SealError, match="PIN sealed for A019"):
         pin.open_sealed(sealed, number, "A019", keyring)
     with pytest.raises(pin.SealError):
         pin.open_nas_secret(sealed, number, "A008", keyring)
