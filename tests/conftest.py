@@ -34,7 +34,12 @@ def _unstarted_stack():
     # A short name under /tmp: the path of MariaDB's socket must not exceed 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
     auth_port, acct_port = free_ports(2)
-    stack = Stack(folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, dies_with_parent=True)
+    stack = Stack(
+        folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK,
+        # A refusal is held back for a second against guessing; the tests are refused hundreds of times.
+        freeradius_options={"reject_delay": "0"},
+        dies_with_parent=True,
+    )
     yield stack
     stack.down()
     if os.environ.get("PREPAID_TEST_KEEP"):

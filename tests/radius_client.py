@@ -267,6 +267,6 @@ def _counter(direction: str, octets: int | None, gigawords: bool) -> dict:
 @cache
 def dictionary() -> Dictionary:
     """FreeRADIUS' own dictionaries; pyrad tells of the few nested attributes that it leaves out."""
-    logging.getLogger("pyrad.dictionary").setLevel(logging.ERROR)
+    logging.getLogger("pyrad").setLevel(logging.ERROR)
     names = [f"dictionary.{name}" for name in DICTIONARIES_READ]
     return Dictionary(*[str(DICTIONARIES / name) for name in names if (DICTIONARIES / name).exists()])

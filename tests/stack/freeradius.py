@@ -27,12 +27,14 @@ class FreeRadius:
     """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
 
     def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int, acct_port: int,
-                 dies_with_parent: bool = False):
+                 options: dict[str, str] | None = None, dies_with_parent: bool = False):
+        """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}."""
         self.folder = folder.resolve()
         self.raddb = self.folder / f"{name}.raddb"
         self.name = name
         self.auth_port = auth_port
         self.acct_port = acct_port
+        self.options = options or {}
         self.log_file = self.folder / "log" / f"{name}.log"
         self.daemon = Daemon(
             "FreeRADIUS",
@@ -103,6 +105,7 @@ class FreeRadius:
             "raddbdir": self.raddb,
             "logdir": self.log_file.parent,
             "run_dir": run_folder,
+            **self.options,
         }.items():
             text = set_option(text, option, str(value))
         for option in ("user", "group"):
