@@ -1,0 +1,115 @@
+"""What every command is made of: the group `cli`, options, and the reader's language in the help.
+
+A file of commands says `from .command import cli, option, json_option, pass_office`, and cli.py imports the file.
+
+Errors leave here: whatever a command raises becomes one sentence on stderr and an exit status.
+"""
+
+import inspect
+
+import click
+import pymysql
+
+from freeradius_module.keyring import KeyFileError
+from freeradius_module.pin import CryptographyError, SealError
+
+from . import errors, text
+from .office import DEFAULT_CONFIG, Office
+from .text import _
+
+pass_office = click.make_pass_decorator(Office)
+
+
+class _Translated:
+    """Help in the reader's language.  The English text is the key, and is found in `english_help`."""
+
+    @property
+    def help(self):
+        return self.english_help and _(self.english_help)
+
+    @help.setter
+    def help(self, english):
+        # Without the indentation of the source, as click shows it.
+        self.english_help = english and inspect.cleandoc(english)
+
+
+class Option(_Translated, click.Option):
+    pass
+
+
+class Command(_Translated, click.Command):
+    pass
+
+
+class Group(_Translated, click.Group):
+    """A noun with its verbs."""
+
+    command_class = Command
+    group_class = type
+
+
+class Root(Group):
+    """The command `prepaid` itself, where every error becomes a sentence and an exit status."""
+
+    group_class = Group
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except errors.OfficeError as error:
+            raise _Told(error) from error
+        except pymysql.MySQLError as error:
+            config = ctx.obj.config_path if isinstance(ctx.obj, Office) else ""
+            raise _Told(errors.of_database(error, config)) from error
+        except (KeyFileError, SealError, CryptographyError) as error:
+            raise _Told(errors.Refused(str(error))) from error
+        finally:
+            if isinstance(ctx.obj, Office):
+                ctx.obj.close()
+
+
+class _Told(click.ClickException):
+    def __init__(self, error: errors.OfficeError):
+        super().__init__(str(error))
+        self.exit_code = error.exit_status
+
+    def show(self, file=None):
+        click.echo(_("Error: {message}").format(message=self.message), file=file, err=file is None)
+
+
+def option(*declarations, **attributes):
+    """click.option with its help in the reader's language."""
+    return click.option(*declarations, cls=Option, **attributes)
+
+
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def _speak(ctx, param, value):
+    if value:
+        text.speak(value)
+    return value
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110})
+@option("--config", type=click.Path(dir_okay=False), envvar="PREPAID_CONFIG", default=DEFAULT_CONFIG,
+        help="The option file.  [$PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf]")
+@option("--lang", type=click.Choice(text.LANGUAGES), is_eager=True, expose_value=False, callback=_speak,
+        help="The language of what is printed.  [the locale's]")
+@click.version_option(package_name="prepaid-cards", message="prepaid %(version)s")
+@click.pass_context
+def cli(ctx, config):
+    """Prepaid cards for internet and telephony: generate, export, deliver, track, block.
+
+    \b
+    Example:
+        prepaid product add "10 hours" --kind internet --time 10h --price 10.00
+        prepaid partner add "Banca do Norte" --commission 12.5
+        prepaid generate --product "10 hours" --count 1000
+        prepaid export --batch 1 --format csv --output batch-1.csv
+        prepaid deliver --batch 1 --partner "Banca do Norte"
+
+    Results go to stdout, everything else to stderr.
+    Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 database or server not reachable.
+    """
+    ctx.obj = Office(config)

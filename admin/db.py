@@ -1,0 +1,278 @@
+"""prepaid db init, upgrade, version: the schema, the two accounts, the key file.
+
+Making tables and accounts needs more rights than the office has.  So init and upgrade connect as an owner: the
+group [prepaid-owner] of the option file if there is one, or else the account of the database that is called like
+the system account and proved by the socket (on Debian, root is root).
+"""
+
+import getpass
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from freeradius_module import keyring
+
+from . import errors, office, output, share, store, store_schema
+from .command import cli, json_option, option, pass_office
+from .text import _
+
+GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
+
+
+@cli.group()
+def db():
+    """The database: make it, bring it up to date, ask its version."""
+
+
+def owner_options(command):
+    """Whose connection makes tables and accounts."""
+    for decorate in (
+        option("--root-user", metavar="USER", help="An account that may make tables and accounts.  [the system account]"),
+        option("--root-socket", metavar="PATH", help="The server's Unix socket.  [that of [prepaid-admin]]"),
+    ):
+        command = decorate(command)
+    return command
+
+
+@db.command()
+@owner_options
+@json_option
+@pass_office
+def init(office, root_user, root_socket, as_json):
+    """Make the database, its two accounts and the key file; what is there already stays as it is.
+
+    Run it as root, or with --root-user, or give the option file a group [prepaid-owner].
+
+    \b
+    Example:
+        sudo prepaid db init
+    """
+    made = []
+    with owner_connection(office, root_user, root_socket) as connection:
+        made += make_schema(office, connection)
+        made += make_accounts(office, connection)
+        made += make_key(office, connection)
+    check_accounts(office)
+    output.tell_done(
+        {"made": made, "version": office_version()},
+        _("Made: {things}.").format(things=", ".join(made)) if made
+        else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.").format(
+            database=database_name(office), version=office_version()),
+        as_json,
+    )
+
+
+@db.command()
+@owner_options
+@json_option
+@pass_office
+def upgrade(office, root_user, root_socket, as_json):
+    """Bring the schema up to this program's version.  There is no way back: keep a backup.
+
+    \b
+    Example:
+        sudo prepaid db upgrade
+    """
+    with owner_connection(office, root_user, root_socket) as connection:
+        with connection.cursor() as cursor:
+            store_schema.use(cursor, database_name(office))
+            before = store.schema_version(cursor)
+            for path in migrations_after(before):
+                run_script(cursor, path.read_text(encoding="utf-8"))
+                if store.schema_version(cursor) != number_of(path):
+                    raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
+            after = store.schema_version(cursor)
+        make_accounts(office, connection)
+    if after > office_version():
+        raise errors.OtherSchema(found=after, expected=office_version(), remedy=_("Install the newer program."))
+    output.tell_done(
+        {"before": before, "after": after},
+        _("Schema version {before} is now {after}.").format(before=before, after=after) if after != before
+        else _("Nothing to do: the schema has version {version}.").format(version=after),
+        as_json,
+    )
+
+
+@db.command()
+@json_option
+@pass_office
+def version(office, as_json):
+    """The version of the schema in the database, and the one that this program works with.
+
+    \b
+    Example:
+        prepaid db version
+    """
+    with closing(office.connect()) as connection, connection.cursor() as cursor:
+        output.tell_one({"database": store.schema_version(cursor), "program": office_version()}, as_json)
+
+
+# --- What init makes --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def owner_connection(office, root_user: str | None = None, root_socket: str | None = None):
+    """A connection that may make tables and accounts, one such at a time."""
+    given = office.settings("prepaid-owner")
+    place = given if given else office.settings("prepaid-admin")
+    changes = {
+        "user": root_user or given.get("user") or getpass.getuser(),
+        "password": given.get("password", ""),
+        "unix_socket": root_socket or place.get("unix_socket") or place.get("socket"),
+        "host": place.get("host"),
+        "port": int(place.get("port") or 3306),
+        "database": None,
+        "client_flag": CLIENT.MULTI_STATEMENTS,
+    }
+    try:
+        connection = office.connect("prepaid-owner", **changes)
+    except errors.NotReachable as error:
+        raise errors.NotReachable(
+            _("The database cannot be reached as {user!r}, who would make tables and accounts ({cause}). Start it, run "
+              "this as root, or say who may with --root-user or a group [prepaid-owner] in {config}."),
+            user=changes["user"], cause=error.cause, config=office.config_path,
+        ) from error
+    with closing(connection), connection.cursor() as cursor:
+        if not store_schema.take_turn(cursor):
+            raise errors.Busy()
+        yield connection
+
+
+def make_schema(office, connection) -> list[str]:
+    database = database_name(office)
+    with connection.cursor() as cursor:
+        made = [f"database {database}"] if store_schema.create_database(cursor, database) else []
+        store_schema.use(cursor, database)
+        tables = store_schema.tables(cursor)
+        if "schema_version" in tables:
+            found = store.schema_version(cursor)
+            if found == 0:
+                raise errors.Refused(
+                    _("Database {database} holds a schema that was begun and not finished, so nobody has used it. "
+                      "Say 'DROP DATABASE {database}' in the mysql shell and run this again."), database=database)
+            if found != office_version():
+                raise errors.OtherSchema(
+                    found=found, expected=office_version(),
+                    remedy=_("Run 'prepaid db upgrade'.") if found < office_version() else _("Install the newer program."))
+            return made
+        if tables:
+            raise errors.Refused(
+                _("Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
+                  "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
+        run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
+    return [*made, f"schema version {office_version()}"]
+
+
+def make_accounts(office, connection) -> list[str]:
+    """The accounts of the option file, with the rights of grants.sql."""
+    database = database_name(office)
+    made = []
+    grants = (share.folder("sql") / "grants.sql").read_text(encoding="utf-8")
+    with connection.cursor() as cursor:
+        # Once for each host that an account comes from: nearly always once.
+        sides = {role: hosts_of(office.settings(group)) for role, group in GROUPS.items()}
+        for role, group in GROUPS.items():
+            settings = office.settings(group)
+            if not settings.get("user"):
+                raise errors.WrongUsage(_("{config} has no user in its group [{group}]."),
+                                        config=office.config_path, group=group)
+            for host in sides[role]:
+                if store_schema.create_account(cursor, settings["user"], host, settings.get("password", "")):
+                    made.append(f"account {settings['user']}@{host}")
+        for turn in range(max(map(len, sides.values()))):
+            accounts = {
+                role: store_schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
+                for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
+            }
+            run_script(cursor, store_schema.filled_grants(grants, database, accounts))
+    return made
+
+
+def make_key(office, connection) -> list[str]:
+    """The key file, if this database has never had one, and its fingerprint in the table site."""
+    path = Path(office.key_file)
+    made = []
+    with connection.cursor() as cursor:
+        known = store.key_fingerprints(cursor)
+        if not path.exists() and not known:
+            keyring.create(path)
+            made.append(f"key file {path}")
+        keys = keyring.load(path)
+        for number in keys.numbers:
+            if number in known:
+                keys.confirm(number, known[number])
+        if known and not set(known) & set(keys.numbers):
+            keys.key(max(known))
+        for number in keys.numbers:
+            if store.remember_key(cursor, number, keys.fingerprint(number)):
+                made.append(f"fingerprint of key {number}")
+        connection.commit()
+    return made
+
+
+def check_accounts(office) -> None:
+    """Both accounts can log in with the option file's passwords: an older account may have another one."""
+    for group in GROUPS.values():
+        try:
+            office.connect(group).close()
+        except errors.NotReachable as error:
+            raise errors.NotReachable(
+                _("The account {user!r} is there, but cannot connect as [{group}] of {config} says ({cause}). Set its "
+                  "password in the mysql shell with ALTER USER, or correct the option file."),
+                user=office.settings(group)["user"], group=group, config=office.config_path,
+                cause=error.cause,
+            ) from error
+
+
+# --- Small questions --------------------------------------------------------------------------------------
+
+
+def run_script(cursor, script: str) -> None:
+    """Run a file of statements; the first that fails raises."""
+    cursor.execute(script)
+    while cursor.nextset():
+        pass
+
+
+def migrations_after(version: int) -> list[Path]:
+    paths = sorted((share.folder("sql") / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    return [path for path in paths if number_of(path) > version]
+
+
+def number_of(path: Path) -> int:
+    """The version that a migration leads to.
+
+    >>> number_of(Path("sql/migrations/0012_partner_email.sql"))
+    12
+    """
+    return int(path.name[:4])
+
+
+def office_version() -> int:
+    return office.SCHEMA_VERSION
+
+
+def database_name(office) -> str:
+    """The one database that both accounts work in."""
+    names = {office.settings(group).get("database", "prepaid") for group in GROUPS.values()}
+    if len(names) > 1:
+        raise errors.WrongUsage(
+            _("The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases: {names}. They share one."),
+            config=office.config_path, names=", ".join(sorted(names)))
+    return names.pop()
+
+
+def hosts_of(settings: dict[str, str]) -> list[str]:
+    """Where an account may come from: this machine, unless the option file names another one's server.
+
+    >>> hosts_of({"unix_socket": "/run/mysqld/mysqld.sock"}), hosts_of({"host": "127.0.0.1"})
+    (['localhost'], ['localhost', '127.0.0.1'])
+    >>> hosts_of({"host": "db.example.net"})
+    ['%']
+    """
+    host = settings.get("host")
+    if settings.get("unix_socket") or settings.get("socket") or host in (None, "localhost"):
+        return ["localhost"]
+    return ["localhost", host] if host in ("127.0.0.1", "::1") else ["%"]

@@ -1,0 +1,221 @@
+"""The office: its option file, its connection, its transactions.
+
+The option file is a MySQL option file.  [prepaid-admin] is our connection, [prepaid-radius] the module's,
+[prepaid] the rest:
+
+    [prepaid-admin]
+    user = prepaid_admin
+    password = …
+    unix_socket = /run/mysqld/mysqld.sock     (or host and port)
+    database = prepaid
+
+    [prepaid]
+    key_file = /etc/prepaid-cards/key
+"""
+
+import configparser
+import contextlib
+from functools import cached_property
+
+import pymysql
+import pymysql.cursors
+
+from freeradius_module import keyring
+
+from . import errors, store
+from .text import _
+
+DEFAULT_CONFIG = "/etc/prepaid-cards/prepaid.cnf"
+
+# The version that schema.sql and the last migration write; this program works with no other.
+SCHEMA_VERSION = 1
+
+CONNECT_TIMEOUT_SECONDS = 5
+# Long work (a million cards) is one statement after the other, none of which takes minutes.
+ANSWER_TIMEOUT_SECONDS = 600
+
+
+class Office:
+    """What a command works with.  Nothing is opened before it is needed, so that help needs nothing."""
+
+    def __init__(self, config_path: str = DEFAULT_CONFIG):
+        self.config_path = config_path
+
+    @contextlib.contextmanager
+    def transaction(self, reason: str | None = None, note: int | None = None):
+        """One business act: all of it or nothing.  The history takes the reason and the note from here."""
+        with self._cursor() as cursor:
+            cursor.execute("START TRANSACTION")
+            store.say_why(cursor, reason, note)
+            try:
+                yield cursor
+                self.connection.commit()
+            except BaseException:
+                self._roll_back()
+                raise
+            finally:
+                if self.connection.open:
+                    store.say_why(cursor, None, None)
+
+    @contextlib.contextmanager
+    def reading(self):
+        """Several reads that see one moment, whatever others change meanwhile."""
+        with self._cursor() as cursor:
+            store.begin_snapshot(cursor)
+            try:
+                yield cursor
+            finally:
+                self._roll_back()
+
+    @contextlib.contextmanager
+    def streaming(self):
+        """Like `reading`, for any number of rows: they are fetched one by one and never held together."""
+        with self._cursor() as cursor:
+            store.begin_snapshot(cursor)
+            stream = self.connection.cursor(pymysql.cursors.SSDictCursor)
+            try:
+                yield stream
+            finally:
+                self._roll_back(stream)
+
+    @cached_property
+    def connection(self) -> pymysql.Connection:
+        """The connection as [prepaid-admin], once it is certain that the schema is ours."""
+        connection = self.connect()
+        with connection.cursor() as cursor:
+            _check_version(store.schema_version(cursor))
+        return connection
+
+    @cached_property
+    def keyring(self) -> keyring.Keyring:
+        """The keys that seal PINs, once it is certain that they are this database's."""
+        keys = keyring.load(self.key_file)
+        with self.reading() as cursor:
+            known = store.key_fingerprints(cursor)
+        for number in keys.numbers:
+            if number in known:
+                keys.confirm(number, known[number])
+        if known and not set(known) & set(keys.numbers):
+            keys.key(max(known))
+        return keys
+
+    @property
+    def key_file(self) -> str:
+        path = self.settings("prepaid").get("key_file")
+        if not path:
+            raise errors.WrongUsage(
+                _("The group [prepaid] of {config} has no key_file, so no PIN can be sealed. Add one."),
+                config=self.config_path,
+            )
+        return path
+
+    @property
+    def currency(self) -> str:
+        return self.settings("prepaid").get("currency", "R$")
+
+    def settings(self, group: str) -> dict[str, str]:
+        """One group of the option file; empty if it is not there."""
+        return self._groups.get(group, {})
+
+    def connect(self, group: str = "prepaid-admin", **changes) -> pymysql.Connection:
+        """A connection as this group of the option file says; `changes` go over it."""
+        settings = self.settings(group)
+        if not settings and not changes:
+            raise errors.WrongUsage(
+                _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
+                config=self.config_path, group=group,
+            )
+        arguments = {
+            "user": settings.get("user"),
+            "password": settings.get("password", ""),
+            "database": settings.get("database", "prepaid"),
+            "unix_socket": settings.get("unix_socket") or settings.get("socket"),
+            "host": settings.get("host"),
+            "port": int(settings.get("port") or 3306),
+        } | changes
+        try:
+            connection = pymysql.connect(
+                **arguments, charset="utf8mb4", connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=ANSWER_TIMEOUT_SECONDS, write_timeout=ANSWER_TIMEOUT_SECONDS,
+                cursorclass=pymysql.cursors.DictCursor,
+            )
+            with connection.cursor() as cursor:
+                store.set_up_connection(cursor)
+        except pymysql.MySQLError as error:
+            raise errors.of_database(error, self.config_path, group) from error
+        except OSError as error:
+            raise errors.NotReachable(cause=error.strerror or error, group=group, config=self.config_path) from error
+        return connection
+
+    def close(self) -> None:
+        connection = self.__dict__.pop("connection", None)
+        if connection is not None and connection.open:
+            connection.close()
+
+    @cached_property
+    def _groups(self) -> dict[str, dict[str, str]]:
+        parser = configparser.ConfigParser(
+            interpolation=None, strict=False, allow_no_value=True, delimiters=("=",), inline_comment_prefixes=None,
+        )
+        try:
+            with open(self.config_path, encoding="utf-8") as file:
+                # !includedir and its kind are for the server's own files.
+                parser.read_string("".join(line for line in file if not line.startswith("!")))
+        except FileNotFoundError:
+            raise errors.WrongUsage(
+                _("The option file {config} does not exist. Name yours with --config FILE or $PREPAID_CONFIG."),
+                config=self.config_path,
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.WrongUsage(
+                _("The option file {config} cannot be read: {cause}."),
+                config=self.config_path, cause=getattr(error, "strerror", None) or error,
+            ) from None
+        except configparser.Error as error:
+            raise errors.WrongUsage(
+                _("The option file {config} is not an option file: line {line} is neither a [group] nor a setting."),
+                config=self.config_path, line=_line_of(error),
+            ) from None
+        return {
+            group: {name.replace("-", "_"): _unquoted(value or "") for name, value in parser.items(group)}
+            for group in parser.sections()
+        }
+
+    @contextlib.contextmanager
+    def _cursor(self):
+        with self.connection.cursor() as cursor:
+            yield cursor
+
+    def _roll_back(self, stream=None) -> None:
+        # A lost connection has rolled back already; what broke it is the error to show.
+        with contextlib.suppress(pymysql.MySQLError):
+            if stream is not None:
+                stream.close()
+            self.connection.rollback()
+
+
+def _check_version(found: int) -> None:
+    if found == SCHEMA_VERSION:
+        return
+    raise errors.OtherSchema(
+        found=found, expected=SCHEMA_VERSION,
+        remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."),
+    )
+
+
+def _line_of(error: configparser.Error) -> int:
+    """The line at fault; its text is not shown, because it may hold a password."""
+    if getattr(error, "errors", None):
+        return error.errors[0][0]
+    return getattr(error, "lineno", 0)
+
+
+def _unquoted(value: str) -> str:
+    """A value without the quotes that an option file may put around it.
+
+    >>> _unquoted('"a b"'), _unquoted("'"), _unquoted("it's")
+    ('a b', "'", "it's")
+    """
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value
