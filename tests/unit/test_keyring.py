@@ -72,7 +72,8 @@ def test_a_file_of_a_third_account_is_refused(path, monkeypatch):
     if os.geteuid() == 0:
         os.chown(path, NOBODY, -1)
     else:
-        monkeypatch.setattr(keyring.os, "geteuid", lambda: NOBODY)
+        reader = path.stat().st_uid + 1
+        monkeypatch.setattr(keyring.os, "geteuid", lambda: reader)
 
     with pytest.raises(keyring.KeyFileError, match=f"chown root {path}"):
         keyring.load(path)
