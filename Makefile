@@ -110,8 +110,8 @@ FOLDERS := $(shell find admin freeradius_module sql raddb-config -type d -not -n
 
 $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(SOURCES) $(FOLDERS) $(CATALOGUES)
 	@rm -rf build prepaid_cards.egg-info
-	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation \
-		--force-reinstall . $(call or_say,prepaid-cards could not be installed into $(VENV); see pip's words above.)
+	@flock $(VENV)/lock $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+		--no-build-isolation --force-reinstall . $(call or_say,prepaid-cards could not be installed into $(VENV); see pip's words above.)
 	@rm -rf build prepaid_cards.egg-info
 	@touch $@
 

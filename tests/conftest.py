@@ -13,6 +13,7 @@ keep the folder, logs and data, of a run.
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -26,11 +27,14 @@ from tests.stack import Stack, free_ports
 from tests.stack.mariadb import QUICK
 from tests.stack.stack import DATABASE
 
-SCHEMA = Path(__file__).parents[1] / "sql" / "schema.sql"
+CHECKOUT = Path(__file__).resolve().parents[1]
+SCHEMA = CHECKOUT / "sql" / "schema.sql"
 
 
 @pytest.fixture(scope="session")
 def _unstarted_stack():
+    # Commands and radiusd run from the installed copy; it must be this tree's, with or without make.
+    subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
     # A short name under /tmp: the path of MariaDB's socket must not exceed 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
     auth_port, acct_port = free_ports(2)

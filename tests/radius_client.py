@@ -31,6 +31,9 @@ DICTIONARIES_READ = [
     "wispr", "chillispot", "mikrotik", "microsoft", "cisco", "huawei", "erx", "pfsense",
 ]
 
+# Of the NAS 'loopback', which every stack has.
+SECRET = "testing123"
+
 # As long as a NAS would wait, and long enough for a busy machine; a test that expects silence passes less.
 TIMEOUT_SECONDS = 10
 
@@ -82,7 +85,7 @@ class Session:
 
 
 class RadiusClient:
-    def __init__(self, auth_port: int, acct_port: int, secret: str = "testing123", host: str = "127.0.0.1"):
+    def __init__(self, auth_port: int, acct_port: int, secret: str = SECRET, host: str = "127.0.0.1"):
         self.host = host
         self.auth_port = auth_port
         self.acct_port = acct_port
@@ -237,7 +240,7 @@ class RadiusClient:
         assert request.VerifyReply(reply, answer, enforce_ma=must_be_signed), (
             "a NAS would throw this answer away: its authenticator or Message-Authenticator is missing or wrong"
         )
-        attributes = {name: reply[name] for name in reply.keys()}
+        attributes = {name: reply[name] for name in reply}
         return Reply(reply.code, attributes, time.monotonic() - sent_at)
 
     @staticmethod
