@@ -1,0 +1,163 @@
+"""The border to RADIUS' attributes: pairs of strings in, plain values out; and back.
+
+rlm_python3 hands over pairs of strings (octets as ``0x…``, named integers by their names) and takes
+triples of strings.  What it does with anything else is in its reply to a hostile module: a value
+that is not exactly a str, an unknown name or a number beyond 32 bits is dropped or wrapped, **and the
+Accept still leaves**.  So every reply passes ``checked_reply``, and any doubt is an exception.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from . import serial as serial_number
+from .identity import Claim, read_class
+from .usage import counted_octets
+
+SERIAL_MAX = 32
+WORD_MAX = 2**32 - 1
+MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
+# What raddb-config/ puts into the request for us, because the packet does not say it.
+SOURCE_ADDRESS = "Tmp-String-0"
+RECEIVED_AT = "Tmp-String-1"
+
+ON_OFF = ("Accounting-On", "Accounting-Off")
+KINDS = ("Start", "Interim-Update", "Stop", *ON_OFF)
+
+
+class Report(NamedTuple):
+    """One accounting packet.  A counter that the packet does not carry is None, which is not zero."""
+
+    kind: str
+    serial: str
+    nas_id: int
+    acct_session_id: str
+    claim: Claim | None
+    device: str
+    age_seconds: float  # between the event and its arrival: Acct-Delay-Time, and the time in a queue
+    seconds: int | None
+    down_octets: int | None
+    up_octets: int | None
+    has_gigawords: bool
+    stop_cause: str | None
+    framed_ipv4: str | None
+    framed_ipv6: str | None
+    delegated_prefix: str | None
+
+
+class AttributeFault(ValueError):
+    """An attribute that cannot be what it says."""
+
+
+def values(pairs: Iterable[tuple[str, str]] | None) -> dict[str, str]:
+    """The packet's attributes by name, the first of each."""
+    found: dict[str, str] = {}
+    for name, value in pairs or ():
+        if name not in found:
+            found[name] = value
+    return found
+
+
+def serial_of(request: Mapping[str, str]) -> str:
+    """The serial number in User-Name, as people type it: with blanks and hyphens between the groups.
+
+    >>> serial_of({"User-Name": " 4000-1234 "})
+    '40001234'
+    """
+    return serial_number.compact(request.get("User-Name", ""))
+
+
+def device_of(request: Mapping[str, str]) -> str:
+    """The device that asks, by Calling-Station-Id; a MAC address in one form, however the NAS writes it.
+
+    >>> device_of({"Calling-Station-Id": "02:00:5e:10:00:01"})
+    '02-00-5E-10-00-01'
+    >>> device_of({"Calling-Station-Id": "pppoe ether1"})
+    'pppoe ether1'
+    """
+    name = request.get("Calling-Station-Id", "").strip()[:64]
+    if MAC.fullmatch(name):
+        digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
+        return "-".join(digits[start : start + 2] for start in range(0, 12, 2))
+    return name
+
+
+def report(pairs: Iterable[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float = 0.0) -> Report:
+    """What an accounting packet says (RFC 2866, RFC 2869).
+
+    Raises AttributeFault if it says nothing that can be charged, now or later.
+    """
+    request = values(pairs)
+    kind = request.get("Acct-Status-Type", "")
+    if kind not in KINDS:
+        raise AttributeFault(f"Acct-Status-Type is {kind or 'missing'}")
+    serial = serial_of(request)
+    acct_session_id = request.get("Acct-Session-Id", "")[:253]
+    if kind not in ON_OFF and not (serial and acct_session_id):
+        raise AttributeFault("User-Name or Acct-Session-Id is missing")
+    classes = [value for name, value in pairs if name == "Class"]
+    return Report(
+        kind=kind,
+        serial=serial,
+        nas_id=nas_id,
+        acct_session_id=acct_session_id,
+        claim=read_class(classes, serial, class_key) if classes else None,
+        device=device_of(request),
+        age_seconds=(_number(request, "Acct-Delay-Time") or 0) + queued_seconds,
+        seconds=_number(request, "Acct-Session-Time"),
+        # Output is what the NAS sent to the customer: his download.
+        down_octets=_octets(request, "Acct-Output-Octets", "Acct-Output-Gigawords"),
+        up_octets=_octets(request, "Acct-Input-Octets", "Acct-Input-Gigawords"),
+        has_gigawords="Acct-Output-Gigawords" in request or "Acct-Input-Gigawords" in request,
+        stop_cause=request.get("Acct-Terminate-Cause", "unknown")[:32] if kind == "Stop" else None,
+        framed_ipv4=_short(request.get("Framed-IP-Address"), 15),
+        framed_ipv6=_short(request.get("Framed-IPv6-Address") or request.get("Framed-IPv6-Prefix"), 43),
+        delegated_prefix=_short(request.get("Delegated-IPv6-Prefix"), 43),
+    )
+
+
+def checked_reply(attributes: Iterable[tuple[str, str, str]]) -> tuple[tuple[str, str, str], ...]:
+    """A reply that FreeRADIUS will take as it is, or ValueError.
+
+    >>> checked_reply([("Session-Timeout", ":=", "600")])
+    (('Session-Timeout', ':=', '600'),)
+    >>> checked_reply([("Session-Timeout", ":=", 600)])
+    Traceback (most recent call last):
+    ValueError: reply attribute Session-Timeout is not text but int
+    """
+    checked = []
+    for attribute in attributes:
+        if type(attribute) is not tuple or len(attribute) != 3:
+            raise ValueError("a reply attribute is not (name, operator, value)")
+        name, operator, value = attribute
+        for part in attribute:
+            if type(part) is not str:
+                raise ValueError(f"reply attribute {name} is not text but {type(part).__name__}")
+        if operator not in (":=", "+="):
+            raise ValueError(f"reply attribute {name} has the operator {operator}")
+        if "\0" in value or len(value.encode()) > 253 * (2 if value.startswith("0x") else 1):
+            raise ValueError(f"reply attribute {name} is too long or holds a NUL")
+        if name == "Session-Timeout" and not (value.isascii() and value.isdigit() and 0 < int(value) <= WORD_MAX):
+            raise ValueError(f"Session-Timeout is {value}")
+        checked.append(attribute)
+    return tuple(checked)
+
+
+def _number(request: Mapping[str, str], name: str) -> int | None:
+    """An unsigned 32-bit attribute; None where the packet does not carry it or it is no number."""
+    value = request.get(name)
+    if value is None or not (value.isascii() and value.isdigit()):
+        return None
+    return min(int(value), WORD_MAX)
+
+
+def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -> int | None:
+    octets = _number(request, octets_name)
+    gigawords = _number(request, gigawords_name)
+    if octets is None and gigawords is None:
+        return None
+    return counted_octets(octets or 0, gigawords or 0)
+
+
+def _short(value: str | None, length: int) -> str | None:
+    return value[:length] if value else None

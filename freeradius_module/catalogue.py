@@ -1,0 +1,86 @@
+"""What changes rarely and is asked for at each packet: products, NAS, and the attributes built from them."""
+
+import ipaddress
+import time
+from threading import Lock
+
+from . import store
+from .connection import Connection, DatabaseAway
+from .login import Product
+from .store import Nas
+from .vendors import Attribute, terms_attributes
+
+# A new NAS is served within this time, and a moment for FreeRADIUS' own memory of clients.
+REFRESH_SECONDS = 5.0
+# An address that no row covers: FreeRADIUS knows it from its own files.
+UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
+
+
+class Catalogue:
+    """Keeps what it has read when the database is away."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._guard = Lock()
+        self._products: dict[int, Product] = {}
+        self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
+        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] = []
+        self._nas: dict[str, Nas | None] = {}
+        self._next_refresh = 0.0
+
+    def product(self, product_id: int, revision: int) -> Product:
+        """The product in this revision; read anew when the card's read says that it has changed."""
+        product = self._products.get(product_id)
+        if product is None or product.revision < revision:
+            with self._guard:
+                product = self._connection.run(store.read_product, product_id)
+            self._products[product_id] = product
+        return product
+
+    def terms(self, product: Product, vendor: str, is_slowed_down: bool) -> tuple[Attribute, ...]:
+        """The attributes that all logins with this product get on this vendor's NAS."""
+        key = (product.id, product.revision, vendor, is_slowed_down)
+        attributes = self._terms.get(key)
+        if attributes is None:
+            terms = product.fup_terms if is_slowed_down and product.fup_terms else product.terms
+            attributes = self._terms[key] = terms_attributes(vendor, terms)
+        return attributes
+
+    def nas(self, address: str) -> Nas | None:
+        """The NAS at this address, by the longest matching network; None where no row covers it."""
+        if time.monotonic() >= self._next_refresh:
+            self._refresh()
+        try:
+            return self._nas[address]
+        except KeyError:
+            nas = self._nas[address] = self._find(address)
+            return nas
+
+    def _find(self, address: str) -> Nas | None:
+        try:
+            host = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        for network, nas in self._networks:
+            if host in network:
+                return nas
+        return None
+
+    def _refresh(self) -> None:
+        with self._guard:
+            if time.monotonic() < self._next_refresh:
+                return
+            self._next_refresh = time.monotonic() + REFRESH_SECONDS
+            try:
+                rows = self._connection.run(_read_nas, None)
+            except DatabaseAway:
+                return
+            networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows]
+            networks.sort(key=lambda entry: -entry[0].prefixlen)
+            if networks != self._networks:
+                self._networks = networks
+                self._nas = {}
+
+
+def _read_nas(cursor, _):
+    return store.read_nas(cursor)

@@ -1,0 +1,381 @@
+"""The desk: where packets, by now plain values, meet facts and judgement.
+
+One desk serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or
+a session: everything that matters is in the database, so several servers and a restart change nothing.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from . import attributes, keyring, messages, pin, store
+from .attributes import Report
+from .catalogue import UNLISTED, Catalogue
+from .connection import Connection, DatabaseAway
+from .group import Group
+from .identity import Claim, identify, make_class
+from .login import Accept, Attempt, Card, Product, Refusal, decide
+from .settings import Settings
+from .store import Charge, RefusedLogin, Reservation
+from .vendors import Attribute, limit_attributes
+
+# A card that was read for the PIN serves for the decision too, if that follows at once.
+FRESH_SECONDS = 2.0
+# Rivals for one card's next login number: each round one of them wins.
+ROUNDS = 8
+# Ended sessions of a card that are not posted yet; beyond this a login posts them.
+UNSETTLED_MOST = 8
+# Session-Timeout ends a session by itself; only what is still on after that is cut.
+TIMEOUT_GRACE_SECONDS = 15
+# A session that began before its login is one that went on through a new authentication.
+REAUTHENTICATION_SECONDS = 30
+# Archived sessions are at least this old; a packet of one is looked for there.
+ARCHIVE_SECONDS = 7 * 86_400
+REMEMBERED_MOST = 100_000
+
+
+class Answer(NamedTuple):
+    """What goes back to FreeRADIUS, and a line for its log."""
+
+    is_accepted: bool
+    reply: tuple[Attribute, ...]
+    reason: str
+    log: str
+
+
+class Desk:
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.wrong_text = messages.refused("wrong_pin", settings.lang)
+        self.keys = keyring.load(settings.key_file)
+        pin.prepare(self.keys)
+        # The oldest key, because a Class must be read after a change of keys too.
+        self._class_key = keyring.derive(self.keys.key(self.keys.numbers[0]), "class")
+        self.catalogue = Catalogue(Connection(settings))
+        self._fresh: dict[str, tuple[Card, float]] = {}
+        self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
+        most = settings.group_size
+        self._reads = _lane(settings, self._read, most)
+        self._reserves = _lane(settings, self._reserve, most)
+        self._refuses = _lane(settings, self._record_refusals, most)
+        self._charges = _lane(settings, self._charge, most)
+
+    def check(self) -> None:
+        """Whether the database is the one that the key file belongs to; raises if it is not."""
+        fingerprints = Connection(self.settings).run(lambda cursor, _: store.read_key_fingerprints(cursor), None)
+        for number, fingerprint in fingerprints.items():
+            if number in self.keys.numbers:
+                self.keys.confirm(number, fingerprint)
+
+    # Logins ---------------------------------------------------------------------------------------------
+
+    def pin_for(self, request: Mapping[str, str]) -> str:
+        """The PIN that the person has to prove; for a serial that is no card's, one that nobody can know.
+
+        So an unknown serial goes the same way as a wrong PIN, and takes as long.
+        """
+        serial = attributes.serial_of(request)
+        card = self._reads.submit(serial) if 0 < len(serial) <= attributes.SERIAL_MAX else None
+        if card is None:
+            return secrets.token_urlsafe(12)
+        if len(self._fresh) > 4096:
+            self._fresh.clear()
+        self._fresh[serial] = (card, time.monotonic())
+        return pin.open_sealed(card.pin_sealed, card.key_number, card.serial, self.keys)
+
+    def admit(self, request: Mapping[str, str]) -> Answer:
+        """Decide a login whose PIN is proved, and write what follows from it."""
+        serial = attributes.serial_of(request)
+        nas = self.nas(request)
+        attempt = Attempt(
+            serial=serial,
+            nas_id=nas.id,
+            device=attributes.device_of(request),
+            asked_seconds_ago=_age(request),
+            at=time.time(),
+        )
+        card = self._take_fresh(serial)
+        for _ in range(ROUNDS):
+            card = card or self._reads.submit(serial)
+            if card is None:
+                return self._refuse(attempt, "unknown_card")
+            if card.was_tried:
+                attempt = attempt._replace(is_locked_out=self._is_locked_out(card, attempt))
+            product = self.catalogue.product(card.product_id, card.product_revision)
+            decision = decide(card, product, attempt, self.settings.longest_session_seconds)
+            if isinstance(decision, Refusal):
+                if decision.reason == "expired" and card.status in ("delivered", "in_use"):
+                    self._reserves.submit(("expire", card.id))
+                return self._refuse(attempt, decision.reason)
+            if self._reserves.submit(_reservation(card, product, attempt, decision)):
+                return self._accept(card, product, attempt, nas.vendor, decision)
+            card = None  # Another login of this card was decided meanwhile: decide again on the facts as they are now.
+        raise DatabaseAway("so many logins of one card at once that this one could not be decided")
+
+    def record_wrong_pin(self, request: Mapping[str, str]) -> str:
+        """Count a wrong PIN; the line for the log says whether there is such a card."""
+        serial = attributes.serial_of(request)
+        card = self._take_fresh(serial)
+        if card is None:
+            return f"login of {_printable(serial)}: unknown_card"
+        nas = self.nas(request)
+        source = _source(nas.id, attributes.device_of(request))
+        self._refuses.submit(RefusedLogin(serial, source, "wrong_pin", nas.id))
+        return f"login of {serial} on {nas.name}: wrong_pin"
+
+    def _refuse(self, attempt: Attempt, reason: str) -> Answer:
+        self._refuses.submit(
+            RefusedLogin(attempt.serial, _source(attempt.nas_id, attempt.device), reason, attempt.nas_id)
+        )
+        reply = (("Reply-Message", ":=", messages.refused(reason, self.settings.lang)),)
+        return Answer(False, reply, reason, f"login of {attempt.serial}: {reason}")
+
+    def _accept(self, card: Card, product: Product, attempt: Attempt, vendor: str, accept: Accept) -> Answer:
+        if sum(not session.is_open for session in card.sessions) > UNSETTLED_MOST:
+            self._charges.submit(("settle", card.id))
+        claim = Claim(card.id, accept.login_number, int(attempt.at))
+        text = messages.accepted(accept, card.expires_in_seconds, self.settings.lang, self.settings.currency)
+        reply = attributes.checked_reply(
+            (
+                *self.catalogue.terms(product, vendor, accept.is_slowed_down),
+                *limit_attributes(vendor, accept.limits),
+                ("Class", "+=", make_class(claim, card.serial, self._class_key)),
+                ("Reply-Message", ":=", text),
+            )
+        )
+        limits = accept.limits
+        log = f"login of {card.serial}: accepted, {limits.session_seconds} s by {accept.limited_by}"
+        if limits.octets is not None:
+            log += f", {limits.octets} octets by {accept.volume_limited_by}"
+        return Answer(True, reply, accept.limited_by, log)
+
+    def _take_fresh(self, serial: str) -> Card | None:
+        card, read_at = self._fresh.pop(serial, (None, 0.0))
+        return card if time.monotonic() - read_at <= FRESH_SECONDS else None
+
+    def _is_locked_out(self, card: Card, attempt: Attempt) -> bool:
+        tries = self._refuses.submit(("tries", card.id, _source(attempt.nas_id, attempt.device)))
+        return tries >= self.settings.wrong_pin_tries
+
+    # Accounting -----------------------------------------------------------------------------------------
+
+    def account(self, pairs: Sequence[tuple[str, str]], queued_seconds: float = 0.0) -> str | None:
+        """Charge what a packet reports; return a line for the log if there is something to say.
+
+        Returns after the commit.  Raises DatabaseAway if that cannot be had now.
+        """
+        request = attributes.values(pairs)
+        nas = self.nas(request)
+        try:
+            report = attributes.report(pairs, nas.id, self._class_key, queued_seconds)
+        except attributes.AttributeFault as fault:
+            return f"accounting from {nas.name} that can never be charged: {fault}"
+        if report.kind in attributes.ON_OFF:
+            closed = self._charges.submit(("close_nas", nas.id, report.age_seconds))
+            return f"{report.kind} of {nas.name}: {closed} sessions closed at their last report"
+        return self._charges.submit(report)
+
+    def nas(self, request: Mapping[str, str]) -> store.Nas:
+        return self.catalogue.nas(request.get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
+
+    def client(self, address: str) -> tuple[store.Nas, str] | None:
+        """The NAS at an address and its secret, for FreeRADIUS' list of clients."""
+        nas = self.catalogue.nas(address)
+        if nas is None:
+            return None
+        return nas, pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, self.keys)
+
+    # What is done together ------------------------------------------------------------------------------
+
+    def _read(self, connection: Connection, serials: list[str]) -> list[Card | None]:
+        cards = connection.run(store.read_cards, list(set(serials)))
+        return [cards.get(serial) for serial in serials]
+
+    def _reserve(self, connection: Connection, requests: list) -> list[bool]:
+        """Of several logins of one card only the first goes to the database: the others have lost already."""
+        results = [False] * len(requests)
+        chosen: dict[int, int] = {}
+        for index, request in enumerate(requests):
+            if isinstance(request, Reservation):
+                chosen.setdefault(request.card_id, index)
+            else:
+                connection.run(store.expire, request[1])
+        if chosen:
+            won = connection.run(store.reserve, [requests[index] for index in chosen.values()])
+            for index, is_won in zip(chosen.values(), won, strict=True):
+                results[index] = is_won
+        return results
+
+    def _record_refusals(self, connection: Connection, requests: list) -> list:
+        refusals = [request for request in requests if isinstance(request, RefusedLogin)]
+        if refusals:
+            connection.run(store.record_refusals, refusals)
+        return [
+            None
+            if isinstance(request, RefusedLogin)
+            else connection.run(lambda cursor, wanted: store.wrong_pin_tries(cursor, *wanted[1:]), request)
+            for request in requests
+        ]
+
+    def _charge(self, connection: Connection, requests: list) -> list:
+        results: list[Any] = [None] * len(requests)
+        reports: dict[int, Report] = {}
+        for index, request in enumerate(requests):
+            if isinstance(request, Report):
+                reports[index] = request
+            elif request[0] == "settle":
+                connection.run(store.settle, [request[1]])
+            else:
+                results[index] = connection.run(
+                    lambda cursor, wanted: store.close_nas(cursor, *wanted[1:]), request
+                )
+        trusts_claims = True
+        for _ in range(ROUNDS):
+            if not reports:
+                return results
+            charges = self._assign(connection, reports, results, trusts_claims)
+            charged = connection.run(store.charge, [charge for _, charge in charges]) if charges else []
+            reports = {}
+            reached = set()
+            for (index, charge), row in zip(charges, charged, strict=True):
+                if row.acct_session_id != charge.report.acct_session_id:
+                    # The row is another session's: the Class was used twice, or somebody was quicker.
+                    reports[index] = charge.report
+                    continue
+                if row.reached & store.REACHED_LIMIT:
+                    reached.add(row.card_id)
+                if row.reached & store.REACHED_FUP:
+                    connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
+                self._note_anomaly(connection, charge, row)
+            if reached:
+                connection.run(store.settle, reached)
+            trusts_claims = False
+        raise DatabaseAway("sessions of one card were made so fast that these packets found no row")
+
+    def _assign(
+        self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
+    ) -> list[tuple[int, Charge]]:
+        """Find each report's session: by its Class, by memory, or by what the card's sessions are."""
+        now = time.time()
+        charges: list[tuple[int, Charge]] = []
+        unknown: dict[int, Report] = {}
+        for index, report in reports.items():
+            place = self._place_at_once(report, now) if trusts_claims else None
+            if place:
+                charges.append((index, Charge(*place, report)))
+            else:
+                unknown[index] = report
+        if unknown:
+            found = connection.run(store.find_candidates, list(unknown.values()))
+            new: dict[tuple[str, str], int] = {}
+            for index, report in unknown.items():
+                if report.serial not in found:
+                    results[index] = f"accounting of {_printable(report.serial)}: unknown_card, nothing to charge"
+                    continue
+                card_id, next_number, candidates = found[report.serial]
+                start_age = report.age_seconds + (report.seconds or 0)
+                number = identify(
+                    report.acct_session_id, report.nas_id, report.device, report.kind == "Start", start_age, candidates
+                )
+                if number is None:
+                    taken = sum(serial == report.serial for serial, _ in new)
+                    number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
+                charges.append((index, Charge(card_id, number, report)))
+                self._remember(report, card_id, number, now - start_age)
+        return charges
+
+    def _place_at_once(self, report: Report, now: float) -> tuple[int, int] | None:
+        start_age = report.age_seconds + (report.seconds or 0)
+        claim = report.claim
+        if claim:
+            login_age = now - claim.login_epoch
+            if start_age <= login_age + REAUTHENTICATION_SECONDS and login_age < ARCHIVE_SECONDS:
+                return claim.card_id, claim.login_number
+            return None
+        if report.kind == "Start":
+            return None
+        known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
+        if known and abs(now - start_age - known[2]) <= REAUTHENTICATION_SECONDS:
+            return known[:2]
+        return None
+
+    def _remember(self, report: Report, card_id: int, login_number: int, started_at: float) -> None:
+        if len(self._sessions) >= REMEMBERED_MOST:
+            self._sessions.clear()
+        self._sessions[report.nas_id, report.serial, report.acct_session_id] = (card_id, login_number, started_at)
+
+    def _note_anomaly(self, connection: Connection, charge: Charge, row: store.Charged) -> None:
+        """Time went on and octets fell: a wrap or a reset of the NAS' counters, recorded and not guessed."""
+        report = charge.report
+        if report.seconds is None or report.seconds < row.used.seconds:
+            return
+        fallen = [
+            f"{name} {reported} after {highest}"
+            for name, reported, highest in (
+                ("down", report.down_octets, row.used.down_octets),
+                ("up", report.up_octets, row.used.up_octets),
+            )
+            if reported is not None and reported < highest
+        ]
+        if fallen:
+            connection.run(
+                lambda cursor, detail: store.record_anomaly(
+                    cursor, row.card_id, row.login_number, "octets_fell", detail
+                ),
+                f"at {report.seconds} s: {', '.join(fallen)}",
+            )
+
+
+def _lane(settings: Settings, work: Callable[[Connection, list], list], most: int) -> Group:
+    """A group with a connection of its own, in which a request that fails fails alone."""
+    connection = Connection(settings)
+
+    def run(requests: list) -> list:
+        try:
+            return work(connection, requests)
+        except DatabaseAway:
+            raise
+        except Exception as fault:
+            if len(requests) == 1:
+                return [fault]
+            return [result for request in requests for result in run([request])]
+
+    return Group(run, most)
+
+
+def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept) -> Reservation:
+    grace = 0 if accept.limited_by in ("validity", "hours") else TIMEOUT_GRACE_SECONDS
+    return Reservation(
+        card_id=card.id,
+        login_number=accept.login_number,
+        nas_id=attempt.nas_id,
+        device=attempt.device,
+        due_in_seconds=accept.limits.session_seconds + grace,
+        due_cause=accept.limited_by,
+        granted=accept.granted,
+        tariff=product.tariff,
+        fup_octets=accept.fup_left_octets,
+        interim_seconds=product.terms.interim_seconds,
+        closes=accept.closes,
+        replaces=accept.replaces,
+        activates=accept.activates,
+        binds_device=accept.binds_device,
+    )
+
+
+def _source(nas_id: int, device: str) -> str:
+    return f"{nas_id}/{device}"
+
+
+def _age(request: Mapping[str, str]) -> float:
+    """How long ago FreeRADIUS received this request, by its own clock."""
+    seconds, _, microseconds = request.get(attributes.RECEIVED_AT, "").partition(".")
+    if not (seconds.isdigit() and microseconds.isdigit()):
+        return 0.0
+    return max(time.time() - int(seconds) - int(microseconds) / 1_000_000, 0.0)
+
+
+def _printable(text: str) -> str:
+    """A stranger's text for the log: short, on one line."""
+    return ascii(text[:64])

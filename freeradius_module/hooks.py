@@ -1,0 +1,135 @@
+"""What FreeRADIUS calls: the only file that knows the module radiusd.
+
+FreeRADIUS' section   function       answer
+authorize             authorize      the PIN to be proved, as Cleartext-Password
+post-auth             post_auth      Accept with limits, or Reject with the reason
+Post-Auth-Type REJECT login_refused  (counts a wrong PIN; changes nothing)
+accounting            accounting     acknowledged after the commit, or not at all
+dynamic clients       client         the NAS' secret
+
+What rlm_python3 makes of a return value is unforgiving: None counts as OK, an Enum as FAIL, -1 kills the server.
+Every function therefore returns one of radiusd's own RLM_MODULE_ integers, and FAIL, which is no answer to
+the NAS, is what any exception becomes: the NAS then asks the next server.
+"""
+
+import radiusd
+
+from . import attributes, settings
+from .connection import DatabaseAway, WrongSchema
+from .desk import Desk
+
+# One desk for all instances of this radiusd (they share this module): they share statements through it.
+_desk: Desk | None = None
+
+# These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
+REFUSED_VERSIONS = ("3.2.9", "3.2.10")
+
+
+def instantiate(_packet) -> int:
+    """Open shop, or stop the server with a sentence.  A database that is away is no reason: it may start later."""
+    global _desk
+    if _desk is not None:
+        return 0
+    try:
+        config = getattr(radiusd, "config", None) or {}
+        version = config.get("server_version", "")
+        if version in REFUSED_VERSIONS:
+            _log_error(f"FreeRADIUS {version} loses what a Python module answers. Install 3.2.8 or 3.2.11.")
+            return -1
+        desk = Desk(settings.load(config.get("option_file")))
+        try:
+            desk.check()
+        except DatabaseAway as away:
+            _log_error(f"The database is away, starting nevertheless: {away}")
+    except Exception as fault:
+        # FreeRADIUS ignores an exception here and would serve without us; only -1 stops it.
+        _log_error(f"{type(fault).__name__}: {fault}")
+        return -1
+    _desk = desk
+    return 0
+
+
+def authorize(packet):
+    """Hand over the PIN; FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking."""
+    try:
+        pin = _desk.pin_for(_request(packet))
+    except Exception as fault:
+        return _no_answer("login", fault)
+    return radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", pin),)
+
+
+def post_auth(packet):
+    """Decide, now that the PIN is proved.  Nothing has been revealed or written before this."""
+    try:
+        answer = _desk.admit(_request(packet))
+    except Exception as fault:
+        return _no_answer("login", fault)
+    radiusd.radlog(radiusd.L_AUTH, answer.log)
+    if not answer.is_accepted:
+        return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
+    # The site counts the reply: FreeRADIUS drops an attribute that it does not know and sends the rest.
+    return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))),)
+
+
+def login_refused(packet):
+    """Count a wrong PIN.  The Reject leaves whether this succeeds or not, with one text for every stranger."""
+    try:
+        radiusd.radlog(radiusd.L_AUTH, _desk.record_wrong_pin(_request(packet)))
+    except Exception as fault:
+        _log_error(f"a wrong PIN was not counted: {type(fault).__name__}")
+    return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", _desk.wrong_text),), ()
+
+
+def accounting(packet):
+    """Charge what this report adds; acknowledged once that is committed.
+
+    While the database is away the answer is FAIL: the site puts the packet into the spool, or stays silent.  What can
+    never be charged (an unknown card) is logged and acknowledged, or the NAS would repeat it for ever.
+    """
+    try:
+        line = _desk.account((packet or {}).get("request") or ())
+    except Exception as fault:
+        return _no_answer("accounting", fault)
+    if line:
+        radiusd.radlog(radiusd.L_INFO, line)
+    return radiusd.RLM_MODULE_OK
+
+
+def client(packet):
+    """Who is at this address?  Asked by FreeRADIUS for an address that it does not know (yet, or any more)."""
+    try:
+        found = _desk.client(_request(packet).get(attributes.SOURCE_ADDRESS, ""))
+    except Exception as fault:
+        return _no_answer("client", fault)
+    if found is None:
+        return radiusd.RLM_MODULE_NOTFOUND
+    nas, secret = found
+    return (
+        radiusd.RLM_MODULE_OK,
+        (),
+        (
+            ("FreeRADIUS-Client-Secret", ":=", secret),
+            ("FreeRADIUS-Client-Shortname", ":=", nas.name),
+            ("FreeRADIUS-Client-NAS-Type", ":=", "other"),
+            ("FreeRADIUS-Client-Require-MA", ":=", "yes" if nas.require_message_authenticator else "no"),
+        ),
+    )
+
+
+def detach(_packet=None) -> int:
+    return 0
+
+
+def _request(packet) -> dict[str, str]:
+    return attributes.values((packet or {}).get("request"))
+
+
+def _no_answer(what: str, fault: Exception) -> int:
+    """FAIL, and why.  Only the kind of an unforeseen fault is logged: its text might hold what nobody may read."""
+    text = str(fault) if isinstance(fault, DatabaseAway | WrongSchema) else ""
+    _log_error(f"no answer to a {what}: {type(fault).__name__} {text}".rstrip())
+    return radiusd.RLM_MODULE_FAIL
+
+
+def _log_error(text: str) -> None:
+    radiusd.radlog(radiusd.L_ERR, f"prepaid-cards: {text}")

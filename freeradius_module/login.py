@@ -1,0 +1,292 @@
+"""The decision on a login: a pure function of what the database says, with its reason.
+
+``decide`` is only asked after the PIN has been proved.  Two refusals come earlier, from the desk:
+unknown_card and wrong_pin, which the person at the device cannot tell apart.
+
+Refusals, in order of precedence, each with its word in the log, in ``prepaid track`` and in
+``prepaid simulate``: see REFUSALS.
+"""
+
+from typing import NamedTuple
+
+from . import hours
+from .usage import Credit, Tariff, Usage, is_used_up, left, octets_for, seconds_for
+from .vendors import Limits, Terms
+
+REFUSALS = {
+    "unknown_card": "There is no card with this serial number.",
+    "wrong_pin": "The PIN is not this card's.",
+    "locked_out": "Too many wrong PINs for this card came from this device; it may try again in a quarter of an hour.",
+    "not_delivered": "The card has not been delivered to a partner.",
+    "blocked": "The office has blocked the card.",
+    "wrong_kind": "It is a telephony card: its credit is added by the subscriber centre.",
+    "expired": "The card's validity is over.",
+    "exhausted": "The card's credit is used up.",
+    "outside_hours": "The product does not allow logins at this hour.",
+    "wrong_device": "The card belongs to another device.",
+    "too_many_sessions": "As many sessions as the product allows are open.",
+}
+
+# A login whose first accounting packet has not come by then did not begin: its reservation is free again.
+RESERVATION_SECONDS = 60
+# Two logins of one device within this time are two that arrived together, not one that came back.
+TOGETHER_SECONDS = 1.0
+# What a session may be silent: three interims and a minute (design 7.5).
+MISSED_INTERIMS = 3
+GRACE_SECONDS = 60
+# 32 bits on the wire, and some NAS keep it signed.
+SESSION_TIMEOUT_MAX = 2**31 - 1
+
+
+class Product(NamedTuple):
+    """The rules of a type of credit, as the module keeps them: loaded once, used for every login."""
+
+    id: int
+    revision: int
+    name: str
+    kind: str
+    credit: Credit
+    tariff: Tariff
+    terms: Terms
+    fup_terms: Terms | None
+    fup_octets: int | None  # usage beyond which fup_terms apply
+    hours: hours.Windows | None
+    timezone: str
+    max_sessions: int
+    replace_oldest: bool
+    bind_device: bool
+
+
+class Session(NamedTuple):
+    """One login of a card that still matters: open, or not yet posted to the card."""
+
+    login_number: int
+    nas_id: int
+    device: str
+    is_begun: bool  # an accounting packet has come
+    is_open: bool  # not stopped, not closed
+    silent_seconds: float  # since it was last heard of, or since the login
+    interim_seconds: int
+    unsettled: Usage
+    granted_left: Credit  # granted and not used yet
+
+
+class Card(NamedTuple):
+    """What one read of the database says about a card."""
+
+    id: int
+    serial: str
+    status: str
+    product_id: int
+    product_revision: int
+    is_first_login: bool
+    expires_in_seconds: int | None
+    device: str | None
+    added: Credit  # sum of the compensating entries
+    settled: Usage
+    settled_login_number: int
+    sessions: tuple[Session, ...]
+    pin_sealed: bytes
+    key_number: int
+    was_tried: bool  # somebody sent a wrong PIN in this quarter of an hour
+
+
+class Attempt(NamedTuple):
+    """Who asks, from where."""
+
+    serial: str
+    nas_id: int
+    device: str = ""
+    asked_seconds_ago: float = 0.0
+    is_locked_out: bool = False
+    at: float = 0.0  # seconds since 1970, UTC
+
+
+class Refusal(NamedTuple):
+    reason: str
+
+
+class Accept(NamedTuple):
+    """Everything that follows from a login that is let in."""
+
+    login_number: int
+    limits: Limits
+    limited_by: str  # which limit ends the session: time, traffic, download, upload, money, validity, hours, longest
+    volume_limited_by: str | None
+    granted: Credit
+    balance: Credit  # what is left on the card, for the message
+    is_slowed_down: bool
+    fup_left_octets: int | None  # until the speed drops; None: never, or it has
+    closes: tuple[tuple[int, str], ...] = ()  # sessions that this login ends: (login number, cause)
+    replaces: int | None = None  # the session that has to be disconnected for this one
+    activates: bool = False
+    binds_device: bool = False
+
+
+def decide(card: Card, product: Product, attempt: Attempt, longest_session_seconds: int = 86_400) -> Accept | Refusal:
+    """Let a card in, or say why not.  The first reason that holds, in the order of REFUSALS, is the answer."""
+    if attempt.is_locked_out:
+        return Refusal("locked_out")
+    if card.status == "created":
+        return Refusal("not_delivered")
+    if card.status == "blocked":
+        return Refusal("blocked")
+    if product.kind != "internet":
+        return Refusal("wrong_kind")
+    if card.status == "expired" or (card.expires_in_seconds is not None and card.expires_in_seconds <= 0):
+        return Refusal("expired")
+    balance = balance_of(card, product)
+    if card.status == "exhausted" or is_used_up(balance):
+        return Refusal("exhausted")
+    hours_left = None
+    if product.hours:
+        hours_left = hours.seconds_left(product.hours, attempt.at, product.timezone)
+        if hours_left == 0:
+            return Refusal("outside_hours")
+    if product.bind_device and card.device and card.device != attempt.device:
+        return Refusal("wrong_device")
+
+    others, closes = _others(card, attempt)
+    replaces = None
+    if len(others) >= product.max_sessions:
+        if not product.replace_oldest:
+            return Refusal("too_many_sessions")
+        oldest = others.pop(0)
+        replaces = oldest.login_number
+        closes.append((oldest.login_number, "replaced"))
+    granted = _share(balance, product, others)
+    if is_used_up(granted):
+        # All that is left is granted to sessions that are still open.
+        return Refusal("too_many_sessions")
+
+    seconds, limited_by = _smallest(
+        ("time", granted.seconds),
+        ("money", None if granted.millicents is None else seconds_for(granted.millicents, product.tariff)),
+        ("validity", card.expires_in_seconds),
+        ("hours", hours_left),
+        ("longest", longest_session_seconds),
+    )
+    octets, volume_limited_by = _smallest(
+        ("traffic", granted.octets),
+        ("money", None if granted.millicents is None else octets_for(granted.millicents, product.tariff)),
+    )
+    used = used_of(card)
+    is_slowed_down = product.fup_octets is not None and used.octets >= product.fup_octets
+    return Accept(
+        login_number=next_login_number(card),
+        limits=Limits(
+            min(seconds, SESSION_TIMEOUT_MAX),
+            octets,
+            granted.down_octets,
+            granted.up_octets,
+        ),
+        limited_by=limited_by,
+        volume_limited_by=volume_limited_by,
+        granted=granted,
+        balance=balance,
+        is_slowed_down=is_slowed_down,
+        fup_left_octets=None if product.fup_octets is None or is_slowed_down else product.fup_octets - used.octets,
+        closes=tuple(closes),
+        replaces=replaces,
+        activates=card.status == "delivered",
+        binds_device=product.bind_device and not card.device and bool(attempt.device),
+    )
+
+
+def used_of(card: Card) -> Usage:
+    """All that a card has used, posted to its row or not."""
+    seconds, down_octets, up_octets = card.settled
+    for session in card.sessions:
+        seconds += session.unsettled.seconds
+        down_octets += session.unsettled.down_octets
+        up_octets += session.unsettled.up_octets
+    return Usage(seconds, down_octets, up_octets)
+
+
+def credit_of(card: Card, product: Product) -> Credit:
+    """What was bought: the product's credit and the entries made by hand since."""
+    return Credit(
+        *(
+            None if bought is None else max(bought + entered, 0)
+            for bought, entered in zip(product.credit, card.added, strict=True)
+        )
+    )
+
+
+def balance_of(card: Card, product: Product) -> Credit:
+    return left(credit_of(card, product), used_of(card), product.tariff)
+
+
+def next_login_number(card: Card) -> int:
+    """The number that this login claims; whoever claims it first has decided on the facts as they are."""
+    return max(card.settled_login_number, *(session.login_number for session in card.sessions), 0) + 1
+
+
+def is_stale(session: Session) -> bool:
+    """Whether an open session has been silent for so long that it no longer counts as open."""
+    if not session.is_begun:
+        return session.silent_seconds > RESERVATION_SECONDS
+    return session.silent_seconds > MISSED_INTERIMS * session.interim_seconds + GRACE_SECONDS
+
+
+def _others(card: Card, attempt: Attempt) -> tuple[list[Session], list[tuple[int, str]]]:
+    """The open sessions that this login has to reckon with, oldest first, and those that it ends.
+
+    It ends what is stale, and takes over what is its own: the same device on the same NAS.  Where the
+    NAS names no device, only a login that never began can be taken over.  Logins that arrive together
+    are rivals, not one device that came back.
+    """
+    others, closes = [], []
+    for session in sorted(card.sessions):
+        if not session.is_open:
+            continue
+        if is_stale(session):
+            closes.append((session.login_number, "stale" if session.is_begun else "not_begun"))
+        elif _is_own(session, attempt):
+            closes.append((session.login_number, "superseded"))
+        else:
+            others.append(session)
+    return others, closes
+
+
+def _is_own(session: Session, attempt: Attempt) -> bool:
+    if session.nas_id != attempt.nas_id or session.device != attempt.device:
+        return False
+    if session.is_begun:
+        return bool(attempt.device)
+    return session.silent_seconds - attempt.asked_seconds_ago >= TOGETHER_SECONDS
+
+
+def _share(balance: Credit, product: Product, others: list[Session]) -> Credit:
+    """What this login may have: what nobody else was granted, shared by the sessions that may still come.
+
+    So all open sessions together never hold more than is left, and the first does not take it all.
+
+    >>> product = Product(1, 1, "p", "internet", Credit(600), Tariff(), Terms(), None,
+    ...                   None, None, "UTC", max_sessions=2, replace_oldest=False, bind_device=False)
+    >>> _share(Credit(seconds=601), product, []).seconds
+    301
+    """
+    free_places = product.max_sessions - len(others)
+    shares = []
+    for index, amount in enumerate(balance):
+        if amount is None:
+            shares.append(None)
+            continue
+        for session in others:
+            amount -= session.granted_left[index] or 0
+        shares.append(max(-(-amount // free_places), 0))
+    return Credit(*shares)
+
+
+def _smallest(*limits: tuple[str, int | None]) -> tuple[int | None, str | None]:
+    """The smallest of the limits that there are, and its name; the earlier of two that are equal.
+
+    >>> _smallest(("time", 600), ("validity", None), ("longest", 86400))
+    (600, 'time')
+    """
+    smallest, name = None, None
+    for limit_name, limit in limits:
+        if limit is not None and (smallest is None or limit < smallest):
+            smallest, name = limit, limit_name
+    return smallest, name

@@ -1,0 +1,58 @@
+"""The module's settings: group [prepaid] of the option file, with the connection in [prepaid-radius].
+
+The file is the one that the office uses: $PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf.  It is an
+ordinary MySQL option file; PyMySQL reads the connection from it by itself.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from pymysql.optionfile import Parser
+
+DEFAULT_PATH = "/etc/prepaid-cards/prepaid.cnf"
+RADIUS_GROUP = "prepaid-radius"
+
+
+class Settings(NamedTuple):
+    """Group [prepaid]; what is not said there has the value shown here."""
+
+    path: str = DEFAULT_PATH
+    # The keys that open PINs; beside the option file, unless said otherwise.
+    key_file: str = "/etc/prepaid-cards/key"
+    # Language of the texts that the customer reads: en or pt_BR.
+    lang: str = "pt_BR"
+    currency: str = "R$"
+    # The longest session, where nothing else limits time.
+    longest_session_seconds: int = 86_400
+    # Wrong PINs of one source for one card in a quarter of an hour, before that source is locked out of that card.
+    wrong_pin_tries: int = 5
+    # How long a database call may take before the packet is given up.
+    database_timeout_seconds: int = 2
+    # How many waiting packets share one statement at most.
+    group_size: int = 64
+
+
+class SettingsError(Exception):
+    """The option file cannot be read."""
+
+
+def load(path: str | None = None) -> Settings:
+    """Read the option file, or say which line of it is wrong."""
+    path = path or os.environ.get("PREPAID_CONFIG") or DEFAULT_PATH
+    if not Path(path).is_file():
+        raise SettingsError(f"There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.")
+    parser = Parser(interpolation=None, strict=False, allow_no_value=True)
+    with open(path, encoding="utf-8") as file:
+        parser.read_file(file)
+    found = {"path": path, "key_file": str(Path(path).with_name("key"))}
+    for name, default in Settings._field_defaults.items():
+        if name == "path" or not parser.has_option("prepaid", name):
+            continue
+        value = parser.get("prepaid", name)
+        if isinstance(default, int):
+            if not value.isdigit() or int(value) == 0:
+                raise SettingsError(f"{name} in {path} is '{value}'; it must be a number above 0.")
+            value = int(value)
+        found[name] = value
+    return Settings(**found)

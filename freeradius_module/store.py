@@ -1,0 +1,707 @@
+"""Every SQL statement of the module.  One function, one statement or one transaction.
+
+Logins are read, and reports are written, as lists: whoever waits at the same time shares a statement.
+All times are the database's own (UTC_TIMESTAMP), so that several FreeRADIUS servers need not agree on
+the clock; what comes back are ages and distances in seconds, which are cheap to read.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from . import hours
+from .attributes import Report
+from .identity import Candidate
+from .login import Card, Product, Session
+from .usage import Credit, Tariff, Usage
+from .vendors import Terms
+
+# A quarter of an hour, in which wrong PINs are counted.
+WINDOW_SECONDS = 900
+WINDOW = f"FROM_UNIXTIME(UNIX_TIMESTAMP() DIV {WINDOW_SECONDS} * {WINDOW_SECONDS})"
+
+# How long a session that was only seen in accounting is believed without a Stop.
+UNKNOWN_SESSION_SECONDS = 86_400
+
+
+# Logins -------------------------------------------------------------------------------------------------
+
+
+def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
+    """All that a decision needs to know, of all cards that are asked for, in one statement.
+
+    A card comes with its sessions that are open, not yet posted, or newer than the last posting.
+    """
+    cursor.execute(
+        f"""
+        SELECT card.serial, card.id, card.status, card.product_id, product.revision,
+               card.first_login_at IS NULL,
+               TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(card.expires_at, product.valid_until_at)),
+               card.device,
+               card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets, card.added_cents,
+               card.settled_seconds, card.settled_down_octets, card.settled_up_octets, card.settled_login_number,
+               card.pin_sealed, card.key_number,
+               EXISTS (SELECT 1
+                         FROM login_refusal
+                        WHERE login_refusal.card_id = card.id
+                          AND login_refusal.reason = 'wrong_pin'
+                          AND login_refusal.window_at = {WINDOW}),
+               session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
+               session.due_at > UTC_TIMESTAMP(3),
+               TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
+               session.interim_seconds,
+               session.used_seconds - session.settled_seconds,
+               session.used_down_octets - session.settled_down_octets,
+               session.used_up_octets - session.settled_up_octets,
+               session.used_seconds, session.used_down_octets, session.used_up_octets,
+               session.granted_seconds, session.granted_octets, session.granted_down_octets,
+               session.granted_up_octets, session.granted_millicents
+          FROM card
+          JOIN product ON product.id = card.product_id
+          LEFT JOIN session
+            ON session.card_id = card.id
+           AND (session.login_number > card.settled_login_number
+                OR session.due_at IS NOT NULL
+                OR session.used_seconds > session.settled_seconds
+                OR session.used_down_octets > session.settled_down_octets
+                OR session.used_up_octets > session.settled_up_octets)
+         WHERE card.serial IN ({_places(serials)})
+           AND card.status <> 'deleted'
+        """,
+        serials,
+    )
+    first_rows: dict[str, tuple] = {}
+    sessions: defaultdict[str, list[Session]] = defaultdict(list)
+    for row in cursor.fetchall():
+        serial = row[0]
+        first_rows.setdefault(serial, row)
+        if row[20] is not None:
+            sessions[serial].append(_session(row[20:]))
+    return {serial: _card(row, sessions.get(serial, ())) for serial, row in first_rows.items()}
+
+
+def _card(row: tuple, sessions: Iterable[Session]) -> Card:
+    return Card(
+        id=row[1],
+        serial=row[0],
+        status=row[2],
+        product_id=row[3],
+        product_revision=row[4],
+        is_first_login=bool(row[5]),
+        expires_in_seconds=row[6],
+        device=row[7],
+        added=Credit(row[8], row[9], row[10], row[11], row[12] * 1000),
+        settled=Usage(row[13], row[14], row[15]),
+        settled_login_number=row[16],
+        sessions=tuple(sessions),
+        pin_sealed=row[17],
+        key_number=row[18],
+        was_tried=bool(row[19]),
+    )
+
+
+def _session(row: tuple) -> Session:
+    (number, nas_id, device, is_begun, is_open, silent_us, interim, seconds, down, up) = row[:10]
+    (used_seconds, used_down, used_up) = row[10:13]
+    (granted_seconds, granted_octets, granted_down, granted_up, granted_millicents) = row[13:18]
+    return Session(
+        login_number=number,
+        nas_id=nas_id,
+        device=device,
+        is_begun=bool(is_begun),
+        is_open=bool(is_open),
+        silent_seconds=(silent_us or 0) / 1_000_000,
+        interim_seconds=interim,
+        unsettled=Usage(seconds, down, up),
+        granted_left=Credit(
+            None if granted_seconds is None else max(granted_seconds - used_seconds, 0),
+            None if granted_octets is None else max(granted_octets - used_down - used_up, 0),
+            None if granted_down is None else max(granted_down - used_down, 0),
+            None if granted_up is None else max(granted_up - used_up, 0),
+            # Money of a session is not followed packet by packet: all that was granted counts until it ends.
+            granted_millicents,
+        ),
+    )
+
+
+class Reservation(NamedTuple):
+    """What an accepted login writes."""
+
+    card_id: int
+    login_number: int
+    nas_id: int
+    device: str
+    due_in_seconds: int
+    due_cause: str
+    granted: Credit
+    tariff: Tariff
+    fup_octets: int | None
+    interim_seconds: int
+    closes: tuple[tuple[int, str], ...]
+    replaces: int | None
+    activates: bool
+    binds_device: bool
+
+
+RESERVATION_COLUMNS = (
+    "card_id, login_number, nas_id, device, login_at, due_at, due_cause, granted_seconds, granted_octets,"
+    " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
+    " fup_octets, interim_seconds"
+)
+RESERVATION_ROW = (
+    "(%s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+
+
+def reserve(cursor, reservations: Sequence[Reservation]) -> list[bool]:
+    """Write accepted logins; say of each whether it was first to claim its number.
+
+    A number that is taken means that another login of that card, here or on another server, was decided
+    meanwhile: this one has to read and decide again.  All or nothing where a login changes more than its own row.
+    """
+    plain = [one for one in reservations if not _changes_more(one)]
+    rest = [one for one in reservations if _changes_more(one)]
+    won = _insert_reservations(cursor, plain) if plain else set()
+    for reservation in rest:
+        if _reserve_with_changes(cursor, reservation):
+            won.add((reservation.card_id, reservation.login_number))
+    return [(one.card_id, one.login_number) in won for one in reservations]
+
+
+def _changes_more(reservation: Reservation) -> bool:
+    return bool(
+        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces is not None
+    )
+
+
+def _insert_reservations(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
+    """IGNORE, because one login that came too late must not undo the others; RETURNING says who was in time."""
+    parameters: list[Any] = []
+    for one in reservations:
+        parameters += (
+            one.card_id,
+            one.login_number,
+            one.nas_id,
+            one.device,
+            one.due_in_seconds,
+            one.due_cause,
+            *one.granted,
+            *one.tariff,
+            one.fup_octets,
+            one.interim_seconds,
+        )
+    cursor.execute(
+        f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS})"
+        f" VALUES {', '.join([RESERVATION_ROW] * len(reservations))}"
+        " RETURNING card_id, login_number",
+        parameters,
+    )
+    return set(cursor.fetchall())
+
+
+def _reserve_with_changes(cursor, reservation: Reservation) -> bool:
+    """A first login turns the card to in_use; a later one may end the sessions that it takes over."""
+    cursor.execute("BEGIN")
+    if reservation.activates and not _activate(cursor, reservation.card_id):
+        cursor.execute("ROLLBACK")
+        return False
+    if reservation.binds_device and not _bind_device(cursor, reservation.card_id, reservation.device):
+        cursor.execute("ROLLBACK")
+        return False
+    if not _insert_reservations(cursor, [reservation]):
+        cursor.execute("ROLLBACK")
+        return False
+    for login_number, cause in reservation.closes:
+        _close_session(cursor, reservation.card_id, login_number, cause)
+    if reservation.replaces is not None:
+        _cut_session(cursor, reservation.card_id, reservation.replaces, "replaced")
+    cursor.execute("COMMIT")
+    return True
+
+
+def _activate(cursor, card_id: int) -> bool:
+    """The first login: the card's validity runs from now."""
+    return bool(
+        cursor.execute(
+            """
+            UPDATE card
+              JOIN product ON product.id = card.product_id
+               SET card.status = 'in_use',
+                   card.first_login_at = UTC_TIMESTAMP(3),
+                   card.expires_at = COALESCE(
+                       card.expires_at,
+                       LEAST(COALESCE(UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY, product.valid_until_at),
+                             COALESCE(product.valid_until_at, UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY)))
+             WHERE card.id = %s
+               AND card.status = 'delivered'
+            """,
+            (card_id,),
+        )
+    )
+
+
+def _bind_device(cursor, card_id: int, device: str) -> bool:
+    return bool(
+        cursor.execute(
+            "UPDATE card SET device = %s WHERE id = %s AND (device IS NULL OR device = %s)", (device, card_id, device)
+        )
+    )
+
+
+def _close_session(cursor, card_id: int, login_number: int, cause: str) -> None:
+    cursor.execute(
+        """
+        UPDATE session
+           SET closed_at = UTC_TIMESTAMP(3),
+               close_cause = %s,
+               due_at = NULL
+         WHERE card_id = %s
+           AND login_number = %s
+           AND due_at IS NOT NULL
+        """,
+        (cause, card_id, login_number),
+    )
+
+
+def _cut_session(cursor, card_id: int, login_number: int, cause: str) -> None:
+    """Say that a session has to be off now; `prepaid enforce` disconnects it.  It counts no more as open."""
+    cursor.execute(
+        """
+        UPDATE session
+           SET due_at = UTC_TIMESTAMP(3),
+               due_cause = %s
+         WHERE card_id = %s
+           AND login_number = %s
+           AND due_at IS NOT NULL
+        """,
+        (cause, card_id, login_number),
+    )
+
+
+def expire(cursor, card_id: int) -> None:
+    """Record that a card's validity is over, the first time that somebody finds it so."""
+    cursor.execute(
+        """
+        UPDATE card
+          JOIN product ON product.id = card.product_id
+           SET card.status = 'expired'
+         WHERE card.id = %s
+           AND card.status IN ('delivered', 'in_use')
+           AND COALESCE(card.expires_at, product.valid_until_at) <= UTC_TIMESTAMP(3)
+        """,
+        (card_id,),
+    )
+
+
+class RefusedLogin(NamedTuple):
+    serial: str
+    source: str
+    reason: str
+    nas_id: int
+
+
+def record_refusals(cursor, refusals: Sequence[RefusedLogin]) -> None:
+    """Count refused logins by card, source and quarter of an hour; a serial that is no card's leaves no row."""
+    rows = " UNION ALL ".join(["SELECT %s AS serial, %s AS source, %s AS reason, %s AS nas_id"] * len(refusals))
+    cursor.execute(
+        f"""
+        INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, first_at, last_at)
+        SELECT card.id, refused.source, refused.reason, {WINDOW}, refused.nas_id, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)
+          FROM ({rows}) AS refused
+          JOIN card ON card.serial = refused.serial AND card.status <> 'deleted'
+            ON DUPLICATE KEY UPDATE tries = tries + 1, last_at = VALUES(last_at)
+        """,
+        [value for refusal in refusals for value in refusal],
+    )
+
+
+def wrong_pin_tries(cursor, card_id: int, source: str) -> int:
+    """How many wrong PINs this source has sent for this card in this quarter of an hour."""
+    cursor.execute(
+        f"""
+        SELECT tries
+          FROM login_refusal
+         WHERE card_id = %s
+           AND reason = 'wrong_pin'
+           AND window_at = {WINDOW}
+           AND source = %s
+        """,
+        (card_id, source),
+    )
+    row = cursor.fetchone()
+    return row[0] if row else 0
+
+
+# Accounting ---------------------------------------------------------------------------------------------
+
+
+class Charge(NamedTuple):
+    """A report whose session is known: what the one statement of accounting writes."""
+
+    card_id: int
+    login_number: int
+    report: Report
+
+
+class Charged(NamedTuple):
+    """What became of a charge: the session's row as it is now."""
+
+    card_id: int
+    login_number: int
+    acct_session_id: str
+    used: Usage
+    reached: int  # bits of REACHED_…
+
+
+REACHED_LIMIT = 1
+REACHED_FUP = 2
+
+CHARGE_COLUMNS = (
+    "card_id, login_number, nas_id, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
+    " due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
+)
+CHARGE_ROW = (
+    "(%s, %s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND,"
+    " IF(%s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, NULL), %s,"
+    f" IF(stopped_at IS NULL, UTC_TIMESTAMP(3) + INTERVAL {UNKNOWN_SESSION_SECONDS} SECOND, NULL), 'unknown',"
+    " %s, %s, %s, %s, %s, %s)"
+)
+# A row belongs to this Acct-Session-Id, or to none yet.  Assignments are made from left to right, so whatever
+# looks at the old counters or the old identifier stands before the line that changes them.
+IS_OURS = "session.acct_session_id IN ('', VALUES(acct_session_id))"
+CHARGE_UPDATE = f"""
+    nas_id = IF({IS_OURS}, VALUES(nas_id), nas_id),
+    device = IF({IS_OURS} AND device = '', VALUES(device), device),
+    started_at = IF({IS_OURS}, LEAST(COALESCE(started_at, VALUES(started_at)), VALUES(started_at)), started_at),
+    heard_at = IF({IS_OURS}, GREATEST(COALESCE(heard_at, VALUES(heard_at)), VALUES(heard_at)), heard_at),
+    stop_cause = IF({IS_OURS}, COALESCE(stop_cause, VALUES(stop_cause)), stop_cause),
+    stopped_at = IF({IS_OURS}, COALESCE(stopped_at, VALUES(stopped_at)), stopped_at),
+    closed_at = IF({IS_OURS} AND closed_at IS NOT NULL AND (
+                       acct_session_id = ''
+                       OR VALUES(used_seconds) > used_seconds
+                       OR VALUES(used_down_octets) > used_down_octets
+                       OR VALUES(used_up_octets) > used_up_octets), NULL, closed_at),
+    close_cause = IF(closed_at IS NULL, NULL, close_cause),
+    due_at = CASE WHEN NOT {IS_OURS} THEN due_at
+                  WHEN stopped_at IS NOT NULL OR closed_at IS NOT NULL THEN NULL
+                  ELSE COALESCE(due_at, VALUES(due_at)) END,
+    used_seconds = IF({IS_OURS}, GREATEST(used_seconds, VALUES(used_seconds)), used_seconds),
+    used_down_octets = IF({IS_OURS}, GREATEST(used_down_octets, VALUES(used_down_octets)), used_down_octets),
+    used_up_octets = IF({IS_OURS}, GREATEST(used_up_octets, VALUES(used_up_octets)), used_up_octets),
+    framed_ipv4 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv4), framed_ipv4), framed_ipv4),
+    framed_ipv6 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv6), framed_ipv6), framed_ipv6),
+    delegated_prefix = IF({IS_OURS}, COALESCE(VALUES(delegated_prefix), delegated_prefix), delegated_prefix),
+    acct_session_id = IF(acct_session_id = '', VALUES(acct_session_id), acct_session_id)"""
+# A session without a login was granted nothing: whether its card is used up is looked at each time.
+REACHED = f"""
+    (login_at IS NULL
+     OR COALESCE(used_seconds >= granted_seconds, FALSE)
+     OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
+     OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
+     OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
+     OR COALESCE(used_seconds * tariff_minute_millicents / 60
+                 + (used_down_octets + used_up_octets) * tariff_mb_millicents / 1e6 >= granted_millicents, FALSE)
+    ) * {REACHED_LIMIT}
+    + COALESCE(used_down_octets + used_up_octets >= fup_octets, FALSE) * {REACHED_FUP}"""
+
+
+def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
+    """Raise sessions' counters to what was reported: one statement, one commit, whatever the number of packets.
+
+    What counts is the highest value seen, so a repeated, late or reordered packet changes nothing, and running
+    this twice is running it once.  Sessions are written in the order of their key, so that two servers which write
+    the same ones wait for each other instead of deadlocking.
+    """
+    ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
+    parameters: list[Any] = []
+    for index in ordered:
+        card_id, login_number, report = charges[index]
+        seconds = report.seconds or 0
+        age = report.age_seconds
+        is_stop = report.kind == "Stop"
+        parameters += (
+            card_id,
+            login_number,
+            report.nas_id,
+            report.acct_session_id,
+            report.device,
+            age + seconds,
+            age,
+            is_stop,
+            age,
+            report.stop_cause,
+            seconds,
+            report.down_octets or 0,
+            report.up_octets or 0,
+            report.framed_ipv4,
+            report.framed_ipv6,
+            report.delegated_prefix,
+        )
+    cursor.execute(
+        f"INSERT INTO session ({CHARGE_COLUMNS})"
+        f" VALUES {', '.join([CHARGE_ROW] * len(charges))}"
+        f" ON DUPLICATE KEY UPDATE {CHARGE_UPDATE}"
+        " RETURNING card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
+        f" {REACHED}",
+        parameters,
+    )
+    charged: list[Any] = [None] * len(charges)
+    for index, row in zip(ordered, cursor.fetchall(), strict=True):
+        charged[index] = Charged(row[0], row[1], row[2], Usage(row[3], row[4], row[5]), int(row[6]))
+    return charged
+
+
+def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, int, list[Candidate]]]:
+    """For packets without our Class: serial -> (card id, next free login number, sessions they may belong to)."""
+    serials = sorted({report.serial for report in reports})
+    identifiers = sorted({report.acct_session_id for report in reports})
+    cursor.execute(
+        f"""
+        SELECT card.serial, card.id, card.settled_login_number,
+               session.login_number, session.nas_id, session.acct_session_id, session.device,
+               session.due_at IS NOT NULL, session.stopped_at IS NOT NULL,
+               TIMESTAMPDIFF(MICROSECOND, session.login_at, UTC_TIMESTAMP(3)),
+               TIMESTAMPDIFF(MICROSECOND, session.started_at, UTC_TIMESTAMP(3)),
+               TIMESTAMPDIFF(MICROSECOND, session.heard_at, UTC_TIMESTAMP(3)),
+               session.used_seconds
+          FROM card
+          LEFT JOIN session
+            ON session.card_id = card.id
+           AND (session.acct_session_id IN ('', {_places(identifiers)})
+                OR session.login_number > card.settled_login_number)
+         WHERE card.serial IN ({_places(serials)})
+           AND card.status <> 'deleted'
+        """,
+        [*identifiers, *serials],
+    )
+    found: dict[str, tuple[int, int, list[Candidate]]] = {}
+    for serial, card_id, settled, number, nas_id, acct_id, device, is_open, is_stopped, *ages, used in cursor:
+        _, next_number, candidates = found.get(serial, (card_id, settled + 1, []))
+        if number is not None:
+            candidates.append(
+                Candidate(
+                    number,
+                    nas_id,
+                    acct_id,
+                    device,
+                    bool(is_open),
+                    bool(is_stopped),
+                    *(None if age is None else age / 1_000_000 for age in ages),
+                    used,
+                )
+            )
+            next_number = max(next_number, number + 1)
+        found[serial] = (card_id, next_number, candidates)
+    return found
+
+
+def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
+    """Post what the cards' sessions have used to the cards themselves; return the status of each.
+
+    A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card's row is
+    locked first, so that what is summed is what is posted.
+    """
+    wanted = sorted(set(card_ids))
+    cursor.execute("BEGIN")
+    cursor.execute(
+        f"SELECT id, status FROM card WHERE id IN ({_places(wanted)}) ORDER BY id FOR UPDATE",
+        wanted,
+    )
+    statuses = dict(cursor.fetchall())
+    cursor.execute(
+        f"""
+        SELECT card_id,
+               SUM(used_seconds - settled_seconds),
+               SUM(used_down_octets - settled_down_octets),
+               SUM(used_up_octets - settled_up_octets),
+               MAX(login_number)
+          FROM session
+         WHERE card_id IN ({_places(wanted)})
+         GROUP BY card_id
+           FOR UPDATE
+        """,
+        wanted,
+    )
+    for card_id, seconds, down_octets, up_octets, login_number in cursor.fetchall():
+        if seconds or down_octets or up_octets:
+            cursor.execute(
+                """
+                UPDATE session
+                   SET settled_seconds = used_seconds,
+                       settled_down_octets = used_down_octets,
+                       settled_up_octets = used_up_octets
+                 WHERE card_id = %s
+                   AND (used_seconds > settled_seconds
+                        OR used_down_octets > settled_down_octets
+                        OR used_up_octets > settled_up_octets)
+                """,
+                (card_id,),
+            )
+        cursor.execute(
+            """
+            UPDATE card
+               SET settled_seconds = settled_seconds + %s,
+                   settled_down_octets = settled_down_octets + %s,
+                   settled_up_octets = settled_up_octets + %s,
+                   settled_login_number = GREATEST(settled_login_number, %s)
+             WHERE id = %s
+            """,
+            (int(seconds), int(down_octets), int(up_octets), login_number, card_id),
+        )
+    in_use = [card_id for card_id, status in statuses.items() if status == "in_use"]
+    for card_id in _used_up(cursor, in_use) if in_use else ():
+        _exhaust(cursor, card_id)
+        statuses[card_id] = "exhausted"
+    cursor.execute("COMMIT")
+    return statuses
+
+
+def _used_up(cursor, card_ids: Sequence[int]) -> list[int]:
+    """Which of these cards, just settled, have no credit left: see usage.left and usage.is_used_up."""
+    cursor.execute(
+        f"""
+        SELECT card.id
+          FROM card
+          JOIN product ON product.id = card.product_id
+         WHERE card.id IN ({_places(card_ids)})
+           AND (card.settled_seconds >= CAST(product.credit_seconds AS SIGNED) + card.added_seconds
+                OR card.settled_down_octets + card.settled_up_octets
+                   >= CAST(product.credit_octets AS SIGNED) + card.added_octets
+                OR card.settled_down_octets >= CAST(product.credit_down_octets AS SIGNED) + card.added_down_octets
+                OR card.settled_up_octets >= CAST(product.credit_up_octets AS SIGNED) + card.added_up_octets
+                OR CAST(card.settled_seconds AS DECIMAL(30)) * product.tariff_minute_millicents * 1000000
+                   + CAST(card.settled_down_octets + card.settled_up_octets AS DECIMAL(30))
+                     * product.tariff_mb_millicents * 60
+                   >= CAST(CAST(product.credit_cents AS SIGNED) + card.added_cents AS DECIMAL(30)) * 60000000000)
+        """,
+        card_ids,
+    )
+    return [card_id for (card_id,) in cursor.fetchall()]
+
+
+def _exhaust(cursor, card_id: int) -> None:
+    cursor.execute("UPDATE card SET status = 'exhausted' WHERE id = %s AND status = 'in_use'", (card_id,))
+    cursor.execute(
+        """
+        UPDATE session
+           SET due_at = UTC_TIMESTAMP(3),
+               due_cause = 'exhausted'
+         WHERE card_id = %s
+           AND due_at > UTC_TIMESTAMP(3)
+        """,
+        (card_id,),
+    )
+
+
+def slow_down(cursor, card_id: int, login_number: int) -> None:
+    """Note once that a running session has passed its fair-use share; `prepaid enforce` tells the NAS."""
+    cursor.execute(
+        "INSERT IGNORE INTO session_slow_down (card_id, login_number) VALUES (%s, %s)", (card_id, login_number)
+    )
+    cursor.execute(
+        "UPDATE session SET fup_octets = NULL WHERE card_id = %s AND login_number = %s", (card_id, login_number)
+    )
+
+
+def close_nas(cursor, nas_id: int, age_seconds: float) -> int:
+    """A NAS has started or stops (Accounting-On/Off): its sessions ended where they were last heard of.
+
+    Not at the reboot: what happened in between, nobody has reported.  A session that was heard of after the event
+    is one that began after it.
+    """
+    return cursor.execute(
+        """
+        UPDATE session
+           SET closed_at = COALESCE(heard_at, login_at),
+               close_cause = 'nas_reboot',
+               due_at = NULL
+         WHERE nas_id = %s
+           AND due_at IS NOT NULL
+           AND COALESCE(heard_at, login_at) < UTC_TIMESTAMP(3) - INTERVAL %s SECOND
+        """,
+        (nas_id, age_seconds),
+    )
+
+
+def record_anomaly(cursor, card_id: int, login_number: int, what: str, detail: str) -> None:
+    cursor.execute(
+        "INSERT INTO session_anomaly (card_id, login_number, what, detail) VALUES (%s, %s, %s, %s)",
+        (card_id, login_number, what, detail[:255]),
+    )
+
+
+# What is loaded once and kept ---------------------------------------------------------------------------
+
+
+def read_product(cursor, product_id: int) -> Product:
+    """A product's rules in the form in which a login uses them."""
+    cursor.execute(
+        """
+        SELECT revision, name, kind,
+               credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
+               tariff_minute_millicents, tariff_mb_millicents,
+               speed_down_kbit, speed_up_kbit, idle_seconds, interim_seconds,
+               fup_share_percent, fup_down_kbit, fup_up_kbit,
+               allowed_hours, timezone, max_sessions, replace_oldest, bind_device
+          FROM product
+         WHERE id = %s
+        """,
+        (product_id,),
+    )
+    (revision, name, kind, seconds, octets, down, up, cents, minute, mb, speed_down, speed_up, idle, interim,
+     fup_share, fup_down, fup_up, allowed_hours, timezone, max_sessions, replace_oldest, bind_device) = (
+        cursor.fetchone()
+    )  # fmt: skip
+    cursor.execute(
+        "SELECT attribute, operator, value FROM product_reply WHERE product_id = %s ORDER BY position", (product_id,)
+    )
+    extra = tuple(cursor.fetchall())
+    traffic = octets if octets is not None else down
+    return Product(
+        id=product_id,
+        revision=revision,
+        name=name,
+        kind=kind,
+        credit=Credit(seconds, octets, down, up, None if cents is None else cents * 1000),
+        tariff=Tariff(minute, mb),
+        terms=Terms(speed_down, speed_up, idle, interim, extra),
+        fup_terms=Terms(fup_down, fup_up, idle, interim, extra, reduced=True) if fup_share else None,
+        fup_octets=traffic * fup_share // 100 if fup_share else None,
+        hours=hours.parse(allowed_hours) if allowed_hours else None,
+        timezone=timezone,
+        max_sessions=max_sessions,
+        replace_oldest=bool(replace_oldest),
+        bind_device=bool(bind_device),
+    )
+
+
+class Nas(NamedTuple):
+    id: int
+    name: str
+    address: str
+    secret_sealed: bytes
+    key_number: int
+    vendor: str
+    require_message_authenticator: bool
+    counter_rule: str
+
+
+def read_nas(cursor) -> list[Nas]:
+    cursor.execute(
+        """
+        SELECT id, name, address, secret_sealed, key_number, vendor, require_message_authenticator, counter_rule
+          FROM nas
+         WHERE address <> ''
+        """
+    )
+    return [Nas(*row) for row in cursor.fetchall()]
+
+
+def read_key_fingerprints(cursor) -> dict[int, str]:
+    """The fingerprints of the keys that this database was sealed with, by key number."""
+    cursor.execute("SELECT name, value FROM site WHERE name LIKE 'key\\_%\\_fingerprint'")
+    return {int(name.split("_")[1]): fingerprint for name, fingerprint in cursor.fetchall()}
+
+
+def _places(values: Sequence) -> str:
+    return ", ".join(["%s"] * len(values))
