@@ -9,13 +9,13 @@ import getpass
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pymysql
 from pymysql.constants import CLIENT
 
 from freeradius_module import keyring
 
-from . import errors, office, output, share, store, store_schema
+from . import errors, output, share, store, store_schema
 from .command import cli, json_option, option, pass_office
+from .office import SCHEMA_VERSION
 from .text import _
 
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
@@ -56,10 +56,10 @@ def init(office, root_user, root_socket, as_json):
         made += make_key(office, connection)
     check_accounts(office)
     output.tell_done(
-        {"made": made, "version": office_version()},
+        {"made": made, "version": SCHEMA_VERSION},
         _("Made: {things}.").format(things=", ".join(made)) if made
         else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.").format(
-            database=database_name(office), version=office_version()),
+            database=database_name(office), version=SCHEMA_VERSION),
         as_json,
     )
 
@@ -85,8 +85,8 @@ def upgrade(office, root_user, root_socket, as_json):
                     raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
             after = store.schema_version(cursor)
         make_accounts(office, connection)
-    if after > office_version():
-        raise errors.OtherSchema(found=after, expected=office_version(), remedy=_("Install the newer program."))
+    if after > SCHEMA_VERSION:
+        raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
     output.tell_done(
         {"before": before, "after": after},
         _("Schema version {before} is now {after}.").format(before=before, after=after) if after != before
@@ -106,7 +106,7 @@ def version(office, as_json):
         prepaid db version
     """
     with closing(office.connect()) as connection, connection.cursor() as cursor:
-        output.tell_one({"database": store.schema_version(cursor), "program": office_version()}, as_json)
+        output.tell_one({"database": store.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
 
 
 # --- What init makes --------------------------------------------------------------------------------------
@@ -152,17 +152,17 @@ def make_schema(office, connection) -> list[str]:
                 raise errors.Refused(
                     _("Database {database} holds a schema that was begun and not finished, so nobody has used it. "
                       "Say 'DROP DATABASE {database}' in the mysql shell and run this again."), database=database)
-            if found != office_version():
+            if found != SCHEMA_VERSION:
                 raise errors.OtherSchema(
-                    found=found, expected=office_version(),
-                    remedy=_("Run 'prepaid db upgrade'.") if found < office_version() else _("Install the newer program."))
+                    found=found, expected=SCHEMA_VERSION,
+                    remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."))
             return made
         if tables:
             raise errors.Refused(
                 _("Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
                   "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
         run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
-    return [*made, f"schema version {office_version()}"]
+    return [*made, f"schema version {SCHEMA_VERSION}"]
 
 
 def make_accounts(office, connection) -> list[str]:
@@ -248,10 +248,6 @@ def number_of(path: Path) -> int:
     12
     """
     return int(path.name[:4])
-
-
-def office_version() -> int:
-    return office.SCHEMA_VERSION
 
 
 def database_name(office) -> str:

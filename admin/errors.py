@@ -5,6 +5,7 @@ reachable.  An error's docstring is its default message; {names} in it are fille
 The database's own refusals are recognised by the constraint's *name*, which is the rule that was broken.
 """
 
+import difflib
 import re
 
 import pymysql
@@ -71,6 +72,16 @@ class UnknownCard(NotFound):
 
 class UnknownNote(NotFound):
     """There is no note {note}. See them with 'prepaid note list'."""
+
+
+def did_you_mean(word: str, words: list[str]) -> str:
+    """The nearest of what there is, as a sentence to put after 'There is no …', or nothing.
+
+    >>> did_you_mean("Banca do Nort", ["Banca do Norte", "Quiosque"])
+    " Did you mean 'Banca do Norte'?"
+    """
+    near = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
+    return " " + _("Did you mean {names}?").format(names=", ".join(map(repr, near))) if near else ""
 
 
 # --- The database's refusals ----------------------------------------------------------------------------

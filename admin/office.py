@@ -135,7 +135,7 @@ class Office:
         } | changes
         try:
             connection = pymysql.connect(
-                **arguments, charset="utf8mb4", connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                **arguments, charset="utf8mb4", autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=ANSWER_TIMEOUT_SECONDS, write_timeout=ANSWER_TIMEOUT_SECONDS,
                 cursorclass=pymysql.cursors.DictCursor,
             )

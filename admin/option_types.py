@@ -51,3 +51,37 @@ PERCENT = Amount("per cent", units.parse_percent)
 DATE = Amount("date", _date)
 HOURS = Amount("hours", _hours)
 TIMEZONE = Amount("time zone", _timezone)
+
+
+class _Cleared:
+    """What `none` means when something is edited: the value goes away."""
+
+    def __repr__(self):
+        return "CLEARED"
+
+
+CLEARED = _Cleared()
+
+
+class _Clearable(click.ParamType):
+    def __init__(self, kind: click.ParamType):
+        self.kind = kind
+        self.name = kind.name
+
+    def convert(self, value, param, ctx):
+        if value is CLEARED or isinstance(value, str) and value.strip().lower() == "none":
+            return CLEARED
+        return self.kind.convert(value, param, ctx)
+
+
+def clearable(kind: click.ParamType) -> click.ParamType:
+    """The same, and the word `none`."""
+    return _Clearable(kind)
+
+
+def _seconds(value: str) -> int:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else units.parse_duration(value)
+
+
+# RADIUS counts seconds, so a bare number is seconds here.
+SECONDS = Amount("seconds", _seconds)

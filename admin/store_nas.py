@@ -1,0 +1,57 @@
+"""The statements about NAS."""
+
+
+def add(cursor, values: dict) -> int:
+    """A new NAS; its number."""
+    cursor.execute(
+        """
+        INSERT INTO nas (name, address, secret_sealed, key_number, vendor, disconnect_port,
+                         require_message_authenticator, counter_rule)
+        VALUES (%(name)s, %(address)s, %(secret_sealed)s, %(key_number)s, %(vendor)s, %(disconnect_port)s,
+                %(require_message_authenticator)s, %(counter_rule)s)
+        """,
+        values,
+    )
+    return cursor.lastrowid
+
+
+def change(cursor, nas_id: int, values: dict) -> int:
+    """Set what is given and leave the rest."""
+    columns = ", ".join(f"{column} = %({column})s" for column in values if column in _COLUMNS)
+    return cursor.execute(f"UPDATE nas SET {columns} WHERE id = %(nas_id)s", {**values, "nas_id": nas_id})
+
+
+def remove(cursor, nas_id: int) -> int:
+    return cursor.execute("DELETE FROM nas WHERE id = %(nas_id)s", {"nas_id": nas_id})
+
+
+def has_sessions(cursor, nas_id: int) -> bool:
+    """Whether sessions name it, live or archived: then it is part of the records that the law asks for."""
+    cursor.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM session WHERE nas_id = %(nas_id)s)
+               OR EXISTS (SELECT 1 FROM session_archive WHERE nas_id = %(nas_id)s) AS has_sessions
+        """,
+        {"nas_id": nas_id},
+    )
+    return bool(cursor.fetchone()["has_sessions"])
+
+
+def listed(cursor) -> list[dict]:
+    """All NAS by name, without 'unlisted', which stands for those that FreeRADIUS knows from its own files."""
+    cursor.execute(
+        """
+        SELECT id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number
+          FROM nas
+         WHERE address <> ''
+         ORDER BY name
+        """
+    )
+    rows = cursor.fetchall()
+    for row in rows:
+        row["require_message_authenticator"] = bool(row["require_message_authenticator"])
+    return rows
+
+
+_COLUMNS = ("address", "secret_sealed", "key_number", "vendor", "disconnect_port", "require_message_authenticator",
+            "counter_rule")
