@@ -18,6 +18,7 @@ GRANT SELECT (id, serial, pin_sealed, key_number, status, product_id, first_logi
 GRANT SELECT, INSERT, UPDATE ON {database}.session TO {radius};
 GRANT SELECT ON {database}.session_archive TO {radius};
 GRANT SELECT, INSERT ON {database}.session_anomaly TO {radius};
+GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 
 -- The office: everything that `prepaid` does and nothing that would rewrite the past: no UPDATE or DELETE on

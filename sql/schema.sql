@@ -488,6 +488,17 @@ CREATE TABLE session_archive (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+-- Running sessions that have passed their fair-use share: `prepaid enforce` slows each down once, by CoA.
+CREATE TABLE session_slow_down (
+    card_id       INT UNSIGNED    NOT NULL,
+    login_number  INT UNSIGNED    NOT NULL,
+    reached_at    DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    done_at       DATETIME(3)     NULL,
+    PRIMARY KEY (card_id, login_number),
+    KEY (done_at),
+    FOREIGN KEY (card_id) REFERENCES card (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
 -- What a NAS reported that does not add up: shown by `prepaid sessions --anomalies`, never billed by guess.
 CREATE TABLE session_anomaly (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
