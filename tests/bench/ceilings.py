@@ -6,16 +6,15 @@ What a side loses against them is the price of its own work; the load generator 
 
 from pathlib import Path
 
-from . import raddb
+from . import raddb, servers
 from .cards import card
 from .load import Endpoint
-from .servers import Radiusd
 
 MOST_USERS = 100_000  # rlm_files reads its users at every start
 
 FILES_SITE = """
 server default {{
-	{listen}
+	{listeners}
 	authorize {{
 		files
 		pap
@@ -33,7 +32,7 @@ server default {{
 
 PYTHON_SITE = """
 server default {{
-	{listen}
+	{listeners}
 	authorize {{
 		python3
 	}}
@@ -71,19 +70,23 @@ def accounting(packet):
 class Ceiling:
     """A radiusd without a database."""
 
-    def __init__(self, endpoint: Endpoint, threads: int):
+    def __init__(self, folder: Path, endpoint: Endpoint, threads: int):
+        self.folder = folder
         self.endpoint = endpoint
-        self.threads = threads
+        self.radiusd = servers.radiusd(folder, endpoint, threads)
 
-    def start(self, folder: Path, cards: int, history: int):
-        folder.mkdir(parents=True, exist_ok=True)
-        made = raddb.copy(folder, self.endpoint, self.threads)
-        self.fill(made, folder, cards)
-        self.radiusd = Radiusd(made, raddb.log(folder))
+    def start(self, cards: int, history: int):
+        self.radiusd.copy_distribution()
+        made = self.radiusd.raddb
+        for module in (made / "mods-enabled").iterdir():
+            if module.name not in ("always", "expr", "files", "pap"):
+                module.unlink()
+        (made / "clients.conf").write_text(raddb.CLIENT.format(secret=self.endpoint.secret.decode()))
+        self.fill(made, cards)
         self.radiusd.start()
 
     def pids(self) -> dict[str, list[int]]:
-        return {"radiusd": [self.radiusd.process.pid], "mariadbd": []}
+        return {"radiusd": [self.radiusd.daemon.pid()], "mariadbd": []}
 
     def drain(self):
         """Nothing is recorded, so nothing waits."""
@@ -91,33 +94,27 @@ class Ceiling:
     def stop(self):
         self.radiusd.stop()
 
+    def write_site(self, site: str):
+        listeners = raddb.LISTENERS.format(**self.endpoint._asdict())
+        (self.radiusd.raddb / "sites-enabled/default").write_text(site.format(listeners=listeners))
+
 
 class Files(Ceiling):
     name = "ceiling_files"
 
-    def fill(self, made: Path, folder: Path, cards: int):
+    def fill(self, made: Path, cards: int):
         users = made / "mods-config/files/authorize"
         with open(users, "w", encoding="ascii") as file:
             for number in range(min(cards, MOST_USERS)):
                 serial, pin, _, _ = card(number)
                 file.write(f'{serial} Cleartext-Password := "{pin}"\n\tSession-Timeout := 3600\n\n')
-        write_site(made, FILES_SITE.format(listen=raddb.listen(self.endpoint)))
+        self.write_site(FILES_SITE)
 
 
 class Python(Ceiling):
     name = "ceiling_python"
 
-    def fill(self, made: Path, folder: Path, cards: int):
-        (folder / "bench_ceiling.py").write_text(PYTHON_FUNCTIONS)
-        (made / "mods-enabled/python3").unlink(missing_ok=True)
-        (made / "mods-enabled/python3").write_text(PYTHON_MODULE.format(folder=folder))
-        write_site(made, PYTHON_SITE.format(listen=raddb.listen(self.endpoint)))
-
-
-def write_site(made: Path, site: str):
-    """Make this the only site, with the modules it names."""
-    for module in (made / "mods-enabled").iterdir():
-        if module.name not in ("always", "expr", "files", "pap", "python3"):
-            module.unlink()
-    (made / "sites-enabled/default").unlink()
-    (made / "sites-enabled/default").write_text(site)
+    def fill(self, made: Path, cards: int):
+        (self.folder / "bench_ceiling.py").write_text(PYTHON_FUNCTIONS)
+        (made / "mods-enabled/python3").write_text(PYTHON_MODULE.format(folder=self.folder))
+        self.write_site(PYTHON_SITE)

@@ -1,28 +1,32 @@
 """The peer: rlm_sql with FreeRADIUS' stock schema and queries, and sqlcounter for the credit.
 
 The stock default site, with what its own comments tell an administrator to enable: sql in authorize,
-session, accounting and post-auth, and a counter in authorize.  Two things are taken *out*, so that
-the peer does not pay for what this project does not do either: the second record of every accounting
-packet in a detail file, and the one in wtmp (unix).
+session, accounting and post-auth, and a counter in authorize.  Some things are taken *out*, so that the
+peer does not pay for what nobody needs here: the second record of every accounting packet in a detail
+file, the one in wtmp (unix), and EAP, which wants the machine's certificates.
 """
 
 from pathlib import Path
 
-from . import raddb
+from pymysql.constants import CLIENT
+
+from tests.stack.freeradius import DISTRIBUTION
+
+from . import raddb, servers
 from .cards import write_csv
 from .load import Endpoint
-from .servers import Mariadbd, Radiusd
 
 CREDIT_SECONDS = 100_000_000  # enough for every round: no card runs out
 HISTORY_SECONDS = 600
 
-GRANTS = """
+ACCOUNT = """
     CREATE DATABASE radius;
     CREATE USER radius@localhost IDENTIFIED BY 'radpass';
     GRANT ALL ON radius.* TO radius@localhost;
+    USE radius;
 """
 
-# As web front ends fill the stock tables: a password, limits by user, speed and interval by group.
+# As web front ends fill the stock tables: password and limits by user, speed and interval by group.
 USERS = """
     CREATE TEMPORARY TABLE card (
         number INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
@@ -62,80 +66,79 @@ class Peer:
 
     name = "peer"
 
-    def __init__(self, endpoint: Endpoint, threads: int):
+    def __init__(self, folder: Path, endpoint: Endpoint, threads: int):
+        self.folder = folder
         self.endpoint = endpoint
-        self.threads = threads
+        self.database = servers.database(folder)
+        self.radiusd = servers.radiusd(folder, endpoint, threads)
 
-    def start(self, folder: Path, cards: int, history: int):
-        self.database = Mariadbd(folder / "database")
-        self.radiusd = Radiusd(folder / "raddb", raddb.log(folder))
-        try:
-            self.database.start()
-            if not self.database.run("SHOW DATABASES LIKE 'radius'"):
-                load_users(self.database, folder, cards, history)
-            make_raddb(folder, self.endpoint, self.threads, self.database.socket)
-            self.radiusd.start()
-        except BaseException:
-            self.stop()
-            raise
+    def start(self, cards: int, history: int):
+        self.database.start()
+        load_users(self.database, self.folder, cards, history)
+        self.radiusd.copy_distribution()
+        enable_sql(self.radiusd.raddb, self.endpoint, self.database.socket)
+        self.radiusd.start()
 
     def pids(self) -> dict[str, list[int]]:
-        return {"radiusd": [self.radiusd.process.pid], "mariadbd": [self.database.process.pid]}
+        return {"radiusd": [self.radiusd.daemon.pid()], "mariadbd": [self.database.daemon.pid()]}
 
     def drain(self):
-        """Wait for accounting that was acknowledged and not yet recorded: the peer has none."""
+        """Wait for accounting that was acknowledged and is not yet recorded: the peer has none."""
 
     def stop(self):
         self.radiusd.stop()
         self.database.stop()
 
 
-def load_users(database: Mariadbd, folder: Path, cards: int, history: int):
-    """The stock schema, with `cards` users and `history` closed sessions of each."""
+def load_users(database, folder: Path, cards: int, history: int):
+    """The stock schema, with `cards` users and `history` closed sessions of each; once in a folder."""
+    loaded = folder / "loaded"
+    if loaded.exists():
+        return
     csv = folder / "cards.csv"
     write_csv(csv, cards)
-    database.run(GRANTS)
-    database.run((raddb.STOCK / "mods-config/sql/main/mysql/schema.sql").read_text(), "radius")
-    database.run(
-        USERS.format(csv=csv, credit_seconds=CREDIT_SECONDS, history=history, history_seconds=HISTORY_SECONDS), "radius"
-    )
+    schema = (DISTRIBUTION / "mods-config/sql/main/mysql/schema.sql").read_text()
+    users = USERS.format(csv=csv, credit_seconds=CREDIT_SECONDS, history=history, history_seconds=HISTORY_SECONDS)
+    with database.connect(local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS) as connection:
+        with connection.cursor() as cursor:
+            for script in (ACCOUNT, schema, users):
+                cursor.execute(script)
+                while cursor.nextset():  # an error of a later statement shows only when its turn comes
+                    pass
+    loaded.touch()
 
 
-def make_raddb(folder: Path, endpoint: Endpoint, threads: int, database_socket: Path) -> Path:
-    """The stock raddb with sql and the counter enabled as its comments say."""
-    made = raddb.copy(folder, endpoint, threads)
+def enable_sql(made: Path, endpoint: Endpoint, database_socket: Path):
+    """Enable sql and the counter in a fresh copy of the stock raddb, as its comments say."""
     raddb.change(
         made / "mods-available/sql",
         ('\tdialect = "sqlite"\n', '\tdialect = "mysql"\n'),
         ('\tdriver = "rlm_sql_null"\n', '\tdriver = "rlm_sql_mysql"\n'),
-        ('\tradius_db = "radius"\n',
-         f'\tserver = "localhost"\n\tlogin = "radius"\n\tpassword = "radpass"\n\tradius_db = "radius"\n'),
+        (
+            '\tradius_db = "radius"\n',
+            '\tserver = "localhost"\n\tlogin = "radius"\n\tpassword = "radpass"\n\tradius_db = "radius"\n',
+        ),
     )
+    sql = made / "mods-available/sql"
+    sql.write_text(raddb.without_blocks(sql.read_text(), "tls {"))  # a Unix socket needs none
     # rlm_sql_mysql has no setting for the Unix socket, but reads [freeradius] of an option file.
     (made / "my.cnf").write_text(f"[freeradius]\nsocket = {database_socket}\n")
     raddb.change(made / "radiusd.conf", ("\nENV {\n", f"\nENV {{\n\tMYSQL_HOME = '{made}'\n"))
-    without_tls(made / "mods-available/sql")
+    (made / "clients.conf").write_text(raddb.CLIENT.format(secret=endpoint.secret.decode()))
     for module in ("sql", "sqlcounter"):
         (made / "mods-enabled" / module).symlink_to(f"../mods-available/{module}")
-    site = made / "sites-available/default"
-    site.write_text(raddb.replace_listeners(site.read_text(), raddb.listen(endpoint)))
+    enable_in_site(made / "sites-available/default", endpoint)
+    (made / "sites-enabled/default").symlink_to("../sites-available/default")
+
+
+def enable_in_site(site: Path, endpoint: Endpoint):
+    listeners = raddb.LISTENERS.format(**endpoint._asdict())
+    site.write_text(raddb.without_blocks(raddb.without_blocks(site.read_text(), "listen {"), "eap {"))
+    raddb.change(site, ("\nserver default {\n", f"\nserver default {{\n{listeners}"))
     raddb.change_section(site, "authorize", ("\n\t-sql\n", "\n\tsql\n"), ("\n#\tdaily\n", "\n\tnoresetcounter\n"))
     raddb.change_section(site, "session", ("\n#\tsql\n", "\n\tsql\n"))
-    raddb.change_section(
-        site, "accounting", ("\n\t-sql\n", "\n\tsql\n"), ("\n\tdetail\n", "\n"), ("\n\tunix\n", "\n")
-    )
-    return made
-
-
-def without_tls(sql: Path):
-    """Take the sample's TLS settings out: the database is reached through a Unix socket."""
-    kept, depth = [], 0
-    for line in sql.read_text().splitlines(keepends=True):
-        code = line.partition("#")[0].strip()
-        if depth == 0 and code == "tls {":
-            depth = 1
-        elif depth:
-            depth += code.count("{") - code.count("}")
-        else:
-            kept.append(line)
-    sql.write_text("".join(kept))
+    raddb.change_section(site, "accounting", ("\n\t-sql\n", "\n\tsql\n"))
+    # post-auth has '-sql' already, once for an Accept and once for a Reject: it is on as soon as sql is.
+    raddb.remove_lines(site, "accounting", "detail", "unix")
+    for section in ("authenticate", "post-auth", "post-proxy"):
+        raddb.remove_lines(site, section, "eap")

@@ -13,6 +13,7 @@ peer's highest rate for *all* sides, gives the latencies: see load.py for why.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -27,6 +28,14 @@ from .cards import Deck
 from .ours import Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
+
+SIDES = {
+    "ours": functools.partial(Ours, accounting="direct"),
+    "ours_queued": functools.partial(Ours, accounting="queued"),
+    "peer": peer.Peer,
+    "ceiling_files": ceilings.Files,
+    "ceiling_python": ceilings.Python,
+}
 
 # kind of row -> the side that is measured, the side it is measured against, the traffic of both
 KINDS = {
@@ -67,7 +76,7 @@ def parse():
     parser.add_argument("--requests", type=int, default=12_000, help="in one round")
     parser.add_argument("--window", type=int, default=64, help="open requests in the closed loop")
     parser.add_argument("--threads", type=int, default=32, help="of every radiusd; 32 is FreeRADIUS' own max_servers")
-    parser.add_argument("--only", default="ours,ours_queued,peer,ceiling_files,ceiling_python", help="sides, with commas")
+    parser.add_argument("--only", default=",".join(SIDES), help="sides, with commas")
     parser.add_argument("--folder", type=Path, default=var / "bench", help="of the private servers")
     parser.add_argument("--keep", action="store_true", help="use databases that are there, and leave them")
     parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
@@ -77,6 +86,9 @@ def parse():
         options.cards, options.history = [2_000], [0]
         options.rounds, options.requests = 3, 3_000
     options.only = options.only.split(",")
+    unknown = set(options.only) - set(SIDES)
+    if unknown:
+        parser.error(f"there is no side {', '.join(sorted(unknown))}; there are {', '.join(SIDES)}")
     return options
 
 
@@ -102,15 +114,17 @@ def bench(options, cards: int, history: int) -> list[Round]:
     """All rounds at one size."""
     with contextlib.ExitStack() as stack:
         sides = {}
-        for place, side in enumerate(make_sides(options)):
-            folder = options.folder / f"{side.name}-{cards}-{history}"
+        for place, name in enumerate(options.only):
+            folder = options.folder / f"{name}-{cards}-{history}"
             if not options.keep:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
-            tell(f"Starting {side.name} with {cards:,} cards and {history} earlier sessions a card")
-            side.start(folder, cards, history)
-            stack.callback(side.stop)
-            sides[side.name] = Player(side, cards, options)
+            endpoint = load.Endpoint(options.port + 2 * place, options.port + 2 * place + 1)
+            side = SIDES[name](folder, endpoint, options.threads)
+            stack.callback(side.stop)  # before its start: half a side is stopped, too
+            tell(f"Starting {name} with {cards:,} cards and {history} earlier sessions a card")
+            side.start(cards, history)
+            sides[name] = Player(side, cards, options)
         plan = wanted(sides)
         for name, kind in plan:
             tell(f"Warming up {name}, {kind}")
@@ -127,23 +141,6 @@ def bench(options, cards: int, history: int) -> list[Round]:
                     rounds.append(sides[name].play(kind, rate_per_s=SHARE_OF_HIGHEST_RATE * highest[kind]))
                     tell(f"Round {number + 1} of {options.rounds}, open loop: {told(rounds[-1])}")
         return rounds
-
-
-def make_sides(options):
-    """The sides that were asked for, each with ports of its own."""
-    makers = {
-        "ours": lambda *given: Ours(*given, accounting="direct"),
-        "ours_queued": lambda *given: Ours(*given, accounting="queued"),
-        "peer": peer.Peer,
-        "ceiling_files": ceilings.Files,
-        "ceiling_python": ceilings.Python,
-    }
-    unknown = set(options.only) - set(makers)
-    if unknown:
-        raise SystemExit(f"There is no side {', '.join(sorted(unknown))}; there are {', '.join(makers)}.")
-    for place, name in enumerate(options.only):
-        endpoint = load.Endpoint(options.port + 2 * place, options.port + 2 * place + 1)
-        yield makers[name](endpoint, options.threads)
 
 
 def wanted(sides) -> list[tuple[str, str]]:
