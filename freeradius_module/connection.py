@@ -101,6 +101,7 @@ def connect(settings: Settings) -> pymysql.connections.Connection:
     connection = pymysql.connect(
         read_default_file=settings.path,
         read_default_group=RADIUS_GROUP,
+        unix_socket=settings.unix_socket,
         charset="utf8mb4",
         autocommit=True,
         connect_timeout=seconds,
@@ -109,12 +110,13 @@ def connect(settings: Settings) -> pymysql.connections.Connection:
         client_flag=CLIENT.FOUND_ROWS,
         init_command=(
             "SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, time_zone = '+00:00',"
-            " SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 1,"
+            " innodb_lock_wait_timeout = 1,"
             " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
         ),
     )
     try:
         with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute("SELECT MAX(version) FROM schema_version")
             (version,) = cursor.fetchone()
     except pymysql.err.ProgrammingError as fault:

@@ -14,7 +14,7 @@ from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
 from .connection import Connection, DatabaseAway
 from .group import Group
-from .identity import Claim, identify, make_class
+from .identity import Claim, Sign, identify, make_class
 from .login import Accept, Attempt, Card, Product, Refusal, decide
 from .settings import Settings
 from .store import Charge, RefusedLogin, Reservation
@@ -274,15 +274,21 @@ class Desk:
                     results[index] = f"accounting of {_printable(report.serial)}: unknown_card, nothing to charge"
                     continue
                 card_id, next_number, candidates = found[report.serial]
-                start_age = report.age_seconds + (report.seconds or 0)
-                number = identify(
-                    report.acct_session_id, report.nas_id, report.device, report.kind == "Start", start_age, candidates
+                sign = Sign(
+                    report.acct_session_id,
+                    report.nas_id,
+                    report.device,
+                    report.kind,
+                    report.age_seconds,
+                    report.seconds,
+                    report.claim.login_number if report.claim and trusts_claims else None,
                 )
+                number = identify(sign, candidates)
                 if number is None:
                     taken = sum(serial == report.serial for serial, _ in new)
                     number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
                 charges.append((index, Charge(card_id, number, report)))
-                self._remember(report, card_id, number, now - start_age)
+                self._remember(report, card_id, number, now - sign.start_age)
         return charges
 
     def _place_at_once(self, report: Report, now: float) -> tuple[int, int] | None:

@@ -72,46 +72,66 @@ def read_class(values: list[str], serial: str, key: bytes) -> Claim | None:
     return None
 
 
-def identify(
-    acct_session_id: str, nas_id: int, device: str, is_start: bool, start_age: float, candidates: list[Candidate]
-) -> int | None:
-    """Which of a card's sessions a packet without our Class belongs to; None: one that we have not seen.
+class Sign(NamedTuple):
+    """What a packet says of its session."""
 
-    *start_age* is how long ago the session began, by the packet: its age plus its Acct-Session-Time.
+    acct_session_id: str
+    nas_id: int
+    device: str
+    kind: str  # Start, Interim-Update, Stop
+    age_seconds: float  # of the packet
+    seconds: int | None  # Acct-Session-Time
+    claimed: int | None = None  # the login that its Class names
+
+    @property
+    def start_age(self) -> float:
+        """How long ago the session began."""
+        return self.age_seconds + (self.seconds or 0)
+
+
+def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
+    """Which of a card's sessions a packet belongs to, where its Class alone does not say; None: a new one.
 
     1. The newest session with this Acct-Session-Id is it, unless the NAS has used the identifier again
-       (RFC 2866, 5.5: it is unique only while the session lasts).  It has, if a login is still waiting for its
-       first packet that came after that session was last heard of, and the packet's session began
-       with that login, not before it.  A late packet of the old session began before it.
-    2. Otherwise a waiting login on this NAS, of this device where both are known, the newest first;
-       then one on another NAS (a NAS that changed its address in between).
+       (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
+    2. Otherwise the login that its Class names.
+    3. Otherwise a login that waits for its first packet, of this device where both are known: on this NAS,
+       the newest first; then on another (a NAS whose address changed in between).
     """
+    known = max((one for one in candidates if one.acct_session_id == sign.acct_session_id), default=None)
     waiting = [
-        candidate
-        for candidate in sorted(candidates, reverse=True)
-        if candidate.acct_session_id == ""
-        and candidate.is_open
-        and candidate.login_age is not None
-        and start_age <= candidate.login_age + START_TOLERANCE_SECONDS
-        and (not device or not candidate.device or candidate.device == device)
+        one
+        for one in sorted(candidates, reverse=True)
+        if one.acct_session_id == "" and one.is_open and (not sign.device or not one.device or one.device == sign.device)
     ]
-    known = [candidate for candidate in sorted(candidates) if candidate.acct_session_id == acct_session_id]
     if known:
-        newest = known[-1]
         for login in waiting:
-            came_after = newest.heard_age is None or login.login_age <= newest.heard_age
-            if login.nas_id == nas_id and login.login_number > newest.login_number and came_after:
-                if _is_new(is_start, start_age, newest):
-                    return login.login_number
-        return newest.login_number
-    for login in sorted(waiting, key=lambda login: login.nas_id != nas_id):
-        return login.login_number
-    return None
+            if login.nas_id == sign.nas_id and _is_used_again(sign, known, login):
+                return login.login_number
+        return known.login_number
+    if sign.claimed is not None:
+        return sign.claimed
+    waiting.sort(key=lambda login: login.nas_id != sign.nas_id)
+    return waiting[0].login_number if waiting else None
 
 
-def _is_new(is_start: bool, start_age: float, known: Candidate) -> bool:
-    """Whether a packet's session began after the known one was last heard of, or says that it begins."""
-    return is_start or known.heard_age is None or start_age <= known.heard_age + START_TOLERANCE_SECONDS
+def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
+    """Whether a packet with a known session's identifier is the first of the session that a later login began.
+
+    The login must have come after the known session was last heard of.  Then the packet tells: it is a Start; or
+    its session began after the known one was last heard of; or it is a Stop, and the known one has had
+    another.  Else it is a late packet of the known session, and adds nothing that was not used there.
+    """
+    if login.login_number < known.login_number or login.login_age is None:
+        return False
+    if known.heard_age is not None and login.login_age > known.heard_age:
+        return False
+    return (
+        sign.kind == "Start"
+        or known.heard_age is None
+        or sign.start_age <= min(login.login_age + START_TOLERANCE_SECONDS, known.heard_age)
+        or (sign.kind == "Stop" and known.is_stopped and sign.seconds not in (None, known.used_seconds))
+    )
 
 
 def _hash(body: bytes, serial: str, key: bytes) -> bytes:

@@ -18,6 +18,8 @@ class Settings(NamedTuple):
     """Group [prepaid]; what is not said there has the value shown here."""
 
     path: str = DEFAULT_PATH
+    # Of the connection, PyMySQL reads "socket" by itself; we take "unix_socket" too, as the office does.
+    unix_socket: str | None = None
     # The keys that open PINs; beside the option file, unless said otherwise.
     key_file: str = "/etc/prepaid-cards/key"
     # Language of the texts that the customer reads: en or pt_BR.
@@ -45,9 +47,11 @@ def load(path: str | None = None) -> Settings:
     parser = Parser(interpolation=None, strict=False, allow_no_value=True)
     with open(path, encoding="utf-8") as file:
         parser.read_file(file)
-    found = {"path": path, "key_file": str(Path(path).with_name("key"))}
+    found: dict = {"path": path}
+    if parser.has_option(RADIUS_GROUP, "unix_socket"):
+        found["unix_socket"] = parser.get(RADIUS_GROUP, "unix_socket")
     for name, default in Settings._field_defaults.items():
-        if name == "path" or not parser.has_option("prepaid", name):
+        if name in found or not parser.has_option("prepaid", name):
             continue
         value = parser.get("prepaid", name)
         if isinstance(default, int):
@@ -55,4 +59,5 @@ def load(path: str | None = None) -> Settings:
                 raise SettingsError(f"{name} in {path} is '{value}'; it must be a number above 0.")
             value = int(value)
         found[name] = value
+    found.setdefault("key_file", str(Path(path).with_name("key")))
     return Settings(**found)
