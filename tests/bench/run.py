@@ -28,6 +28,8 @@ from .cards import Deck
 from .ours import Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
+FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 12_000}
+SHORT = {"cards": [2_000], "history": [0], "rounds": 3, "requests": 3_000}
 
 SIDES = {
     "ours": functools.partial(Ours, accounting="direct"),
@@ -70,10 +72,10 @@ def parse():
     var = Path(os.environ.get("VAR", "var")).resolve()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--short", action="store_true", help="one small size, three short rounds")
-    parser.add_argument("--cards", type=numbers, default=[10_000, 1_000_000], help="how many cards: 10000,1000000")
-    parser.add_argument("--history", type=numbers, default=[0, 30], help="earlier sessions a card: 0,30")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=12_000, help="in one round")
+    parser.add_argument("--cards", type=numbers, help="how many cards: 10000,1000000")
+    parser.add_argument("--history", type=numbers, help="earlier sessions a card: 0,30")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--requests", type=int, help="in one round")
     parser.add_argument("--window", type=int, default=64, help="open requests in the closed loop")
     parser.add_argument("--threads", type=int, default=32, help="of every radiusd; 32 is FreeRADIUS' own max_servers")
     parser.add_argument("--only", default=",".join(SIDES), help="sides, with commas")
@@ -82,9 +84,9 @@ def parse():
     parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
     parser.add_argument("--output", type=Path, default=var / "bench.json")
     options = parser.parse_args()
-    if options.short:
-        options.cards, options.history = [2_000], [0]
-        options.rounds, options.requests = 3, 3_000
+    for name, value in (SHORT if options.short else FULL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     options.only = options.only.split(",")
     unknown = set(options.only) - set(SIDES)
     if unknown:

@@ -46,7 +46,7 @@ def interleave(session_count: int, steps_each: int) -> list[int]:
     the first and the last of them every stage of a session is present at any time.
 
     >>> interleave(4, 3)
-    [0, 0, 1, 0, 1, 2, 1, 2, 3, 2, 3, 3]
+    [0, 1, 0, 2, 1, 0, 3, 2, 1, 3, 2, 3]
     """
     gap = max(1, session_count // 48)
     return [
