@@ -55,7 +55,7 @@ test: installed $(VENV)/test.stamp ## Set up what is missing and run every test.
 
 .PHONY: test-debian13
 test-debian13: system-test ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
-	@tests/debian13.sh $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
+	@tests/debian-root.sh trixie $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## Check the Python code with ruff.

@@ -1,5 +1,6 @@
 """Fixtures, from the cheapest to the dearest; a test that needs less starts sooner.
 
+    installed         the product as pip installs it, brought up to date with the tree
     schema_database   a fresh database of its own with sql/schema.sql, on the session's private MariaDB
     database          the stack's database, as `prepaid db init` left it, with the NAS 'loopback'
     office            `prepaid` on that database
@@ -32,9 +33,13 @@ SCHEMA = CHECKOUT / "sql" / "schema.sql"
 
 
 @pytest.fixture(scope="session")
-def _unstarted_stack():
-    # Commands and radiusd run from the installed copy; it must be this tree's, with or without make.
+def installed():
+    """Commands and radiusd run from the installed copy; it must be this tree's, with or without make."""
     subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
+
+
+@pytest.fixture(scope="session")
+def _unstarted_stack(installed):
     # A short name under /tmp: the path of MariaDB's socket must not exceed 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
     auth_port, acct_port = free_ports(2)

@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.stack.__main__ import stack_of_environment
 from tests.stack.stack import PREPAID, SECRET

@@ -75,7 +75,8 @@ class Daemon:
 
     def _wait_until(self, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not is_ready():
+        # Not before the kernel shows its command line: for a moment after its start there is none.
+        while not (self.pid() and is_ready()):
             if self._child.poll() is not None:
                 self.pid_file.unlink(missing_ok=True)
                 raise StackError(f"{self.name} ended as soon as it was started; its last words in "

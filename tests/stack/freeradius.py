@@ -2,7 +2,7 @@
 
 The copy is made anew at every start from the distribution's folder, so that what is tested is what a user
 has who installs the package and runs `prepaid raddb install`.  Changed are only the places where the server
-writes, the user that it becomes, and what it must not share with a system server: clients, sites, ports.
+writes, the user that it becomes, and the sites, whose ports a system server may hold.
 """
 
 import os
@@ -84,7 +84,7 @@ class FreeRadius:
     # --- Its folder ------------------------------------------------------------------------------------
 
     def copy_distribution(self) -> None:
-        """Make the server's folder: Debian's configuration without anything that serves or knows a client."""
+        """Make the server's folder: Debian's configuration without Debian's own sites."""
         shutil.rmtree(self.raddb, ignore_errors=True)
         self.raddb.parent.mkdir(parents=True, exist_ok=True)
         _copy_tree(DISTRIBUTION, self.raddb)
@@ -92,8 +92,6 @@ class FreeRadius:
             site.unlink()
         for module in MODULES_LEFT_OUT:
             (self.raddb / "mods-enabled" / module).unlink(missing_ok=True)
-        # Debian's file lets 127.0.0.1 in; here every client must come from the table nas.
-        (self.raddb / "clients.conf").write_text("")
         self._edit_main_file()
 
     def _edit_main_file(self) -> None:

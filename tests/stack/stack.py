@@ -58,7 +58,8 @@ class Stack:
         self.freeradius.start()
 
     def install_raddb(self) -> None:
-        self.prepaid("raddb", "install", "--dir", str(self.freeradius.raddb))
+        self.prepaid("raddb", "install", "--dir", str(self.freeradius.raddb), "--listen", "127.0.0.1",
+                     "--auth-port", str(self.freeradius.auth_port), "--acct-port", str(self.freeradius.acct_port))
 
     def down(self) -> None:
         self.freeradius.stop()

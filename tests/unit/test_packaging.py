@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("installed")
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = Path(sys.prefix) / "share" / "prepaid-cards"
 

@@ -1,11 +1,10 @@
 #!/bin/bash
-# Run the acceptance tests in a Debian 13 root, on its FreeRADIUS 3.2.7 and Python 3.13.
+# Run make in the root of a Debian release, on that release's FreeRADIUS, MariaDB and Python.
 #
-#     tests/debian13.sh /var/cache/prepaid-cards/debian13 [TARGET [make's arguments]]
+#     tests/debian-root.sh trixie /var/cache/prepaid-cards/debian13 test PYTEST=tests/acceptance
 #
 # The root is made once by debootstrap (some minutes) and used again; remove its folder to have a new one.
-# TARGET is a target of the Makefile, `test` with the acceptance tests if none is given; it runs there on a
-# copy of this checkout, which installs what it needs just as it does on a bare machine.
+# make runs there on a copy of this checkout, and installs what it needs just as it does on a bare machine.
 #
 # Everything that is mounted or started there lives in namespaces of this process, so it is gone when the
 # process is, however it ends.
@@ -16,12 +15,12 @@ mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 
 main() {
-    local root=$1
-    shift
-    [ $# -gt 0 ] || set -- test PYTEST=tests/acceptance
-    [ "$(id --user)" = 0 ] || exec sudo --preserve-env=DEBIAN_MIRROR,CI "$0" "$root" "$@"
+    [ $# -ge 3 ] || stop "say a Debian release, the folder of its root, and what make shall do there."
+    [ "$(id --user)" = 0 ] || exec sudo --preserve-env=DEBIAN_MIRROR,CI "$0" "$@"
+    local release=$1 root=$2
+    shift 2
 
-    [ -e "$root/etc/debian_version" ] || make_root "$root"
+    [ -e "$root/etc/debian_version" ] || make_root "$release" "$root"
     unshare --mount --propagation private true 2> /dev/null \
         || stop "this machine does not let root make a mount namespace (a container without CAP_SYS_ADMIN?), so nothing can be mounted in $root."
     copy_checkout "$root"
@@ -31,13 +30,13 @@ main() {
 }
 
 make_root() {
-    local root=$1
-    echo "Making a Debian 13 root in $root; this takes some minutes, once."
+    local release=$1 root=$2
+    echo "Making a root of Debian $release in $root; this takes some minutes, once."
     mkdir --parents "$(dirname "$root")"
     # Made aside and renamed: what was interrupted is not taken for a root.
     rm -rf --one-file-system "$root.unfinished"
-    debootstrap --variant=minbase --include=ca-certificates,make trixie "$root.unfinished" "$mirror" > "$root.log" 2>&1 \
-        || stop "debootstrap could not make a Debian 13 root; see $root.log, check the way to $mirror (DEBIAN_MIRROR=… names another), and run make again."
+    debootstrap --variant=minbase --include=ca-certificates,make "$release" "$root.unfinished" "$mirror" > "$root.log" 2>&1 \
+        || stop "debootstrap could not make a root of Debian $release; see $root.log, check the way to $mirror (DEBIAN_MIRROR=… names another), and run make again."
     # Nothing may be started in it, ever: processes of the root would use this machine's ports.
     printf '#!/bin/sh\nexit 101\n' > "$root.unfinished/usr/sbin/policy-rc.d"
     chmod 755 "$root.unfinished/usr/sbin/policy-rc.d"
@@ -72,7 +71,7 @@ enter() {
 }
 
 stop() {
-    echo "make test-debian13: $1" >&2
+    echo "$(basename "$0"): $1" >&2
     exit 1
 }
 
