@@ -224,10 +224,10 @@ class _Run:
                     outcome.rejects += 1
                     session.is_refused = True
                 self._advance(session)
-                if self.backlog and free:
-                    self._send(*self.backlog.popleft())
         now = perf_counter()
         self._repeat_overdue(now)
+        for _ in range(len(self.backlog)):
+            self._send(*self.backlog.popleft())
         return now
 
     def _advance(self, session):

@@ -73,7 +73,7 @@ def test_every_packet_of_a_session_arrives_once_and_in_its_order(speed):
         said = [one for one in server.seen if packet.find_attributes(one, packet.USER_NAME) == [card(number).serial.encode()]]
         times = [packet.find_attributes(one, packet.ACCT_SESSION_TIME) for one in said]
         assert said[0][0] == packet.ACCESS_REQUEST
-        assert [int.from_bytes(time[0], "big") for time in times[2:]] == [300 * step for step in range(1, 12)]
+        assert [int.from_bytes(time[0], "big") for time in times[2:]] == list(range(1, 12))
 
 
 def test_the_class_of_the_accept_comes_back_in_every_report():
@@ -128,6 +128,15 @@ def test_more_open_requests_than_identifiers_wait_for_a_free_one():
     assert result.accepts == count
 
 
+def test_the_identifier_of_a_lost_packet_is_used_again(monkeypatch):
+    monkeypatch.setattr(load, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(load, "TRIES", 1)
+    monkeypatch.setattr(load, "SOCKETS", 1)
+    with Server(lambda number, request: number <= 256) as server:
+        result = load.run(server.endpoint, sessions("login", 300), list(range(300)), window=300)
+    assert (result.lost, result.accepts) == (256, 44)
+
+
 def test_an_answer_of_a_stranger_is_not_an_answer(monkeypatch):
     monkeypatch.setattr(load, "TIMEOUT_S", 0.02)
     with Server() as server:
@@ -159,6 +168,11 @@ def test_both_sides_are_dealt_the_same_cards_and_none_twice_in_a_round():
         dealt = one.deal(60)
         assert dealt == other.deal(60)
         assert len(set(dealt)) == 60
+
+
+def test_a_card_is_dealt_again_only_after_all_others():
+    deck = Deck(100, seed=1)
+    assert sorted(deck.deal(60) + deck.deal(40)) == list(range(100))
 
 
 def test_a_round_that_needs_more_cards_than_there_are_is_refused():

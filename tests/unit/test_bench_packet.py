@@ -83,7 +83,7 @@ def test_a_stop_reads_as_it_was_meant(dictionary):
     read = AcctPacket(packet=request, secret=SECRET, dict=dictionary)
     assert read.VerifyAcctRequest()
     assert read["Acct-Status-Type"] == [packet.STOP]
-    assert read["Acct-Session-Time"] == [3300]
+    assert read["Acct-Session-Time"] == [11]
     assert read["Acct-Output-Gigawords"][0] * 2**32 + read["Acct-Output-Octets"][0] == 11 * 450_000_000
     assert read["Event-Timestamp"] == [1_800_000_000]
     assert read["Class"] == [b"token"]
