@@ -26,6 +26,7 @@ class Catalogue:
         self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
         self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] = []
         self._nas: dict[str, Nas | None] = {}
+        self._counter_rules: dict[int, str] = {}
         self._next_refresh = 0.0
 
     def product(self, product_id: int, revision: int) -> Product:
@@ -56,6 +57,10 @@ class Catalogue:
             nas = self._nas[address] = self._find(address)
             return nas
 
+    def counter_rule(self, nas_id: int) -> str:
+        """How this NAS' falling counters are read."""
+        return self._counter_rules.get(nas_id, "gigawords")
+
     def _find(self, address: str) -> Nas | None:
         try:
             host = ipaddress.ip_address(address)
@@ -79,6 +84,7 @@ class Catalogue:
             networks.sort(key=lambda entry: -entry[0].prefixlen)
             if networks != self._networks:
                 self._networks = networks
+                self._counter_rules = {nas.id: nas.counter_rule for nas in rows}
                 self._nas = {}
 
 

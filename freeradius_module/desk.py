@@ -32,6 +32,8 @@ TIMEOUT_GRACE_SECONDS = 15
 REAUTHENTICATION_SECONDS = 30
 # Archived sessions are at least this old; a packet of one is looked for there.
 ARCHIVE_SECONDS = 7 * 86_400
+# How many more wrong PINs are borne from a source that may be the card's owner.
+SHARED_SOURCE_FACTOR = 20
 REMEMBERED_MOST = 100_000
 
 
@@ -53,6 +55,7 @@ class Desk:
         # The oldest key, because a Class must be read after a change of keys too.
         self._class_key = keyring.derive(self.keys.key(self.keys.numbers[0]), "class")
         self.catalogue = Catalogue(Connection(settings))
+        self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", self.keys)
         self._fresh: dict[str, tuple[Card, float]] = {}
         self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
         most = settings.group_size
@@ -76,13 +79,19 @@ class Desk:
         So an unknown serial goes the same way as a wrong PIN, and takes as long.
         """
         serial = attributes.serial_of(request)
-        card = self._reads.submit(serial) if 0 < len(serial) <= attributes.SERIAL_MAX else None
+        card = self._reads.submit(serial[: attributes.SERIAL_MAX])
         if card is None:
-            return secrets.token_urlsafe(12)
+            return self._nobodys_pin()
         if len(self._fresh) > 4096:
             self._fresh.clear()
         self._fresh[serial] = (card, time.monotonic())
         return pin.open_sealed(card.pin_sealed, card.key_number, card.serial, self.keys)
+
+    def _nobodys_pin(self) -> str:
+        """A PIN that nobody can know, made by the same work as a card's."""
+        secret = secrets.token_urlsafe(12)
+        number, sealed = self._decoy
+        return secret + pin.open_sealed(sealed, number, "decoy", self.keys)
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         """Decide a login whose PIN is proved, and write what follows from it."""
@@ -116,13 +125,12 @@ class Desk:
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
         """Count a wrong PIN; the line for the log says whether there is such a card."""
         serial = attributes.serial_of(request)
-        card = self._take_fresh(serial)
-        if card is None:
-            return f"login of {_printable(serial)}: unknown_card"
+        card = self._take_fresh(serial) or self._reads.submit(serial[: attributes.SERIAL_MAX])
+        reason = "wrong_pin" if card else "unknown_card"
         nas = self.nas(request)
         source = _source(nas.id, attributes.device_of(request))
-        self._refuses.submit(RefusedLogin(serial, source, "wrong_pin", nas.id))
-        return f"login of {serial} on {nas.name}: wrong_pin"
+        self._refuses.submit(RefusedLogin(serial, source, reason, nas.id))
+        return f"login of {_printable(serial)} on {nas.name}: {reason}"
 
     def _refuse(self, attempt: Attempt, reason: str) -> Answer:
         self._refuses.submit(
@@ -155,8 +163,16 @@ class Desk:
         return card if time.monotonic() - read_at <= FRESH_SECONDS else None
 
     def _is_locked_out(self, card: Card, attempt: Attempt) -> bool:
-        tries = self._refuses.submit(("tries", card.id, _source(attempt.nas_id, attempt.device)))
-        return tries >= self.settings.wrong_pin_tries
+        """Whether this source has sent too many wrong PINs for this card.
+
+        A stranger with the card's serial must not lock its owner out: other devices are other sources.  Where the NAS
+        names no device, or the stranger pretends to be one that has used the card, owner and stranger look alike; then
+        the limit is so much higher that a PIN still cannot be guessed (see pin.check_shape), and no sooner reached.
+        """
+        source = _source(attempt.nas_id, attempt.device)
+        tries, is_known = self._refuses.submit(("tries", card.id, source, attempt.device))
+        is_shared = is_known or not attempt.device
+        return tries >= self.settings.wrong_pin_tries * (SHARED_SOURCE_FACTOR if is_shared else 1)
 
     # Accounting -----------------------------------------------------------------------------------------
 
@@ -209,8 +225,12 @@ class Desk:
 
     def _record_refusals(self, connection: Connection, requests: list) -> list:
         refusals = [request for request in requests if isinstance(request, RefusedLogin)]
-        if refusals:
-            connection.run(store.record_refusals, refusals)
+        of_cards = [refusal for refusal in refusals if refusal.reason != "unknown_card"]
+        of_none = [refusal for refusal in refusals if refusal.reason == "unknown_card"]
+        if of_cards:
+            connection.run(store.record_refusals, of_cards)
+        if of_none:
+            connection.run(store.record_unknown, of_none)
         return [
             None
             if isinstance(request, RefusedLogin)
@@ -235,7 +255,7 @@ class Desk:
             if not reports:
                 return results
             charges = self._assign(connection, reports, results, trusts_claims)
-            charged = connection.run(store.charge, [charge for _, charge in charges]) if charges else []
+            charged = self._charge_all(connection, [charge for _, charge in charges])
             reports = {}
             reached = set()
             for (index, charge), row in zip(charges, charged, strict=True):
@@ -253,6 +273,22 @@ class Desk:
             trusts_claims = False
         raise DatabaseAway("sessions of one card were made so fast that these packets found no row")
 
+    def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged]:
+        """All in one statement; those of a NAS whose counters need following each in a transaction of its own."""
+        followed = {
+            index: rule
+            for index, charge in enumerate(charges)
+            if not charge.report.has_gigawords and (rule := self.catalogue.counter_rule(charge.report.nas_id)) != "gigawords"
+        }
+        plain = [charge for index, charge in enumerate(charges) if index not in followed]
+        charged = iter(connection.run(store.charge, plain) if plain else ())
+        return [
+            connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, followed[index]))
+            if index in followed
+            else next(charged)
+            for index, charge in enumerate(charges)
+        ]
+
     def _assign(
         self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
     ) -> list[tuple[int, Charge]]:
@@ -266,6 +302,11 @@ class Desk:
                 charges.append((index, Charge(*place, report)))
             else:
                 unknown[index] = report
+        for report in unknown.values():
+            if _is_old(report, now):
+                connection.run(
+                    lambda cursor, late: store.unarchive(cursor, late.serial, late.acct_session_id), report
+                )
         if unknown:
             found = connection.run(store.find_candidates, list(unknown.values()))
             new: dict[tuple[str, str], int] = {}
@@ -368,6 +409,12 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         activates=accept.activates,
         binds_device=accept.binds_device,
     )
+
+
+def _is_old(report: Report, now: float) -> bool:
+    """Whether a packet's session may be in the archive already."""
+    login_age = now - report.claim.login_epoch if report.claim else 0
+    return max(login_age, report.age_seconds + (report.seconds or 0)) >= ARCHIVE_SECONDS
 
 
 def _source(nas_id: int, device: str) -> str:

@@ -13,7 +13,7 @@ from . import hours
 from .attributes import Report
 from .identity import Candidate
 from .login import Card, Product, Session
-from .usage import Credit, Tariff, Usage
+from .usage import Credit, Tariff, Usage, followed
 from .vendors import Terms
 
 # A quarter of an hour, in which wrong PINs are counted.
@@ -315,21 +315,36 @@ def record_refusals(cursor, refusals: Sequence[RefusedLogin]) -> None:
     )
 
 
-def wrong_pin_tries(cursor, card_id: int, source: str) -> int:
-    """How many wrong PINs this source has sent for this card in this quarter of an hour."""
+def record_unknown(cursor, refusals: Sequence[RefusedLogin]) -> None:
+    """Count logins with serials that are no card's, by source: the same work as for one that is."""
     cursor.execute(
         f"""
-        SELECT tries
-          FROM login_refusal
-         WHERE card_id = %s
-           AND reason = 'wrong_pin'
-           AND window_at = {WINDOW}
-           AND source = %s
+        INSERT INTO unknown_login (source, window_at, nas_id, first_at, last_at)
+        VALUES {", ".join([f"(%s, {WINDOW}, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))"] * len(refusals))}
+            ON DUPLICATE KEY UPDATE tries = tries + 1, last_at = VALUES(last_at)
         """,
-        (card_id, source),
+        [value for refusal in refusals for value in (refusal.source, refusal.nas_id)],
     )
-    row = cursor.fetchone()
-    return row[0] if row else 0
+
+
+def wrong_pin_tries(cursor, card_id: int, source: str, device: str) -> tuple[int, bool]:
+    """How many wrong PINs this source has sent for this card in this quarter of an hour; whether its device has used
+    the card before."""
+    cursor.execute(
+        f"""
+        SELECT COALESCE((SELECT tries
+                           FROM login_refusal
+                          WHERE card_id = %s
+                            AND reason = 'wrong_pin'
+                            AND window_at = {WINDOW}
+                            AND source = %s), 0),
+               EXISTS (SELECT 1 FROM session WHERE card_id = %s AND device = %s)
+               OR EXISTS (SELECT 1 FROM session_archive WHERE card_id = %s AND device = %s)
+        """,
+        (card_id, source, card_id, device, card_id, device),
+    )
+    tries, is_known = cursor.fetchone()
+    return tries, bool(is_known)
 
 
 # Accounting ---------------------------------------------------------------------------------------------
@@ -449,6 +464,83 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
     for index, row in zip(ordered, cursor.fetchall(), strict=True):
         charged[index] = Charged(row[0], row[1], row[2], Usage(row[3], row[4], row[5]), int(row[6]))
     return charged
+
+
+def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
+    """The same for a NAS whose octet counters wrap or reset, by its counter rule: the row is read first.
+
+    A packet that is not later than what was counted (by Acct-Session-Time) is an old one, and a fall in it no fall.
+    """
+    card_id, login_number, report = charge_
+    cursor.execute("BEGIN")
+    cursor.execute(
+        """
+        SELECT used_seconds, used_down_octets, used_up_octets, raw_down_octets, raw_up_octets
+          FROM session
+         WHERE card_id = %s
+           AND login_number = %s
+           AND acct_session_id IN ('', %s)
+           FOR UPDATE
+        """,
+        (card_id, login_number, report.acct_session_id),
+    )
+    seconds, *counted = cursor.fetchone() or (0, 0, 0, None, None)
+    totals, raws, falls = [], [], []
+    for name, total, last_raw, raw in zip(
+        ("down", "up"), counted[:2], counted[2:], (report.down_octets, report.up_octets), strict=True
+    ):
+        is_fall = raw is not None and last_raw is not None and raw < last_raw
+        if raw is None or (is_fall and (report.seconds or 0) <= seconds):
+            totals.append(total)
+            raws.append(last_raw)
+            continue
+        totals.append(followed(total, raw, last_raw, rule))
+        raws.append(raw)
+        if is_fall:
+            falls.append(f"{name} {raw} after {last_raw}")
+    (charged,) = charge(
+        cursor, [Charge(card_id, login_number, report._replace(down_octets=totals[0], up_octets=totals[1]))]
+    )
+    cursor.execute(
+        """
+        UPDATE session
+           SET raw_down_octets = %s,
+               raw_up_octets = %s
+         WHERE card_id = %s
+           AND login_number = %s
+           AND acct_session_id = %s
+        """,
+        (*raws, card_id, login_number, report.acct_session_id),
+    )
+    if falls:
+        record_anomaly(cursor, card_id, login_number, rule, f"at {report.seconds} s: {', '.join(falls)}")
+    cursor.execute("COMMIT")
+    return charged
+
+
+def unarchive(cursor, serial: str, acct_session_id: str) -> None:
+    """Bring an archived session back, for a packet that comes after all: what it adds is the rise over what it had.
+
+    The archive keeps its row; the session's row stands for it until it is archived again.
+    """
+    cursor.execute(
+        """
+        INSERT IGNORE INTO session (
+            card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at, stop_cause,
+            used_seconds, used_down_octets, used_up_octets, settled_seconds, settled_down_octets, settled_up_octets,
+            framed_ipv4, framed_ipv6, delegated_prefix)
+        SELECT old.card_id, old.login_number, old.nas_id, old.acct_session_id, old.device, old.login_at, old.started_at,
+               old.ended_at, old.ended_at, old.end_cause,
+               old.used_seconds, old.used_down_octets, old.used_up_octets,
+               old.used_seconds, old.used_down_octets, old.used_up_octets,
+               old.framed_ipv4, old.framed_ipv6, old.delegated_prefix
+          FROM card
+          JOIN session_archive AS old ON old.card_id = card.id
+         WHERE card.serial = %s
+           AND old.acct_session_id = %s
+        """,
+        (serial, acct_session_id),
+    )
 
 
 def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, int, list[Candidate]]]:

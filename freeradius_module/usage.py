@@ -64,6 +64,26 @@ def added(reported: int, seen: int) -> int:
     return max(reported - seen, 0)
 
 
+def followed(total: int, raw: int, last_raw: int | None, rule: str) -> int:
+    """A counter that falls within a session, read by the NAS' counter rule.
+
+    *total* is what was counted so far, *raw* what the NAS says now, *last_raw* what it said before.
+    ``wraps``: it has passed 2^32 and its NAS sends no Gigawords.  ``resets``: it has begun again from zero.
+
+    >>> followed(4_000_000_000, 5_032_704, 4_000_000_000, "wraps")
+    4300000000
+    >>> followed(1000, 300, 1000, "resets")
+    1300
+    >>> followed(1000, 1500, 1000, "resets")
+    1500
+    """
+    if last_raw is None:
+        return max(total, raw)
+    if raw >= last_raw:
+        return total + raw - last_raw
+    return total + raw + (WORD - last_raw if rule == "wraps" else 0)
+
+
 def cost_millicents(used: Usage, tariff: Tariff) -> int:
     """What usage costs, rounded down.
 

@@ -20,6 +20,7 @@ GRANT SELECT ON {database}.session_archive TO {radius};
 GRANT SELECT, INSERT ON {database}.session_anomaly TO {radius};
 GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
+GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};
 
 -- The office: everything that `prepaid` does and nothing that would rewrite the past: no UPDATE or DELETE on
 -- history and entries, no DELETE of cards, no UPDATE of usage.

@@ -526,6 +526,17 @@ CREATE TABLE login_refusal (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+-- The same for serials that are no card's: somebody guesses, or a shop sells what is not ours.
+CREATE TABLE unknown_login (
+    source     VARCHAR(128)      NOT NULL,
+    window_at  DATETIME          NOT NULL,
+    nas_id     INT UNSIGNED      NOT NULL,
+    tries      INT UNSIGNED      NOT NULL DEFAULT 1,
+    first_at   DATETIME(3)       NOT NULL,
+    last_at    DATETIME(3)       NOT NULL,
+    PRIMARY KEY (window_at, source)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
 -- Disconnect-Requests and CoA-Requests (RFC 5176) and what came of them.
 CREATE TABLE session_cut (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
