@@ -640,6 +640,10 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
             """,
             (int(seconds), int(down_octets), int(up_octets), login_number, card_id),
         )
+    for card_id, status in statuses.items():
+        # A session that no login of ours began (seen in accounting only) has used the card all the same.
+        if status == "delivered" and _activate(cursor, card_id):
+            statuses[card_id] = "in_use"
     in_use = [card_id for card_id, status in statuses.items() if status == "in_use"]
     for card_id in _used_up(cursor, in_use) if in_use else ():
         _exhaust(cursor, card_id)
