@@ -28,6 +28,8 @@ from .cards import Deck
 from .ours import Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
+WINDOW = 64
+WARM_UP_SHARE = 0.25
 FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 12_000}
 SHORT = {"cards": [2_000], "history": [0], "rounds": 3, "requests": 3_000}
 
@@ -76,7 +78,7 @@ def parse():
     parser.add_argument("--history", type=numbers, help="earlier sessions a card: 0,30")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--requests", type=int, help="in one round")
-    parser.add_argument("--window", type=int, default=64, help="open requests in the closed loop")
+    parser.add_argument("--window", type=int, default=WINDOW, help="open requests in the closed loop")
     parser.add_argument("--threads", type=int, default=32, help="of every radiusd; 32 is FreeRADIUS' own max_servers")
     parser.add_argument("--only", default=",".join(SIDES), help="sides, with commas")
     parser.add_argument("--folder", type=Path, default=var / "bench", help="of the private servers")
@@ -130,13 +132,13 @@ def bench(options, cards: int, history: int) -> list[Round]:
         plan = wanted(sides)
         for name, kind in plan:
             tell(f"Warming up {name}, {kind}")
-            sides[name].play(kind, share=0.25, window=options.window)
+            sides[name].play(kind, share=WARM_UP_SHARE, window=options.window)
         rounds = []
         for number in range(options.rounds):
             for name, kind in turned(plan, number):
                 rounds.append(sides[name].play(kind, window=options.window))
                 tell(f"Round {number + 1} of {options.rounds}, closed loop: {told(rounds[-1])}")
-        highest = {kind: table.median_of(rounds, "peer", kind, "closed", "per_s") for kind in traffic.STEPS}
+        highest = {kind: table.median_of(rounds, "peer", kind, "closed", "per_s") for kind in traffic.KINDS}
         for number in range(options.rounds):
             for name, kind in turned(plan, number):
                 if highest[kind]:
@@ -170,7 +172,6 @@ class Player:
     def __init__(self, side, cards: int, options):
         self.side = side
         self.deck = Deck(cards, seed=1)
-        self.cards = cards
         self.requests = options.requests
         self.secret = packet.Secret(side.endpoint.secret)
         self.plays = 0
@@ -178,31 +179,30 @@ class Player:
         self.run = f"{int(time.time()):08x}"
 
     def play(self, kind: str, share: float = 1.0, window=None, rate_per_s=None) -> Round:
-        """One round of this traffic; a session's login is not part of `accounting` and happens before."""
-        steps = len(traffic.STEPS[kind])
-        count = max(1, int(self.requests * share) // (steps if kind != "login" else 2))
+        """One round of this traffic."""
+        chain, before, measured = traffic.KINDS[kind]
+        count = max(1, int(self.requests * share) // len(chain))
         self.plays += 1
-        made = traffic.sessions(
-            "login" if kind == "login" else "mixed",
-            self.deck.deal(min(count, self.cards)),
-            self.secret,
-            f"{self.run}{self.plays:04x}",
-            int(time.time()),
-        )
-        if kind == "accounting":
-            self._log_in(made, window or 64)
-        order = traffic.interleave(len(made), steps)
+        run = f"{self.run}{self.plays:04x}"
+        sessions = traffic.sessions(kind, self.deck.deal(count), self.secret, run, int(time.time()))
+        order = traffic.interleave(count, measured)
         pids = self.side.pids()
         every_pid = [pid for group in pids.values() for pid in group]
+
+        self._play_unmeasured(sessions, before)
         measure.settle(every_pid)
-        before = {name: measure.cpu_s(group) for name, group in pids.items()}
-        result = load.run(self.side.endpoint, made, order, window=window, rate_per_s=rate_per_s)
+        used_before = {name: measure.cpu_s(group) for name, group in pids.items()}
+        result = load.run(self.side.endpoint, sessions, order, window=window, rate_per_s=rate_per_s)
         drained_from = time.perf_counter()
         self.side.drain()
         # What is acknowledged and not yet charged is not done: the wait for it counts.
         elapsed_s = result.elapsed_s + time.perf_counter() - drained_from
         measure.settle(every_pid)
-        used_us = {name: (measure.cpu_s(group) - before[name]) * 1e6 / len(order) for name, group in pids.items()}
+        used_us = {
+            name: (measure.cpu_s(group) - used_before[name]) * 1e6 / len(order) for name, group in pids.items()
+        }
+        self._play_unmeasured(sessions, len(chain) - before - measured)
+
         p50, p95, p99 = (1000 * measure.percentile(result.latencies_s, rank) for rank in (50, 95, 99))
         return Round(
             side=self.side.name,
@@ -219,13 +219,15 @@ class Player:
             complaint=result.complaint,
         )
 
-    def _log_in(self, made, window):
-        """Log every session in, outside of the measured time; accounting echoes the Class that this gives."""
-        result = load.run(self.side.endpoint, made, list(range(len(made))), window=window)
-        if result.accepts != len(made):
+    def _play_unmeasured(self, sessions, steps: int):
+        """The next steps of every session, of which each must succeed: the measured ones rest on them."""
+        if not steps:
+            return
+        result = load.run(self.side.endpoint, sessions, traffic.interleave(len(sessions), steps), window=WINDOW)
+        if result.accepts + result.responses != len(sessions) * steps:
             raise RuntimeError(
-                f"{self.side.name} accepted {result.accepts} of {len(made)} logins ({result.complaint}): "
-                "its accounting cannot be measured. See the logs in the bench's folder."
+                f"{self.side.name} answered {result.accepts + result.responses} of {len(sessions) * steps} packets as "
+                f"hoped ({result.complaint}), and what is measured rests on them. See the logs in the bench's folder."
             )
 
 

@@ -6,6 +6,7 @@ sessions are open at once and each is at another place of its chain, as in an ev
 
 import os
 import socket
+from typing import NamedTuple
 
 from . import packet
 from .cards import card
@@ -18,11 +19,24 @@ DOWN_OCTETS_AN_INTERIM = 450_000_000  # a session passes 2^32, so Gigawords are 
 UP_OCTETS_AN_INTERIM = 30_000_000
 
 LOGIN = "login"
-ACCOUNTING = "accounting"
-STEPS = {
-    "login": [LOGIN],
-    "accounting": [ACCOUNTING] * (INTERIMS + 2),
-    "mixed": [LOGIN] + [ACCOUNTING] * (INTERIMS + 2),
+LAST = INTERIMS + 1
+FULL = [LOGIN, *range(LAST + 1)]  # a login, then the reports by their stage: 0 is the Start, LAST the Stop
+
+
+class Kind(NamedTuple):
+    """What is measured of a chain; what comes before and after it happens too, unmeasured."""
+
+    chain: list
+    before: int
+    measured: int
+
+
+KINDS = {
+    # Each login is followed by a Stop, as everywhere: no round finds the last one's sessions open.
+    "login": Kind([LOGIN, LAST], before=0, measured=1),
+    # A session logs in first, so that its reports carry the Class that the server gave it.
+    "accounting": Kind(FULL, before=1, measured=LAST + 1),
+    "mixed": Kind(FULL, before=0, measured=LAST + 2),
 }
 
 
@@ -67,12 +81,11 @@ def sessions(kind: str, card_numbers: list[int], secret: packet.Secret, run: str
     for count, number in enumerate(card_numbers):
         session_id = f"{run}{count:06x}"
         steps = []
-        for step in STEPS[kind]:
-            if step is LOGIN:
+        for stage in KINDS[kind].chain:
+            if stage == LOGIN:
                 authenticator = os.urandom(16)
                 steps.append((authenticator, login_attributes(number, session_id, authenticator, secret)))
             else:
-                stage = len(steps) - (STEPS[kind][0] is LOGIN)
                 steps.append((None, accounting_attributes(number, session_id, stage, now)))
         made.append(Session(number, steps))
     return made
@@ -86,8 +99,8 @@ def login_attributes(number: int, session_id: str, authenticator: bytes, secret:
 
 
 def accounting_attributes(number: int, session_id: str, stage: int, now: int) -> bytes:
-    """The report of that stage: 0 is the Start, 1 to 10 are Interim, 11 is the Stop."""
-    status = {0: packet.START, INTERIMS + 1: packet.STOP}.get(stage, packet.INTERIM)
+    """The report of that stage: 0 is the Start, LAST is the Stop, Interim are between."""
+    status = {0: packet.START, LAST: packet.STOP}.get(stage, packet.INTERIM)
     made = place_attributes(number, session_id) + b"".join(
         (
             packet.integer(packet.ACCT_STATUS_TYPE, status),
