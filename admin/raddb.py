@@ -104,7 +104,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
 @json_option
 @pass_office
 def check(office, directory, as_json):
-    """Say what differs from what `prepaid raddb install` would put there, and what else is in the way; exit 1 if anything.
+    """Say what differs from what `prepaid raddb install` would put there, and what is in the way; exit 1 if anything.
 
     \b
     Example:
@@ -126,7 +126,7 @@ def check(office, directory, as_json):
     if as_json or problems:
         output.tell_rows(problems, as_json, columns=["path", "what"])
     if problems:
-        raise errors.Refused(_("{count} things differ in {directory}.").format(count=len(problems), directory=directory))
+        raise errors.Refused(_("{count} things are not right in {directory}."), count=len(problems), directory=directory)
     if not as_json:
         click.echo(_("{directory} is as it should be.").format(directory=directory))
 
@@ -140,7 +140,8 @@ def chosen(office, given: dict) -> Choice:
     accounting = settings.get("accounting") or "direct"
     if accounting not in ("direct", "queued"):
         raise errors.WrongUsage(
-            _("accounting = {value} in {config} is neither direct nor queued."), value=accounting, config=office.config_path)
+            _("accounting = {value} in {config} is neither direct nor queued."),
+            value=accounting, config=office.config_path)
     spool = settings.get("spool") or None
     if accounting == "queued" and not spool:
         raise errors.WrongUsage(
@@ -170,7 +171,8 @@ def freeradius_version() -> tuple[int, int, int]:
     program = next(filter(None, (shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
                                  for name in ("freeradius", "radiusd"))), None)
     if not program:
-        raise errors.Refused(_("FreeRADIUS is not installed here. Install it: apt-get install freeradius freeradius-python3"))
+        raise errors.Refused(
+            _("FreeRADIUS is not installed here. Install it: apt-get install freeradius freeradius-python3"))
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
     return raddb_files.parse_version(said.stdout + said.stderr)
 
@@ -218,7 +220,8 @@ def differences(directory: Path, choice: Choice, record: dict) -> list[dict]:
         if text is None:
             found.append({"path": path, "what": _("is missing")})
         elif text != wanted and is_edited(directory, path, wanted, record):
-            found.append({"path": path, "what": _("was edited, first in line {line}").format(line=first_difference(text, wanted))})
+            found.append({"path": path, "what": _("was edited, first in line {line}").format(
+                line=first_difference(text, wanted))})
         elif text != wanted:
             found.append({"path": path, "what": _("is older than this program or its settings")})
     for link in raddb_files.links(choice):
@@ -334,7 +337,8 @@ def write(directory: Path, path: Path, text: str) -> None:
         give(directory, unfinished)
         unfinished.rename(path)
     except OSError as error:
-        raise errors.Refused(_("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror) from None
+        raise errors.Refused(_("{path} cannot be written: {cause}. Run this as root."),
+                             path=path, cause=error.strerror) from None
 
 
 def give(directory: Path, path: Path) -> None:

@@ -131,16 +131,19 @@ def check_version(version: tuple[int, int, int]) -> None:
     >>> check_version((3, 2, 1))
     >>> check_version((3, 2, 9))
     Traceback (most recent call last):
-    admin.errors.Refused: FreeRADIUS 3.2.9 reads what Python returns only in debug mode (its issue 5911)…
+    admin.errors.Refused: FreeRADIUS 3.2.9 reads what Python returns in debug mode only (its issue 5911); live, it \
+would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10.
     """
     shown = ".".join(map(str, version))
     if version in BROKEN:
         raise errors.Refused(
-            _("FreeRADIUS {version} reads what Python returns only in debug mode (its issue 5911), so that logins would "
-              "be accepted without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10."), version=shown)
+            _("FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "
+              "logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10."),
+            version=shown)
     if version < FIRST_SUPPORTED or version[:2] != FIRST_SUPPORTED[:2]:
         raise errors.Refused(
-            _("FreeRADIUS {version} is not supported: the files are for 3.2.1 and later releases of 3.2."), version=shown)
+            _("FreeRADIUS {version} is not supported: the files are for 3.2.1 and later releases of 3.2."),
+            version=shown)
 
 
 def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
@@ -153,7 +156,7 @@ def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
         if wanted not in (None, 1):
             raise errors.WrongUsage(
                 _("FreeRADIUS {version} aborts with more than one Python instance; several work from 3.2.4 on. "
-                  "Leave --instances out, or serve logins and accounting from two servers (--serve auth, --serve acct)."),
+                  "Leave --instances out, or run two servers (--serve auth and --serve acct)."),
                 version=".".join(map(str, version)))
         return 1
     return wanted or INSTANCES
@@ -179,7 +182,8 @@ def checked_path(path: str) -> str:
     """A path that can stand between quotes in FreeRADIUS' files as it is."""
     if re.search(r"[\x00-\x1f\"\\$%{}]", path):
         raise errors.WrongUsage(
-            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."), path=path)
+            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."),
+            path=path)
     return path
 
 
@@ -220,8 +224,8 @@ def repeat(text: str, what: str, first: str, all_of_them: list[str]) -> str:
 def listeners(text: str) -> set[tuple[str, str]]:
     """What a site listens on: (type, port) of each of its listen sections; port 0 is RADIUS' own.
 
-    >>> sorted(listeners("listen {\\n\\ttype = auth\\n\\tport = 0\\n\\tlimit {\\n\\t}\\n}\\nlisten {\\n\\ttype = acct\\n\\tport = 1813\\n}\\n"))
-    [('acct', '1813'), ('auth', '1812')]
+    >>> sorted(listeners("listen {\\n type = auth\\n limit {\\n }\\n}\\nlisten {\\n type = acct\\n port = 11813\\n}\\n"))
+    [('acct', '11813'), ('auth', '1812')]
     """
     found, depth, type_, port = set(), 0, "", "0"
     for line in text.splitlines():

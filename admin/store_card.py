@@ -1,0 +1,248 @@
+"""The statements about cards: find them, choose many of them, change their status.
+
+What a status may become, and that each change is in the history, is the database's own rule.
+"""
+
+from typing import NamedTuple
+
+
+class Choice(NamedTuple):
+    """Some cards, as a condition that the statements below put into their WHERE."""
+
+    where: str
+    values: dict
+
+
+def of_batch(batch_id: int) -> Choice:
+    return Choice("card.batch_id = %(batch_id)s AND card.status <> 'deleted'", {"batch_id": batch_id})
+
+
+def of_range(batch_id: int, first_serial: str, last_serial: str) -> Choice:
+    """Both ends included.  Serials of one batch have one length, so their order as text is that of their numbers."""
+    return Choice(
+        "card.batch_id = %(batch_id)s AND card.serial BETWEEN %(first_serial)s AND %(last_serial)s",
+        {"batch_id": batch_id, "first_serial": first_serial, "last_serial": last_serial},
+    )
+
+
+def of_serials(serials: list[str]) -> Choice:
+    return Choice("card.serial IN %(serials)s", {"serials": serials})
+
+
+def with_partner(choice: Choice, partner_id: int) -> Choice:
+    """Those of the chosen cards that a partner has."""
+    return Choice(f"{choice.where} AND card.partner_id = %(partner_id)s", {**choice.values, "partner_id": partner_id})
+
+
+# --- Find ------------------------------------------------------------------------------------------------
+
+
+def find(cursor, serials: list[str]) -> list[dict]:
+    """The cards with these serials, deleted ones included."""
+    cursor.execute(
+        """
+        SELECT id, serial, status, status_before_block, batch_id, product_id, partner_id, first_login_at, expires_at
+          FROM card
+         WHERE serial IN %(serials)s
+         ORDER BY serial
+        """,
+        {"serials": serials},
+    )
+    return cursor.fetchall()
+
+
+def overview(cursor, serial: str) -> dict | None:
+    """One card as the office sees it."""
+    cursor.execute("SELECT * FROM card_overview WHERE serial = %(serial)s", {"serial": serial})
+    return cursor.fetchone()
+
+
+def overviews(cursor, wanted: dict) -> None:
+    """Begin a list of cards, in the order in which they were made; the rows are the cursor's to fetch."""
+    conditions = [sql for name, sql in _FILTERS.items() if wanted.get(name) is not None]
+    limit = "LIMIT %(limit)s" if wanted.get("limit") is not None else ""
+    cursor.execute(
+        f"""
+        SELECT *
+          FROM card_overview
+         WHERE {' AND '.join(conditions) or 'TRUE'}
+         ORDER BY id
+         {limit}
+        """,
+        wanted,
+    )
+
+
+_FILTERS = {
+    "status": "status IN %(status)s",
+    "batch": "batch = %(batch)s",
+    "product": "product = %(product)s",
+    "partner": "partner = %(partner)s",
+    "first_serial": "serial BETWEEN %(first_serial)s AND %(last_serial)s",
+    "made_from": "batch IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
+    "made_to": "batch IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
+    # By key, not by OFFSET: the hundredth page costs what the first one does.
+    "after": "id > (SELECT id FROM card WHERE serial = %(after)s)",
+}
+
+
+def live_count(cursor) -> int:
+    """How many cards somebody could try to guess."""
+    cursor.execute("SELECT COUNT(*) AS count FROM card WHERE status IN ('created', 'delivered', 'in_use')")
+    return cursor.fetchone()["count"]
+
+
+def survey(cursor, choice: Choice) -> list[dict]:
+    """The chosen cards by status: how many, and the first and last serial."""
+    cursor.execute(
+        f"""
+        SELECT card.status, COUNT(*) AS count, MIN(card.serial) AS first_serial, MAX(card.serial) AS last_serial
+          FROM card
+         WHERE {choice.where}
+         GROUP BY card.status
+         ORDER BY card.status
+        """,
+        choice.values,
+    )
+    return cursor.fetchall()
+
+
+def batches(cursor, choice: Choice) -> list[int]:
+    """The batches that the chosen cards belong to."""
+    cursor.execute(f"SELECT DISTINCT card.batch_id FROM card WHERE {choice.where}", choice.values)
+    return [row["batch_id"] for row in cursor.fetchall()]
+
+
+def runs(cursor, batch_id: int, status: str, partner_id: int | None, limit: int) -> list[dict]:
+    """The unbroken runs of cards in a status within a batch, and with a partner: the ranges that would work."""
+    cursor.execute(
+        """
+        SELECT MIN(serial) AS first_serial, MAX(serial) AS last_serial, COUNT(*) AS count
+          FROM (SELECT serial, fits,
+                       ROW_NUMBER() OVER (ORDER BY serial)
+                       - ROW_NUMBER() OVER (PARTITION BY fits ORDER BY serial) AS run
+                  FROM (SELECT serial, status = %(status)s AND (%(partner_id)s IS NULL OR partner_id <=> %(partner_id)s)
+                               AS fits
+                          FROM card
+                         WHERE batch_id = %(batch_id)s) AS one) AS numbered
+         WHERE fits
+         GROUP BY run
+         ORDER BY MIN(serial)
+         LIMIT %(limit)s
+        """,
+        {"batch_id": batch_id, "status": status, "partner_id": partner_id, "limit": limit},
+    )
+    return cursor.fetchall()
+
+
+# --- Make and change -------------------------------------------------------------------------------------
+
+
+def add_many(cursor, cards: list[dict]) -> int:
+    """New cards in one statement, as many as the driver's statement length holds."""
+    return cursor.executemany(
+        """
+        INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id)
+        VALUES (%(serial)s, %(pin_sealed)s, %(key_number)s, %(batch_id)s, %(product_id)s)
+        """,
+        cards,
+    )
+
+
+def deliver(cursor, choice: Choice, partner_id: int, note_id: int) -> int:
+    """Hand cards in stock to a partner; how many changed hands."""
+    return cursor.execute(
+        f"""
+        UPDATE card
+           SET status = 'delivered', partner_id = %(to_partner_id)s, delivery_note_id = %(note_id)s
+         WHERE {choice.where}
+           AND card.status = 'created'
+        """,
+        {**choice.values, "to_partner_id": partner_id, "note_id": note_id},
+    )
+
+
+def take_back(cursor, choice: Choice) -> int:
+    """Put unused cards back into stock; how many came back."""
+    return cursor.execute(
+        f"""
+        UPDATE card
+           SET status = 'created', partner_id = NULL, delivery_note_id = NULL
+         WHERE {choice.where}
+           AND card.status = 'delivered'
+           AND card.first_login_at IS NULL
+        """,
+        choice.values,
+    )
+
+
+def block(cursor, choice: Choice) -> int:
+    return cursor.execute(
+        f"UPDATE card SET status = 'blocked' WHERE {choice.where} AND card.status NOT IN ('blocked', 'redeemed', 'deleted')",
+        choice.values,
+    )
+
+
+def unblock(cursor, choice: Choice) -> int:
+    """Give blocked cards the status back that they had; how many had been blocked."""
+    return cursor.execute(
+        f"""
+        UPDATE card
+           SET status = CAST(status_before_block AS CHAR)
+         WHERE {choice.where}
+           AND card.status = 'blocked'
+        """,
+        choice.values,
+    )
+
+
+def delete(cursor, choice: Choice) -> int:
+    """Delete cards in stock: the row stays, because a serial is used for ever; its PIN goes."""
+    return cursor.execute(
+        f"UPDATE card SET status = 'deleted', pin_sealed = '' WHERE {choice.where} AND card.status = 'created'",
+        choice.values,
+    )
+
+
+def set_note(cursor, card_id: int, note: str | None) -> int:
+    return cursor.execute("UPDATE card SET note = %(note)s WHERE id = %(card_id)s", {"card_id": card_id, "note": note})
+
+
+def add_entry(cursor, card_id: int, what: str, reason: str, expires_at=None) -> int:
+    """A compensating entry; its trigger brings the card up to date."""
+    cursor.execute(
+        """
+        INSERT INTO card_entry (card_id, what, reason, expires_at)
+        VALUES (%(card_id)s, %(what)s, %(reason)s, %(expires_at)s)
+        """,
+        {"card_id": card_id, "what": what, "reason": reason, "expires_at": expires_at},
+    )
+    return cursor.lastrowid
+
+
+def reopen_expired(cursor, card_id: int) -> int:
+    """Let an expired card whose validity was extended work again."""
+    return cursor.execute(
+        """
+        UPDATE card
+           SET status = IF(first_login_at IS NULL, 'delivered', 'in_use')
+         WHERE id = %(card_id)s
+           AND status = 'expired'
+           AND expires_at > UTC_TIMESTAMP(3)
+        """,
+        {"card_id": card_id},
+    )
+
+
+def cut_sessions(cursor, choice: Choice, cause: str) -> int:
+    """Say that the chosen cards' open sessions have to be off now; what enforces limits reads it."""
+    return cursor.execute(
+        f"""
+        UPDATE session
+          JOIN card ON card.id = session.card_id
+           SET session.due_at = UTC_TIMESTAMP(3), session.due_cause = %(cause)s
+         WHERE {choice.where}
+           AND session.due_at > UTC_TIMESTAMP(3)
+        """,
+        {**choice.values, "cause": cause},
+    )
