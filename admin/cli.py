@@ -1,6 +1,16 @@
 """The command `prepaid`: a file for each noun, one line here for each file."""
 
-from . import db, generate, nas, partner, product, raddb  # noqa: F401
+# ruff: noqa: F401
+from . import batch
+from . import block
+from . import cards
+from . import custody
+from . import db
+from . import generate
+from . import nas
+from . import partner
+from . import product
+from . import raddb
 from .command import cli
 
 __all__ = ["cli"]

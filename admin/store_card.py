@@ -246,3 +246,16 @@ def cut_sessions(cursor, choice: Choice, cause: str) -> int:
         """,
         {**choice.values, "cause": cause},
     )
+
+
+def end_sessions_by(cursor, card_id: int, until) -> int:
+    """Let no open session outlast a validity that was shortened."""
+    return cursor.execute(
+        """
+        UPDATE session
+           SET due_at = %(until)s, due_cause = 'validity'
+         WHERE card_id = %(card_id)s
+           AND due_at > %(until)s
+        """,
+        {"card_id": card_id, "until": until},
+    )

@@ -178,14 +178,15 @@ CREATE TABLE note (
 CREATE TRIGGER note_names_its_operator BEFORE INSERT ON note FOR EACH ROW
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
 
--- Price and commission of each product on a delivery note, frozen on that day.
+-- Price and commission of each product on a delivery note, frozen on that day. A return note repeats those of
+-- the deliveries that its cards came from, so that what comes back is worth what it was when it went out.
 CREATE TABLE note_price (
     note_id                  INT UNSIGNED      NOT NULL,
     product_id               INT UNSIGNED      NOT NULL,
     card_count               INT UNSIGNED      NOT NULL,
     price_cents              INT UNSIGNED      NOT NULL,
     commission_basis_points  SMALLINT UNSIGNED NOT NULL,
-    PRIMARY KEY (note_id, product_id),
+    PRIMARY KEY (note_id, product_id, price_cents, commission_basis_points),
     FOREIGN KEY (note_id) REFERENCES note (id),
     FOREIGN KEY (product_id) REFERENCES product (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;

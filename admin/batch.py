@@ -1,0 +1,56 @@
+"""prepaid batch list, show: what was made, and what became of it."""
+
+import click
+
+from . import errors, output, product, store_batch
+from .command import cli, json_option, option, pass_office
+
+
+@cli.group()
+def batch():
+    """Batches: cards that were made together."""
+
+
+@batch.command("list")
+@option("--product", "product_name", metavar="NAME", help="Of this product only.")
+@json_option
+@pass_office
+def list_(office, product_name, as_json):
+    """Batches, newest first.
+
+    \b
+    Example:
+        prepaid batch list
+    """
+    with office.reading() as cursor:
+        if product_name is not None:
+            product.find(cursor, product_name)
+        output.tell_rows(store_batch.listed(cursor, product_name), as_json)
+
+
+@batch.command()
+@click.argument("number", type=click.IntRange(1))
+@json_option
+@pass_office
+def show(office, number, as_json):
+    """One batch: its range, its cards by status, its history.
+
+    \b
+    Example:
+        prepaid batch show 31
+    """
+    with office.reading() as cursor:
+        row = store_batch.find(cursor, number)
+        if row is None:
+            raise errors.UnknownBatch(batch=number)
+        by_status = store_batch.count_by_status(cursor, number)
+        events = store_batch.events(cursor, number)
+    shown = {"batch": row["id"], "product": row["product"], "count": row["card_count"],
+             "first_serial": row["first_serial"], "last_serial": row["last_serial"],
+             "single_code": bool(row["single_code"]), "origin": row["origin"], "made_at": row["made_at"],
+             "operator": row["operator"]}
+    if as_json:
+        output.tell_one({**shown, "cards": by_status, "events": events}, as_json)
+    else:
+        output.tell_one({**shown, **by_status})
+        output.tell_rows(events)

@@ -1,0 +1,148 @@
+"""prepaid list, show, edit: look at cards, and change the little that may be changed by hand."""
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from . import errors, output, partner, product, selection, store_batch, store_card
+from .command import cli, json_option, option, pass_office
+from .option_types import CLEARED, DATE, Amount, clearable
+from .text import _
+
+STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
+LISTED = ("serial", "status", "product", "batch", "partner", "remaining_seconds", "remaining_octets", "remaining_cents",
+          "first_login_at", "expires_at")
+
+
+@cli.command("list")
+@option("--status", multiple=True, type=click.Choice(STATUSES), help="In this status; can be given several times.")
+@selection.batch_option
+@option("--product", "product_name", metavar="NAME", help="Of this product.")
+@option("--partner", "partner_name", metavar="NAME", help="With this partner.")
+@selection.range_option
+@option("--from", "made_from", type=DATE, metavar="DATE", help="Made on this day (UTC) or later.")
+@option("--to", "made_to", type=DATE, metavar="DATE", help="Made on this day (UTC) or earlier.")
+@option("--after", metavar="SERIAL", help="Go on after this card, the last one of the page before.")
+@option("--limit", type=click.IntRange(1), help="At most so many cards.")
+@json_option
+@pass_office
+def list_(office, status, batch_id, product_name, partner_name, range_text, made_from, made_to, after, limit, as_json):
+    """Cards, in the order in which they were made.
+
+    \b
+    Example:
+        prepaid list --status delivered --partner "Banca do Norte"
+        prepaid list --batch 31 --limit 100 --after LIVRE000000016 --json
+    """
+    if limit is None and not as_json and sys.stdout.isatty():
+        limit = output.TERMINAL_ROWS + 1
+    wanted = {"status": list(status) or None, "batch": batch_id, "product": product_name, "partner": partner_name,
+              "made_from": made_from, "made_to": made_to and product.end_of_day(made_to, "UTC"), "limit": limit}
+    with office.reading() as cursor:
+        # A name that does not exist is an error, not an empty list.
+        if batch_id is not None and store_batch.find(cursor, batch_id) is None:
+            raise errors.UnknownBatch(batch=batch_id)
+        if product_name is not None:
+            product.find(cursor, product_name)
+        if partner_name is not None:
+            partner.find(cursor, partner_name)
+        if range_text is not None:
+            ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
+            wanted["first_serial"], wanted["last_serial"] = ends
+        if after is not None:
+            wanted["after"] = selection.find(cursor, after)["serial"]
+    with office.streaming() as cursor:
+        store_card.overviews(cursor, wanted)
+        output.tell_rows(map(public, cursor), as_json, columns=LISTED)
+
+
+@cli.command()
+@click.argument("serial")
+@json_option
+@pass_office
+def show(office, serial, as_json):
+    """One card in full: status, credit, use, what is left, until when.
+
+    \b
+    Example:
+        prepaid show LIVRE000000016
+    """
+    with office.reading() as cursor:
+        output.tell_one(_overview(cursor, serial), as_json)
+
+
+def _moment(text: str) -> datetime | object:
+    """A day, which lasts to its end, or a moment in UTC like 2026-12-31T18:00Z."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(_("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).").format(
+            text=text)) from None
+    if len(text) == len("2026-12-31"):
+        return moment.date()
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+@cli.command()
+@click.argument("serial")
+@option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
+@option("--expires", type=Amount("date", _moment), metavar="DATE",
+        help="The last day of use, or a moment in UTC; a compensating entry.")
+@option("--unbind", is_flag=True, help="Let the card's next device be its first; a compensating entry.")
+@option("--reason", help="Why; needed with --expires and --unbind.")
+@json_option
+@pass_office
+def edit(office, serial, note, expires, unbind, reason, as_json):
+    """Note something on a card, move the end of its validity, or free it from its device.
+
+    \b
+    Example:
+        prepaid edit LIVRE000000016 --expires 2026-12-31 --reason "Hotspot was down for a week"
+    """
+    if note is None and expires is None and not unbind:
+        raise errors.WrongUsage(_("Say what to change: --note, --expires or --unbind."))
+    if (expires is not None or unbind) and not (reason or "").strip():
+        raise errors.WrongUsage(_("A compensating entry needs a reason: --reason TEXT."))
+    with office.transaction(reason=reason) as cursor:
+        card = selection.find(cursor, serial)
+        if card["status"] in ("deleted", "redeemed"):
+            raise errors.Refused(_("Card {serial} is {status}, so nothing of it is changed.").format(
+                serial=card["serial"], status=output.shown("status", card["status"])))
+        if note is not None:
+            store_card.set_note(cursor, card["id"], None if note is CLEARED else note)
+        if expires is not None:
+            until = expires if isinstance(expires, datetime) else _end_of_day(cursor, card, expires)
+            store_card.add_entry(cursor, card["id"], "extended", reason, until)
+            store_card.end_sessions_by(cursor, card["id"], until)
+            store_card.reopen_expired(cursor, card["id"])
+        if unbind:
+            store_card.add_entry(cursor, card["id"], "unbound", reason)
+        row = _overview(cursor, serial)
+    output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
+
+
+def public(row: dict) -> dict:
+    """A row of card_overview as it is printed, with the money that is left."""
+    credit, used = row["credit_cents"], row["used_cents"]
+    shown = {}
+    for name, value in row.items():
+        if name in ("id", "price_cents", "status_before_block"):
+            continue
+        shown[name] = value
+        if name == "used_cents":
+            shown["remaining_cents"] = None if credit is None else max(credit - used, 0)
+    return shown
+
+
+def _overview(cursor, text: str) -> dict:
+    card = selection.find(cursor, text)
+    row = store_card.overview(cursor, card["serial"])
+    if row is None:
+        raise errors.NotFound(_("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."),
+                              serial=card["serial"])
+    return public(row)
+
+
+def _end_of_day(cursor, card: dict, day) -> datetime:
+    return product.end_of_day(day, store_batch.find(cursor, card["batch_id"])["timezone"])
