@@ -2,10 +2,13 @@
 
 Logins are read, and reports are written, as lists: whoever waits at the same time shares a statement.
 All times are the database's own (UTC_TIMESTAMP), so that several FreeRADIUS servers need not agree on
-the clock; what comes back are ages and distances in seconds, which are cheap to read.
+the clock; what comes back are ages and distances in seconds.
+
+Facts come as one JSON array a row, not as thirty columns: the driver is Python and takes each column of each row
+by hand, the array in one call.
 """
 
-from collections import defaultdict
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -37,28 +40,29 @@ def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
     cursor.execute(
         f"""
         SELECT STRAIGHT_JOIN
-               card.serial, card.id, card.status, card.product_id, product.revision,
-               card.first_login_at IS NULL,
-               TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(card.expires_at, product.valid_until_at)),
-               card.device,
-               card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets, card.added_cents,
-               card.settled_seconds, card.settled_down_octets, card.settled_up_octets, card.settled_login_number,
-               card.pin_sealed, card.key_number,
-               EXISTS (SELECT 1
-                         FROM login_refusal
-                        WHERE login_refusal.card_id = card.id
-                          AND login_refusal.reason = 'wrong_pin'
-                          AND login_refusal.window_at = {WINDOW}),
-               session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
-               session.due_at > UTC_TIMESTAMP(3),
-               TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
-               session.interim_seconds,
-               session.used_seconds - session.settled_seconds,
-               session.used_down_octets - session.settled_down_octets,
-               session.used_up_octets - session.settled_up_octets,
-               session.used_seconds, session.used_down_octets, session.used_up_octets,
-               session.granted_seconds, session.granted_octets, session.granted_down_octets,
-               session.granted_up_octets, session.granted_millicents
+               card.serial,
+               card.pin_sealed,
+               JSON_ARRAY(
+                   card.id, card.status, card.product_id, product.revision, card.first_login_at IS NULL,
+                   TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(card.expires_at, product.valid_until_at)),
+                   card.device, card.settled_login_number, card.key_number,
+                   EXISTS (SELECT 1
+                             FROM login_refusal
+                            WHERE login_refusal.card_id = card.id
+                              AND login_refusal.reason = 'wrong_pin'
+                              AND login_refusal.window_at = {WINDOW}),
+                   card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets,
+                   card.added_cents * 1000,
+                   card.settled_seconds, card.settled_down_octets, card.settled_up_octets),
+               JSON_ARRAY(
+                   session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
+                   session.due_at > UTC_TIMESTAMP(3),
+                   TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
+                   session.interim_seconds,
+                   session.used_seconds, session.used_down_octets, session.used_up_octets,
+                   session.settled_seconds, session.settled_down_octets, session.settled_up_octets,
+                   session.granted_seconds, session.granted_octets, session.granted_down_octets,
+                   session.granted_up_octets, session.granted_millicents)
           FROM card FORCE INDEX (serial_is_unique)
           JOIN product ON product.id = card.product_id
           LEFT JOIN session
@@ -73,40 +77,47 @@ def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
         """,
         serials,
     )
-    first_rows: dict[str, tuple] = {}
-    sessions: defaultdict[str, list[Session]] = defaultdict(list)
-    for row in cursor.fetchall():
-        serial = row[0]
-        first_rows.setdefault(serial, row)
-        if row[20] is not None:
-            sessions[serial].append(_session(row[20:]))
-    return {serial: _card(row, sessions.get(serial, ())) for serial, row in first_rows.items()}
+    cards: dict[str, Card] = {}
+    for serial, pin_sealed, card_facts, session_facts in cursor.fetchall():
+        session = _session(*json.loads(session_facts))
+        known = cards.get(serial)
+        if known is None:
+            cards[serial] = _card(serial, pin_sealed, session, *json.loads(card_facts))
+        else:
+            cards[serial] = known._replace(sessions=(*known.sessions, session))
+    return cards
 
 
-def _card(row: tuple, sessions: Iterable[Session]) -> Card:
+def _card(
+    serial, pin_sealed, session, card_id, status, product_id, revision, is_first_login, expires_in_seconds, device,
+    settled_login_number, key_number, was_tried, *amounts,
+) -> Card:  # fmt: skip
     return Card(
-        id=row[1],
-        serial=row[0],
-        status=row[2],
-        product_id=row[3],
-        product_revision=row[4],
-        is_first_login=bool(row[5]),
-        expires_in_seconds=row[6],
-        device=row[7],
-        added=Credit(row[8], row[9], row[10], row[11], row[12] * 1000),
-        settled=Usage(row[13], row[14], row[15]),
-        settled_login_number=row[16],
-        sessions=tuple(sessions),
-        pin_sealed=row[17],
-        key_number=row[18],
-        was_tried=bool(row[19]),
+        id=card_id,
+        serial=serial,
+        status=status,
+        product_id=product_id,
+        product_revision=revision,
+        is_first_login=bool(is_first_login),
+        expires_in_seconds=expires_in_seconds,
+        device=device,
+        added=Credit(*amounts[:5]),
+        settled=Usage(*amounts[5:]),
+        settled_login_number=settled_login_number,
+        sessions=(session,) if session else (),
+        pin_sealed=pin_sealed,
+        key_number=key_number,
+        was_tried=bool(was_tried),
     )
 
 
-def _session(row: tuple) -> Session:
-    (number, nas_id, device, is_begun, is_open, silent_us, interim, seconds, down, up) = row[:10]
-    (used_seconds, used_down, used_up) = row[10:13]
-    (granted_seconds, granted_octets, granted_down, granted_up, granted_millicents) = row[13:18]
+def _session(
+    number, nas_id, device, is_begun, is_open, silent_us, interim_seconds,
+    used_seconds, used_down, used_up, settled_seconds, settled_down, settled_up,
+    granted_seconds, granted_octets, granted_down, granted_up, granted_millicents,
+) -> Session | None:  # fmt: skip
+    if number is None:
+        return None
     return Session(
         login_number=number,
         nas_id=nas_id,
@@ -114,8 +125,8 @@ def _session(row: tuple) -> Session:
         is_begun=bool(is_begun),
         is_open=bool(is_open),
         silent_seconds=(silent_us or 0) / 1_000_000,
-        interim_seconds=interim,
-        unsettled=Usage(seconds, down, up),
+        interim_seconds=interim_seconds,
+        unsettled=Usage(used_seconds - settled_seconds, used_down - settled_down, used_up - settled_up),
         granted_left=Credit(
             None if granted_seconds is None else max(granted_seconds - used_seconds, 0),
             None if granted_octets is None else max(granted_octets - used_down - used_up, 0),
@@ -459,13 +470,16 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
         f"INSERT INTO session ({CHARGE_COLUMNS})"
         f" VALUES {', '.join([CHARGE_ROW] * len(charges))}"
         f" ON DUPLICATE KEY UPDATE {CHARGE_UPDATE}"
-        " RETURNING card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED}",
+        " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
+        f" {REACHED})",
         parameters,
     )
     charged: list[Any] = [None] * len(charges)
-    for index, row in zip(ordered, cursor.fetchall(), strict=True):
-        charged[index] = Charged(row[0], row[1], row[2], Usage(row[3], row[4], row[5]), int(row[6]))
+    for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
+        card_id, login_number, acct_session_id, seconds, down_octets, up_octets, reached = json.loads(facts)
+        charged[index] = Charged(
+            card_id, login_number, acct_session_id, Usage(seconds, down_octets, up_octets), int(reached)
+        )
     return charged
 
 
