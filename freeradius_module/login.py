@@ -131,8 +131,11 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         return Refusal("not_delivered")
     if card.status == "blocked":
         return Refusal("blocked")
-    if product.kind != "internet":
+    if product.kind != "internet" or card.status == "redeemed":
         return Refusal("wrong_kind")
+    if card.status not in ("delivered", "in_use", "exhausted", "expired"):
+        # Of a newer schema, perhaps: no answer is better than a card let in by mistake.
+        raise ValueError(f"no rule says whether a card that is {card.status} may log in")
     if card.status == "expired" or (card.expires_in_seconds is not None and card.expires_in_seconds <= 0):
         return Refusal("expired")
     balance = balance_of(card, product)

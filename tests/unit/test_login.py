@@ -1,0 +1,325 @@
+"""The decision on a login: every refusal, their order, every limit, and who shares with whom."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freeradius_module import hours
+from freeradius_module.login import (
+    REFUSALS,
+    Accept,
+    Attempt,
+    Card,
+    Product,
+    Refusal,
+    Session,
+    balance_of,
+    decide,
+    next_login_number,
+    used_of,
+)
+from freeradius_module.usage import Credit, Tariff, Usage
+from freeradius_module.vendors import Terms
+
+PHONE = "02-00-00-00-00-01"
+LAPTOP = "02-00-00-00-00-02"
+NOON_MONDAY = 1_770_033_600  # 2026-02-02 12:00:00 UTC
+NOTHING_ADDED = Credit(0, 0, 0, 0, 0)
+
+
+def product(**changes) -> Product:
+    fields = {
+        "id": 1, "revision": 1, "name": "10 minutes", "kind": "internet", "credit": Credit(seconds=600),
+        "tariff": Tariff(), "terms": Terms(), "fup_terms": None, "fup_octets": None, "hours": None, "timezone": "UTC",
+        "max_sessions": 1, "replace_oldest": False, "bind_device": False,
+    }
+    return Product(**fields | changes)
+
+
+def card(**changes) -> Card:
+    fields = {
+        "id": 7, "serial": "4000017", "status": "in_use", "product_id": 1, "product_revision": 1,
+        "is_first_login": False, "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
+        "settled": Usage(), "settled_login_number": 0, "sessions": (), "pin_sealed": b"sealed", "key_number": 1,
+        "was_tried": False,
+    }
+    return Card(**fields | changes)
+
+
+def session(login_number=1, **changes) -> Session:
+    """An open session of the phone on NAS 2, heard of ten seconds ago."""
+    fields = {
+        "login_number": login_number, "nas_id": 2, "device": PHONE, "is_begun": True, "is_open": True,
+        "silent_seconds": 10.0, "interim_seconds": 300, "unsettled": Usage(), "granted_left": Credit(),
+    }
+    return Session(**fields | changes)
+
+
+def attempt(**changes) -> Attempt:
+    return Attempt(**{"serial": "4000017", "nas_id": 2, "device": PHONE, "at": NOON_MONDAY} | changes)
+
+
+# --- Refusals --------------------------------------------------------------------------------------------
+
+# What makes each refusal hold, as changes of (card, product, attempt).  In the order of precedence; wrong_kind
+# and those after it are told by the product, so they can hold together with all that come before.
+CAUSES = {
+    "locked_out": ({}, {}, {"is_locked_out": True}),
+    "not_delivered": ({"status": "created"}, {}, {}),
+    "blocked": ({"status": "blocked"}, {}, {}),
+    "wrong_kind": ({}, {"kind": "telephony"}, {}),
+    "expired": ({"expires_in_seconds": 0}, {}, {}),
+    "exhausted": ({"settled": Usage(600)}, {}, {}),
+    "outside_hours": ({}, {"hours": hours.parse("Mo-Fr 14:00-18:00")}, {}),
+    "wrong_device": ({"device": LAPTOP}, {"bind_device": True}, {}),
+    "too_many_sessions": ({"sessions": (session(device=LAPTOP),)}, {}, {}),
+}
+
+
+def test_the_causes_are_in_the_order_of_the_refusals():
+    assert ["unknown_card", "wrong_pin", *CAUSES] == list(REFUSALS)
+
+
+@pytest.mark.parametrize("reason", CAUSES)
+def test_each_refusal_has_its_own_word(reason):
+    of_card, of_product, of_attempt = CAUSES[reason]
+    assert decide(card(**of_card), product(**of_product), attempt(**of_attempt)) == Refusal(reason)
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(itertools.combinations(CAUSES, 2)))
+def test_of_two_refusals_the_earlier_is_named(earlier, later):
+    changes = [
+        of_later | of_earlier for of_earlier, of_later in zip(CAUSES[earlier], CAUSES[later], strict=True)
+    ]
+    assert decide(card(**changes[0]), product(**changes[1]), attempt(**changes[2])) == Refusal(earlier)
+
+
+@pytest.mark.parametrize("status", ["expired", "exhausted"])
+def test_a_status_of_the_database_refuses_whatever_the_numbers_say(status):
+    assert decide(card(status=status), product(), attempt()) == Refusal(status)
+
+
+@pytest.mark.parametrize("status", ["delivered", "in_use"])
+def test_a_delivered_card_is_let_in(status):
+    accept = decide(card(status=status), product(), attempt())
+    assert isinstance(accept, Accept)
+    assert accept.activates is (status == "delivered")
+
+
+def test_a_redeemed_card_is_never_let_in_whatever_its_product():
+    assert decide(card(status="redeemed"), product(), attempt()) == Refusal("wrong_kind")
+
+
+@pytest.mark.parametrize("status", ["deleted", "something new"])
+def test_a_status_without_a_rule_is_no_way_in(status):
+    with pytest.raises(ValueError, match=status):
+        decide(card(status=status), product(), attempt())
+
+
+# --- Limits ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("of_card", "of_product", "seconds", "limited_by"),
+    [
+        ({}, {}, 600, "time"),
+        ({"settled": Usage(120)}, {}, 480, "time"),
+        ({"sessions": (session(is_open=False, unsettled=Usage(120)),)}, {}, 480, "time"),
+        ({"settled": Usage(599)}, {}, 1, "time"),
+        ({"added": Credit(300, 0, 0, 0, 0)}, {}, 900, "time"),
+        ({"expires_in_seconds": 599}, {}, 599, "validity"),
+        ({"expires_in_seconds": 600}, {}, 600, "time"),
+        ({}, {"hours": hours.parse("Mo 11:00-12:05")}, 300, "hours"),
+        ({}, {"credit": Credit(octets=10**7)}, 86_400, "longest"),
+        ({}, {"credit": Credit(seconds=10**6)}, 86_400, "longest"),
+        ({}, {"credit": Credit(millicents=50_000), "tariff": Tariff(5000, 0)}, 600, "money"),
+        ({}, {"credit": Credit(600, millicents=40_000), "tariff": Tariff(5000, 0)}, 480, "money"),
+    ],
+)
+def test_the_smallest_limit_is_granted_and_named(of_card, of_product, seconds, limited_by):
+    accept = decide(card(**of_card), product(**of_product), attempt())
+    assert (accept.limits.session_seconds, accept.limited_by) == (seconds, limited_by)
+
+
+@pytest.mark.parametrize(
+    ("credit", "tariff", "used", "octets", "by"),
+    [
+        (Credit(octets=10**7), Tariff(), Usage(), 10**7, "traffic"),
+        (Credit(octets=10**7), Tariff(), Usage(0, 3 * 10**6, 10**6), 6 * 10**6, "traffic"),
+        (Credit(millicents=50_000), Tariff(0, 1000), Usage(), 50 * 10**6, "money"),
+        (Credit(octets=10**6, millicents=50_000), Tariff(0, 1000), Usage(), 10**6, "traffic"),
+        (Credit(seconds=600), Tariff(), Usage(), None, None),
+    ],
+)
+def test_the_smallest_volume_is_granted_and_named(credit, tariff, used, octets, by):
+    accept = decide(card(settled=used), product(credit=credit, tariff=tariff), attempt())
+    assert (accept.limits.octets, accept.volume_limited_by) == (octets, by)
+
+
+def test_download_and_upload_are_limited_apart():
+    accept = decide(card(settled=Usage(0, 100, 200)), product(credit=Credit(None, None, 1000, 500)), attempt())
+    assert (accept.limits.octets, accept.limits.down_octets, accept.limits.up_octets) == (None, 900, 300)
+
+
+def test_a_session_time_fits_into_what_every_nas_reads():
+    accept = decide(card(), product(credit=Credit(seconds=2**32 - 1)), attempt(), longest_session_seconds=2**32 - 1)
+    assert accept.limits.session_seconds == 2**31 - 1
+
+
+AMOUNT = st.none() | st.integers(1, 10**7)
+LOGINS = st.builds(
+    lambda credit, used, expires, longest: (
+        card(settled=Usage(*used), expires_in_seconds=expires),
+        product(credit=Credit(*credit[:4], millicents=credit[4]), tariff=Tariff(60, 7) if credit[4] else Tariff()),
+        longest,
+    ),
+    st.tuples(AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT),
+    st.tuples(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**7)),
+    st.none() | st.integers(-5, 10**6),
+    st.integers(1, 10**6),
+)
+
+
+@given(LOGINS)
+def test_every_accept_has_a_time_above_zero_and_within_every_limit(login):
+    of_card, of_product, longest = login
+    decision = decide(of_card, of_product, attempt(), longest)
+    balance = balance_of(of_card, of_product)
+    if 0 in balance or (of_card.expires_in_seconds is not None and of_card.expires_in_seconds <= 0):
+        assert isinstance(decision, Refusal)
+        return
+    seconds = decision.limits.session_seconds
+    assert 0 < seconds <= longest
+    assert balance.seconds is None or seconds <= balance.seconds
+    assert of_card.expires_in_seconds is None or seconds <= of_card.expires_in_seconds
+    for limit, remains in (
+        (decision.limits.octets, balance.octets),
+        (decision.limits.down_octets, balance.down_octets),
+        (decision.limits.up_octets, balance.up_octets),
+    ):
+        assert (limit is None or limit > 0) and (remains is None or limit <= remains)
+
+
+# --- Fair use --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("used", "is_slow", "until_slow"), [(0, False, 800), (799, False, 1), (800, True, None), (999, True, None)]
+)
+def test_beyond_its_share_a_card_is_slow_and_not_cut(used, is_slow, until_slow):
+    accept = decide(card(settled=Usage(0, used)), product(credit=Credit(octets=1000), fup_octets=800), attempt())
+    assert (accept.is_slowed_down, accept.fup_left_octets) == (is_slow, until_slow)
+
+
+# --- The device ------------------------------------------------------------------------------------------
+
+
+def test_the_first_device_is_bound_and_stays():
+    bound = product(bind_device=True)
+    assert decide(card(status="delivered"), bound, attempt()).binds_device
+    assert not decide(card(device=PHONE), bound, attempt()).binds_device
+    assert decide(card(device=PHONE), bound, attempt(device=LAPTOP)) == Refusal("wrong_device")
+    assert decide(card(device=PHONE), bound, attempt(device="")) == Refusal("wrong_device")
+
+
+def test_a_login_without_a_device_binds_nothing():
+    assert not decide(card(), product(bind_device=True), attempt(device="")).binds_device
+
+
+# --- Sessions of the same card ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("of_session", "of_attempt", "outcome"),
+    [
+        # The same device on the same NAS takes its own session over, however it stands.
+        ({}, {}, "superseded"),
+        ({"is_begun": False}, {}, "superseded"),
+        # Another device, or another NAS, is somebody else.
+        ({}, {"device": LAPTOP}, "too_many_sessions"),
+        ({}, {"nas_id": 3}, "too_many_sessions"),
+        ({"is_begun": False}, {"device": LAPTOP}, "too_many_sessions"),
+        # Where no device is named, only a login that never began can be one's own.
+        ({"device": ""}, {"device": ""}, "too_many_sessions"),
+        ({"device": "", "is_begun": False}, {"device": ""}, "superseded"),
+        # Two logins that arrived together are rivals, whoever they say they are.
+        ({"is_begun": False, "silent_seconds": 0.3}, {}, "too_many_sessions"),
+        ({"is_begun": False, "silent_seconds": 5.0}, {"asked_seconds_ago": 4.5}, "too_many_sessions"),
+        ({"is_begun": False, "silent_seconds": 5.0}, {"asked_seconds_ago": 1.0}, "superseded"),
+        # Silent for too long: three interims and a minute, or a minute where it never began.
+        ({"silent_seconds": 960.0}, {"device": LAPTOP}, "too_many_sessions"),
+        ({"silent_seconds": 960.1}, {"device": LAPTOP}, "stale"),
+        ({"silent_seconds": 241.0, "interim_seconds": 60}, {"device": LAPTOP}, "stale"),
+        ({"is_begun": False, "silent_seconds": 60.0}, {"device": LAPTOP}, "too_many_sessions"),
+        ({"is_begun": False, "silent_seconds": 60.1}, {"device": LAPTOP}, "not_begun"),
+        # What has ended is in nobody's way.
+        ({"is_open": False}, {"device": LAPTOP}, None),
+    ],
+)
+def test_an_open_session_is_taken_over_or_in_the_way(of_session, of_attempt, outcome):
+    decision = decide(card(sessions=(session(**of_session),)), product(), attempt(**of_attempt))
+    if outcome == "too_many_sessions":
+        assert decision == Refusal("too_many_sessions")
+    else:
+        assert decision.closes == (((1, outcome),) if outcome else ())
+
+
+def test_the_newest_login_replaces_the_oldest_where_the_product_says_so():
+    others = (session(5, device=LAPTOP), session(4, device="02-00-00-00-00-03"))
+    replacing = product(max_sessions=2, replace_oldest=True)
+    accept = decide(card(sessions=others), replacing, attempt())
+    assert accept.replaces == 4
+    assert accept.closes == ((4, "replaced"),)
+
+
+def test_a_login_has_a_number_that_no_session_of_the_card_ever_had():
+    assert next_login_number(card()) == 1
+    assert next_login_number(card(settled_login_number=9)) == 10
+    assert next_login_number(card(settled_login_number=9, sessions=(session(12), session(3)))) == 13
+
+
+def test_usage_is_what_was_posted_and_what_its_sessions_have_beyond():
+    of_card = card(
+        settled=Usage(100, 10, 1),
+        sessions=(session(1, unsettled=Usage(20, 2, 0)), session(2, is_open=False, unsettled=Usage(3, 0, 5))),
+    )
+    assert used_of(of_card) == Usage(123, 12, 6)
+
+
+def test_two_sessions_share_what_is_left():
+    sharing = product(credit=Credit(seconds=601), max_sessions=2)
+    first = decide(card(), sharing, attempt())
+    assert first.limits.session_seconds == 301
+    running = session(1, granted_left=Credit(seconds=301))
+    second = decide(card(sessions=(running,)), sharing, attempt(device=LAPTOP))
+    assert second.limits.session_seconds == 300
+
+
+def test_who_comes_when_all_is_granted_has_to_wait():
+    running = session(1, granted_left=Credit(seconds=600))
+    decision = decide(card(sessions=(running,)), product(max_sessions=2), attempt(device=LAPTOP))
+    assert decision == Refusal("too_many_sessions")
+
+
+@given(st.integers(1, 10**6), st.integers(1, 8), st.lists(st.booleans(), max_size=30))
+def test_sessions_together_are_never_granted_more_than_the_card_has(credit, places, acts):
+    """Devices log in (True) and use up a third of their grant and stop (False), in any order."""
+    rule = product(credit=Credit(seconds=credit), max_sessions=places)
+    settled, running, number = 0, {}, 0
+    for logs_in in acts:
+        if logs_in:
+            sessions = tuple(
+                session(key, device=f"device {key}", granted_left=Credit(seconds=granted))
+                for key, granted in running.items()
+            )
+            number += 1
+            decision = decide(card(settled=Usage(settled), sessions=sessions, settled_login_number=number), rule,
+                              attempt(device=f"device {number}"))
+            if isinstance(decision, Accept):
+                running[number] = decision.granted.seconds
+        elif running:
+            settled += running.pop(next(iter(running))) // 3
+        assert len(running) <= places
+        assert settled + sum(running.values()) <= credit

@@ -1,0 +1,112 @@
+"""Counters, cost and what is left: the arithmetic that decides about money."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freeradius_module.usage import (
+    Credit,
+    Tariff,
+    Usage,
+    added,
+    cost_millicents,
+    counted_octets,
+    is_used_up,
+    left,
+    octets_for,
+    seconds_for,
+)
+
+COUNTERS = st.integers(0, 2**40)
+USAGES = st.builds(Usage, st.integers(0, 10**8), COUNTERS, COUNTERS)
+TARIFFS = st.builds(Tariff, st.integers(0, 10**6), st.integers(0, 10**6))
+AMOUNTS = st.none() | st.integers(0, 2**40)
+CREDITS = st.builds(Credit, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
+
+
+@given(st.lists(COUNTERS, min_size=1), st.randoms(use_true_random=False))
+def test_reports_in_any_order_and_number_add_up_to_the_highest(reports, random):
+    arrivals = reports + random.choices(reports, k=len(reports))
+    random.shuffle(arrivals)
+    seen = 0
+    for reported in arrivals:
+        seen += added(reported, seen)
+    assert seen == max(reports)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_a_gigaword_is_the_upper_half_of_a_counter(octets, gigawords):
+    assert divmod(counted_octets(octets, gigawords), 2**32) == (gigawords, octets)
+
+
+@given(USAGES, TARIFFS)
+def test_a_cost_is_exact_and_rounded_down_once(used, tariff):
+    exact = Fraction(used.seconds * tariff.minute_millicents, 60) + Fraction(
+        used.octets * tariff.mb_millicents, 10**6
+    )
+    assert exact - 1 < cost_millicents(used, tariff) <= exact
+
+
+@given(st.lists(USAGES, min_size=1, max_size=20), TARIFFS)
+def test_many_sessions_cost_what_one_long_one_costs(sessions, tariff):
+    together = Usage(*map(sum, zip(*sessions, strict=True)))
+    apart = sum(cost_millicents(session, tariff) for session in sessions)
+    # Never more than the sum of the parts rounded up: a card is charged by its sum, not session by session.
+    assert apart <= cost_millicents(together, tariff) < apart + len(sessions)
+
+
+@given(CREDITS, USAGES, TARIFFS)
+def test_nothing_left_is_below_zero_and_what_was_not_bought_is_not_limited(credit, used, tariff):
+    balance = left(credit, used, tariff)
+    for bought, remains in zip(credit, balance, strict=True):
+        assert (remains is None) == (bought is None)
+        assert remains is None or 0 <= remains <= bought
+
+
+@given(CREDITS, USAGES, USAGES, TARIFFS)
+def test_more_usage_never_leaves_more(credit, used, more, tariff):
+    before = left(credit, used, tariff)
+    after = left(credit, Usage(*map(sum, zip(used, more, strict=True))), tariff)
+    assert all(one is None or two <= one for one, two in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("credit", "used", "is_over"),
+    [
+        (Credit(seconds=600), Usage(599), False),
+        (Credit(seconds=600), Usage(600), True),
+        (Credit(seconds=600), Usage(601), True),
+        (Credit(octets=1000), Usage(0, 500, 499), False),
+        (Credit(octets=1000), Usage(0, 500, 500), True),
+        (Credit(down_octets=1000), Usage(0, 999, 5000), False),
+        (Credit(down_octets=1000), Usage(0, 1000, 0), True),
+        (Credit(up_octets=1000), Usage(0, 5000, 1000), True),
+        (Credit(seconds=600, octets=1000), Usage(1, 1000, 0), True),  # the first credit that ends, ends the card
+        (Credit(), Usage(10**9, 10**12, 10**12), False),
+    ],
+)
+def test_a_card_ends_with_its_first_credit_that_ends(credit, used, is_over):
+    assert is_used_up(left(credit, used)) is is_over
+
+
+@given(st.integers(1, 10**10), st.integers(1, 10**6))
+def test_time_for_money_spends_the_last_cent_and_no_second_more(millicents, minute_millicents):
+    tariff = Tariff(minute_millicents=minute_millicents)
+    seconds = seconds_for(millicents, tariff)
+    assert is_used_up(left(Credit(millicents=millicents), Usage(seconds), tariff))
+    assert not is_used_up(left(Credit(millicents=millicents), Usage(seconds - 1), tariff))
+
+
+@given(st.integers(1, 10**10), st.integers(1, 10**6))
+def test_traffic_for_money_spends_the_last_cent_and_no_octet_more(millicents, mb_millicents):
+    tariff = Tariff(mb_millicents=mb_millicents)
+    octets = octets_for(millicents, tariff)
+    assert is_used_up(left(Credit(millicents=millicents), Usage(0, octets), tariff))
+    assert not is_used_up(left(Credit(millicents=millicents), Usage(0, octets - 1), tariff))
+
+
+def test_what_costs_nothing_is_not_limited_by_money():
+    assert seconds_for(1000, Tariff(mb_millicents=5)) is None
+    assert octets_for(1000, Tariff(minute_millicents=5)) is None
