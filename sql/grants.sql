@@ -40,6 +40,10 @@ GRANT INSERT,
    ON {database}.card TO {admin};
 GRANT INSERT ON {database}.card_entry TO {admin};
 GRANT INSERT (card_id, what, operator, reason, note_id) ON {database}.card_event TO {admin};
-GRANT UPDATE (due_at, due_cause) ON {database}.session TO {admin};
-GRANT INSERT ON {database}.session_cut TO {admin};
+GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
+GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};
+GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {admin};
+GRANT INSERT ON {database}.session_anomaly TO {admin};
+GRANT INSERT ON {database}.address_query TO {admin};
+GRANT INSERT ON {database}.address_query_form TO {admin};
 GRANT INSERT, UPDATE ON {database}.voice_credit TO {admin};

@@ -227,6 +227,7 @@ CREATE TABLE card (
     KEY card_by_partner (partner_id, status),
     KEY card_by_status (status, id),                             -- stock reports and `list --status`
     KEY card_by_product (product_id, status),
+    KEY card_by_expiry (status, expires_at),                     -- whose validity is over and is not said yet
     CONSTRAINT card_usage_only_grows CHECK (NOT usage_falls),
     CONSTRAINT card_identity_is_fixed CHECK (NOT identity_changes),
     CONSTRAINT unblock_restores_the_status_before CHECK (NOT unblock_invents),
@@ -411,6 +412,7 @@ CREATE TABLE session (
     card_id              INT UNSIGNED      NOT NULL,
     login_number         INT UNSIGNED      NOT NULL,
     nas_id               INT UNSIGNED      NOT NULL,
+    nas_address          VARCHAR(45)       NOT NULL DEFAULT '',  -- where its packets come from: a NAS may be a network
     acct_session_id      VARCHAR(253)      NOT NULL DEFAULT '',  -- '' until the first accounting packet
     device               VARCHAR(64)       NOT NULL DEFAULT '',  -- Calling-Station-Id, normalised
     login_at             DATETIME(3)       NULL,                 -- NULL: seen in accounting only
@@ -419,7 +421,9 @@ CREATE TABLE session (
     stopped_at           DATETIME(3)       NULL,                 -- the NAS' Stop; final
     stop_cause           VARCHAR(32)       NULL,                 -- Acct-Terminate-Cause
     closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
-    close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot, not_begun
+    close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot,
+                                                                 -- not_begun, cut (the NAS agreed, then silence), gone
+                                                                 -- (the NAS knows no such session, then silence)
     -- When it has to be off at the latest. NULL once it has ended: so this also says which sessions are open.
     due_at               DATETIME(3)       NULL,
     due_cause            VARCHAR(16)       NULL,                 -- the limit behind it: time, traffic, money, validity, hours, …
@@ -538,19 +542,52 @@ CREATE TABLE unknown_login (
     PRIMARY KEY (window_at, source)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- Disconnect-Requests and CoA-Requests (RFC 5176) and what came of them.
+-- Disconnect-Requests and CoA-Requests (RFC 5176) and what the NAS said. A row is written before its request is
+-- sent, and whoever writes it sends it: so two enforcers at once never do the same. That the session is off is
+-- said by the session's own row (stopped_at, closed_at), because an ACK alone is not believed.
 CREATE TABLE session_cut (
-    id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
-    at            DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    cause         VARCHAR(16)     NOT NULL,
     action        ENUM('disconnect', 'slow_down') NOT NULL,
-    outcome       VARCHAR(16)     NOT NULL,                      -- ack, nak, no_answer, confirmed
-    error_cause   VARCHAR(64)     NULL,
-    KEY (card_id, login_number, id),
+    attempt       INT UNSIGNED    NOT NULL,
+    at            DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    next_at       DATETIME(3)     NOT NULL,                      -- until then nobody else tries
+    cause         VARCHAR(16)     NOT NULL,
+    outcome       VARCHAR(16)     NOT NULL DEFAULT 'sent',       -- sent, ack, nak, no_answer, not_sent
+    error_cause   VARCHAR(64)     NULL,                          -- the NAS' Error-Cause, or why nothing was sent
+    PRIMARY KEY (card_id, login_number, action, attempt),
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+
+-- Who had an address -------------------------------------------------------------------------------------
+
+-- A question of an authority: asked before it is answered, because address_answer reads what is asked here.
+-- So nobody who may only read that view learns a customer's address without a record of it.
+CREATE TABLE address_query (
+    id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    asked_at    DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator    VARCHAR(128)    NOT NULL DEFAULT '',
+    address     VARCHAR(43)     NOT NULL,
+    moment_at   DATETIME(3)     NOT NULL,                        -- who had it then
+    reason      VARCHAR(255)    NOT NULL,                        -- the order's number, for one
+    CONSTRAINT address_query_has_a_reason CHECK (reason <> '')
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+-- What a session may say that has the address: the address itself, or a prefix that holds it.
+CREATE TABLE address_query_form (
+    query_id  BIGINT UNSIGNED NOT NULL,
+    address   VARCHAR(43)     NOT NULL,
+    PRIMARY KEY (query_id, address),
+    FOREIGN KEY (query_id) REFERENCES address_query (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+CREATE TRIGGER address_query_names_its_operator BEFORE INSERT ON address_query FOR EACH ROW
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+CREATE TRIGGER address_queries_are_never_edited BEFORE UPDATE ON address_query FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+CREATE TRIGGER address_queries_are_never_removed BEFORE DELETE ON address_query FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
 
 -- Telephony ----------------------------------------------------------------------------------------------
@@ -670,5 +707,74 @@ CREATE VIEW session_overview AS
            NULL, NULL, used_seconds, used_down_octets, used_up_octets, NULL, NULL,
            framed_ipv4, framed_ipv6, delegated_prefix, FALSE
       FROM session_archive;
+
+-- Who had the address that was asked for, by the number of the question. A branch for each index; live sessions have
+-- none, because it would cost every packet a write, so they are read through: a question is rare, a packet is not.
+CREATE VIEW address_answer AS
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           NULL AS heard_at,
+           ended_at AS ended_at,
+           end_cause AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session_archive ON session_archive.framed_ipv4 = form.address
+     WHERE started_at <= query.moment_at
+       AND ended_at >= query.moment_at
+     UNION
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           NULL AS heard_at,
+           ended_at AS ended_at,
+           end_cause AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session_archive ON session_archive.framed_ipv6 = form.address
+     WHERE started_at <= query.moment_at
+       AND ended_at >= query.moment_at
+     UNION
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           NULL AS heard_at,
+           ended_at AS ended_at,
+           end_cause AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session_archive ON session_archive.delegated_prefix = form.address
+     WHERE started_at <= query.moment_at
+       AND ended_at >= query.moment_at
+     UNION
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           heard_at AS heard_at,
+           COALESCE(stopped_at, closed_at) AS ended_at,
+           COALESCE(stop_cause, close_cause) AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session ON session.framed_ipv4 = form.address
+     WHERE started_at <= query.moment_at
+       AND (due_at IS NOT NULL OR COALESCE(stopped_at, closed_at) >= query.moment_at)
+     UNION
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           heard_at AS heard_at,
+           COALESCE(stopped_at, closed_at) AS ended_at,
+           COALESCE(stop_cause, close_cause) AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session ON session.framed_ipv6 = form.address
+     WHERE started_at <= query.moment_at
+       AND (due_at IS NOT NULL OR COALESCE(stopped_at, closed_at) >= query.moment_at)
+     UNION
+    SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
+           heard_at AS heard_at,
+           COALESCE(stopped_at, closed_at) AS ended_at,
+           COALESCE(stop_cause, close_cause) AS end_cause,
+           framed_ipv4, framed_ipv6, delegated_prefix
+      FROM address_query_form AS form
+      JOIN address_query AS query ON query.id = form.query_id
+      JOIN session ON session.delegated_prefix = form.address
+     WHERE started_at <= query.moment_at
+       AND (due_at IS NOT NULL OR COALESCE(stopped_at, closed_at) >= query.moment_at);
 
 INSERT INTO schema_version (version, name) VALUES (1, 'initial');
