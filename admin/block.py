@@ -9,6 +9,7 @@ from .command import cli, json_option, option, pass_office
 from .custody import dry_run_option
 from .text import _, plural
 
+
 def choosing_options(command):
     """Which cards, why, and how careful."""
     for decorate in reversed((

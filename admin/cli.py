@@ -1,16 +1,19 @@
 """The command `prepaid`: a file for each noun, one line here for each file."""
 
 # ruff: noqa: F401
+# isort: off
 from . import batch
 from . import block
 from . import cards
 from . import custody
 from . import db
+from . import export
 from . import generate
 from . import nas
 from . import partner
 from . import product
 from . import raddb
+from . import track
 from .command import cli
 
 __all__ = ["cli"]

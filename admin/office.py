@@ -72,11 +72,22 @@ class Office:
         """Like `reading`, for any number of rows: they are fetched one by one and never held together."""
         with self._cursor() as cursor:
             store.begin_snapshot(cursor)
-            stream = self.connection.cursor(pymysql.cursors.SSDictCursor)
             try:
-                yield stream
+                with self.stream() as stream:
+                    yield stream
             finally:
-                self._roll_back(stream)
+                self._roll_back()
+
+    @contextlib.contextmanager
+    def stream(self):
+        """A cursor for any number of rows, within the transaction that is open; no other may speak meanwhile."""
+        stream = self.connection.cursor(pymysql.cursors.SSDictCursor)
+        try:
+            yield stream
+        finally:
+            # Closing fetches what was not read; a lost connection has nothing left to fetch.
+            with contextlib.suppress(pymysql.MySQLError):
+                stream.close()
 
     @cached_property
     def connection(self) -> pymysql.Connection:
@@ -186,11 +197,9 @@ class Office:
         with self.connection.cursor() as cursor:
             yield cursor
 
-    def _roll_back(self, stream=None) -> None:
+    def _roll_back(self) -> None:
         # A lost connection has rolled back already; what broke it is the error to show.
         with contextlib.suppress(pymysql.MySQLError):
-            if stream is not None:
-                stream.close()
             self.connection.rollback()
 
 

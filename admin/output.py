@@ -6,6 +6,7 @@ Money, traffic and dates are in the reader's form on a terminal only: JSON is th
 """
 
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import Iterable
@@ -172,26 +173,23 @@ def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
+    if not rows:
+        hint(_("Nothing was found."))
+        return 0
+    # A column in which no row has anything would only make the others narrow.
+    names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    names: list[str] = []
-    count = 0
-    for row in rows:
-        if not names:
-            names = list(columns or row)
-            for name in names:
-                table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
-        if count == TERMINAL_ROWS:
-            hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
-                count=count))
-            break
+    for name in names:
+        table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
+    for row in rows[:TERMINAL_ROWS]:
         # As Text, because a name may hold what rich would take for its markup.
         table.add_row(*(Text(shown(name, row[name])) for name in names))
-        count += 1
-    if count:
-        Console().print(table)
-    else:
-        hint(_("Nothing was found."))
-    return count
+    Console().print(table)
+    if len(rows) > TERMINAL_ROWS:
+        hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            count=TERMINAL_ROWS))
+    return min(len(rows), TERMINAL_ROWS)
 
 
 def _field(value) -> str:

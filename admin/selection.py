@@ -85,6 +85,11 @@ def require_only(cursor, selection: Selection, found: dict[str, dict], status: s
     """All or nothing: every card has the status, or the refusal says how many have which, and what would work."""
     if set(found) == {status}:
         return found[status]
+    if selection.expected == 1:
+        name, row = next(iter(found.items()))
+        raise errors.Refused(
+            _("Card {serial} is {found}, and only cards that are {status} will do. Nothing was changed.").format(
+                serial=row["first_serial"], found=in_context("word", name), status=in_context("word", status)))
     others = ", ".join(
         _("{count} {status}").format(count=row["count"], status=in_context("word", name))
         for name, row in found.items() if name != status

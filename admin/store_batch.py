@@ -68,8 +68,8 @@ def find(cursor, batch_id: int) -> dict | None:
         """
         SELECT batch.id, batch.product_id, product.name AS product, batch.card_count, batch.first_serial,
                batch.last_serial, batch.single_code, batch.origin, batch.made_at, batch.operator,
-               product.kind, product.price_cents, product.commission_basis_points, product.sell_by,
-               product.valid_until_at, product.timezone, product.retired_at
+               product.kind, product.credit_seconds, product.credit_octets, product.credit_cents, product.price_cents,
+               product.valid_days, product.sell_by, product.valid_until_at, product.timezone, product.retired_at
           FROM batch
           JOIN product ON product.id = batch.product_id
          WHERE batch.id = %(batch_id)s

@@ -86,6 +86,20 @@ _FILTERS = {
 }
 
 
+def in_stock(cursor, batch_id: int) -> None:
+    """Begin to read the sealed cards of a batch that are in stock; the rows are the cursor's to fetch."""
+    cursor.execute(
+        """
+        SELECT serial, pin_sealed, key_number
+          FROM card
+         WHERE batch_id = %(batch_id)s
+           AND status = 'created'
+         ORDER BY serial
+        """,
+        {"batch_id": batch_id},
+    )
+
+
 def live_count(cursor) -> int:
     """How many cards somebody could try to guess."""
     cursor.execute("SELECT COUNT(*) AS count FROM card WHERE status IN ('created', 'delivered', 'in_use')")

@@ -1,0 +1,102 @@
+"""A file that holds secrets: for its owner only, and there whole or not at all."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from . import errors
+from .text import _
+
+
+class NewFile:
+    """Write to `file`, then `publish`.  Before that, nobody sees anything under the file's name.
+
+    The file has no name while it is written, so that even kill -9 leaves nothing behind; where the file system
+    cannot do that, it has a hidden one.
+    """
+
+    def __init__(self, path: str | os.PathLike, force: bool = False):
+        self.path = Path(path)
+        self.force = force
+        self._hidden: Path | None = None
+        if not force and os.path.lexists(self.path):
+            raise _exists_already(self.path)
+        with _sentences_for(self.path):
+            if self.path.is_dir():
+                raise errors.Refused(_("{path} is a folder. Name a file."), path=self.path)
+            self.file = open(self._descriptor(), "w+b")
+
+    def sha256(self) -> str:
+        """The SHA-256 of what was written."""
+        self.file.flush()
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()
+
+    def publish(self) -> None:
+        """Give the file its name."""
+        with _sentences_for(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            if self.force:
+                name = self._hidden or self._beside()
+                if self._hidden is None:
+                    self._link(name)
+                os.replace(name, self.path)
+                self._hidden = None
+            else:
+                # Unlike a rename, a link refuses to replace what somebody else made in the meantime.
+                self._link(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.file.close()
+        if self._hidden is not None:
+            self._hidden.unlink(missing_ok=True)
+
+    def _descriptor(self) -> int:
+        try:
+            return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+        self._hidden = self._beside()
+        return os.open(self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def _link(self, name: Path) -> None:
+        if self._hidden is not None:
+            os.link(self._hidden, name)
+            return
+        # The descriptor of any folder: os.link follows the link in /proc only when it is given one.
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.link(f"/proc/self/fd/{self.file.fileno()}", name, src_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+
+    def _beside(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+
+
+def _exists_already(path: Path) -> errors.Refused:
+    return errors.Refused(_("{path} exists already and is kept. Name another file, or replace it with --force."), path=path)
+
+
+@contextlib.contextmanager
+def _sentences_for(path: Path):
+    """Say what the system's refusal means for the file."""
+    try:
+        yield
+    except FileExistsError:
+        raise _exists_already(path) from None
+    except OSError as error:
+        raise errors.Refused(_("{path} cannot be written: {cause}."), path=path, cause=error.strerror) from None

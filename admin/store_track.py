@@ -1,0 +1,93 @@
+"""The statements behind `prepaid track`: everything that is known of one card, each kind on its own."""
+
+
+def batch_events(cursor, batch_id: int) -> list[dict]:
+    cursor.execute(
+        """
+        SELECT at, what, operator, reason, detail
+          FROM batch_event
+         WHERE batch_id = %(batch_id)s
+         ORDER BY id
+        """,
+        {"batch_id": batch_id},
+    )
+    return cursor.fetchall()
+
+
+def card_events(cursor, card_id: int) -> list[dict]:
+    """Changes of status and compensating entries, each with the word for it."""
+    cursor.execute(
+        """
+        SELECT card_event.at, COALESCE(card_event.what, card_transition.what) AS what, card_event.operator,
+               card_event.reason, card_event.note_id AS note, card_event.from_status, card_event.to_status,
+               NULLIF(card_entry.added_seconds, 0) AS added_seconds,
+               NULLIF(card_entry.added_octets, 0) AS added_octets,
+               NULLIF(card_entry.added_down_octets, 0) AS added_down_octets,
+               NULLIF(card_entry.added_up_octets, 0) AS added_up_octets,
+               NULLIF(card_entry.added_cents, 0) AS added_cents,
+               card_entry.expires_at, other.serial AS other_card
+          FROM card_event
+          LEFT JOIN card_transition ON card_transition.from_status = card_event.from_status
+                                   AND card_transition.to_status = card_event.to_status
+          LEFT JOIN card_entry ON card_entry.id = card_event.entry_id
+          LEFT JOIN card AS other ON other.id = card_entry.other_card_id
+         WHERE card_event.card_id = %(card_id)s
+         ORDER BY card_event.id
+        """,
+        {"card_id": card_id},
+    )
+    return cursor.fetchall()
+
+
+def sessions(cursor, card_id: int) -> list[dict]:
+    """Logins and what became of them, live and archived."""
+    cursor.execute(
+        """
+        SELECT session_overview.login_number, session_overview.login_at, session_overview.started_at,
+               session_overview.heard_at, session_overview.ended_at, session_overview.end_cause,
+               session_overview.due_cause, session_overview.acct_session_id, session_overview.device,
+               nas.name AS nas, session_overview.used_seconds AS seconds,
+               session_overview.used_down_octets + session_overview.used_up_octets AS octets,
+               session_overview.used_down_octets AS down_octets, session_overview.used_up_octets AS up_octets,
+               NULLIF(session_overview.overrun_seconds, 0) AS overrun_seconds,
+               NULLIF(session_overview.overrun_octets, 0) AS overrun_octets,
+               session_overview.framed_ipv4, session_overview.framed_ipv6, session_overview.delegated_prefix,
+               session_overview.is_open
+          FROM session_overview
+          LEFT JOIN nas ON nas.id = session_overview.nas_id
+         WHERE session_overview.card_id = %(card_id)s
+         ORDER BY session_overview.login_number
+        """,
+        {"card_id": card_id},
+    )
+    return cursor.fetchall()
+
+
+def refusals(cursor, card_id: int) -> list[dict]:
+    """Refused logins, counted by source and quarter of an hour."""
+    cursor.execute(
+        """
+        SELECT login_refusal.first_at, login_refusal.last_at, login_refusal.reason, login_refusal.tries,
+               login_refusal.source, nas.name AS nas
+          FROM login_refusal
+          LEFT JOIN nas ON nas.id = login_refusal.nas_id
+         WHERE login_refusal.card_id = %(card_id)s
+         ORDER BY login_refusal.first_at
+        """,
+        {"card_id": card_id},
+    )
+    return cursor.fetchall()
+
+
+def cuts(cursor, card_id: int) -> list[dict]:
+    """Disconnect-Requests and changes of speed, and what the NAS answered."""
+    cursor.execute(
+        """
+        SELECT at, login_number, cause AS reason, action, outcome, error_cause
+          FROM session_cut
+         WHERE card_id = %(card_id)s
+         ORDER BY id
+        """,
+        {"card_id": card_id},
+    )
+    return cursor.fetchall()
