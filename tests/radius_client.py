@@ -240,7 +240,8 @@ class RadiusClient:
         assert request.VerifyReply(reply, answer, enforce_ma=must_be_signed), (
             "a NAS would throw this answer away: its authenticator or Message-Authenticator is missing or wrong"
         )
-        attributes = {name: reply[name] for name in reply}
+        # keys() decodes the names; iterating over the packet itself gives numbers.
+        attributes = {name: reply[name] for name in reply.keys()}
         return Reply(reply.code, attributes, time.monotonic() - sent_at)
 
     @staticmethod

@@ -29,6 +29,8 @@ def stack_of_environment() -> Stack:
         Path(os.environ.get("VAR", "var")),
         auth_port=int(os.environ.get("AUTH_PORT", "11812")),
         acct_port=int(os.environ.get("ACCT_PORT", "11813")),
+        # What the customer reads is in Portuguese unless the option file says otherwise; the demo is in English.
+        settings={"lang": "en"},
     )
 
 

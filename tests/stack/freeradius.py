@@ -53,13 +53,19 @@ class FreeRadius:
         """Start the server that `configure` has set up, and wait until it serves."""
         if self.is_running():
             return
+        self.check_ports()
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.mark_log()
+        self.daemon.start(lambda: READY in self.log_since_mark())
+
+    def check_ports(self) -> None:
+        """Say so if somebody else has a port that this server will need."""
+        if self.is_running():
+            return
         for variable, port in (("AUTH_PORT", self.auth_port), ("ACCT_PORT", self.acct_port)):
             if is_taken(port):
                 raise StackError(f"Port {port} on 127.0.0.1 is taken by another program; choose another one "
                                  f"with {variable}=…, or stop that program ('ss -lunp' names it).")
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self.mark_log()
-        self.daemon.start(lambda: READY in self.log_since_mark())
 
     def stop(self) -> None:
         self.daemon.stop()

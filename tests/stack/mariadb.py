@@ -107,8 +107,12 @@ class MariaDB:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         if done.returncode != 0:
-            raise StackError(f"mariadb-install-db could not make the data folder {unfinished}; its words:\n"
-                             f"{done.stdout.strip()}")
+            log_file = self.daemon.log_file.with_name("mariadb-install.log")
+            log_file.parent.mkdir(exist_ok=True)
+            log_file.write_text(done.stdout)
+            errors = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["(no error line)"]
+            raise StackError(f"mariadb-install-db could not make the data folder {unfinished}; its words are in "
+                             f"{log_file}, and say\n" + "\n".join(f"  {line}" for line in errors))
         unfinished.rename(self.data_folder)
 
 

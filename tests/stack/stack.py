@@ -35,6 +35,8 @@ class Stack:
 
     def up(self) -> None:
         """Start what does not run; what runs is left as it is."""
+        # Before anything is started, so that a start that cannot succeed leaves nothing behind.
+        self.freeradius.check_ports()
         self.start_database()
         self.start_freeradius()
 
