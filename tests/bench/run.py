@@ -54,6 +54,9 @@ KINDS = {
 
 def main():
     options = parse()
+    if options.merge:
+        write_json(options.output, table.merged(read_json(options.output), read_json(options.merge)))
+        return
     rows, rounds = [], []
     for cards in options.cards:
         for history in options.history:
@@ -85,6 +88,7 @@ def parse():
     parser.add_argument("--keep", action="store_true", help="use databases that are there, and leave them")
     parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
     parser.add_argument("--output", type=Path, default=var / "bench.json")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="measure nothing; take over another bench.json's rows")
     options = parser.parse_args()
     for name, value in (SHORT if options.short else FULL).items():
         if getattr(options, name) is None:
