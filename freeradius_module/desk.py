@@ -209,19 +209,23 @@ class Desk:
         return [cards.get(serial) for serial in serials]
 
     def _reserve(self, connection: Connection, requests: list) -> list[bool]:
-        """Of several logins of one card only the first goes to the database: the others have lost already."""
-        results = [False] * len(requests)
-        chosen: dict[int, int] = {}
-        for index, request in enumerate(requests):
+        """Of several logins of one card only the first goes to the database: the others have lost already.
+
+        Most change nothing but their own row, and share a statement.
+        """
+        chosen: dict[int, Reservation] = {}
+        for request in requests:
             if isinstance(request, Reservation):
-                chosen.setdefault(request.card_id, index)
+                chosen.setdefault(request.card_id, request)
             else:
                 connection.run(store.expire, request[1])
-        if chosen:
-            won = connection.run(store.reserve, [requests[index] for index in chosen.values()])
-            for index, is_won in zip(chosen.values(), won, strict=True):
-                results[index] = is_won
-        return results
+        plain = [one for one in chosen.values() if not _changes_more(one)]
+        won = connection.run(store.reserve, plain) if plain else set()
+        tokens = {one.token for one in plain if (one.card_id, one.login_number) in won}
+        for one in chosen.values():
+            if _changes_more(one) and connection.run(store.reserve_with_changes, one):
+                tokens.add(one.token)
+        return [isinstance(request, Reservation) and request.token in tokens for request in requests]
 
     def _record_refusals(self, connection: Connection, requests: list) -> list:
         refusals = [request for request in requests if isinstance(request, RefusedLogin)]
@@ -408,6 +412,13 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         replaces=accept.replaces,
         activates=accept.activates,
         binds_device=accept.binds_device,
+        token=secrets.randbits(63),
+    )
+
+
+def _changes_more(reservation: Reservation) -> bool:
+    return bool(
+        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces is not None
     )
 
 

@@ -157,39 +157,26 @@ class Reservation(NamedTuple):
     binds_device: bool
 
 
+    token: int
+
+
 RESERVATION_COLUMNS = (
     "card_id, login_number, nas_id, device, login_at, due_at, due_cause, granted_seconds, granted_octets,"
     " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
-    " fup_octets, interim_seconds"
+    " fup_octets, interim_seconds, login_token"
 )
 RESERVATION_ROW = (
-    "(%s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "(%s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 
-def reserve(cursor, reservations: Sequence[Reservation]) -> list[bool]:
-    """Write accepted logins; say of each whether it was first to claim its number.
+def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
+    """Write accepted logins in one statement; return the keys of those that were first to claim their number.
 
     A number that is taken means that another login of that card, here or on another server, was decided
-    meanwhile: this one has to read and decide again.  All or nothing where a login changes more than its own row.
+    meanwhile: this one has to read and decide again.  IGNORE, because one that came too late must not undo
+    the others; RETURNING says who was in time.
     """
-    plain = [one for one in reservations if not _changes_more(one)]
-    rest = [one for one in reservations if _changes_more(one)]
-    won = _insert_reservations(cursor, plain) if plain else set()
-    for reservation in rest:
-        if _reserve_with_changes(cursor, reservation):
-            won.add((reservation.card_id, reservation.login_number))
-    return [(one.card_id, one.login_number) in won for one in reservations]
-
-
-def _changes_more(reservation: Reservation) -> bool:
-    return bool(
-        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces is not None
-    )
-
-
-def _insert_reservations(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
-    """IGNORE, because one login that came too late must not undo the others; RETURNING says who was in time."""
     parameters: list[Any] = []
     for one in reservations:
         parameters += (
@@ -203,6 +190,7 @@ def _insert_reservations(cursor, reservations: Sequence[Reservation]) -> set[tup
             *one.tariff,
             one.fup_octets,
             one.interim_seconds,
+            one.token,
         )
     cursor.execute(
         f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS})"
@@ -210,27 +198,45 @@ def _insert_reservations(cursor, reservations: Sequence[Reservation]) -> set[tup
         " RETURNING card_id, login_number",
         parameters,
     )
-    return set(cursor.fetchall())
+    won = set(cursor.fetchall())
+    if len(won) < len(reservations):
+        won.update(_key(one) for one in reservations if _key(one) not in won and _is_written(cursor, one))
+    return won
 
 
-def _reserve_with_changes(cursor, reservation: Reservation) -> bool:
-    """A first login turns the card to in_use; a later one may end the sessions that it takes over."""
+def reserve_with_changes(cursor, reservation: Reservation) -> bool:
+    """A login that changes more than its own row: all of it or nothing; whether it was in time.
+
+    A first login turns the card to in_use; a later one may end the sessions that it takes over or replaces.
+    """
     cursor.execute("BEGIN")
-    if reservation.activates and not _activate(cursor, reservation.card_id):
+    is_in_time = (
+        (not reservation.activates or _activate(cursor, reservation.card_id))
+        and (not reservation.binds_device or _bind_device(cursor, reservation.card_id, reservation.device))
+        and bool(reserve(cursor, [reservation]))
+    )
+    if not is_in_time:
         cursor.execute("ROLLBACK")
-        return False
-    if reservation.binds_device and not _bind_device(cursor, reservation.card_id, reservation.device):
-        cursor.execute("ROLLBACK")
-        return False
-    if not _insert_reservations(cursor, [reservation]):
-        cursor.execute("ROLLBACK")
-        return False
+        return _is_written(cursor, reservation)
     for login_number, cause in reservation.closes:
         _close_session(cursor, reservation.card_id, login_number, cause)
     if reservation.replaces is not None:
         _cut_session(cursor, reservation.card_id, reservation.replaces, "replaced")
     cursor.execute("COMMIT")
     return True
+
+
+def _key(reservation: Reservation) -> tuple[int, int]:
+    return reservation.card_id, reservation.login_number
+
+
+def _is_written(cursor, reservation: Reservation) -> bool:
+    """Whether the row that is there is this very login's: its commit went well, only the answer got lost."""
+    cursor.execute(
+        "SELECT 1 FROM session WHERE card_id = %s AND login_number = %s AND login_token = %s",
+        (*_key(reservation), reservation.token),
+    )
+    return cursor.fetchone() is not None
 
 
 def _activate(cursor, card_id: int) -> bool:

@@ -416,6 +416,7 @@ CREATE TABLE session (
     acct_session_id      VARCHAR(253)      NOT NULL DEFAULT '',  -- '' until the first accounting packet
     device               VARCHAR(64)       NOT NULL DEFAULT '',  -- Calling-Station-Id, normalised
     login_at             DATETIME(3)       NULL,                 -- NULL: seen in accounting only
+    login_token          BIGINT UNSIGNED   NULL,                 -- tells our own row after a commit whose answer got lost
     started_at           DATETIME(3)       NULL,                 -- NULL: not begun
     heard_at             DATETIME(3)       NULL,                 -- last accounting packet
     stopped_at           DATETIME(3)       NULL,                 -- the NAS' Stop; final
