@@ -35,10 +35,16 @@ class Stack:
 
     def up(self) -> None:
         """Start what does not run; what runs is left as it is."""
-        # Before anything is started, so that a start that cannot succeed leaves nothing behind.
         self.freeradius.check_ports()
-        self.start_database()
-        self.start_freeradius()
+        was_running = self.mariadb.is_running()
+        try:
+            self.start_database()
+            self.start_freeradius()
+        except StackError:
+            # A start that did not succeed leaves nothing behind.
+            if not was_running:
+                self.mariadb.stop()
+            raise
 
     def start_database(self) -> None:
         """MariaDB with the schema, the accounts and the NAS 'loopback'."""
