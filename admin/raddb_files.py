@@ -15,7 +15,7 @@ from . import errors
 from .text import _
 
 # Debian's own modules that our sites call by name.
-NEEDED_MODULES = ("always", "attr_filter", "chap", "mschap", "pap", "utf8")
+NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
 
 MODULES = ("prepaid", "prepaid_eap", "prepaid_spool")
 LOGIN_SITES = ("prepaid", "prepaid-inner-tunnel")
