@@ -54,7 +54,7 @@ class Demo:
         self.step("The office says what it sells: ten minutes online, to be used in as many sessions as one likes.")
         if not self.has("product", PRODUCT):
             self.prepaid("product", "add", PRODUCT, "--kind", "internet", "--time", "10m", "--price", "2.00")
-        self.prepaid("product", "show", PRODUCT)
+        self.prepaid("product", "list")
 
         self.step("A partner is who sells the cards over the counter.")
         if not self.has("partner", PARTNER):
@@ -63,7 +63,8 @@ class Demo:
 
     def make_cards(self) -> dict:
         self.step("Three cards are generated. They are in stock: status 'created', good for nothing yet.")
-        self.batch = json.loads(self.prepaid("generate", "--product", PRODUCT, "--count", 3, "--json"))["batch"]
+        self.prepaid("generate", "--product", PRODUCT, "--count", 3)
+        self.batch = max(row["batch"] for row in self.quietly("list", "--product", PRODUCT))
         self.prepaid("list", "--batch", self.batch)
 
         self.step("The print shop gets a file with serials and PINs. Only here do the PINs leave the database.")
@@ -122,15 +123,21 @@ class Demo:
 
     def prepaid(self, *arguments) -> str:
         command = ["prepaid", *map(str, arguments)]
-        done = run([str(PREPAID), "--config", str(self.stack.option_file), *command[1:]])
+        done = run_on_a_terminal([str(PREPAID), "--config", str(self.stack.option_file), *command[1:]])
         show(command, done.stdout + done.stderr)
         if done.returncode != 0:
             raise Unexpected(f"'{shlex.join(command)}' ended with exit status {done.returncode}; its words are above.")
         return done.stdout
 
+    def quietly(self, *arguments):
+        """What the demo itself must know, and does not show."""
+        done = run([str(PREPAID), "--config", str(self.stack.option_file), *arguments, "--json"])
+        if done.returncode != 0:
+            raise Unexpected(f"'prepaid {shlex.join(arguments)} --json' failed; its words: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
     def has(self, noun: str, name: str) -> bool:
-        done = run([str(PREPAID), "--config", str(self.stack.option_file), noun, "list", "--json"])
-        return done.returncode == 0 and any(row["name"] == name for row in json.loads(done.stdout))
+        return any(row["name"] == name for row in self.quietly(noun, "list"))
 
     def log_in(self, card: dict) -> str:
         return self.radclient("auth", self.stack.freeradius.auth_port, {
@@ -153,7 +160,7 @@ class Demo:
 
     def radclient(self, kind: str, port: int, attributes: dict) -> str:
         pairs = ", ".join(f"{name} = {value}" for name, value in attributes.items())
-        command = ["radclient", "-t", "5", "-r", "3", f"127.0.0.1:{port}", kind, SECRET]
+        command = ["radclient", "-x", "-t", "5", "-r", "3", f"127.0.0.1:{port}", kind, SECRET]
         done = run(command, stdin=pairs)
         received = done.stdout[done.stdout.find("Received "):] if "Received " in done.stdout else "No answer.\n"
         print(f"    $ echo {shlex.quote(pairs)} | {shlex.join(command)}")
@@ -172,13 +179,35 @@ class Demo:
                              f"{self.stack.folder / 'log'}.")
 
     def expect_seconds(self, card: dict, used: int, remaining: int) -> None:
-        shown = json.loads(self.prepaid("show", card["serial"], "--json"))
+        self.prepaid("show", card["serial"])
+        shown = self.quietly("show", card["serial"])
         if (shown["used_seconds"], shown["remaining_seconds"]) != (used, remaining):
             raise Unexpected(f"step {self.steps} should have left {remaining} seconds, {used} used.")
 
 
 def run(command: list[str], stdin: str = "") -> subprocess.CompletedProcess:
     return subprocess.run(command, input=stdin, capture_output=True, text=True, env=os.environ | {"COLUMNS": "110"})
+
+
+def run_on_a_terminal(command: list[str]) -> subprocess.CompletedProcess:
+    """The command's words as a person sees them: tables, where a program would get bare lines."""
+    ours, its = os.openpty()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"COLUMNS": "110", "TERM": "dumb"}) as process:
+        os.close(its)
+        with open(ours, "rb", buffering=0) as terminal:
+            stdout = b"".join(chunks_of(terminal)).decode().replace("\r\n", "\n")
+        stderr = process.stderr.read()
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+def chunks_of(terminal):
+    """What comes through a terminal until its other end is closed, which Linux tells as an error."""
+    try:
+        while chunk := terminal.read(4096):
+            yield chunk
+    except OSError:
+        return
 
 
 def show(command: list[str], output: str) -> None:
