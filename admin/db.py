@@ -11,11 +11,10 @@ from pathlib import Path
 
 from pymysql.constants import CLIENT
 
-from freeradius_module import keyring
+from freeradius_module import SCHEMA_VERSION, keyring
 
 from . import errors, output, share, store, store_schema
 from .command import cli, json_option, option, pass_office
-from .office import SCHEMA_VERSION
 from .text import _
 
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}

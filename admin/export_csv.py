@@ -1,22 +1,31 @@
-"""An export as CSV: UTF-8, a heading, fields quoted where they need it."""
+"""An export as text: csv for spreadsheets, or fields between any delimiter for other programs.
+
+UTF-8, a heading, CRLF at the end of a line (RFC 4180), fields quoted where they need it.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
-# What a spreadsheet takes for a formula at the start of a cell.
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+from . import errors
+from .export_fields import Cards, Fields
+from .text import _
+
+# What a spreadsheet takes for a formula at the start of a cell; the wide ones by East Asian settings.
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def write(file, fields: list[str], rows: Iterable[dict]) -> None:
-    """Write the rows as they come, one at a time."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(fields)
-    for row in rows:
-        writer.writerow([defused(row[field]) for field in fields])
-    text.flush()
-    text.detach()
+def write(file, fields: Fields, count: int, chunks: Iterable[Cards], delimiter: str = ",", bom: bool = False) -> None:
+    """Write the cards as they come, some at a time."""
+    if bom:
+        file.write(BYTE_ORDER_MARK)
+    file.write(_lines([fields.names], delimiter))
+    shared = {name: defused(value) for name, value in fields.shared.items()}
+    for cards in chunks:
+        _refuse_formulas(cards)
+        file.write(_lines(fields.rows(cards, shared), delimiter))
 
 
 def defused(value):
@@ -28,3 +37,43 @@ def defused(value):
     if isinstance(value, str) and value.startswith(FORMULA_SIGNS):
         return "'" + value
     return value
+
+
+def one_sign(text: str) -> str:
+    r"""A delimiter as it is typed.
+
+    >>> one_sign(";"), one_sign("\\t"), one_sign("tab")
+    (';', '\t', '\t')
+    """
+    delimiter = {"\\t": "\t", "tab": "\t", "space": " "}.get(text, text)
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise ValueError(_("a delimiter is one sign, or the word tab or space; quotes and line ends are none."))
+    return delimiter
+
+
+def is_formula(code: str) -> bool:
+    """Whether a serial or PIN could do something in a spreadsheet.  A sign with letters and digits behind it cannot.
+
+    >>> is_formula("-00123"), is_formula("00123"), is_formula("=A1+cmd|'x'!A0"), is_formula("@SUM(1)")
+    (False, False, True, True)
+    """
+    return code.startswith(FORMULA_SIGNS) and _HARMLESS.fullmatch(code) is None
+
+
+_HARMLESS = re.compile("[=+@-][A-Za-z0-9]*")
+
+
+def _refuse_formulas(cards: Cards) -> None:
+    """A name may get a quote in front of it; a serial or PIN may not, because people type it as it is printed."""
+    for codes in (cards.serials, cards.pins):
+        for at, code in enumerate(codes):
+            if code.startswith(FORMULA_SIGNS) and is_formula(code):
+                raise errors.Refused(
+                    _("The code of card {serial} would be a formula in a spreadsheet, and a code cannot be altered. "
+                      "Export this batch with --format xlsx or pdf, where it stays a text."), serial=cards.serials[at])
+
+
+def _lines(rows: Iterable, delimiter: str) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()

@@ -20,15 +20,12 @@ from functools import cached_property
 import pymysql
 import pymysql.cursors
 
-from freeradius_module import keyring
+from freeradius_module import SCHEMA_VERSION, keyring
 
 from . import errors, store
 from .text import _
 
 DEFAULT_CONFIG = "/etc/prepaid-cards/prepaid.cnf"
-
-# The version that schema.sql and the last migration write; this program works with no other.
-SCHEMA_VERSION = 1
 
 CONNECT_TIMEOUT_SECONDS = 5
 # Long work (a million cards) is one statement after the other, none of which takes minutes.

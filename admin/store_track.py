@@ -83,10 +83,10 @@ def cuts(cursor, card_id: int) -> list[dict]:
     """Disconnect-Requests and changes of speed, and what the NAS answered."""
     cursor.execute(
         """
-        SELECT at, login_number, cause AS reason, action, outcome, error_cause
+        SELECT at, login_number, cause AS reason, action, attempt, outcome, error_cause
           FROM session_cut
          WHERE card_id = %(card_id)s
-         ORDER BY id
+         ORDER BY at, login_number, action, attempt
         """,
         {"card_id": card_id},
     )
