@@ -56,8 +56,7 @@ def _secret(ctx, param, file):
     secret = file.readline().rstrip("\r\n")
     if not secret or not secret.isascii() or not secret.isprintable() or len(secret) > SECRET_OCTETS:
         raise click.BadParameter(
-            _("The first line of {file} is not a secret: 1 to {most} ASCII signs.").format(
-                file=file.name, most=SECRET_OCTETS)
+            _("its first line is not a secret: 1 to {most} ASCII signs.").format(most=SECRET_OCTETS)
         )
     return secret
 
