@@ -7,12 +7,15 @@ from . import block
 from . import cards
 from . import custody
 from . import db
+from . import disconnect
+from . import enforce
 from . import export
 from . import generate
 from . import nas
 from . import partner
 from . import product
 from . import raddb
+from . import sessions
 from . import track
 from .command import cli
 

@@ -12,7 +12,7 @@ from freeradius_module import hours, keyring, pin
 from freeradius_module.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
 from freeradius_module.vendors import SessionIdentity, disconnect_attributes, speed_change_attributes
 
-from . import store, store_sessions
+from . import store_sessions
 from .radius_disconnect import WINDOW, Answer, Exchange, Request
 
 # An attempt that was begun and not finished by then belongs to a cutter that died.
@@ -52,7 +52,7 @@ class Cutter:
         to_cut = []
         for row in rows:
             match step(row):
-                case "cut":
+                case "send":
                     to_cut.append(row)
                 case "judge":
                     done += self._judge(row)
@@ -190,12 +190,12 @@ class Verdict(NamedTuple):
 
 
 def step(row: dict) -> str:
-    """What to do about a session that is due: cut, judge, wait, or the cause to close it with.
+    """What to do about a session that is due: send, judge, wait, or the cause to close it with.
 
     >>> session = {"acct_session_id": "80a1", "due_cause": "blocked", "silent_seconds": 20.0, "interim_seconds": 300,
     ...            "attempt": None, "outcome": None, "error_cause": None, "heard_after_seconds": None}
     >>> step(session)
-    'cut'
+    'send'
     >>> step({**session, "due_cause": "revived"})
     'judge'
 
@@ -203,7 +203,7 @@ def step(row: dict) -> str:
 
     >>> acked = {**session, "attempt": 1, "outcome": "ack", "heard_after_seconds": -20.0}
     >>> step({**acked, "silent_seconds": 361.0}), step({**acked, "silent_seconds": 40.0, "heard_after_seconds": 270.0})
-    ('cut', 'cut')
+    ('cut', 'send')
 
     So is a NAS that says it knows no such session: its own Stop may be on the way, or it may be wrong.
 
@@ -213,7 +213,7 @@ def step(row: dict) -> str:
     A NAS that does not answer is asked again, until the session is silent for so long that nobody counts it:
 
     >>> step({**acked, "outcome": "no_answer", "silent_seconds": 361.0})
-    'cut'
+    'send'
     >>> step({**acked, "outcome": "no_answer", "silent_seconds": 961.0})
     'stale'
 
@@ -234,7 +234,114 @@ def step(row: dict) -> str:
     heard_after = row["heard_after_seconds"]
     if is_told_off and silent_seconds > row["interim_seconds"] + GRACE_SECONDS and (
             heard_after is None or heard_after <= ON_ITS_WAY_SECONDS):
-        return CLOSED_AS_CUT if answer.outcome == "ack" else "gone"
+        return "cut" if answer.outcome == "ack" else "gone"
     if answer is not None and silent_seconds > MISSED_INTERIMS * row["interim_seconds"] + GRACE_SECONDS:
         return "stale"
-    return "cut"
+    return "send"
+
+
+def is_unknown_there(answer: Answer) -> bool:
+    """Whether the NAS says that it has no such session."""
+    return answer.outcome == "nak" and (answer.error_cause or "").startswith(NOT_FOUND)
+
+
+def pause_seconds(answer: Answer, attempt: int, silent_seconds: float, interim_seconds: int) -> int:
+    """How long an attempt has to show what it did before the next.
+
+    Until an interim is missing, where the NAS says that the session is off:
+
+    >>> pause_seconds(Answer("ack"), 1, silent_seconds=100, interim_seconds=300)
+    260
+
+    A NAK may be of our own making, so the same is said at once in fewer words; a dead NAS is asked less and less:
+
+    >>> pause_seconds(Answer("nak", "503 Session-Context-Not-Found"), 1, 100, 300)
+    1
+    >>> [pause_seconds(Answer("no_answer"), attempt, 100, 300) for attempt in (1, 2, 3, 9)]
+    [5, 10, 20, 300]
+    """
+    if answer.outcome == "nak" and attempt == 1:
+        return NAK_PAUSE_SECONDS
+    if answer.outcome == "ack" or is_unknown_there(answer):
+        return max(STOP_SECONDS, int(interim_seconds + GRACE_SECONDS - silent_seconds))
+    return min(FIRST_PAUSE_SECONDS * 2 ** min(attempt - 1, 10), LONGEST_PAUSE_SECONDS)
+
+
+def nas_address(row: dict) -> str | None:
+    """Where a session's NAS is: where its packets came from, or what its row says, if that is one address.
+
+    >>> nas_address({"nas_address": "", "nas_network": "10.1.2.3/32"})
+    '10.1.2.3'
+    >>> nas_address({"nas_address": "10.1.2.7", "nas_network": "10.1.2.0/24"})
+    '10.1.2.7'
+    >>> nas_address({"nas_address": "", "nas_network": "10.1.2.0/24"}) is None
+    True
+    """
+    if row["nas_address"]:
+        return str(ipaddress.ip_address(row["nas_address"]))
+    if not row["nas_network"]:
+        return None
+    network = ipaddress.ip_network(row["nas_network"])
+    return str(network.network_address) if network.num_addresses == 1 else None
+
+
+def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]:
+    """Until when a session may go on for which nobody has decided it; and who has to go instead, if anybody.
+
+    `sessions` are the card's open ones in the order of their logins, this one among them.
+
+    >>> card = {"status": "in_use", "expires_in_seconds": 7200, "allowed_hours": None, "timezone": "UTC",
+    ...         "max_sessions": 1, "replace_oldest": False, "now": None}
+    >>> back = {"login_number": 1, "due_cause": "revived", "is_due": 1, "granted_left_seconds": 600}
+    >>> judged(card, [back], 1)
+    [Verdict(login_number=1, cause='time', in_seconds=615)]
+    >>> judged({**card, "status": "blocked"}, [back], 1)
+    [Verdict(login_number=1, cause='blocked', in_seconds=0)]
+
+    Two are on where one may be: the newest goes, or the oldest where the product says so.
+
+    >>> later = {**back, "login_number": 2, "due_cause": "time", "is_due": 0}
+    >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1) if not verdict.in_seconds]
+    [(2, 'too_many')]
+    >>> judged({**card, "replace_oldest": True}, [back, later], 1)
+    [Verdict(login_number=1, cause='replaced', in_seconds=0)]
+    """
+    refusal = _refusal(card)
+    if refusal:
+        return [Verdict(login_number, refusal, 0)]
+    counted = [one["login_number"] for one in sessions if not one["is_due"] or one["login_number"] == login_number]
+    excess = max(len(counted) - card["max_sessions"], 0)
+    going = counted[:excess] if card["replace_oldest"] else counted[len(counted) - excess:]
+    verdicts = [Verdict(number, "replaced" if card["replace_oldest"] else "too_many", 0) for number in going]
+    if login_number not in going:
+        granted = next((one["granted_left_seconds"] for one in sessions if one["login_number"] == login_number), None)
+        verdicts.append(Verdict(login_number, *_limit(card, granted)))
+    return verdicts
+
+
+def _refusal(card: dict) -> str | None:
+    """Why nobody may be on with this card now.  A card that was never used has a session that FreeRADIUS never saw."""
+    if card["status"] not in ("delivered", "in_use"):
+        return card["status"]
+    if card["expires_in_seconds"] is not None and card["expires_in_seconds"] <= 0:
+        return "validity"
+    if _hours_left(card) == 0:
+        return "hours"
+    return None
+
+
+def _limit(card: dict, granted_left_seconds: int | None) -> tuple[str, int]:
+    limits = [("longest", LONGEST_SESSION_SECONDS)]
+    if granted_left_seconds is not None:
+        limits.append(("time", max(granted_left_seconds, 0) + TIMEOUT_GRACE_SECONDS))
+    if card["expires_in_seconds"] is not None:
+        limits.append(("validity", card["expires_in_seconds"]))
+    if _hours_left(card) is not None:
+        limits.append(("hours", _hours_left(card)))
+    return min(limits, key=lambda limit: limit[1])
+
+
+def _hours_left(card: dict) -> int | None:
+    if not card["allowed_hours"]:
+        return None
+    return hours.seconds_left(hours.parse(card["allowed_hours"]), card["now"], card["timezone"])

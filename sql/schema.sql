@@ -571,8 +571,7 @@ CREATE TABLE address_query (
     operator    VARCHAR(128)    NOT NULL DEFAULT '',
     address     VARCHAR(43)     NOT NULL,
     moment_at   DATETIME(3)     NOT NULL,                        -- who had it then
-    reason      VARCHAR(255)    NOT NULL,                        -- the order's number, for one
-    CONSTRAINT address_query_has_a_reason CHECK (reason <> '')
+    reason      VARCHAR(255)    NULL                             -- the order's number, for one
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- What a session may say that has the address: the address itself, or a prefix that holds it.
