@@ -42,21 +42,25 @@ class Group:
         with self._guard:
             calls = self._waiting[: self._most]
             del self._waiting[: self._most]
+        results: Sequence = [RuntimeError("the thread that led this group was interrupted")] * len(calls)
         try:
-            results = self._run([call.request for call in calls])
+            done = self._run([call.request for call in calls])
+            if len(done) != len(calls):
+                raise RuntimeError(f"{len(calls)} requests were given {len(done)} results")
+            results = done
         except Exception as fault:
             results = [fault] * len(calls)
         finally:
-            # Whatever happens, the next in line must be woken: a lost lead would hang every thread.
+            # Whatever happens, the next in line and all of this group must be woken: who is forgotten waits for ever.
             with self._guard:
                 successor = self._waiting[0] if self._waiting else None
                 self._has_leader = successor is not None
             if successor:
                 successor.wake.release()
-        for call, result in zip(calls, results, strict=True):
-            call.result = result
-            call.is_done = True
-            call.wake.release()
+            for call, result in zip(calls, results, strict=True):
+                call.result = result
+                call.is_done = True
+                call.wake.release()
 
 
 class _Call:
