@@ -47,10 +47,6 @@ class Fields:
         self.shared["credit"] = ", ".join(
             str(self.shared[name]) for name in ("time", "traffic", "money") if self.shared[name] is not None)
 
-    @property
-    def needs_pin(self) -> bool:
-        return "pin" in self.names or "login_url" in self.names
-
     def rows(self, cards: Cards, shared: dict | None = None) -> Iterator[tuple]:
         """A tuple for each card; `shared` may give what all have in common another form."""
         shared = shared or self.shared

@@ -22,29 +22,34 @@ class NewFile:
         self.path = Path(path)
         self.force = force
         self._hidden: Path | None = None
-        if not force and os.path.lexists(self.path):
-            raise _exists_already(self.path)
+        self.require_free()
         with _sentences_for(self.path):
             if self.path.is_dir():
                 raise errors.Refused(_("{path} is a folder. Name a file."), path=self.path)
             self.file = open(self._descriptor(), "w+b")
 
     def sha256(self) -> str:
-        """The SHA-256 of what was written."""
-        self.file.flush()
-        self.file.seek(0)
-        return hashlib.file_digest(self.file, "sha256").hexdigest()
+        """The SHA-256 of what was written, once the disk has it."""
+        with _sentences_for(self.path):
+            self._store()
+            self.file.seek(0)
+            return hashlib.file_digest(self.file, "sha256").hexdigest()
+
+    def require_free(self) -> None:
+        """Refuse now what `publish` would have to refuse later."""
+        if not self.force and os.path.lexists(self.path):
+            raise _exists_already(self.path)
 
     def publish(self) -> None:
         """Give the file its name."""
         with _sentences_for(self.path):
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            self._store()
             if self.force:
-                name = self._hidden or self._beside()
                 if self._hidden is None:
-                    self._link(name)
-                os.replace(name, self.path)
+                    hidden = self._beside()
+                    self._link(hidden)
+                    self._hidden = hidden
+                os.replace(self._hidden, self.path)
                 self._hidden = None
             else:
                 # Unlike a rename, a link refuses to replace what somebody else made in the meantime.
@@ -58,23 +63,33 @@ class NewFile:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_error):
-        self.file.close()
+    def __exit__(self, _kind, error, _traceback):
+        # A full disk refuses once more when the file is closed; the first refusal is the one to show.
+        with contextlib.suppress(OSError):
+            self.file.close()
         if self._hidden is not None:
             self._hidden.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            with _sentences_for(self.path):
+                raise error
+
+    def _store(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
 
     def _descriptor(self) -> int:
-        try:
-            return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                raise
+        if os.path.isdir("/proc/self/fd"):
+            try:
+                return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                    raise
         self._hidden = self._beside()
         return os.open(self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def _link(self, name: Path) -> None:
         if self._hidden is not None:
-            os.link(self._hidden, name)
+            self._rename(name)
             return
         # The descriptor of any folder: os.link follows the link in /proc only when it is given one.
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -82,6 +97,13 @@ class NewFile:
             os.link(f"/proc/self/fd/{self.file.fileno()}", name, src_dir_fd=folder, follow_symlinks=True)
         finally:
             os.close(folder)
+
+    def _rename(self, name: Path) -> None:
+        # The name is taken first, by an empty file, because a rename alone would replace what is there; a link would
+        # not, but a memory stick knows no links.
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.replace(self._hidden, name)
+        self._hidden = None
 
     def _beside(self) -> Path:
         return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
@@ -98,5 +120,9 @@ def _sentences_for(path: Path):
         yield
     except FileExistsError:
         raise _exists_already(path) from None
+    except FileNotFoundError:
+        raise errors.Refused(_("{path} cannot be written: there is no folder {folder}. Make it, or name another file."),
+                             path=path, folder=path.parent) from None
     except OSError as error:
-        raise errors.Refused(_("{path} cannot be written: {cause}."), path=path, cause=error.strerror) from None
+        raise errors.Refused(_("{path} cannot be written: {cause}."), path=path,
+                             cause=error.strerror or error) from None

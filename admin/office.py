@@ -76,9 +76,9 @@ class Office:
                 self._roll_back()
 
     @contextlib.contextmanager
-    def stream(self):
+    def stream(self, kind: type = pymysql.cursors.SSDictCursor):
         """A cursor for any number of rows, within the transaction that is open; no other may speak meanwhile."""
-        stream = self.connection.cursor(pymysql.cursors.SSDictCursor)
+        stream = self.connection.cursor(kind)
         try:
             yield stream
         finally:
@@ -98,7 +98,8 @@ class Office:
     def keyring(self) -> keyring.Keyring:
         """The keys that seal PINs, once it is certain that they are this database's."""
         keys = keyring.load(self.key_file)
-        with self.reading() as cursor:
+        # Without a transaction of its own: a command may ask within one.
+        with self._cursor() as cursor:
             known = store.key_fingerprints(cursor)
         for number in keys.numbers:
             if number in known:

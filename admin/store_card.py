@@ -87,14 +87,14 @@ _FILTERS = {
 
 
 def in_stock(cursor, batch_id: int) -> None:
-    """Begin to read the sealed cards of a batch that are in stock; the rows are the cursor's to fetch."""
+    """Begin to read the sealed cards of a batch that are in stock, oldest first; the rows are the cursor's to fetch."""
     cursor.execute(
         """
         SELECT serial, pin_sealed, key_number
           FROM card
          WHERE batch_id = %(batch_id)s
            AND status = 'created'
-         ORDER BY serial
+         ORDER BY id
         """,
         {"batch_id": batch_id},
     )
