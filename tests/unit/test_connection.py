@@ -1,0 +1,126 @@
+"""A connection that fails fast, comes back by itself, and tries again only what may be tried again."""
+
+import socket
+import threading
+
+import pymysql
+import pytest
+
+from freeradius_module import connection as connections
+from freeradius_module.connection import GO_ELSEWHERE, TRIES, TRY_AGAIN, Connection, DatabaseAway
+from freeradius_module.settings import Settings
+
+
+class Server:
+    """In the place of a connected database: counts what is asked of it."""
+
+    def __init__(self):
+        self.connected = 0
+        self.rolled_back = 0
+
+    def connect(self, _settings):
+        self.connected += 1
+        return self
+
+    def cursor(self):
+        return "a cursor"
+
+    def rollback(self):
+        self.rolled_back += 1
+
+    def _force_close(self):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    server = Server()
+    monkeypatch.setattr(connections, "connect", server.connect)
+    return server
+
+
+def fails(*faults):
+    """Work that fails with each of `faults` and then succeeds."""
+    remaining = list(faults)
+
+    def work(_cursor, request):
+        if remaining:
+            raise remaining.pop(0)
+        return f"did {request}"
+
+    return work
+
+
+@pytest.mark.parametrize("number", sorted(TRY_AGAIN))
+def test_a_lost_race_is_run_again_from_its_beginning(server, number):
+    work = fails(pymysql.err.OperationalError(number, "deadlock"), pymysql.err.OperationalError(number, "deadlock"))
+    assert Connection(Settings()).run(work, "it") == "did it"
+    assert (server.connected, server.rolled_back) == (1, 2)
+
+
+def test_a_race_that_is_never_won_is_given_up(server):
+    faults = [pymysql.err.OperationalError(1213, "deadlock")] * TRIES
+    with pytest.raises(DatabaseAway):
+        Connection(Settings()).run(fails(*faults), "it")
+
+
+@pytest.mark.parametrize("number", sorted(GO_ELSEWHERE) + [0])
+def test_a_connection_that_was_closed_while_idle_is_made_anew_at_once(server, number):
+    assert Connection(Settings()).run(fails(pymysql.err.OperationalError(number, "gone")), "it") == "did it"
+    assert server.connected == 2
+
+
+def test_a_database_that_is_gone_twice_is_away_and_not_asked_for_a_moment(server):
+    gone = pymysql.err.OperationalError(2013, "lost")
+    connection = Connection(Settings())
+    with pytest.raises(DatabaseAway):
+        connection.run(fails(gone, gone), "it")
+    with pytest.raises(DatabaseAway, match="a moment ago"):
+        connection.run(fails(), "it")
+    assert server.connected == 2
+    connection._not_before = 0.0  # the moment has passed
+    assert connection.run(fails(), "it") == "did it"
+
+
+def test_a_call_that_timed_out_is_not_tried_again_while_a_packet_waits(server):
+    timed_out = pymysql.err.OperationalError(2013, "Lost connection (timed out)")
+    with pytest.raises(DatabaseAway):
+        Connection(Settings()).run(fails(timed_out), "it")
+    assert server.connected == 1
+
+
+@pytest.mark.parametrize("fault", [pymysql.err.IntegrityError(1452, "no such card"), ValueError("ours"),
+                                   pymysql.err.OperationalError(4025, "CONSTRAINT failed")])
+def test_a_fault_of_the_request_is_the_requests_own(server, fault):
+    with pytest.raises(type(fault)):
+        Connection(Settings()).run(fails(fault), "it")
+
+
+def test_what_failed_leaves_no_open_transaction_to_the_next(server):
+    connection = Connection(Settings())
+    with pytest.raises(ValueError, match="ours"):
+        connection.run(fails(ValueError("ours")), "it")
+    assert server.rolled_back == 1
+
+
+def test_a_database_that_hangs_is_away(tmp_path):
+    """It takes the connection and says nothing: a real socket, and PyMySQL's own time-out."""
+    path = tmp_path / "hangs.sock"
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(path))
+        hanging.listen()
+        option_file = tmp_path / "prepaid.cnf"
+        option_file.write_text("[prepaid-radius]\nuser = u\n")
+        settings = Settings(path=str(option_file), unix_socket=str(path), database_timeout_seconds=1)
+        outcome = []
+
+        def call():
+            try:
+                Connection(settings).run(fails(), "it")
+            except Exception as fault:
+                outcome.append(fault)
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert [type(fault) for fault in outcome] == [DatabaseAway]

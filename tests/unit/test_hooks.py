@@ -1,0 +1,212 @@
+"""What FreeRADIUS calls, with a module `radiusd` that is none: every exit is an answer that it understands."""
+
+import importlib
+import sys
+import types
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freeradius_module import keyring
+from freeradius_module.connection import DatabaseAway, WrongSchema
+from freeradius_module.desk import Answer
+
+PIN = "4711008123"
+CODES = ["REJECT", "FAIL", "OK", "HANDLED", "INVALID", "USERLOCK", "NOTFOUND", "NOOP", "UPDATED"]
+LEVELS = ["L_AUTH", "L_INFO", "L_ERR", "L_WARN", "L_DBG"]
+
+
+@pytest.fixture
+def radiusd(monkeypatch):
+    """The module that only exists inside FreeRADIUS; what was logged is in `lines`."""
+    fake = types.ModuleType("radiusd")
+    for number, name in enumerate(CODES):
+        setattr(fake, f"RLM_MODULE_{name}", number)
+    for number, name in enumerate(LEVELS):
+        setattr(fake, name, number)
+    fake.lines = []
+    fake.radlog = lambda level, text: fake.lines.append(text)
+    fake.config = {}
+    monkeypatch.setitem(sys.modules, "radiusd", fake)
+    return fake
+
+
+@pytest.fixture
+def hooks(radiusd):
+    sys.modules.pop("freeradius_module.hooks", None)
+    yield importlib.import_module("freeradius_module.hooks")
+    sys.modules.pop("freeradius_module.hooks", None)
+
+
+@pytest.fixture
+def option_file(tmp_path):
+    """Of a database that is not there, with a key file that is."""
+    keyring.create(tmp_path / "key")
+    path = tmp_path / "prepaid.cnf"
+    path.write_text(f"[prepaid-radius]\nuser = u\npassword = p\nunix_socket = {tmp_path}/no.sock\ndatabase = d\n"
+                    f"[prepaid]\nkey_file = {tmp_path}/key\n")
+    return path
+
+
+@pytest.fixture
+def open_shop(hooks, radiusd, option_file):
+    """The hooks as they are after a start while the database is away."""
+    radiusd.config = {"option_file": str(option_file)}
+    assert hooks.instantiate(None) == 0
+    return hooks
+
+
+class Desk:
+    """In the place of the real one: its methods do what a test tells them."""
+
+    wrong_text = "Wrong serial number or PIN."
+
+    def __init__(self, **does):
+        self.__dict__.update(does)
+
+
+def raises(fault):
+    def method(*_arguments):
+        raise fault
+
+    return method
+
+
+def packet(**attributes) -> dict:
+    request = tuple((name.replace("_", "-"), value) for name, value in attributes.items())
+    return {"request": request, "reply": None, "config": None, "session-state": None, "proxy-request": None,
+            "proxy-reply": None}
+
+
+def check_answer(answer, radiusd):
+    """What rlm_python3 takes without dropping, wrapping or crashing: RLM_MODULE_…, or that and two tuples of text."""
+    code, *lists = answer if type(answer) is tuple else (answer,)
+    assert type(code) is int and code in range(len(CODES))
+    assert len(lists) in (0, 2)
+    for pairs in lists:
+        assert type(pairs) is tuple
+        for pair in pairs:
+            assert type(pair) is tuple and [type(part) for part in pair] == [str, str, str]
+    return code
+
+
+# --- The start -------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_is_away_does_not_stop_the_start(open_shop, radiusd):
+    assert "The database is away, starting nevertheless" in radiusd.lines[-1]
+
+
+@pytest.mark.parametrize("version", ["3.2.9", "3.2.10"])
+def test_a_freeradius_that_loses_answers_does_not_start(hooks, radiusd, option_file, version):
+    radiusd.config = {"option_file": str(option_file), "server_version": version}
+    assert hooks.instantiate(None) == -1
+    assert version in radiusd.lines[-1]
+
+
+def test_a_missing_option_file_stops_the_start_with_a_sentence(hooks, radiusd, tmp_path):
+    radiusd.config = {"option_file": str(tmp_path / "none.cnf")}
+    assert hooks.instantiate(None) == -1
+    assert str(tmp_path / "none.cnf") in radiusd.lines[-1]
+
+
+def test_a_key_file_that_others_can_read_stops_the_start(hooks, radiusd, option_file):
+    option_file.with_name("key").chmod(0o644)
+    radiusd.config = {"option_file": str(option_file)}
+    assert hooks.instantiate(None) == -1
+
+
+def test_a_second_instance_shares_the_first_ones_desk(open_shop):
+    desk = open_shop._desk
+    assert open_shop.instantiate(None) == 0
+    assert open_shop._desk is desk
+
+
+def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
+    check_answer(open_shop.detach(packet()), radiusd)
+
+
+# --- Answers ---------------------------------------------------------------------------------------------
+
+
+def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
+    hooks._desk = Desk(pin_for=lambda request: PIN)
+    assert hooks.authorize(packet(User_Name="4000017")) == (
+        radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),))
+
+
+def test_an_accept_says_how_many_attributes_it_has(hooks, radiusd):
+    reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
+    hooks._desk = Desk(admit=lambda request: Answer(True, reply, "time", "login of 4000017: accepted"))
+    assert hooks.post_auth(packet()) == (radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"),))
+    assert radiusd.lines == ["login of 4000017: accepted"]
+
+
+def test_a_refusal_carries_its_reason_and_no_count_that_the_guard_would_take_for_an_accept(hooks, radiusd):
+    reply = (("Reply-Message", ":=", "This card is blocked."),)
+    hooks._desk = Desk(admit=lambda request: Answer(False, reply, "blocked", "login of 4000017: blocked"))
+    assert hooks.post_auth(packet()) == (radiusd.RLM_MODULE_REJECT, reply, (("Tmp-String-7", ":=", "blocked"),))
+
+
+def test_a_nas_that_nobody_knows_is_not_found(hooks, radiusd):
+    hooks._desk = Desk(client=lambda address: None)
+    assert hooks.client(packet(Tmp_String_0="10.1.2.3")) == radiusd.RLM_MODULE_NOTFOUND
+
+
+CALLS = {
+    "authorize": "pin_for", "post_auth": "admit", "login_refused": "record_wrong_pin", "accounting": "account",
+    "client": "client",
+}
+
+
+@pytest.mark.parametrize("fault", [DatabaseAway("gone"), WrongSchema("version 2"), ValueError("x"), KeyError("y"),
+                                   RuntimeError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")])
+@pytest.mark.parametrize(("hook", "method"), CALLS.items())
+def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
+    hooks._desk = Desk(**{method: raises(fault)})
+    code = check_answer(getattr(hooks, hook)(packet(User_Name="4000017")), radiusd)
+    # No answer, so that the NAS asks the next server; but a Reject that is under way leaves all the same.
+    assert code == (radiusd.RLM_MODULE_OK if hook == "login_refused" else radiusd.RLM_MODULE_FAIL)
+    assert len(radiusd.lines) == 1
+
+
+@pytest.mark.parametrize(("hook", "method"), CALLS.items())
+def test_a_pin_in_an_exception_is_in_no_line_of_the_log(hooks, radiusd, hook, method):
+    hooks._desk = Desk(**{method: raises(ValueError(f"cannot compare {PIN}"))})
+    getattr(hooks, hook)(packet(User_Name="4000017", User_Password=PIN))
+    assert "ValueError" in radiusd.lines[0]
+    assert PIN not in "".join(radiusd.lines)
+
+
+PACKETS = st.none() | st.dictionaries(
+    st.sampled_from(["request", "reply", "config"]),
+    st.none() | st.lists(st.tuples(
+        st.sampled_from(["User-Name", "User-Password", "Acct-Status-Type", "Acct-Session-Id", "Acct-Session-Time",
+                         "Class", "Calling-Station-Id", "Tmp-String-0", "Tmp-String-1"]),
+        st.text(max_size=300) | st.sampled_from(["Start", "Stop", "Accounting-On", "127.0.0.1", "1.5"]),
+    )).map(tuple),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PACKETS)
+def test_whatever_comes_while_the_database_is_away_each_hook_answers(open_shop, radiusd, any_packet):
+    for hook in CALLS:
+        check_answer(getattr(open_shop, hook)(any_packet), radiusd)
+
+
+def test_a_login_is_not_refused_because_the_database_is_away(open_shop, radiusd):
+    request = packet(User_Name="4000017", User_Password=PIN)
+    assert open_shop.authorize(request) == radiusd.RLM_MODULE_FAIL
+    assert open_shop.post_auth(request) == radiusd.RLM_MODULE_FAIL
+
+
+def test_a_report_is_not_acknowledged_while_the_database_is_away(open_shop, radiusd):
+    assert open_shop.accounting(packet(User_Name="4000017", Acct_Status_Type="Start", Acct_Session_Id="1",
+                                       Tmp_String_0="127.0.0.1")) == radiusd.RLM_MODULE_FAIL
+
+
+def test_a_stranger_sees_one_text(open_shop, radiusd):
+    assert open_shop.login_refused(packet(User_Name="4000017"))[1] == (
+        ("Reply-Message", ":=", open_shop._desk.wrong_text),)

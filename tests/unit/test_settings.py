@@ -1,0 +1,45 @@
+"""The option file, as the module reads it."""
+
+import pytest
+
+from freeradius_module.settings import Settings, SettingsError, load
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "prepaid.cnf"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_what_is_not_said_has_its_default(write, tmp_path):
+    path = write("[prepaid-radius]\nuser = u\n")
+    assert load(path) == Settings(path=path, key_file=str(tmp_path / "key"))
+
+
+def test_what_is_said_holds(write):
+    loaded = load(write("[prepaid]\nlang = en\nkey_file = /etc/k\nlongest_session_seconds = 7200\ncurrency = 100%\n"
+                        "[prepaid-radius]\nunix_socket = /run/db.sock\n"))
+    assert (loaded.lang, loaded.key_file, loaded.longest_session_seconds) == ("en", "/etc/k", 7200)
+    assert (loaded.currency, loaded.unix_socket) == ("100%", "/run/db.sock")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", ""])
+def test_a_number_that_is_none_is_named_with_its_file(write, value):
+    path = write(f"[prepaid]\nwrong_pin_tries = {value}\n")
+    with pytest.raises(SettingsError, match=f"wrong_pin_tries in {path} is '{value}'"):
+        load(path)
+
+
+def test_a_missing_file_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(SettingsError, match=r"no option file .*none\.cnf.*PREPAID_CONFIG"):
+        load(str(tmp_path / "none.cnf"))
+
+
+def test_the_file_can_be_named_by_the_environment(write, monkeypatch):
+    path = write("[prepaid]\nlang = en\n")
+    monkeypatch.setenv("PREPAID_CONFIG", path)
+    assert load().path == path
