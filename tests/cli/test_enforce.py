@@ -1,0 +1,457 @@
+"""prepaid enforce and prepaid disconnect, against a NAS of our own on a real MariaDB.
+
+Sessions are written as the module writes them; tests/acceptance/test_enforce.py has the whole way, radiusd included.
+"""
+
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+from admin.radius_disconnect import WINDOW
+from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
+from tests.office import Card
+
+NOW = "UTC_TIMESTAMP(3)"
+
+
+@pytest.fixture
+def nas(office):
+    """A NAS at 127.0.0.9 that does as it is told; and its row in the office."""
+    with DisconnectServer() as server:
+        add_nas(office, "centro", server)
+        yield server
+
+
+def add_nas(office, name, server, vendor="mikrotik", address=None):
+    office.json("nas", "add", name, "--address", address or server.address, "--vendor", vendor,
+                "--disconnect-port", server.port, "--secret-file", "-", stdin=SECRET.decode() + "\n")
+
+
+def sell(office, database, count, *product_options):
+    """Delivered cards; nobody here needs their PINs."""
+    product = office.product(*product_options)
+    batch = office.json("generate", "--product", product, "--count", count)["batch"]
+    office.must("deliver", "--batch", batch, "--partner", office.partner())
+    return [Card(row["serial"], "", batch, product)
+            for row in database.query("SELECT serial FROM card WHERE batch_id = %s ORDER BY serial", [batch])]
+
+
+def open_session(database, card, nas="centro", *, number=1, due="10 SECOND", **columns):
+    """A session that began a minute ago, was heard of just now, and is due `due` ago; "-1 HOUR": in an hour."""
+    values = {"acct_session_id": f"80a{number}", "device": "02-00-00-00-00-01", "framed_ipv4": "10.5.0.7",
+              "due_cause": "blocked", "used_seconds": 60, "granted_seconds": 600} | columns
+    database.execute("UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3)"
+                     " WHERE serial = %s AND status = 'delivered'", [card.serial])
+    database.execute(
+        f"""
+        INSERT INTO session (card_id, login_number, nas_id, login_at, started_at, heard_at, due_at, {', '.join(values)})
+        SELECT card.id, %s, nas.id, {NOW} - INTERVAL 60 SECOND, {NOW} - INTERVAL 60 SECOND,
+               {NOW} - INTERVAL 1 SECOND, {NOW} - INTERVAL {due}, {', '.join(['%s'] * len(values))}
+          FROM card, nas WHERE card.serial = %s AND nas.name = %s
+        """, [number, *values.values(), card.serial, nas])
+
+
+def session_of(database, card, number=1):
+    row, = database.query("SELECT session.* FROM session JOIN card ON card.id = session.card_id"
+                          " WHERE card.serial = %s AND login_number = %s", [card.serial, number])
+    return row
+
+
+def attempts(database, card):
+    return [(row["outcome"], row["error_cause"]) for row in database.query(
+        "SELECT outcome, error_cause FROM session_cut JOIN card ON card.id = card_id WHERE serial = %s ORDER BY attempt",
+        [card.serial])]
+
+
+def stop(database, number=1):
+    """What the NAS does then: its Stop, as the module writes it."""
+    return lambda request: database.execute(
+        f"UPDATE session SET stopped_at = {NOW}, stop_cause = 'Admin-Reset', due_at = NULL WHERE acct_session_id = %s",
+        [request["Acct-Session-Id"][0]])
+
+
+def hear_again(database):
+    database.execute("UPDATE session_cut SET next_at = at - INTERVAL 1 SECOND")
+
+
+def pass_time(database, seconds):
+    """As if this had been a while ago."""
+    database.execute(f"UPDATE session SET heard_at = heard_at - INTERVAL {seconds} SECOND,"
+                     f" login_at = login_at - INTERVAL {seconds} SECOND")
+    database.execute(f"UPDATE session_cut SET at = at - INTERVAL {seconds} SECOND,"
+                     f" next_at = next_at - INTERVAL {seconds} SECOND")
+
+
+def test_a_session_that_is_due_is_cut_and_its_stop_believed(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    request, = nas.requests
+    assert request["User-Name"] == [card.serial]
+    assert request["Acct-Session-Id"] == ["80a1"]
+    assert request["Framed-IP-Address"] == ["10.5.0.7"]
+    assert attempts(database, card) == [("ack", None)]
+
+
+def test_an_ack_alone_is_not_believed(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    result = office.run("enforce", "--wait", "0", "--json")
+    assert result.exit_status == 1 and "still on" in result.stderr
+    row, = result.json()
+    assert (row["serial"], row["nas"], row["outcome"], row["due_cause"]) == (card.serial, "centro", "ack", "blocked")
+    assert session_of(database, card)["due_at"] is not None
+
+
+def test_an_ack_and_a_missing_interim_are_believed(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    office.run("enforce", "--wait", "0")
+    pass_time(database, 361)
+    heard_at = session_of(database, card)["heard_at"]
+    assert office.json("enforce") == []
+    row = session_of(database, card)
+    assert (row["close_cause"], row["closed_at"], row["due_at"]) == ("cut", heard_at, None)
+    assert len(nas.requests) == 1
+
+
+def test_a_report_after_the_ack_has_it_asked_again(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    office.run("enforce", "--wait", "0")
+    pass_time(database, 300)
+    database.execute(f"UPDATE session SET heard_at = {NOW}")
+    hear_again(database)
+    office.run("enforce", "--wait", "0")
+    assert attempts(database, card) == [("ack", None), ("ack", None)]
+
+
+def test_a_nak_is_followed_by_fewer_words(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.behaviour = in_turn(nak(403), ack)
+    nas.on_request = lambda request: len(nas.requests) == 2 and stop(database)(request)
+    assert office.json("enforce") == []
+    first, second = nas.requests
+    assert "NAS-IP-Address" in first.keys() and "NAS-IP-Address" not in second.keys()
+    assert attempts(database, card) == [("nak", "403 NAS-Identification-Mismatch"), ("ack", None)]
+
+
+def test_a_session_that_its_nas_does_not_know_is_gone_once_an_interim_is_missing(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.behaviour = nak(503)
+    result = office.run("enforce", "--wait", "3", "--json")
+    row, = result.json()
+    assert (result.exit_status, row["error_cause"]) == (1, "503 Session-Context-Not-Found")
+    pass_time(database, 361)
+    assert office.json("enforce") == []
+    assert session_of(database, card)["close_cause"] == "gone"
+
+
+def test_a_nas_that_does_not_answer_is_asked_three_times_and_listed(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.behaviour = silence
+    result = office.run("enforce", "--wait", "0", "--json")
+    assert [row["outcome"] for row in result.json()] == ["no_answer"] and result.exit_status == 1
+    assert len({request.authenticator for request in nas.requests}) == 1 and len(nas.requests) == 3
+    # Not asked again before the pause is over.
+    office.run("enforce", "--wait", "0")
+    assert len(nas.requests) == 3
+
+
+def test_a_lost_answer_is_answered_when_the_request_comes_again(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.behaviour = in_turn(silence, ack)
+    nas.on_request = lambda request: len(nas.requests) == 2 and stop(database)(request)
+    assert office.json("enforce") == []
+    assert attempts(database, card) == [("ack", None)]
+
+
+def test_a_dead_nas_does_not_hold_up_the_others(office, database, nas):
+    with DisconnectServer("127.0.0.10", silence) as dead:
+        add_nas(office, "norte", dead)
+        cards = sell(office, database, 3 * WINDOW + 1, "--time", "10m")
+        for number, card in enumerate(cards[1:], 1):
+            open_session(database, card, "norte", acct_session_id=f"dead{number}", due="20 SECOND")
+        open_session(database, cards[0])
+        nas.on_request = stop(database)
+        process = office.spawn("enforce", "--watch")
+        try:
+            wait_until(lambda: session_of(database, cards[0])["stopped_at"])
+            wait_until(lambda: len(dead.requests) >= WINDOW)
+            assert not database.value("SELECT COUNT(*) FROM session_cut WHERE outcome = 'no_answer'")
+        finally:
+            end(process)
+
+
+def test_two_enforcers_send_each_request_once(office, database, nas):
+    cards = sell(office, database, 40, "--time", "10m")
+    for number, card in enumerate(cards, 1):
+        open_session(database, card, acct_session_id=f"s{number}")
+    nas.on_request = stop(database)
+    processes = [office.spawn("enforce", "--json") for _ in range(2)]
+    for process in processes:
+        stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, json.loads(stdout)) == (0, []), stderr
+    assert sorted(request["Acct-Session-Id"][0] for request in nas.requests) == sorted(f"s{n}" for n in range(1, 41))
+
+
+def test_an_attempt_whose_enforcer_died_is_made_again(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    database.execute(f"""INSERT INTO session_cut (card_id, login_number, action, attempt, next_at, cause)
+                         SELECT card_id, 1, 'disconnect', 1, {NOW} + INTERVAL 1 HOUR, 'blocked' FROM session""")
+    office.run("enforce", "--wait", "0")
+    assert nas.requests == []
+    hear_again(database)
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    assert attempts(database, card) == [("sent", None), ("ack", None)]
+
+
+def test_a_session_that_is_not_due_is_left_alone(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due="-1 HOUR")
+    assert office.json("enforce") == []
+    assert nas.requests == []
+
+
+def test_time_is_counted_from_the_start_of_the_session(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due="10 SECOND", due_cause="time")
+    database.execute("UPDATE session SET started_at = login_at + INTERVAL 20 SECOND")
+    assert office.json("enforce") == []
+    assert nas.requests == []
+    database.execute("UPDATE session SET started_at = login_at + INTERVAL 5 SECOND")
+    nas.on_request = stop(database)
+    office.json("enforce")
+    assert len(nas.requests) == 1
+
+
+def test_a_login_that_did_not_begin_is_forgotten_after_a_minute(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, acct_session_id="", used_seconds=0)
+    database.execute(f"UPDATE session SET heard_at = NULL, started_at = NULL, login_at = {NOW} - INTERVAL 30 SECOND")
+    assert office.json("enforce") == []
+    assert session_of(database, card)["closed_at"] is None
+    pass_time(database, 31)
+    assert office.json("enforce") == []
+    row = session_of(database, card)
+    assert (row["close_cause"], row["closed_at"]) == ("not_begun", row["login_at"]) and nas.requests == []
+
+
+def test_a_silent_session_of_a_silent_nas_is_stale(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.behaviour = silence
+    office.run("enforce", "--wait", "0")
+    pass_time(database, 961)
+    assert office.json("enforce") == []
+    assert session_of(database, card)["close_cause"] == "stale"
+
+
+def test_the_address_is_the_one_that_the_session_came_from(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    add_nas(office, "hotspots", nas, address="127.0.0.8/31", vendor="chilli")
+    open_session(database, card, "hotspots", nas_address="127.0.0.9")
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    open_session(database, card, "hotspots", number=2)
+    result = office.run("enforce", "--wait", "0", "--json")
+    assert [row["error_cause"] for row in result.json()] == ["no address: its NAS is a network"]
+
+
+def test_a_nas_without_a_secret_of_ours_is_listed(office, database):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, "unlisted")
+    result = office.run("enforce", "--wait", "0", "--json")
+    row, = result.json()
+    assert result.exit_status == 1 and row["outcome"] == "not_sent" and "no secret" in row["error_cause"]
+
+
+def test_a_nas_of_ipv6(office, database):
+    card, = sell(office, database, 1, "--time", "10m")
+    with DisconnectServer("::1", on_request=stop(database)) as server:
+        add_nas(office, "six", server, vendor="generic")
+        open_session(database, card, "six")
+        assert office.json("enforce") == []
+        assert server.requests[0]["NAS-IPv6-Address"] == ["::1"]
+
+
+# --- Sessions that came back ----------------------------------------------------------------------------
+
+
+def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due_cause="revived")
+    assert office.json("enforce") == []
+    row = session_of(database, card)
+    left = database.value(f"SELECT TIMESTAMPDIFF(SECOND, {NOW}, due_at) FROM session")
+    assert row["due_cause"] == "time" and 550 <= left <= 555 and nas.requests == []
+
+
+@pytest.mark.parametrize("replace_oldest, cut", [(False, "80a2"), (True, "80a1")])
+def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database, nas, replace_oldest, cut):
+    card, = sell(office, database, 1, "--time", "10m", *(["--replace-oldest"] if replace_oldest else []))
+    open_session(database, card, number=1, due_cause="revived")
+    open_session(database, card, number=2, due_cause="time", due="-1 HOUR")
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [cut]
+
+
+def test_a_session_of_a_blocked_card_that_came_back_is_cut(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due_cause="revived")
+    database.execute("UPDATE card SET status = 'blocked'")
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    assert session_of(database, card)["due_cause"] == "blocked" and len(nas.requests) == 1
+
+
+# --- Fair use --------------------------------------------------------------------------------------------
+
+FUP = ("--traffic", "1GB", "--fup-share", "80", "--fup-down", "512", "--fup-up", "256")
+
+
+def pass_fair_use(database):
+    database.execute("INSERT INTO session_slow_down (card_id, login_number) SELECT card_id, login_number FROM session")
+
+
+def test_a_session_past_its_fair_use_is_slowed_down_once(office, database, nas):
+    card, = sell(office, database, 1, *FUP)
+    open_session(database, card, due="-1 HOUR")
+    pass_fair_use(database)
+    for _ in range(2):
+        assert office.json("enforce") == []
+    request, = nas.requests
+    assert request.code == 43 and request["Mikrotik-Rate-Limit"] == ["256k/512k"]
+    assert database.value("SELECT done_at FROM session_slow_down") is not None
+
+
+def test_a_nas_that_cannot_slow_down_is_listed(office, database, nas):
+    card, = sell(office, database, 1, *FUP)
+    office.must("nas", "edit", "centro", "--vendor", "pfsense")
+    open_session(database, card, due="-1 HOUR")
+    pass_fair_use(database)
+    row, = office.json("enforce")
+    assert (row["action"], row["serial"], row["outcome"]) == ("slow_down", card.serial, None)
+    database.execute(f"UPDATE session SET stopped_at = {NOW}, due_at = NULL")
+    assert office.json("enforce") == []
+
+
+# --- Validity --------------------------------------------------------------------------------------------
+
+
+def test_cards_whose_validity_is_over_expire_and_their_sessions_end(office, database, nas):
+    first, second, third = sell(office, database, 3, "--time", "10m", "--valid-days", "30")
+    open_session(database, first, due="-1 HOUR")
+    database.execute(f"UPDATE card SET expires_at = {NOW} - INTERVAL 1 SECOND WHERE serial IN (%s, %s)",
+                     [first.serial, second.serial])
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    assert [office.show(card)["status"] for card in (first, second, third)] == ["expired", "expired", "delivered"]
+    assert len(nas.requests) == 1
+    assert database.value("SELECT reason FROM card_event JOIN card ON card.id = card_id WHERE serial = %s"
+                          " AND to_status = 'expired'", [second.serial]) == "the validity is over"
+
+
+def test_cards_expire_with_their_product(office, database):
+    card, = sell(office, database, 1, "--time", "10m")
+    database.execute(f"UPDATE product SET valid_until_at = {NOW} - INTERVAL 1 SECOND WHERE name = %s", [card.product])
+    assert office.json("enforce") == []
+    assert office.show(card)["status"] == "expired"
+
+
+# --- Watching --------------------------------------------------------------------------------------------
+
+
+def test_watch_cuts_what_becomes_due_and_ends_when_it_is_told(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due="-1 HOUR")
+    nas.on_request = stop(database)
+    process = office.spawn("enforce", "--watch")
+    try:
+        office.must("block", card.serial, "--reason", "stolen")
+        wait_until(lambda: session_of(database, card)["stopped_at"])
+    finally:
+        assert end(process) == 0
+    assert len(nas.requests) == 1
+
+
+def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb):
+    card, = sell(office, database, 1, "--time", "10m")
+    process = office.spawn("enforce", "--watch")
+    said = []
+    listener = threading.Thread(target=lambda: said.extend(process.stderr))
+    listener.start()
+    try:
+        mariadb.stop()
+        wait_until(lambda: said)
+        mariadb.start()
+        nas.on_request = stop(database)
+        open_session(database, card)
+        wait_until(lambda: session_of(database, card)["stopped_at"])
+    finally:
+        mariadb.start()
+        assert end(process) == 0
+        listener.join()
+    assert "cannot be reached" in said[0] or "connection" in said[0]
+
+
+# --- prepaid disconnect ----------------------------------------------------------------------------------
+
+
+def test_disconnect_ends_a_cards_sessions_and_says_so(office, database, nas):
+    card, other = sell(office, database, 2, "--time", "10m")
+    open_session(database, card, number=1, due="-1 HOUR")
+    open_session(database, card, number=2, due="-1 HOUR")
+    open_session(database, other, number=3, due="-1 HOUR")
+    nas.on_request = stop(database)
+    rows = office.json("disconnect", card.serial, "--reason", "asked by the customer")
+    assert [(row["acct_session_id"], row["is_off"], row["outcome"]) for row in rows] == [
+        ("80a1", True, "ack"), ("80a2", True, "ack")]
+    assert office.show(card)["status"] == "in_use"
+    assert len(nas.requests) == 2 and session_of(database, other, 3)["due_at"] is not None
+    event, = database.query("SELECT operator, reason FROM card_event WHERE what = 'disconnected'")
+    assert event == {"operator": "prepaid_admin", "reason": "asked by the customer"}
+
+
+def test_disconnect_says_what_the_nas_refused(office, database, nas):
+    card, = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, due="-1 HOUR")
+    nas.behaviour = nak(501)
+    result = office.run("disconnect", card.serial, "--wait", "0", "--json")
+    row, = result.json()
+    assert (result.exit_status, row["is_off"], row["error_cause"]) == (1, False, "501 Administratively-Prohibited")
+    assert "prepaid enforce" in result.stderr
+
+
+def test_disconnect_without_a_session_is_done_already(office, database):
+    card, = sell(office, database, 1, "--time", "10m")
+    result = office.run("disconnect", card.serial, "--json")
+    assert (result.exit_status, result.json()) == (0, []) and "no session" in result.stderr
+
+
+def test_disconnect_of_an_unknown_card(office):
+    result = office.run("disconnect", "9999999999")
+    assert result.exit_status == 1 and "9999999999" in result.stderr
+
+
+def wait_until(condition, seconds=60):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def end(process: subprocess.Popen) -> int:
+    process.terminate()
+    return process.wait(timeout=30)

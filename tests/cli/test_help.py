@@ -1,0 +1,55 @@
+"""Every command explains itself: in a sentence, with an example, in the reader's language, without a database."""
+
+import click
+import pytest
+
+from admin.cli import cli
+from admin.command import Option
+
+
+def commands(group=cli, path=("prepaid",)):
+    for name, command in sorted(group.commands.items()):
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands())
+LEAVES = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_a_command_has_a_sentence_and_an_example(path):
+    text = LEAVES[path].help
+    assert text.split("\n")[0].rstrip().endswith("."), text
+    assert "Example:" in text and " ".join(path) in text
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_has_a_sentence_and_can_be_translated(path):
+    for parameter in COMMANDS[path].params:
+        if isinstance(parameter, click.Option):
+            assert isinstance(parameter, Option), f"{parameter.name} is not made by admin.command.option"
+            assert parameter.help, parameter.name
+
+
+def test_help_needs_neither_option_file_nor_database(office):
+    for path in COMMANDS:
+        result = office.run("--config", "/nowhere/prepaid.cnf", *path[1:], "--help")
+        assert result.exit_status == 0 and result.stdout.startswith("Usage: ")
+
+
+def test_commands_that_print_data_take_json():
+    silent = {path for path, command in LEAVES.items() if not any(p.name == "as_json" for p in command.params)}
+    assert {path for path in silent if path[1] not in ("raddb",)} == set()
+
+
+def test_a_mistyped_command_brings_the_nearest_one(office):
+    result = office.run("delivr")
+    assert result.exit_status == 2 and "deliver" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--nonsense",), ("list", "--nonsense"), ("show",), ("nas", "add", "x"), ("nas", "?")])
+def test_wrong_usage_is_exit_2_on_stderr(office, arguments):
+    result = office.run(*arguments)
+    assert result.exit_status == 2 and result.stderr and not result.stdout
