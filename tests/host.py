@@ -1,0 +1,76 @@
+"""The real radiusd with the product's sites, and another Python module in the place of ours.
+
+No database: what is tried is what FreeRADIUS and the sites make of a module's answers, good and bad.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from admin import raddb, raddb_files
+from tests.radius_client import RadiusClient
+from tests.stack.freeradius import FreeRadius
+from tests.stack.ports import free_ports
+
+HOSTILE = Path(__file__).parent / "acceptance" / "hostile"
+# From where the stand-in module knows a NAS that signs its packets.
+NAS = "127.0.0.2"
+PIN = "0123456789"
+# Silence must be waited for; the server answers within milliseconds otherwise.
+SILENCE_SECONDS = 1
+
+
+class Host:
+    """radiusd with `module`, a file of tests/acceptance/hostile; `choice` as for an installation."""
+
+    def __init__(self, module: str, **choice):
+        self.folder = Path(tempfile.mkdtemp(prefix="prepaid-host-"))
+        auth_port, acct_port = free_ports(2)
+        self.server = FreeRadius(self.folder, auth_port=auth_port, acct_port=acct_port,
+                                 # A refusal is held back for a second; the tests are refused often.
+                                 options={"reject_delay": "0"}, dies_with_parent=True)
+        self.server.copy_distribution()
+        self.choice = raddb_files.Choice(
+            python_path=str(HOSTILE), option_file=str(self.folder / "prepaid.cnf"), addresses=("127.0.0.1",),
+            auth_port=auth_port, acct_port=acct_port,
+            instances=raddb_files.instances_for(raddb.freeradius_version(), choice.pop("instances", None)), **choice,
+        )
+        texts = raddb_files.files(self.choice, raddb.template)
+        modules = "mods-available/prepaid"
+        texts[modules] = texts[modules].replace("freeradius_module.hooks", module)
+        raddb.write_files(self.server.raddb, texts, keep=[])
+        raddb.write_links(self.server.raddb, self.choice)
+        raddb.make_certificates(self.server.raddb)
+        raddb.make_spool(self.server.raddb, self.choice)
+
+    def __enter__(self):
+        self.server.start()
+        return self
+
+    def __exit__(self, *_exception):
+        self.server.stop()
+        shutil.rmtree(self.folder)
+
+    # --- A NAS ---------------------------------------------------------------------------------------------
+
+    def login(self, user, pin=PIN, **options):
+        # The NAS is the same in all tests, so that it is looked up once.
+        options = {"nas_ip": NAS} | options
+        return self.nas.login(user, pin, **options)
+
+    def report(self, user, **options):
+        session = self.nas.session(user, nas_ip=NAS)
+        return self.nas.report(session, "Interim-Update", seconds=300, **options)
+
+    @property
+    def nas(self) -> RadiusClient:
+        return RadiusClient(self.server.auth_port, self.server.acct_port)
+
+    # --- What it wrote ---------------------------------------------------------------------------------------
+
+    def log(self) -> str:
+        return self.server.log_since_mark()
+
+    def file(self, name: str) -> str:
+        path = self.server.log_file.parent / name
+        return path.read_text() if path.exists() else ""
