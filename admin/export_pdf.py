@@ -48,7 +48,11 @@ def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str
     if wanted is None:
         code = ("serial", "pin") if template.qr else ()
         return template.fields + [name for name in code if name not in template.fields], []
-    listed = [name for name in wanted if name not in template.fields]
+    if "serial" in wanted and "serial_grouped" in template.fields and "serial_grouped" not in wanted:
+        # The template's way to show it.
+        wanted = [*wanted, "serial_grouped"]
+    listed = [name for name in wanted if name not in template.fields
+              and not (name == "serial" and "serial_grouped" in template.fields)]
     if listed and template.field_list is None:
         raise errors.WrongUsage(_("The template {path} has no place for {fields}: give it a section [fields], or a text "
                                   "with it."), path=template.path, fields=", ".join(listed))
@@ -122,7 +126,7 @@ class _Printer:
         self.pdf.finish()
 
     def _begin_sheet(self) -> None:
-        self.canvas.doForm("cut marks")
+        self.canvas.doForm("cut-marks")
         footer = export_template.filled_in(self.template.footer, {
             **self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets})
         bottom = self.top - self.template.rows * self.template.height - (self.template.rows - 1) * self.template.gap
@@ -179,13 +183,13 @@ class _Printer:
                 output.hint(_("The font {font} has no {signs}; they are left out of {words!r}.").format(
                     font=self.template.fonts[shown.font], signs=" ".join(missing), words=words))
                 words = "".join(sign for sign in words if sign not in missing)
-            self._write(shown, words, 0, self.template.height)
+            self._write(shown, self._shortened(shown, words), 0, self.template.height)
         self.canvas.endForm()
 
     def _draw_cut_marks(self) -> None:
         """Marks on the lines to cut along, outside the cards, so that none is left on a card."""
         template, canvas = self.template, self.canvas
-        canvas.beginForm("cut marks", 0, 0, template.paper[0] * mm, template.paper[1] * mm)
+        canvas.beginForm("cut-marks", 0, 0, template.paper[0] * mm, template.paper[1] * mm)
         canvas.setLineWidth(0.25)
         right = template.paper[0] - self.left
         bottom = template.paper[1] - self.top
@@ -213,6 +217,16 @@ class _Printer:
         draw = {"left": self.canvas.drawString, "right": self.canvas.drawRightString,
                 "center": self.canvas.drawCentredString}[shown.align]
         draw((x + shown.x) * mm, (y - shown.y) * mm, words)
+
+    def _shortened(self, shown: Text, words: str) -> str:
+        """Words that fit at the smallest size.  Only of what all cards share: a serial or PIN is never shortened."""
+        if shown.width is None:
+            return words
+        font, rest = self.fonts[shown.font].fontName, words
+        while rest and pdfmetrics.stringWidth(words, font, SMALLEST_TEXT_POINTS) > shown.width * mm:
+            rest = rest[:-1]
+            words = rest.rstrip() + "…"
+        return words
 
     def _missing_glyphs(self, shown: Text, words: str) -> list[str]:
         known = self.fonts[shown.font].face.charToGlyph

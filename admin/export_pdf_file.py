@@ -31,6 +31,8 @@ class PagedPdf:
         self.canvas = Canvas("unused", pagesize=page_size_points)
         # What a full page would be kept for.
         self.canvas._doc.addPage = self._write_page
+        # ReportLab begins everything with Helvetica, which it does not embed and nothing here is set in.
+        self.canvas._preamble = ""
         self._write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
         self._pages, self._resources = self._new_number(), self._new_number()
 
@@ -69,6 +71,7 @@ class PagedPdf:
         """Fonts, pictures and forms; where each one begins."""
         for font in document.delayedFonts:
             font.addObjects(document)
+        document.idToObject[pdfdoc.BasicFonts].dict.pop("F1", None)
         resources = pdfdoc.PDFResourceDictionary()
         resources.basicFonts()
         resources.allProcs()
