@@ -86,7 +86,7 @@ class Ceiling:
         self.radiusd.start()
 
     def pids(self) -> dict[str, list[int]]:
-        return {"radiusd": [self.radiusd.daemon.pid()], "mariadbd": []}
+        return {"radiusd": [servers.running_pid(self.radiusd.daemon)], "mariadbd": []}
 
     def drain(self):
         """Nothing is recorded, so nothing waits."""

@@ -1,10 +1,12 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command."""
 
+import time
 from pathlib import Path
 
 from freeradius_module import keyring, pin
 from tests.stack import Stack
-from tests.stack.stack import DATABASE
+from tests.stack.daemon import Daemon
+from tests.stack.stack import DATABASE, PREPAID
 
 from . import servers
 from .cards import card
@@ -14,6 +16,7 @@ PRODUCT = "bench"
 # A login posts a card's ended sessions as soon as there are more than eight that are not posted: on
 # average a card of long standing has four.
 NOT_POSTED = 4
+DRAIN_LIMIT_S = 120
 
 # Straight into the tables: `prepaid import` is measured by a bench of its own.  Cards are in use
 # already, as the peer's users are; a first login writes more, and happens once in a card's life.
@@ -52,23 +55,31 @@ class Ours:
         self.name = "ours" if accounting == "direct" else "ours_queued"
         self.folder = folder
         self.endpoint = endpoint
-        self.accounting = accounting
+        self.spool = folder / "spool"
         self.stack = Stack(
             folder,
             auth_port=endpoint.auth_port,
             acct_port=endpoint.acct_port,
             mariadb_options=servers.DATABASE_OPTIONS,
             freeradius_options=servers.thread_options(threads),
-            settings={"accounting": accounting},
+            settings={"accounting": accounting} | ({"spool": str(self.spool)} if accounting == "queued" else {}),
             dies_with_parent=True,
         )
+        self.charger = Daemon(
+            "The charger",
+            [str(PREPAID), "--config", str(self.stack.option_file), "charge", "--watch"],
+            pid_file=folder / "charger.pid",
+            log_file=folder / "log" / "charger.log",
+            mark=str(self.stack.option_file),
+            dies_with_parent=True,
+        ) if accounting == "queued" else None
 
     def start(self, cards: int, history: int):
-        if self.accounting == "queued":
-            raise NotImplementedError("Queued accounting is not plugged in yet; leave ours_queued out with --only.")
         self.stack.start_database()
         self.load_cards(cards, history)
         self.stack.start_freeradius()
+        if self.charger:
+            self.charger.start(lambda: True)  # what it takes to begin is part of the warm-up
 
     def load_cards(self, cards: int, history: int):
         """The bench's cards, sold and in use, each with `history` ended sessions; once in a folder."""
@@ -101,15 +112,28 @@ class Ours:
         loaded.touch()
 
     def pids(self) -> dict[str, list[int]]:
-        return {
-            "radiusd": [self.stack.freeradius.daemon.pid()],
-            "mariadbd": [self.stack.mariadb.daemon.pid()],
+        pids = {
+            "radiusd": [servers.running_pid(self.stack.freeradius.daemon)],
+            "mariadbd": [servers.running_pid(self.stack.mariadb.daemon)],
         }
+        if self.charger:
+            pids["charger"] = [servers.running_pid(self.charger)]
+        return pids
 
     def drain(self):
-        """Wait for accounting that was acknowledged and is not yet charged."""
+        """Wait until what was acknowledged is charged: a file of the queue is deleted after its last commit."""
+        if not self.charger:
+            return
+        ends_at = time.monotonic() + DRAIN_LIMIT_S
+        while any(file.name == "queue" or file.suffix == ".work" for file in self.spool.iterdir()):
+            if time.monotonic() > ends_at or self.charger.pid() is None:
+                raise RuntimeError(f"The queue in {self.spool} is not charged; its charger's last words:\n"
+                                   f"{self.charger.last_words()}")
+            time.sleep(0.005)
 
     def stop(self):
+        if self.charger:
+            self.charger.stop()
         self.stack.down()
 
 

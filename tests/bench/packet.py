@@ -84,7 +84,7 @@ class Secret:
         hidden, previous = b"", authenticator
         for start in range(0, len(padded), 16):
             key = hashlib.md5(self.secret + previous).digest()
-            previous = bytes(a ^ b for a, b in zip(padded[start : start + 16], key))
+            previous = bytes(a ^ b for a, b in zip(padded[start : start + 16], key, strict=True))
             hidden += previous
         return hidden
 

@@ -80,7 +80,7 @@ class Peer:
         self.radiusd.start()
 
     def pids(self) -> dict[str, list[int]]:
-        return {"radiusd": [self.radiusd.daemon.pid()], "mariadbd": [self.database.daemon.pid()]}
+        return {"radiusd": [servers.running_pid(self.radiusd.daemon)], "mariadbd": [servers.running_pid(self.database.daemon)]}
 
     def drain(self):
         """Wait for accounting that was acknowledged and is not yet recorded: the peer has none."""

@@ -6,7 +6,7 @@ The servers themselves are those of tests.stack.
 import subprocess
 from pathlib import Path
 
-from tests.stack import FreeRadius, MariaDB
+from tests.stack import FreeRadius, MariaDB, StackError
 
 # Beside a log that is flushed at every commit (tests.stack's own setting): a server of an ordinary size.
 DATABASE_OPTIONS = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G", "--local-infile=1"]
@@ -40,3 +40,11 @@ def freeradius_version() -> str:
     """As in '3.2.1'."""
     told = subprocess.run(["/usr/sbin/freeradius", "-v"], capture_output=True, text=True).stdout
     return told.partition("FreeRADIUS Version ")[2].split()[0].rstrip(",")
+
+
+def running_pid(daemon) -> int:
+    """The process id of a server that must be there, or the reason why it is not."""
+    pid = daemon.pid()
+    if pid is None:
+        raise StackError(f"{daemon.name} has ended by itself; its last words in {daemon.log_file}:\n{daemon.last_words()}")
+    return pid

@@ -84,7 +84,7 @@ def median_of(rounds: list, side: str, traffic: str, loop: str, name: str):
 def cpu_us(rounds: list, side: str, traffic: str):
     """Processor time of all of a side's servers together."""
     parts = [values(rounds, side, traffic, "closed", name) for name in ("radiusd_us", "mariadbd_us", "other_us")]
-    return measure.median([sum(one) for one in zip(*parts)]) if parts[0] else None
+    return measure.median([sum(one) for one in zip(*parts, strict=True)]) if parts[0] else None
 
 
 def rounded(value, digits: int):
