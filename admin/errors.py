@@ -143,6 +143,7 @@ _CANNOT_REACH = {1040, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1129, 1130, 115
 _BUSY = {1020, 1205, 1213}
 _FORBIDDEN = {1142, 1143, 1227, 1370}
 _NO_TABLE = {1146}
+_TOO_LONG = {1406}
 
 
 def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin") -> OfficeError:
@@ -166,6 +167,8 @@ def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepa
     rule = broken_rule(error)
     if rule in RULES:
         return Refused(_(RULES[rule]))
+    if number in _TOO_LONG:
+        return Refused(_("A text is too long ({cause}). Nothing was changed.").format(cause=words))
     if number in _FORBIDDEN:
         return Forbidden(cause=words)
     return Refused(_("The database refused this: {cause}").format(cause=words))

@@ -38,7 +38,7 @@ def test_a_batch_and_a_range_are_blocked(office):
 def test_open_sessions_of_a_blocked_card_are_due_now(office, database):
     card, other = office.sell(2, "--time", "10m")
     database.execute(
-        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, due_at, due_cause, ended_at)"
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, due_at, due_cause, stopped_at)"
         " SELECT id, 1, 1, 's1', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 'time', NULL FROM card"
         " UNION ALL SELECT id, 2, 1, 's2', UTC_TIMESTAMP(3), NULL, NULL, UTC_TIMESTAMP(3) FROM card"
     )
