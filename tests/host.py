@@ -3,8 +3,11 @@
 No database: what is tried is what FreeRADIUS and the sites make of a module's answers, good and bad.
 """
 
+import contextlib
 import shutil
+import socket
 import tempfile
+import unittest.mock
 from pathlib import Path
 
 from admin import raddb, raddb_files
@@ -65,6 +68,19 @@ class Host:
     @property
     def nas(self) -> RadiusClient:
         return RadiusClient(self.server.auth_port, self.server.acct_port)
+
+    @contextlib.contextmanager
+    def raw_answers(self):
+        """The bytes of every answer, for what pyrad cannot read."""
+        answers = []
+
+        class Recording(socket.socket):
+            def recv(self, *arguments):
+                answers.append(super().recv(*arguments))
+                return answers[-1]
+
+        with unittest.mock.patch("socket.socket", Recording):
+            yield answers
 
     # --- What it wrote ---------------------------------------------------------------------------------------
 
