@@ -76,8 +76,9 @@ def _once(office, cutter: Cutter, wait_seconds: float) -> None:
 
 
 def _waits_for_a_stop(office) -> bool:
+    """Whether an answer may still come, another enforcer's included, or the end that a NAS has promised."""
     with office.reading() as cursor:
-        return any(row["outcome"] in ("ack", "nak") for row in store_sessions.still_on(cursor)
+        return any(row["outcome"] in ("sent", "ack", "nak") for row in store_sessions.still_on(cursor)
                    if row["action"] == "disconnect")
 
 

@@ -1,0 +1,156 @@
+"""Sessions are cut on a real dynamic-authorisation server: FreeRADIUS' own `listen { type = coa }`.
+
+A second radiusd is the NAS: it takes Disconnect- and CoA-Requests as FreeRADIUS does, refuses what it does not know,
+and writes each one down.  The logins and the reports come from the tests' NAS at the same address.
+"""
+
+import time
+
+import pytest
+
+from tests.stack import free_ports
+from tests.stack.freeradius import FreeRadius
+
+NAS_ADDRESS = "127.0.0.9"
+
+SITE = """
+listen {{
+    type = coa
+    ipaddr = {address}
+    port = {port}
+    virtual_server = nas
+}}
+server nas {{
+    recv-coa {{
+        if (&Acct-Session-Id =~ /^forgotten/) {{
+            update reply {{
+                &Error-Cause := Session-Context-Not-Found
+            }}
+            reject
+        }}
+        nas_requests
+    }}
+    send-coa {{
+        ok
+    }}
+}}
+"""
+
+WRITE_DOWN = """
+linelog nas_requests {{
+    filename = "{path}"
+    format = "%{{Packet-Type}} %{{User-Name}} %{{Acct-Session-Id}} %{{WISPr-Bandwidth-Max-Down}}"
+}}
+"""
+
+
+class DynamicNas(FreeRadius):
+    """A radiusd that plays the NAS' side of RFC 5176."""
+
+    def __init__(self, folder):
+        self.coa_port, *unused = free_ports(3)
+        super().__init__(folder, name="nas", auth_port=unused[0], acct_port=unused[1], dies_with_parent=True)
+        self.path = self.folder / "requests.log"
+
+    def configure(self):
+        self.copy_distribution()
+        (self.raddb / "sites-enabled" / "nas").write_text(SITE.format(address=NAS_ADDRESS, port=self.coa_port))
+        (self.raddb / "mods-enabled" / "nas_requests").write_text(WRITE_DOWN.format(path=self.path))
+
+    def requests(self) -> list[str]:
+        return [line.strip() for line in self.path.read_text().splitlines()] if self.path.exists() else []
+
+
+@pytest.fixture
+def nas(tmp_path):
+    server = DynamicNas(tmp_path)
+    server.configure()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def office_with_nas(office, radius, database, nas):
+    """The office once FreeRADIUS knows the NAS: a refused login on it says so."""
+    office.json("nas", "add", "centro", "--address", f"{NAS_ADDRESS}/32", "--disconnect-port", nas.coa_port,
+                "--secret-file", "-", stdin="testing123\n")
+    stranger, = office.sell(1, "--time", "10m")
+
+    def is_known():
+        radius.login(stranger.serial, "wrong", nas_ip=NAS_ADDRESS)
+        return database.value("SELECT COUNT(*) FROM login_refusal JOIN nas ON nas.id = nas_id"
+                              " WHERE nas.name = 'centro'")
+
+    wait_until(is_known, pause_seconds=1)
+    return office
+
+
+@pytest.fixture
+def watch(office_with_nas):
+    """prepaid enforce --watch, as its service runs it."""
+    process = office_with_nas.spawn("enforce", "--watch")
+    yield process
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+
+
+def begin(radius, card, **options):
+    accept = radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS)
+    assert accept.is_accept
+    session = radius.session(card.serial, accept, nas_ip=NAS_ADDRESS, **options)
+    assert radius.start(session).is_acknowledged
+    return session
+
+
+def test_a_blocked_cards_session_is_off(office_with_nas, radius, nas, watch, database):
+    card, other = office_with_nas.sell(2, "--time", "10m")
+    session, _ = begin(radius, card), begin(radius, other)
+    office_with_nas.must("block", card.serial, "--reason", "stolen")
+    wait_until(nas.requests)
+    radius.stop(session, seconds=5)
+    wait_until(lambda: database.value("SELECT MAX(outcome) FROM session_cut") == "ack")
+    assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
+    assert office_with_nas.show(card)["open_sessions"] == 0
+    assert office_with_nas.show(other)["open_sessions"] == 1
+
+
+def test_an_exhausted_card_is_off(office_with_nas, radius, nas, watch):
+    card, = office_with_nas.sell(1, "--traffic", "10MB")
+    session = begin(radius, card)
+    assert radius.interim(session, seconds=60, down_octets=10_000_000).is_acknowledged
+    wait_until(nas.requests)
+    radius.stop(session, seconds=61, down_octets=10_000_000)
+    assert office_with_nas.show(card)["status"] == "exhausted"
+
+
+def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, nas, watch):
+    card, = office_with_nas.sell(1, "--time", "10m", "--replace-oldest")
+    first = begin(radius, card, calling_station_id="02-00-00-00-00-01")
+    accept = radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS, calling_station_id="02-00-00-00-00-02")
+    assert accept.is_accept
+    wait_until(nas.requests)
+    assert nas.requests() == [f"Disconnect-Request {card.serial} {first.session_id}"]
+
+
+def test_a_session_past_its_fair_use_is_slowed_down(office_with_nas, radius, nas, watch):
+    card, = office_with_nas.sell(1, "--traffic", "10MB", "--fup-share", "50", "--fup-down", "512", "--fup-up", "256")
+    session = begin(radius, card)
+    assert radius.interim(session, seconds=60, down_octets=6_000_000).is_acknowledged
+    wait_until(nas.requests)
+    assert nas.requests() == [f"CoA-Request {card.serial} {session.session_id} 512000"]
+
+
+def test_disconnect_says_what_freeradius_answers(office_with_nas, radius, nas):
+    card, = office_with_nas.sell(1, "--time", "10m")
+    begin(radius, card, session_id="forgotten1")
+    result = office_with_nas.run("disconnect", card.serial, "--wait", "0", "--json")
+    row, = result.json()
+    assert (result.exit_status, row["outcome"], row["error_cause"]) == (1, "nak", "503 Session-Context-Not-Found")
+
+
+def wait_until(condition, seconds=60, pause_seconds=0.05):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(pause_seconds)
