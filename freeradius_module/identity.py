@@ -19,6 +19,8 @@ HASH_SIZE = 9
 
 # A NAS counts whole seconds from a moment shortly after our Accept.
 START_TOLERANCE_SECONDS = 10.0
+# Two packets that put a session's start this close to each other speak of one session.
+SAME_START_SECONDS = 30.0
 
 
 class Claim(NamedTuple):
@@ -92,27 +94,39 @@ class Sign(NamedTuple):
 def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
     """Which of a card's sessions a packet belongs to, where its Class alone does not say; None: a new one.
 
-    1. The newest session with this Acct-Session-Id is it, unless the NAS has used the identifier again
+    1. The login that its Class names; but if a session with this Acct-Session-Id began when the packet's did,
+       before that login, it is that one: it went on through a new authentication.
+    2. The newest session with this Acct-Session-Id on this NAS, unless the NAS has used the identifier again
        (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
-    2. Otherwise the login that its Class names.
-    3. Otherwise a login that waits for its first packet, of this device where both are known: on this NAS,
-       the newest first; then on another (a NAS whose address changed in between).
+    3. One with this Acct-Session-Id on another NAS that began when the packet's did: a NAS whose address changed.
+    4. A login that waits for its first packet, of this device where both are known: on this NAS, the newest
+       first; then on another.
     """
-    known = max((one for one in candidates if one.acct_session_id == sign.acct_session_id), default=None)
+    known = sorted(one for one in candidates if one.acct_session_id == sign.acct_session_id)
+    continued = [one for one in known if _began_together(sign, one)]
+    if sign.claimed is not None:
+        earlier = [one for one in continued if one.login_number < sign.claimed]
+        return earlier[-1].login_number if earlier else sign.claimed
     waiting = [
         one
         for one in sorted(candidates, reverse=True)
         if one.acct_session_id == "" and one.is_open and (not sign.device or not one.device or one.device == sign.device)
     ]
-    if known:
+    known_here = [one for one in known if one.nas_id == sign.nas_id]
+    if known_here:
         for login in waiting:
-            if login.nas_id == sign.nas_id and _is_used_again(sign, known, login):
+            if login.nas_id == sign.nas_id and _is_used_again(sign, known_here[-1], login):
                 return login.login_number
-        return known.login_number
-    if sign.claimed is not None:
-        return sign.claimed
+        return known_here[-1].login_number
+    if continued:
+        return continued[-1].login_number
     waiting.sort(key=lambda login: login.nas_id != sign.nas_id)
     return waiting[0].login_number if waiting else None
+
+
+def _began_together(sign: Sign, known: Candidate) -> bool:
+    """Whether the packet's session began when this one did, as far as two clocks and whole seconds can tell."""
+    return known.start_age is not None and abs(known.start_age - sign.start_age) <= SAME_START_SECONDS
 
 
 def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
