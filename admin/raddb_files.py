@@ -17,7 +17,8 @@ from .text import _
 # Debian's own modules that our sites call by name.
 NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
 
-MODULES = ("prepaid", "prepaid_eap", "prepaid_spool")
+MODULES = ("prepaid", "prepaid_spool")
+LOGIN_MODULES = ("prepaid_eap",)
 LOGIN_SITES = ("prepaid", "prepaid-inner-tunnel")
 ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
@@ -78,7 +79,7 @@ def files(choice: Choice, template) -> dict[str, str]:
 def paths(choice: Choice) -> list[str]:
     """Every file of an installation."""
     return [
-        *(f"mods-available/{name}" for name in MODULES),
+        *(f"mods-available/{name}" for name in modules(choice)),
         *(f"policy.d/{name}" for name in POLICIES),
         *(f"sites-available/{name}" for name in sites(choice)),
     ]
@@ -86,14 +87,18 @@ def paths(choice: Choice) -> list[str]:
 
 def links(choice: Choice) -> dict[str, str]:
     """What is enabled, as FreeRADIUS does it: a link in *-enabled, and where it points."""
-    enabled = {f"mods-enabled/{name}": f"../mods-available/{name}" for name in (*NEEDED_MODULES, *MODULES)}
+    enabled = {f"mods-enabled/{name}": f"../mods-available/{name}" for name in (*NEEDED_MODULES, *modules(choice))}
     return enabled | {f"sites-enabled/{name}": f"../sites-available/{name}" for name in sites(choice)}
 
 
 def unwanted_links(choice: Choice) -> list[str]:
-    """Our own sites that this choice does not serve: another one before it may have enabled them."""
-    every = (*LOGIN_SITES, *ACCOUNTING_SITES, *COMMON_SITES)
-    return [f"sites-enabled/{name}" for name in every if name not in sites(choice)]
+    """What this choice does not serve: another one before it may have enabled it."""
+    return sorted(links(choice._replace(serve="both")).keys() - links(choice).keys())
+
+
+def modules(choice: Choice) -> list[str]:
+    """Our own modules that the sites need."""
+    return [*MODULES, *(LOGIN_MODULES if choice.serve in ("both", "auth") else ())]
 
 
 def sites(choice: Choice) -> list[str]:
