@@ -154,9 +154,8 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
     if len(others) >= product.max_sessions:
         if not product.replace_oldest:
             return Refusal("too_many_sessions")
-        oldest = others.pop(0)
-        replaces = oldest.login_number
-        closes.append((oldest.login_number, "replaced"))
+        # Not closed: it stays on until its NAS has cut it, which `prepaid enforce` sees to.
+        replaces = others.pop(0).login_number
     granted = _share(balance, product, others)
     if is_used_up(granted):
         # All that is left is granted to sessions that are still open.
