@@ -4,6 +4,8 @@ Sessions are written as the module writes them; tests/acceptance/test_enforce.py
 """
 
 import json
+import random
+import statistics
 import subprocess
 import threading
 import time
@@ -406,6 +408,35 @@ def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb)
         assert end(process) == 0
         listener.join()
     assert "cannot be reached" in said[0] or "connection" in said[0]
+
+
+def test_how_long_a_cut_takes(office, database, nas):
+    """Figures, no assertion on them: pytest -s shows them.  A dead NAS with many sessions stands beside."""
+    due = {}
+    with DisconnectServer("127.0.0.10", silence) as dead:
+        add_nas(office, "norte", dead)
+        for number, card in enumerate(sell(office, database, 100, "--time", "10m"), 1):
+            open_session(database, card, "norte", acct_session_id=f"dead{number}", due="20 SECOND")
+        cards = sell(office, database, 40, "--time", "10m")
+        for number, card in enumerate(cards, 1):
+            open_session(database, card, acct_session_id=f"s{number}", due="-1 HOUR")
+        nas.on_request = stop(database)
+        process = office.spawn("enforce", "--watch")
+        try:
+            wait_until(lambda: dead.requests)
+            for number, card in enumerate(cards, 1):
+                due[f"s{number}"] = time.time()
+                database.execute(f"UPDATE session JOIN card ON card.id = card_id SET due_at = {NOW}, due_cause = 'blocked'"
+                                 " WHERE serial = %s", [card.serial])
+                time.sleep(random.random() * 0.3)
+            wait_until(lambda: not database.value(
+                "SELECT COUNT(*) FROM session JOIN nas ON nas.id = nas_id WHERE due_at IS NOT NULL AND nas.name = 'centro'"))
+        finally:
+            end(process)
+    waits = sorted(at - due.pop(request["Acct-Session-Id"][0], at)
+                   for request, at in zip(nas.requests, nas.received_at, strict=True))
+    print(f"\nFrom the cause to the NAS: median {statistics.median(waits):.2f} s, worst {waits[-1]:.2f} s, of {len(waits)}")
+    assert not due
 
 
 # --- prepaid disconnect ----------------------------------------------------------------------------------
