@@ -60,7 +60,7 @@ class Ours:
             folder,
             auth_port=endpoint.auth_port,
             acct_port=endpoint.acct_port,
-            mariadb_options=servers.DATABASE_OPTIONS,
+            mariadb_options=servers.database_options(folder),
             freeradius_options=servers.thread_options(threads),
             settings={"accounting": accounting} | ({"spool": str(self.spool)} if accounting == "queued" else {}),
             dies_with_parent=True,

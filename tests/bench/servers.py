@@ -8,12 +8,20 @@ from pathlib import Path
 
 from tests.stack import FreeRadius, MariaDB, StackError
 
-# Beside a log that is flushed at every commit (tests.stack's own setting): a server of an ordinary size.
-DATABASE_OPTIONS = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G", "--local-infile=1"]
-
 
 def database(folder: Path) -> MariaDB:
-    return MariaDB(folder, options=DATABASE_OPTIONS, dies_with_parent=True)
+    return MariaDB(folder, options=database_options(folder), dies_with_parent=True)
+
+
+def database_options(folder: Path) -> list[str]:
+    """Beside a log that is flushed at every commit (tests.stack's own setting): a server of an ordinary size."""
+    return [
+        "--innodb-buffer-pool-size=1G",
+        "--innodb-log-file-size=1G",
+        "--local-infile=1",
+        # Millions of rows are sorted while they are loaded; /tmp may be small.
+        f"--tmpdir={folder}",
+    ]
 
 
 def radiusd(folder: Path, endpoint, threads: int) -> FreeRadius:
