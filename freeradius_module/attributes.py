@@ -7,7 +7,7 @@ Accept still leaves**.  So every reply passes ``checked_reply``, and any doubt i
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import serial as serial_number
@@ -16,6 +16,9 @@ from .usage import counted_octets
 
 SERIAL_MAX = 32
 WORD_MAX = 2**32 - 1
+# More than a line carries in a session (9 PB), and so little that the sums over a card's sessions fit into 63 bits:
+# a NAS that reports nonsense must not stop what it reports together with, nor the card's next login.
+OCTETS_MAX = 2**53
 MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
 # What raddb-config/ puts into the request for us, because the packet does not say it.
 SOURCE_ADDRESS = "Tmp-String-0"
@@ -49,13 +52,14 @@ class AttributeFault(ValueError):
     """An attribute that cannot be what it says."""
 
 
-def values(pairs: Iterable[tuple[str, str]] | None) -> dict[str, str]:
-    """The packet's attributes by name, the first of each."""
-    found: dict[str, str] = {}
-    for name, value in pairs or ():
-        if name not in found:
-            found[name] = value
-    return found
+def values(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
+    """The packet's attributes by name, the first of each.
+
+    >>> values([("Class", "0x01"), ("Class", "0x02")])
+    {'Class': '0x01'}
+    """
+    # Backwards, because a dictionary keeps the last: it is done for each packet, and so without a loop of ours.
+    return dict(reversed(pairs or ()))
 
 
 def serial_of(request: Mapping[str, str]) -> str:
@@ -82,7 +86,7 @@ def device_of(request: Mapping[str, str]) -> str:
     return name
 
 
-def report(pairs: Iterable[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float = 0.0) -> Report:
+def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float = 0.0) -> Report:
     """What an accounting packet says (RFC 2866, RFC 2869).
 
     Raises AttributeFault if it says nothing that can be charged, now or later.
@@ -156,7 +160,7 @@ def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -
     gigawords = _number(request, gigawords_name)
     if octets is None and gigawords is None:
         return None
-    return counted_octets(octets or 0, gigawords or 0)
+    return min(counted_octets(octets or 0, gigawords or 0), OCTETS_MAX)
 
 
 def _short(value: str | None, length: int) -> str | None:

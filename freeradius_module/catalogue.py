@@ -24,7 +24,8 @@ class Catalogue:
         self._guard = Lock()
         self._products: dict[int, Product] = {}
         self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
-        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] = []
+        # None until it was read for the first time: before that, nobody can say that an address is unlisted.
+        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] | None = None
         self._nas: dict[str, Nas | None] = {}
         self._counter_rules: dict[int, str] = {}
         self._next_refresh = 0.0
@@ -75,10 +76,14 @@ class Catalogue:
         with self._guard:
             if time.monotonic() < self._next_refresh:
                 return
-            self._next_refresh = time.monotonic() + REFRESH_SECONDS
+            if self._networks is not None:
+                # Now, so that nobody waits here for the database: what is known is good enough meanwhile.
+                self._next_refresh = time.monotonic() + REFRESH_SECONDS
             try:
                 rows = self._connection.run(_read_nas, None)
             except DatabaseAway:
+                if self._networks is None:
+                    raise
                 return
             networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows]
             networks.sort(key=lambda entry: -entry[0].prefixlen)
@@ -86,6 +91,7 @@ class Catalogue:
                 self._networks = networks
                 self._counter_rules = {nas.id: nas.counter_rule for nas in rows}
                 self._nas = {}
+            self._next_refresh = time.monotonic() + REFRESH_SECONDS
 
 
 def _read_nas(cursor, _):

@@ -46,6 +46,10 @@ class Answer(NamedTuple):
     log: str
 
 
+class NeverCharged(Exception):
+    """The packet says nothing that can be charged, now or later."""
+
+
 class Desk:
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -63,6 +67,7 @@ class Desk:
         self._reserves = _lane(settings, self._reserve, most)
         self._refuses = _lane(settings, self._record_refusals, most)
         self._charges = _lane(settings, self._charge, most)
+        self._charge_queue = _each_alone(settings, self._charge)
 
     def check(self) -> None:
         """Whether the database is the one that the key file belongs to; raises if it is not."""
@@ -116,6 +121,9 @@ class Desk:
             if isinstance(decision, Refusal):
                 if decision.reason == "expired" and card.status in ("delivered", "in_use"):
                     self._reserves.submit(("expire", card.id))
+                if decision.reason == "exhausted" and card.status == "in_use":
+                    # By an entry that took credit away, or by sessions none of which used all that it was granted.
+                    self._charges.submit(("settle", card.id))
                 return self._refuse(attempt, decision.reason)
             if self._reserves.submit(_reservation(card, product, attempt, decision)):
                 return self._accept(card, product, attempt, nas.vendor, decision)
@@ -176,21 +184,53 @@ class Desk:
 
     # Accounting -----------------------------------------------------------------------------------------
 
-    def account(self, pairs: Sequence[tuple[str, str]], queued_seconds: float = 0.0) -> str | None:
+    def account(self, pairs: Sequence[tuple[str, str]]) -> str | None:
         """Charge what a packet reports; return a line for the log if there is something to say.
 
         Returns after the commit.  Raises DatabaseAway if that cannot be had now.
         """
-        request = attributes.values(pairs)
-        nas = self.nas(request)
         try:
-            report = attributes.report(pairs, nas.id, self._class_key, queued_seconds)
-        except attributes.AttributeFault as fault:
-            return f"accounting from {nas.name} that can never be charged: {fault}"
+            report, nas = self._report(pairs, 0.0)
+            closed = self._charges.submit(report)
+        except NeverCharged as fault:
+            return str(fault)
         if report.kind in attributes.ON_OFF:
-            closed = self._charges.submit(("close_nas", nas.id, report.age_seconds))
             return f"{report.kind} of {nas.name}: {closed} sessions closed at their last report"
-        return self._charges.submit(report)
+        return None
+
+    def account_queued(self, packets: Sequence[tuple[Sequence[tuple[str, str]], float]]) -> list[Exception | None]:
+        """Charge packets that have waited in a queue: pairs, and for how many seconds they waited.
+
+        In their order, hundreds in one statement and one commit, by the same rules as one alone.  The answer for each
+        is None, or what forbids to charge it.  Raises DatabaseAway if none is certain; then ask again with all of them.
+        """
+        results: list[Exception | None] = [None] * len(packets)
+        reports: dict[int, Report] = {}
+        for index, (pairs, queued_seconds) in enumerate(packets):
+            try:
+                reports[index], _ = self._report(pairs, queued_seconds)
+            except DatabaseAway:
+                raise
+            except Exception as fault:
+                results[index] = fault
+        for index, result in zip(reports, self._charge_queue(list(reports.values())), strict=True):
+            results[index] = result if isinstance(result, Exception) else None
+        return results
+
+    def needs_order(self, pairs: Sequence[tuple[str, str]]) -> bool:
+        """Whether a packet means something else after a later one: it ends all sessions of its NAS, or that NAS'
+        counters have to be followed.  All others may be charged in any order, because only the highest counts."""
+        request = attributes.values(pairs)
+        if request.get("Acct-Status-Type") in attributes.ON_OFF:
+            return True
+        return self.catalogue.counter_rule(self.nas(request).id) != "gigawords"
+
+    def _report(self, pairs: Sequence[tuple[str, str]], queued_seconds: float) -> tuple[Report, store.Nas]:
+        nas = self.nas(attributes.values(pairs))
+        try:
+            return attributes.report(pairs, nas.id, self._class_key, queued_seconds), nas
+        except attributes.AttributeFault as fault:
+            raise NeverCharged(f"accounting from {nas.name} that can never be charged: {fault}") from fault
 
     def nas(self, request: Mapping[str, str]) -> store.Nas:
         return self.catalogue.nas(request.get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
@@ -246,18 +286,26 @@ class Desk:
         results: list[Any] = [None] * len(requests)
         reports: dict[int, Report] = {}
         for index, request in enumerate(requests):
-            if isinstance(request, Report):
+            if isinstance(request, Report) and request.kind not in attributes.ON_OFF:
                 reports[index] = request
-            elif request[0] == "settle":
-                connection.run(store.settle, [request[1]])
-            else:
+                continue
+            # A NAS that restarts ends the sessions that were reported before, and none that is reported after.
+            self._charge_reports(connection, reports, results)
+            reports = {}
+            if isinstance(request, Report):
                 results[index] = connection.run(
-                    lambda cursor, wanted: store.close_nas(cursor, *wanted[1:]), request
+                    lambda cursor, event: store.close_nas(cursor, event.nas_id, event.age_seconds), request
                 )
+            else:
+                connection.run(store.settle, [request[1]])
+        self._charge_reports(connection, reports, results)
+        return results
+
+    def _charge_reports(self, connection: Connection, reports: dict[int, Report], results: list) -> None:
         trusts_claims = True
         for _ in range(ROUNDS):
             if not reports:
-                return results
+                return
             charges = self._assign(connection, reports, results, trusts_claims)
             charged = self._charge_all(connection, [charge for _, charge in charges])
             reports = {}
@@ -316,7 +364,9 @@ class Desk:
             new: dict[tuple[str, str], int] = {}
             for index, report in unknown.items():
                 if report.serial not in found:
-                    results[index] = f"accounting of {_printable(report.serial)}: unknown_card, nothing to charge"
+                    results[index] = NeverCharged(
+                        f"accounting of {_printable(report.serial)}: unknown_card, nothing to charge"
+                    )
                     continue
                 card_id, next_number, candidates = found[report.serial]
                 sign = Sign(
@@ -379,7 +429,12 @@ class Desk:
 
 
 def _lane(settings: Settings, work: Callable[[Connection, list], list], most: int) -> Group:
-    """A group with a connection of its own, in which a request that fails fails alone."""
+    """What waits at the same time is done together, on a connection of its own."""
+    return Group(_each_alone(settings, work), most)
+
+
+def _each_alone(settings: Settings, work: Callable[[Connection, list], list]) -> Callable[[list], list]:
+    """Do work for many, in which a request that fails fails alone: halves are tried until it is found."""
     connection = Connection(settings)
 
     def run(requests: list) -> list:
@@ -390,9 +445,10 @@ def _lane(settings: Settings, work: Callable[[Connection, list], list], most: in
         except Exception as fault:
             if len(requests) == 1:
                 return [fault]
-            return [result for request in requests for result in run([request])]
+            half = len(requests) // 2
+            return run(requests[:half]) + run(requests[half:])
 
-    return Group(run, most)
+    return run
 
 
 def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept) -> Reservation:

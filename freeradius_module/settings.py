@@ -33,6 +33,10 @@ class Settings(NamedTuple):
     database_timeout_seconds: int = 2
     # How many waiting packets share one statement at most.
     group_size: int = 64
+    # Whether a packet is charged before it is answered (direct), or written to the queue and charged from there (queued).
+    accounting: str = "direct"
+    # The directory of the queue; with direct accounting it is used while the database is away.  None: there is no queue.
+    spool: str | None = None
 
 
 class SettingsError(Exception):
@@ -48,8 +52,9 @@ def load(path: str | None = None) -> Settings:
     with open(path, encoding="utf-8") as file:
         parser.read_file(file)
     found: dict = {"path": path}
-    if parser.has_option(RADIUS_GROUP, "unix_socket"):
-        found["unix_socket"] = parser.get(RADIUS_GROUP, "unix_socket")
+    for name in ("socket", "unix_socket"):
+        if parser.has_option(RADIUS_GROUP, name):
+            found["unix_socket"] = parser.get(RADIUS_GROUP, name)
     for name, default in Settings._field_defaults.items():
         if name in found or not parser.has_option("prepaid", name):
             continue
