@@ -71,8 +71,10 @@ class Cutter:
     def hear(self, seconds: float) -> int:
         """Record the answers that come within this time, as soon as there are some; how many."""
         answers = self.exchange.wait(seconds)
-        for key, answer in answers:
-            self._record(key, self._attempts.pop(key), answer)
+        if answers:
+            with self.office.transaction() as cursor:
+                for key, answer in answers:
+                    self._record(cursor, key, self._attempts.pop(key), answer)
         return len(answers)
 
     def keep_house(self) -> int:
@@ -106,28 +108,28 @@ class Cutter:
             chosen.append((row, request))
         with self._cursor() as cursor:
             ours = store_sessions.claim(cursor, action, [row for row, _ in chosen], CLAIM_SECONDS)
-        for row, request in chosen:
-            if (row["card_id"], row["login_number"]) not in ours:
-                continue
-            key = action, row["card_id"], row["login_number"]
-            attempt = {**row, "action": action, "attempt": (row["attempt"] or 0) + 1}
-            if isinstance(request, Answer):
-                self._record(key, attempt, request)
-            else:
-                self._attempts[key] = attempt
-                self.exchange.send(key, request)
+            for row, request in chosen:
+                if (row["card_id"], row["login_number"]) not in ours:
+                    continue
+                key = action, row["card_id"], row["login_number"]
+                attempt = {**row, "attempt": (row["attempt"] or 0) + 1}
+                if isinstance(request, Answer):
+                    self._record(cursor, key, attempt, request)
+                else:
+                    self._attempts[key] = attempt
+                    self.exchange.send(key, request)
         return len(ours)
 
-    def _record(self, key: tuple[str, int, int], attempt: dict, answer: Answer) -> None:
-        with self._cursor() as cursor:
-            store_sessions.record_outcome(cursor, {
-                "card_id": key[1], "login_number": key[2], "action": key[0], "attempt": attempt["attempt"],
-                "outcome": answer.outcome, "error_cause": answer.error_cause,
-                "pause_seconds": pause_seconds(
-                    answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]),
-            })
-            if key[0] == "slow_down" and answer.outcome == "ack":
-                store_sessions.slow_down_is_done(cursor, key[1], key[2])
+    def _record(self, cursor, key: tuple[str, int, int], attempt: dict, answer: Answer) -> None:
+        action, card_id, login_number = key
+        store_sessions.record_outcome(cursor, {
+            "card_id": card_id, "login_number": login_number, "action": action, "attempt": attempt["attempt"],
+            "outcome": answer.outcome, "error_cause": answer.error_cause,
+            "pause_seconds": pause_seconds(
+                answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]),
+        })
+        if action == "slow_down" and answer.outcome == "ack":
+            store_sessions.slow_down_is_done(cursor, card_id, login_number)
 
     def _disconnect_request(self, row: dict) -> Request | Answer:
         # A NAS has to match all that it is told (RFC 5176, section 3), and it may know itself by another address,

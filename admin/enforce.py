@@ -16,6 +16,8 @@ from .text import _
 
 # How often the database is asked what is due: with this, a cause is acted on within a second.
 POLL_SECONDS = 0.5
+# And this often while there is more to do than the NAS may be asked at once.
+BUSY_POLL_SECONDS = 0.05
 HOUSE_SECONDS = 30
 # After a failure of the database, doubled up to the longest.
 RETRY_SECONDS = 1
@@ -89,8 +91,7 @@ def _watch(office, cutter: Cutter) -> None:
     next_house = 0.0
     while not stop.is_asked:
         try:
-            next_look = time.monotonic() + POLL_SECONDS
-            cutter.look()
+            next_look = time.monotonic() + (BUSY_POLL_SECONDS if cutter.look() else POLL_SECONDS)
             if time.monotonic() >= next_house:
                 # While there are more cards to turn to expired, some at each look.
                 next_house = time.monotonic() + (0 if cutter.keep_house() else HOUSE_SECONDS)

@@ -3,15 +3,18 @@
 Sessions are written as the module writes them; tests/acceptance/test_enforce.py has the whole way, radiusd included.
 """
 
+import configparser
 import json
 import random
 import statistics
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from admin.cli import cli
 from admin.radius_disconnect import WINDOW
 from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
 from tests.office import Card
@@ -408,6 +411,35 @@ def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb)
         assert end(process) == 0
         listener.join()
     assert "cannot be reached" in said[0] or "connection" in said[0]
+
+
+def test_a_thousand_sessions_of_one_nas(office, database, nas):
+    """A batch is blocked: the NAS is asked as fast as it answers, never more at once than it may hold."""
+    cards = sell(office, database, 1000, "--time", "10m")
+    open_session(database, cards[0])
+    database.execute(
+        """INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, started_at, heard_at, due_at,
+                                due_cause)
+           SELECT card.id, 1, session.nas_id, card.serial, login_at, started_at, heard_at, due_at, due_cause
+             FROM card, session WHERE card.batch_id = %s AND card.id <> session.card_id""", [cards[0].batch])
+    begun_at = time.monotonic()
+    process = office.spawn("enforce", "--watch")
+    try:
+        wait_until(lambda: database.value("SELECT COUNT(*) FROM session_cut WHERE outcome = 'ack'") == 1000)
+    finally:
+        end(process)
+    print(f"\n1,000 sessions of one NAS asked for in {time.monotonic() - begun_at:.1f} s, start included")
+    assert len({request["Acct-Session-Id"][0] for request in nas.requests}) == 1000
+
+
+def test_the_service_runs_the_command_that_there_is():
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str
+    unit.read(Path(__file__).resolve().parents[2] / "raddb-config" / "systemd" / "prepaid-enforce.service")
+    program, *arguments = unit["Service"]["ExecStart"].split()
+    assert program.endswith("/bin/prepaid")
+    command = cli.commands[arguments[0]]
+    assert set(arguments[1:]) <= {name for parameter in command.params for name in parameter.opts}
 
 
 def test_how_long_a_cut_takes(office, database, nas):
