@@ -7,6 +7,7 @@ Accept still leaves**.  So every reply passes ``checked_reply``, and any doubt i
 """
 
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ class Report(NamedTuple):
     acct_session_id: str
     claim: Claim | None
     device: str
-    age_seconds: float  # between the event and its arrival: Acct-Delay-Time, and the time in a queue
+    age_seconds: float  # between the event and now: Acct-Delay-Time, and the time in a queue
+    at: float  # now, by this server's clock: seconds since 1970
     seconds: int | None
     down_octets: int | None
     up_octets: int | None
@@ -86,6 +88,18 @@ def device_of(request: Mapping[str, str]) -> str:
     return name
 
 
+def received_at(request: Mapping[str, str]) -> float:
+    """When FreeRADIUS received the packet, by its own clock: "seconds.microseconds", as raddb-config/ says it.
+
+    >>> received_at({"Tmp-String-1": "1770000000.90"})
+    1770000000.00009
+    """
+    seconds, _, microseconds = request.get(RECEIVED_AT, "").partition(".")
+    if not (seconds.isdigit() and microseconds.isdigit()):
+        return time.time()
+    return int(seconds) + int(microseconds) / 1_000_000
+
+
 def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float = 0.0) -> Report:
     """What an accounting packet says (RFC 2866, RFC 2869).
 
@@ -108,6 +122,7 @@ def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queu
         claim=read_class(classes, serial, class_key) if classes else None,
         device=device_of(request),
         age_seconds=(_number(request, "Acct-Delay-Time") or 0) + queued_seconds,
+        at=received_at(request) + queued_seconds,
         seconds=_number(request, "Acct-Session-Time"),
         # Output is what the NAS sent to the customer: his download.
         down_octets=_octets(request, "Acct-Output-Octets", "Acct-Output-Gigawords"),

@@ -106,8 +106,8 @@ class Desk:
             serial=serial,
             nas_id=nas.id,
             device=attributes.device_of(request),
-            asked_seconds_ago=_age(request),
-            at=time.time(),
+            asked_seconds_ago=max(time.time() - attributes.received_at(request), 0.0),
+            at=attributes.received_at(request),
         )
         card = self._take_fresh(serial)
         for _ in range(ROUNDS):
@@ -345,17 +345,16 @@ class Desk:
         self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
     ) -> list[tuple[int, Charge]]:
         """Find each report's session: by its Class, by memory, or by what the card's sessions are."""
-        now = time.time()
         charges: list[tuple[int, Charge]] = []
         unknown: dict[int, Report] = {}
         for index, report in reports.items():
-            place = self._place_at_once(report, now) if trusts_claims else None
+            place = self._place_at_once(report) if trusts_claims else None
             if place:
                 charges.append((index, Charge(*place, report)))
             else:
                 unknown[index] = report
         for report in unknown.values():
-            if _is_old(report, now):
+            if _is_old(report):
                 connection.run(
                     lambda cursor, late: store.unarchive(cursor, late.serial, late.acct_session_id), report
                 )
@@ -383,21 +382,21 @@ class Desk:
                     taken = sum(serial == report.serial for serial, _ in new)
                     number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
                 charges.append((index, Charge(card_id, number, report)))
-                self._remember(report, card_id, number, now - sign.start_age)
+                self._remember(report, card_id, number, report.at - sign.start_age)
         return charges
 
-    def _place_at_once(self, report: Report, now: float) -> tuple[int, int] | None:
+    def _place_at_once(self, report: Report) -> tuple[int, int] | None:
         start_age = report.age_seconds + (report.seconds or 0)
         claim = report.claim
         if claim:
-            login_age = now - claim.login_epoch
+            login_age = report.at - claim.login_epoch
             if start_age <= login_age + REAUTHENTICATION_SECONDS and login_age < ARCHIVE_SECONDS:
                 return claim.card_id, claim.login_number
             return None
         if report.kind == "Start":
             return None
         known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
-        if known and abs(now - start_age - known[2]) <= REAUTHENTICATION_SECONDS:
+        if known and abs(report.at - start_age - known[2]) <= REAUTHENTICATION_SECONDS:
             return known[:2]
         return None
 
@@ -478,22 +477,14 @@ def _changes_more(reservation: Reservation) -> bool:
     )
 
 
-def _is_old(report: Report, now: float) -> bool:
+def _is_old(report: Report) -> bool:
     """Whether a packet's session may be in the archive already."""
-    login_age = now - report.claim.login_epoch if report.claim else 0
+    login_age = report.at - report.claim.login_epoch if report.claim else 0
     return max(login_age, report.age_seconds + (report.seconds or 0)) >= ARCHIVE_SECONDS
 
 
 def _source(nas_id: int, device: str) -> str:
     return f"{nas_id}/{device}"
-
-
-def _age(request: Mapping[str, str]) -> float:
-    """How long ago FreeRADIUS received this request, by its own clock."""
-    seconds, _, microseconds = request.get(attributes.RECEIVED_AT, "").partition(".")
-    if not (seconds.isdigit() and microseconds.isdigit()):
-        return 0.0
-    return max(time.time() - int(seconds) - int(microseconds) / 1_000_000, 0.0)
 
 
 def _printable(text: str) -> str:
