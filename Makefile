@@ -23,6 +23,8 @@ export VAR AUTH_PORT ACCT_PORT
 
 STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
+# What tests read the product's work with: EAP logins, sealed exports, QR codes.
+DEBIAN_TEST := eapoltest age zbar-tools
 
 # $(call or_say,SENTENCE): what went wrong in one sentence, after the tool's own words.
 or_say = || { echo "make $@: $(1)" >&2; exit 1; }
@@ -50,11 +52,11 @@ down: ## Stop the private MariaDB and FreeRADIUS; the data stays.
 # --- Prove -------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: installed $(VENV)/test.stamp ## Set up what is missing and run every test.
+test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run every test.
 	@$(VENV)/bin/python -m pytest $(PYTEST)
 
 .PHONY: test-debian13
-test-debian13: system-test ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
+test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
 	@tests/debian-root.sh trixie $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
 
 .PHONY: lint
@@ -69,6 +71,10 @@ system:
 
 .PHONY: system-test
 system-test:
+	@tests/stack/debian-packages.sh $(DEBIAN_TEST)
+
+.PHONY: system-debootstrap
+system-debootstrap:
 	@tests/stack/debian-packages.sh debootstrap
 
 .PHONY: installed
