@@ -5,6 +5,7 @@
 from . import batch
 from . import block
 from . import cards
+from . import charge
 from . import custody
 from . import db
 from . import disconnect
@@ -16,6 +17,7 @@ from . import partner
 from . import product
 from . import raddb
 from . import sessions
+from . import spool
 from . import track
 from .command import cli
 

@@ -1,10 +1,10 @@
 r"""A record of the accounting queue: one packet, as FreeRADIUS' detail writer puts it down, read back.
 
     1764000000
-    	Packet-Src-IP-Address = 192.0.2.7
-    	User-Name = "1234567897"
-    	Acct-Status-Type = Stop
-    	Timestamp = 1764000000
+        Packet-Src-IP-Address = 192.0.2.7
+        User-Name = "1234567897"
+        Acct-Status-Type = Stop
+        Timestamp = 1764000000
     (an empty line)
 
 A line is a tabulator, a name, " = " and a value: text in quotes with \", \\, \n, \r, \t and octal escapes, octets
@@ -22,7 +22,7 @@ next record begins wherever it broke off:
 import re
 from typing import NamedTuple
 
-from .attributes import RECEIVED_AT, SOURCE_ADDRESS
+from .attributes import RECEIVED_AT, SOURCE_ADDRESS, received_at
 
 # The line that begins every packet, and the one that ends it.
 FIRST_LINE = "\tPacket-Src-IP"
@@ -31,6 +31,8 @@ LAST_NAME = "Timestamp = "
 REASON_NAME = "Quarantine-Reason"
 # Longer than any packet's text can be: 4096 octets, each as an escape of four.
 RECORD_OCTETS_MAX = 65_536
+
+NOT_FINISHED = "the record was not finished"
 
 EXAMPLE = (
     "1764000000\n\tPacket-Src-IP-Address = 192.0.2.7\n"
@@ -62,7 +64,7 @@ def split(text: str) -> list[Record | Unreadable]:
     begin = 0
     starts = [match.start() for match in re.finditer(rf"\d*\n(?={FIRST_LINE})", text)]
     for start in starts[1:]:
-        found.append(Unreadable(text[begin:start], "the record was not finished"))
+        found.append(Unreadable(text[begin:start], NOT_FINISHED))
         begin = start
     return [*found, _read(text[begin:])]
 
@@ -90,7 +92,7 @@ def parse(text: str) -> Record:
     if lines and lines[-1].startswith(REASON_NAME):
         reason = _unescaped(lines.pop().partition(" = ")[2][1:-1])
     if not lines or not lines[-1].startswith(LAST_NAME):
-        raise ValueError("the record was not finished")
+        raise ValueError(NOT_FINISHED)
     has_escapes = "\\" in text
     pairs = []
     for line in lines:
@@ -102,10 +104,12 @@ def parse(text: str) -> Record:
             if has_escapes and "\\" in value:
                 value = _unescaped(value)
         pairs.append((name, value))
+    # A packet that was put aside before the site could note where and when it came.
     if f"\n\t{SOURCE_ADDRESS} = " not in text:
-        # A packet that was put aside before the site could note where it came from.
         pairs += ((SOURCE_ADDRESS, value) for name, value in pairs[:1] if name.startswith(FIRST_LINE.strip()))
-    return Record(text, pairs, _received_at(text, pairs), reason)
+    if f"\n\t{RECEIVED_AT} = " not in text:
+        pairs.append((RECEIVED_AT, f"{lines[-1][len(LAST_NAME):]}.0"))
+    return Record(text, pairs, received_at(dict(pairs)), reason)
 
 
 def escaped(text: str) -> str:
@@ -117,16 +121,6 @@ def escaped(text: str) -> str:
     return re.sub(r'[\\"\0-\x1f\x7f]', lambda found: _ESCAPES.get(found[0]) or f"\\{ord(found[0]):03o}", text)
 
 
-def _received_at(text: str, pairs: list[tuple[str, str]]) -> float:
-    """To the microsecond where the site has noted it; else the second."""
-    _, found, rest = text.partition(_RECEIVED_AT)
-    second = rest.partition('"')[0] if found else pairs[-1][1]
-    if not re.fullmatch(r"\d{1,12}(\.\d{1,6})?", second, re.ASCII):
-        raise ValueError(f"the time of arrival is {second[:40]!a}")
-    return float(second)
-
-
-_RECEIVED_AT = f'\n\t{RECEIVED_AT} = "'
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 

@@ -1,0 +1,196 @@
+"""prepaid charge: charge what waits in the accounting queue, by the module's own rules.
+
+A packet is charged with hundreds of others in one statement and one commit, and only then is it taken off the queue.  To be
+killed in between means to charge some again, which changes nothing: a session's counters only rise to what was
+reported.  So several chargers need not agree on the order of their files either, but for the packets of which
+`Desk.needs_order` says that they do.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from freeradius_module import settings
+from freeradius_module.connection import DatabaseAway, WrongSchema
+from freeradius_module.desk import Desk, NeverCharged
+from freeradius_module.queue_record import Record, Unreadable
+
+from . import errors, output
+from .command import cli, json_option, option, pass_office
+from .queue_files import Group, Spool, WorkFile
+from .text import _
+
+GROUP_RECORDS = 500
+# How soon new packets are seen: at once while they come, and never later than this.
+PAUSE_SECONDS_MIN = 0.01
+PAUSE_SECONDS_MAX = 0.2
+DATABASE_PAUSE_SECONDS = 0.5
+# A file that cannot be brought to its end because the disk is full does not hold up the others.
+FILE_PAUSE_SECONDS = 5.0
+
+
+@cli.command()
+@option("--watch", is_flag=True, help="Go on for ever, as a service: new packets are charged at once.")
+@json_option
+@pass_office
+def charge(office, watch, as_json):
+    """Charge what waits in the accounting queue.
+
+    Whatever cannot be charged goes to the quarantine with its reason and holds up nothing.  Several may run at once.
+    With --watch a database that is away is waited for.
+
+    \b
+    Example:
+        prepaid charge
+        prepaid charge --watch
+    """
+    charger = Charger(desk_of(office), spool_of(office), is_patient=watch)
+    if watch:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: charger.end())
+        charger.watch()
+    else:
+        charger.charge_waiting()
+        tell_charged(charger, as_json)
+
+
+def desk_of(office) -> Desk:
+    """The module's rules, on the module's own connection."""
+    return Desk(_settings(office))
+
+
+def spool_of(office) -> Spool:
+    folder = _settings(office).spool
+    if not folder:
+        raise errors.WrongUsage(
+            _("The group [prepaid] of {config} names no directory for the queue: spool = /var/spool/prepaid-cards"),
+            config=office.config_path)
+    return Spool(Path(folder))
+
+
+def tell_charged(charger: "Charger", as_json: bool) -> None:
+    output.tell_done(
+        {"charged": charger.charged, "quarantined": charger.quarantined},
+        _("Charged {charged} packets; {quarantined} went to the quarantine.").format(
+            charged=charger.charged, quarantined=charger.quarantined),
+        as_json,
+    )
+
+
+class Charger:
+    """`is_patient`: waits for a database that is away; otherwise that ends the command."""
+
+    def __init__(self, desk: Desk, spool: Spool, *, is_patient: bool = False, tell: Callable[[str], None] = output.hint):
+        self.charged = 0
+        self.quarantined = 0
+        self._desk = desk
+        self._spool = spool
+        self._is_patient = is_patient
+        self._tell = tell
+        self._is_ended = False
+        self._not_before: dict[Path, float] = {}
+
+    def watch(self) -> None:
+        with self._spool.charging():
+            self._when_database_answers(self._desk.check)
+            pause_seconds = PAUSE_SECONDS_MIN
+            while not self._is_ended:
+                has_charged = self.charge_waiting()
+                pause_seconds = PAUSE_SECONDS_MIN if has_charged else min(pause_seconds * 2, PAUSE_SECONDS_MAX)
+                time.sleep(pause_seconds)
+
+    def end(self) -> None:
+        """After the group that is being charged."""
+        self._is_ended = True
+
+    def charge_waiting(self) -> bool:
+        """Charge what waits now and is not another charger's; whether there was anything."""
+        self._spool.take_over()
+        has_charged = False
+        for path in self._spool.work_files():
+            has_charged |= self._charge(path)
+        return has_charged
+
+    def _charge(self, path: Path) -> bool:
+        if self._not_before.get(path, 0.0) > time.monotonic():
+            return False
+        file = self._spool.claim(path)
+        if file is None:
+            return False
+        with file:
+            try:
+                self._charge_file(file)
+            except OSError as fault:
+                if not self._is_patient:
+                    raise errors.Refused(
+                        _("{path} stays as it is: {cause}. What was charged of it will not be charged twice."),
+                        path=path, cause=fault.strerror or fault) from fault
+                self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
+                self._tell(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
+                return False
+        return True
+
+    def _charge_file(self, file: WorkFile) -> None:
+        for group in file.groups(GROUP_RECORDS):
+            self._when_database_answers(lambda group=group: self._charge_group(file, group))
+            if self._is_ended:
+                return
+            file.note_charged(group.end_octets)
+        file.remove()
+
+    def _charge_group(self, file: WorkFile, group: Group) -> None:
+        records = [part for part in group.parts if isinstance(part, Record)]
+        refused = [part for part in group.parts if isinstance(part, Unreadable)]
+        if (older := self._spool.older_than(file.path)) and any(self._desk.needs_order(one.pairs) for one in records):
+            self._charge_or_await(older)
+        now = time.time()
+        results = self._desk.account_queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
+        refused += [
+            Unreadable(record.text, _reason(fault))
+            for record, fault in zip(records, results, strict=True)
+            if fault is not None
+        ]
+        if refused:
+            self._spool.set_aside(refused)
+        self.charged += len(records) - sum(fault is not None for fault in results)
+        self.quarantined += len(refused)
+
+    def _charge_or_await(self, older: list[Path]) -> None:
+        """What came before: by us if nobody does it, else when another charger is ready with it."""
+        for path in older:
+            while path.exists() and not self._charge(path):
+                if self._is_ended or self._not_before.get(path, 0.0) > time.monotonic():
+                    break
+                time.sleep(PAUSE_SECONDS_MIN)
+
+    def _when_database_answers(self, work: Callable[[], None]) -> None:
+        was_away = False
+        while not self._is_ended:
+            try:
+                work()
+            except (DatabaseAway, WrongSchema) as fault:
+                if not self._is_patient:
+                    raise errors.NotReachable(
+                        cause=fault, group=settings.RADIUS_GROUP, config=self._desk.settings.path) from fault
+                if not was_away:
+                    self._tell(_("The database is away; the queue keeps what comes: {cause}").format(cause=fault))
+                was_away = True
+                time.sleep(DATABASE_PAUSE_SECONDS)
+            else:
+                if was_away:
+                    self._tell(_("The database is back."))
+                return
+
+
+def _reason(fault: Exception) -> str:
+    return str(fault) if isinstance(fault, NeverCharged) else f"{type(fault).__name__}: {fault}"
+
+
+def _settings(office) -> settings.Settings:
+    try:
+        return settings.load(office.config_path)
+    except settings.SettingsError as fault:
+        raise errors.WrongUsage(str(fault)) from fault
+
+
