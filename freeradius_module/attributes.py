@@ -35,6 +35,7 @@ class Report(NamedTuple):
     kind: str
     serial: str
     nas_id: int
+    nas_address: str  # where the packet came from
     acct_session_id: str
     claim: Claim | None
     device: str
@@ -118,6 +119,7 @@ def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queu
         kind=kind,
         serial=serial,
         nas_id=nas_id,
+        nas_address=request.get(SOURCE_ADDRESS, "")[:45],
         acct_session_id=acct_session_id,
         claim=read_class(classes, serial, class_key) if classes else None,
         device=device_of(request),

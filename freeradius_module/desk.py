@@ -106,6 +106,7 @@ class Desk:
             serial=serial,
             nas_id=nas.id,
             device=attributes.device_of(request),
+            nas_address=request.get(attributes.SOURCE_ADDRESS, "")[:45],
             asked_seconds_ago=max(time.time() - attributes.received_at(request), 0.0),
             at=attributes.received_at(request),
         )
@@ -309,21 +310,28 @@ class Desk:
             charges = self._assign(connection, reports, results, trusts_claims)
             charged = self._charge_all(connection, [charge for _, charge in charges])
             reports = {}
-            reached = set()
+            reached = []
             for (index, charge), row in zip(charges, charged, strict=True):
                 if row.acct_session_id != charge.report.acct_session_id:
                     # The row is another session's: the Class was used twice, or somebody was quicker.
                     reports[index] = charge.report
                     continue
                 if row.reached & store.REACHED_LIMIT:
-                    reached.add(row.card_id)
+                    reached.append(row)
                 if row.reached & store.REACHED_FUP:
                     connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
                 self._note_anomaly(connection, charge, row)
             if reached:
-                connection.run(store.settle, reached)
+                self._settle(connection, reached)
             trusts_claims = False
         raise DatabaseAway("sessions of one card were made so fast that these packets found no row")
+
+    def _settle(self, connection: Connection, reached: list[store.Charged]) -> None:
+        """Sessions have used all that they were granted: their cards may be used up, or others hold the rest."""
+        statuses = connection.run(store.settle, {row.card_id for row in reached})
+        for row in reached:
+            if statuses.get(row.card_id) == "in_use":
+                connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
 
     def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged]:
         """All in one statement; those of a NAS whose counters need following each in a transaction of its own."""
@@ -456,6 +464,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         card_id=card.id,
         login_number=accept.login_number,
         nas_id=attempt.nas_id,
+        nas_address=attempt.nas_address,
         device=attempt.device,
         due_in_seconds=accept.limits.session_seconds + grace,
         due_cause=accept.limited_by,

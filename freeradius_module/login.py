@@ -99,6 +99,7 @@ class Attempt(NamedTuple):
     device: str = ""
     asked_seconds_ago: float = 0.0
     is_locked_out: bool = False
+    nas_address: str = ""
     at: float = 0.0  # seconds since 1970, UTC
 
 

@@ -23,8 +23,6 @@ from .vendors import Terms
 WINDOW_SECONDS = 900
 WINDOW = f"FROM_UNIXTIME(UNIX_TIMESTAMP() DIV {WINDOW_SECONDS} * {WINDOW_SECONDS})"
 
-# How long a session that was only seen in accounting is believed without a Stop.
-UNKNOWN_SESSION_SECONDS = 86_400
 
 
 # Logins -------------------------------------------------------------------------------------------------
@@ -56,7 +54,8 @@ def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
                    card.settled_seconds, card.settled_down_octets, card.settled_up_octets),
                JSON_ARRAY(
                    session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
-                   session.due_at > UTC_TIMESTAMP(3),
+                   session.due_at > UTC_TIMESTAMP(3)
+                       OR (session.due_at IS NOT NULL AND session.due_cause IN ('unknown', 'revived')),
                    TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
                    session.interim_seconds,
                    session.used_seconds, session.used_down_octets, session.used_up_octets,
@@ -144,6 +143,7 @@ class Reservation(NamedTuple):
     card_id: int
     login_number: int
     nas_id: int
+    nas_address: str
     device: str
     due_in_seconds: int
     due_cause: str
@@ -161,12 +161,13 @@ class Reservation(NamedTuple):
 
 
 RESERVATION_COLUMNS = (
-    "card_id, login_number, nas_id, device, login_at, due_at, due_cause, granted_seconds, granted_octets,"
+    "card_id, login_number, nas_id, nas_address, device, login_at, due_at, due_cause, granted_seconds, granted_octets,"
     " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
     " fup_octets, interim_seconds, login_token"
 )
 RESERVATION_ROW = (
-    "(%s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "(%s, %s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND,"
+    " %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
 
@@ -183,6 +184,7 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
             one.card_id,
             one.login_number,
             one.nas_id,
+            one.nas_address,
             one.device,
             one.due_in_seconds,
             one.due_cause,
@@ -392,20 +394,23 @@ REACHED_LIMIT = 1
 REACHED_FUP = 2
 
 CHARGE_COLUMNS = (
-    "card_id, login_number, nas_id, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
+    "card_id, login_number, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
     " due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
 CHARGE_ROW = (
-    "(%s, %s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND,"
+    "(%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND,"
     " IF(%s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, NULL), %s,"
-    f" IF(stopped_at IS NULL, UTC_TIMESTAMP(3) + INTERVAL {UNKNOWN_SESSION_SECONDS} SECOND, NULL), 'unknown',"
+    " IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown',"
     " %s, %s, %s, %s, %s, %s)"
 )
+# A session that no login of ours began (unknown), or that goes on after we had closed it (revived), is due at once:
+# `prepaid enforce` judges whether it may go on.  Until then it counts as open.
 # A row belongs to this Acct-Session-Id, or to none yet.  Assignments are made from left to right, so whatever
 # looks at the old counters or the old identifier stands before the line that changes them.
 IS_OURS = "session.acct_session_id IN ('', VALUES(acct_session_id))"
 CHARGE_UPDATE = f"""
     nas_id = IF({IS_OURS}, VALUES(nas_id), nas_id),
+    nas_address = IF({IS_OURS}, VALUES(nas_address), nas_address),
     device = IF({IS_OURS} AND device = '', VALUES(device), device),
     started_at = IF({IS_OURS}, LEAST(COALESCE(started_at, VALUES(started_at)), VALUES(started_at)), started_at),
     heard_at = IF({IS_OURS}, GREATEST(COALESCE(heard_at, VALUES(heard_at)), VALUES(heard_at)), heard_at),
@@ -417,9 +422,10 @@ CHARGE_UPDATE = f"""
                        OR VALUES(used_down_octets) > used_down_octets
                        OR VALUES(used_up_octets) > used_up_octets), NULL, closed_at),
     close_cause = IF(closed_at IS NULL, NULL, close_cause),
+    due_cause = IF({IS_OURS} AND due_at IS NULL AND stopped_at IS NULL AND closed_at IS NULL, 'revived', due_cause),
     due_at = CASE WHEN NOT {IS_OURS} THEN due_at
                   WHEN stopped_at IS NOT NULL OR closed_at IS NOT NULL THEN NULL
-                  ELSE COALESCE(due_at, VALUES(due_at)) END,
+                  ELSE COALESCE(due_at, UTC_TIMESTAMP(3)) END,
     used_seconds = IF({IS_OURS}, GREATEST(used_seconds, VALUES(used_seconds)), used_seconds),
     used_down_octets = IF({IS_OURS}, GREATEST(used_down_octets, VALUES(used_down_octets)), used_down_octets),
     used_up_octets = IF({IS_OURS}, GREATEST(used_up_octets, VALUES(used_up_octets)), used_up_octets),
@@ -458,6 +464,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
             card_id,
             login_number,
             report.nas_id,
+            report.nas_address,
             report.acct_session_id,
             report.device,
             age + seconds,
@@ -709,6 +716,22 @@ def _exhaust(cursor, card_id: int) -> None:
            AND due_at > UTC_TIMESTAMP(3)
         """,
         (card_id,),
+    )
+
+
+def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
+    """A session has used all that it was granted, and its card has more, granted to others: it is due to be cut."""
+    cursor.execute(
+        """
+        UPDATE session
+           SET due_at = UTC_TIMESTAMP(3),
+               due_cause = 'granted'
+         WHERE card_id = %s
+           AND login_number = %s
+           AND login_at IS NOT NULL
+           AND due_at > UTC_TIMESTAMP(3)
+        """,
+        (card_id, login_number),
     )
 
 
