@@ -1,6 +1,8 @@
 """export: the cards in stock, once, for their owner's eyes, whole or not at all."""
 
 import csv
+import hashlib
+import json
 import os
 import stat
 
@@ -29,10 +31,26 @@ def test_the_columns_are_those_that_print_shops_get(office, batch, tmp_path):
     assert all(row["pin"].isdigit() and len(row["pin"]) == 10 for row in rows)
 
 
-def test_the_file_is_its_owners_alone_and_nothing_lies_beside_it(office, batch, tmp_path):
+def test_the_file_is_its_owners_alone_and_nothing_but_its_manifest_lies_beside_it(office, batch, tmp_path):
     office.must("export", "--batch", batch, "--output", tmp_path / "cards.csv")
-    assert stat.S_IMODE(os.stat(tmp_path / "cards.csv").st_mode) == 0o600
     assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_the_manifest_says_what_the_file_holds(office, batch, tmp_path, database):
+    path = tmp_path / "cards.csv"
+    told = office.json("export", "--batch", batch, "--output", path)
+    manifest = json.loads((tmp_path / "cards.csv.manifest.json").read_text())
+    serials = [row["serial"] for row in rows_of(path)]
+    assert manifest["sha256"] == told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (manifest["file"], manifest["count"]) == ("cards.csv", 20)
+    assert (manifest["first_serial"], manifest["last_serial"]) == (serials[0], serials[-1])
+    assert not any(row["pin"] in json.dumps(manifest) for row in rows_of(path))
+    event = database.query("SELECT * FROM batch_event WHERE what = 'exported'")[0]
+    assert event["operator"] == "prepaid_admin" and event["card_count"] == 20
+    assert json.loads(event["detail"]) == {
+        "format": "csv", "fields": ["serial", "pin", "product", "face_value", "batch"], "sha256": manifest["sha256"],
+        "sealed": False}
 
 
 def test_an_existing_file_is_kept_unless_forced(office, batch, tmp_path):
