@@ -1,0 +1,142 @@
+"""export: whole or not at all, whatever happens in between."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pymysql
+import pytest
+
+from admin import export_csv, new_file
+
+
+@pytest.fixture
+def batch(office):
+    product = office.product("--time", "10m", "--price", "10.00")
+    return office.json("generate", "--product", product, "--count", 3000)["batch"]
+
+
+def exports(database) -> int:
+    return database.value("SELECT COUNT(*) FROM batch_event WHERE what = 'exported'")
+
+
+def test_killed_in_the_middle_it_leaves_neither_file_nor_record(office, batch, database, tmp_path):
+    began = time.monotonic()
+    office.program("export", "--batch", batch, "--output", tmp_path / "whole.csv")
+    seconds = time.monotonic() - began
+    killed = 0
+    for number in range(12):
+        path = tmp_path / f"{number}.xlsx"
+        before = exports(database)
+        process = office.spawn("export", "--batch", batch, "--format", "xlsx", "--again", "--reason", "test", "--output", path)
+        time.sleep(random.uniform(0, 1.2 * seconds))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+        _wait_until_nobody_works(database)
+        assert path.exists() == (exports(database) == before + 1)
+        assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
+    assert killed
+
+
+def test_a_record_that_cannot_be_written_leaves_no_file(office, batch, database, tmp_path, monkeypatch):
+    def lost(self):
+        raise pymysql.err.OperationalError(2013, "Lost connection to server during query")
+
+    monkeypatch.setattr(pymysql.connections.Connection, "commit", lost)
+    result = office.run("export", "--batch", batch, "--output", tmp_path / "cards.csv")
+    monkeypatch.undo()
+    assert result.exit_status == 3 and list(tmp_path.iterdir()) == [] and exports(database) == 0
+
+
+def test_a_file_that_appears_meanwhile_is_kept_and_nothing_is_recorded(office, batch, database, tmp_path, monkeypatch):
+    path = tmp_path / "cards.csv"
+    write = export_csv.write
+
+    def slow(*arguments):
+        write(*arguments)
+        path.write_text("precious")
+
+    monkeypatch.setattr(export_csv, "write", slow)
+    result = office.run("export", "--batch", batch, "--output", path)
+    assert result.exit_status == 1 and str(path) in result.stderr
+    assert path.read_text() == "precious" and exports(database) == 0
+
+
+def test_a_link_to_nowhere_is_not_followed(office, batch, tmp_path):
+    path = tmp_path / "cards.csv"
+    path.symlink_to(tmp_path / "elsewhere")
+    assert office.run("export", "--batch", batch, "--output", path).exit_status == 1
+    office.must("export", "--batch", batch, "--output", path, "--force")
+    assert not path.is_symlink() and not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("path", ["/proc/cards.csv", "/no/such/folder/cards.csv", "/dev/null/cards.csv"])
+def test_a_path_that_cannot_be_written_is_named(office, batch, database, path):
+    result = office.run("export", "--batch", batch, "--output", path)
+    assert result.exit_status == 1 and path in result.stderr and exports(database) == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True).returncode:
+        pytest.skip("this account may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "pdf"])
+@pytest.mark.parametrize("seal", [(), ("--seal", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")])
+def test_a_full_disk_leaves_nothing(office, batch, database, small_disk, form, seal):
+    result = office.run("export", "--batch", batch, "--format", form, *seal, "--output", small_disk / "cards")
+    assert result.exit_status == 1 and "No space left" in result.stderr
+    assert list(small_disk.iterdir()) == [] and exports(database) == 0
+
+
+def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path, monkeypatch):
+    """A memory stick knows neither files without a name nor links."""
+    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+    path = tmp_path / "cards.csv"
+    office.must("export", "--batch", batch, "--output", path)
+    assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"]
+    again = ("--again", "--reason", "test")
+    assert office.run("export", "--batch", batch, "--output", path, *again).exit_status == 1
+    office.must("export", "--batch", batch, "--output", path, "--force", *again)
+    assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"] and exports(database) == 2
+
+
+def test_it_is_opened_without_a_shell(office, batch, tmp_path):
+    """A stand-in for the desktop's program notes what it was called with."""
+    desktop = tmp_path / "bin" / "xdg-open"
+    desktop.parent.mkdir()
+    desktop.write_text(f'#!/bin/sh\ncd {tmp_path}\nprintf "%s\\n" "$#" "$@" > called.part\nmv called.part called\n')
+    desktop.chmod(0o755)
+    path = tmp_path / "$(touch hacked); -x.csv"
+    done = office.program("export", "--batch", batch, "--output", path, "--open",
+                          env={"PATH": f"{desktop.parent}:{os.environ['PATH']}"})
+    assert done.exit_status == 0, done.stderr
+    _wait_for(lambda: (tmp_path / "called").exists())
+    assert (tmp_path / "called").read_text() == f"1\n{path}\n"
+
+
+def test_a_sealed_file_is_not_opened(office, batch, tmp_path):
+    result = office.run("export", "--batch", batch, "--output", tmp_path / "x", "--open", "--seal",
+                        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")
+    assert result.exit_status == 2 and list(tmp_path.iterdir()) == []
+
+
+def _wait_until_nobody_works(database) -> None:
+    """The server takes a moment to see that its client is gone; until then it may still commit."""
+    _wait_for(lambda: database.value(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'prepaid_admin'") == 0)
+
+
+def _wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
