@@ -1,0 +1,345 @@
+"""prepaid raddb install and check, on a copy of Debian's own FreeRADIUS directory; no server is started."""
+
+import ast
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from admin import raddb_files
+from tests.office import Office
+from tests.stack.freeradius import _copy_tree
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+TEMPLATES = CHECKOUT / "raddb-config"
+DEBIAN = Path("/etc/freeradius/3.0")
+
+
+class Raddb:
+    """A copy of Debian's directory, an option file, and a FreeRADIUS that says it is of some version."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.directory = folder / "3.0"
+        _copy_tree(DEBIAN, self.directory)
+        self.options(key_file=str(folder / "key"))
+        self.set_version("3.2.7")
+
+    def options(self, **settings):
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        (self.folder / "prepaid.cnf").write_text("[prepaid]\n" + "".join(lines))
+
+    def set_version(self, version):
+        program = self.folder / "bin" / "freeradius"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\necho 'radiusd: FreeRADIUS Version {version}, for host x86_64-pc-linux-gnu'\n")
+        program.chmod(0o755)
+
+    def run(self, verb, *arguments):
+        return Office(self.folder / "prepaid.cnf").run(
+            "raddb", verb, "--dir", str(self.directory), *arguments,
+            env={"PATH": f"{self.folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"})
+
+    def install(self, *arguments):
+        result = self.run("install", *arguments)
+        assert result.exit_status == 0, result.stderr
+        return result
+
+    def problems(self):
+        result = self.run("check", "--json")
+        found = result.json()
+        assert result.exit_status == (1 if found else 0)
+        return {problem["path"]: problem["what"] for problem in found}
+
+    def text(self, path):
+        return (self.directory / path).read_text()
+
+    def state(self):
+        return {
+            path.relative_to(self.directory): path.readlink() if path.is_symlink() else path.read_bytes()
+            for path in self.directory.rglob("*") if path.is_symlink() or path.is_file()
+        }
+
+
+@pytest.fixture
+def raddb(tmp_path):
+    raddb = Raddb(tmp_path)
+    # Its ports are ours; what is said of that is the story of one test only.
+    (raddb.directory / "sites-enabled" / "default").unlink()
+    # Whoever runs the tests owns the option file; FreeRADIUS' account need not exist.
+    conf = raddb.directory / "radiusd.conf"
+    conf.write_text(re.sub(r"(?m)^\s*(user|group) = .*$", "", conf.read_text()))
+    return raddb
+
+
+# --- install --------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_put_there_and_enabled(raddb):
+    raddb.install()
+    for kind in ("sites", "mods"):
+        for path in (TEMPLATES / f"{kind}-available").iterdir():
+            link = raddb.directory / f"{kind}-enabled" / path.name
+            assert link.readlink() == Path(f"../{kind}-available/{path.name}")
+            assert link.exists()
+    assert raddb.problems() == {}
+
+
+def test_a_second_install_changes_nothing(raddb):
+    raddb.install("--auth-port", "11812", "--listen", "127.0.0.1", "--instances", "3")
+    before = raddb.state()
+    assert "Nothing to do" in raddb.install().stdout
+    assert raddb.state() == before
+
+
+def test_what_belongs_to_debian_is_left_alone(raddb):
+    before = raddb.state()
+    raddb.install()
+    after = raddb.state()
+    assert {path: content for path, content in after.items() if path in before} == before
+
+
+def test_a_choice_is_remembered_until_another_one_is_made(raddb):
+    raddb.install("--auth-port", "11812", "--acct-port", "11813")
+    raddb.install("--auth-port", "21812")
+    assert "\tport = 21812\n" in raddb.text("sites-available/prepaid")
+    assert "\tport = 11813\n" in raddb.text("sites-available/prepaid-accounting")
+
+
+def test_every_address_is_listened_on(raddb):
+    raddb.install("--listen", "192.0.2.1", "--listen", "::")
+    for site in ("prepaid", "prepaid-accounting"):
+        assert re.findall(r"(?m)^\tipaddr = (.*)$", raddb.text(f"sites-available/{site}")) == ["192.0.2.1", "::"]
+
+
+def test_paths_are_filled_in(raddb):
+    raddb.install()
+    text = raddb.text("mods-available/prepaid")
+    assert set(re.findall(r'option_file = "(.*)"', text)) == {str(raddb.folder / "prepaid.cnf")}
+    for path in set(re.findall(r'python_path = "(.*)"', text)):
+        assert any((Path(folder) / "freeradius_module" / "hooks.py").exists() for folder in path.split(":"))
+        assert any((Path(folder) / "pymysql").is_dir() for folder in path.split(":"))
+
+
+@pytest.mark.parametrize(("version", "arguments", "count"),
+                         [("3.2.1", [], 1), ("3.2.3", [], 1), ("3.2.4", [], 32), ("3.2.7", ["--instances", "8"], 8)])
+def test_as_many_python_instances_as_this_freeradius_can_bear(raddb, version, arguments, count):
+    raddb.set_version(version)
+    raddb.install(*arguments)
+    names = [f"prepaid_{number:02}" for number in range(1, count + 1)]
+    assert re.findall(r"(?m)^python3 (\w+)", raddb.text("mods-available/prepaid")) == names
+    # Each of the five lists of the policy names each instance once.
+    policy = raddb.text("policy.d/prepaid")
+    assert [len(re.findall(rf"(?m)^\t\t{name}(?:\.\w+)?$", policy)) for name in names] == [5] * count
+
+
+def test_an_upgrade_of_freeradius_is_used_by_the_next_install(raddb):
+    raddb.set_version("3.2.1")
+    raddb.install()
+    raddb.set_version("3.2.7")
+    assert raddb.problems()["mods-available/prepaid"] == "is older than this program or its settings"
+    raddb.install()
+    assert raddb.text("mods-available/prepaid").count("\npython3 ") == 32
+
+
+@pytest.mark.parametrize(("version", "reason"), [
+    ("3.2.9", "only"), ("3.2.10", "only"), ("3.0.26", "not supported"), ("4.0.0", "not supported")])
+def test_a_freeradius_that_cannot_serve_is_refused_with_the_reason(raddb, version, reason):
+    before = raddb.state()
+    raddb.set_version(version)
+    for verb in ("install", "check"):
+        result = raddb.run(verb)
+        assert result.exit_status == 1
+        assert f"FreeRADIUS {version}" in result.stderr and reason in result.stderr
+    assert raddb.state() == before
+
+
+def test_one_server_for_logins_and_one_for_accounting(raddb):
+    raddb.install("--serve", "acct")
+    assert not (raddb.directory / "sites-enabled" / "prepaid").exists()
+    assert not (raddb.directory / "mods-enabled" / "prepaid_eap").exists()
+    raddb.install("--serve", "auth")
+    assert (raddb.directory / "sites-enabled" / "prepaid").exists()
+    assert not (raddb.directory / "sites-enabled" / "prepaid-accounting").exists()
+    assert raddb.problems() == {}
+
+
+def test_accounting_is_as_the_option_file_says(raddb):
+    raddb.install()
+    site = raddb.text("sites-available/prepaid-accounting")
+    assert "\naccounting = direct\n" in site and "\ndatabase_away = no_answer\n" in site
+
+    spool = raddb.folder / "spool"
+    raddb.options(accounting="queued", spool=spool)
+    assert set(raddb.problems()) == {"sites-available/prepaid-accounting", "mods-available/prepaid_spool"}
+    raddb.install()
+    site = raddb.text("sites-available/prepaid-accounting")
+    assert "\naccounting = queued\n" in site and "\ndatabase_away = queue\n" in site
+    assert f'filename = "{spool}/queue"' in raddb.text("mods-available/prepaid_spool")
+    assert spool.is_dir()
+
+
+def test_a_file_that_somebody_edited_is_not_overwritten_unsaid(raddb):
+    raddb.install()
+    path = raddb.directory / "sites-available" / "prepaid-clients"
+    edited = path.read_text().replace("0.0.0.0/0", "192.0.2.0/24")
+    path.write_text(edited)
+    before = raddb.state()
+
+    result = raddb.run("install", "--auth-port", "11812")
+    assert result.exit_status == 1
+    assert "sites-available/prepaid-clients" in result.stderr and "--force" in result.stderr
+    assert raddb.state() == before
+    line = edited.splitlines().index("\t\tipaddr = 192.0.2.0/24") + 1
+    assert raddb.problems() == {"sites-available/prepaid-clients": f"was edited, first in line {line}"}
+
+    raddb.install("--force")
+    assert "0.0.0.0/0" in path.read_text()
+    assert path.with_name("prepaid-clients.before").read_text() == edited
+
+
+def test_a_file_of_ours_that_was_there_before_us_is_somebodys_work(raddb):
+    (raddb.directory / "mods-available" / "prepaid").write_text("# of the administrator\n")
+    assert raddb.run("install").exit_status == 1
+    assert raddb.text("mods-available/prepaid") == "# of the administrator\n"
+
+
+def test_a_certificate_is_made_once(raddb):
+    raddb.install()
+    key = raddb.directory / "certs/prepaid/server.key"
+    assert key.stat().st_mode & 0o077 in (0o040, 0)
+    made = key.read_bytes()
+    raddb.install("--auth-port", "11812")
+    assert key.read_bytes() == made
+
+
+# --- What is in the way -------------------------------------------------------------------------------------------
+
+
+def test_the_default_site_on_the_same_ports_is_named_with_what_to_do(raddb):
+    (raddb.directory / "sites-enabled" / "default").symlink_to("../sites-available/default")
+    result = raddb.install()
+    assert "sites-enabled/default" in result.stderr and "1812, 1813" in result.stderr
+    assert "1812, 1813" in raddb.problems()["sites-enabled/default"]
+    raddb.install("--auth-port", "11812", "--acct-port", "11813")
+    assert raddb.problems() == {}
+
+
+def test_an_option_file_that_freeradius_may_not_read_is_named(raddb):
+    conf = raddb.directory / "radiusd.conf"
+    conf.write_text(conf.read_text() + "\nuser = nobody\n")
+    option_file = raddb.folder / "prepaid.cnf"
+    option_file.chmod(0o600)
+    raddb.install()
+    assert "nobody" in raddb.problems()[str(option_file)]
+    option_file.chmod(0o644)
+    assert raddb.problems() == {}
+
+
+@pytest.mark.parametrize("break_it", ["remove a link", "remove a file"])
+def test_what_is_missing_is_said_and_mended(raddb, break_it):
+    raddb.install()
+    path = "sites-enabled/prepaid" if break_it == "remove a link" else "policy.d/prepaid"
+    (raddb.directory / path).unlink()
+    assert path in raddb.problems()
+    raddb.install()
+    assert raddb.problems() == {}
+
+
+def test_a_stock_module_that_is_disabled_is_enabled(raddb):
+    (raddb.directory / "mods-enabled" / "utf8").unlink()
+    raddb.install()
+    assert (raddb.directory / "mods-enabled" / "utf8").exists()
+
+
+# --- Bad input ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "status", "words"), [
+    (["--instances", "0"], 2, "--instances"),
+    (["--auth-port", "70000"], 2, "--auth-port"),
+    (["--listen", "hotspot.example"], 2, "hotspot.example"),
+    (["--serve", "nothing"], 2, "--serve"),
+])
+def test_wrong_usage_changes_nothing(raddb, arguments, status, words):
+    before = raddb.state()
+    result = raddb.run("install", *arguments)
+    assert result.exit_status == status and words in result.stderr
+    assert raddb.state() == before
+
+
+def test_several_instances_where_they_would_abort_the_server_are_refused(raddb):
+    raddb.set_version("3.2.1")
+    result = raddb.run("install", "--instances", "2")
+    assert result.exit_status == 2 and "3.2.1 aborts" in result.stderr
+
+
+def test_a_directory_that_is_not_freeradius_is_named(raddb):
+    shutil.rmtree(raddb.directory)
+    raddb.directory.mkdir()
+    for verb in ("install", "check"):
+        result = raddb.run(verb)
+        assert result.exit_status == 1 and str(raddb.directory) in result.stderr
+    assert not any(raddb.directory.iterdir())
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"accounting": "sometimes"}, "sometimes"), ({"accounting": "queued"}, "spool = "), ({"spool": "/tmp/a\"b"}, '/tmp/a"b')])
+def test_an_option_file_that_asks_for_the_impossible_is_named(raddb, settings, words):
+    raddb.options(**settings)
+    before = raddb.state()
+    result = raddb.run("install")
+    assert result.exit_status == 2 and words in result.stderr
+    assert raddb.state() == before
+
+
+# --- The files themselves -------------------------------------------------------------------------------------
+
+
+def test_every_function_that_freeradius_calls_is_there():
+    hooks = ast.parse((CHECKOUT / "freeradius_module" / "hooks.py").read_text())
+    defined = {node.name for node in hooks.body if isinstance(node, ast.FunctionDef)}
+    called = re.findall(r"(?m)^\s*func_\w+ = (\w+)$", (TEMPLATES / "mods-available" / "prepaid").read_text())
+    assert len(called) == 7 and set(called) <= defined
+
+
+def test_every_policy_that_a_site_calls_is_there():
+    policy = (TEMPLATES / "policy.d" / "prepaid").read_text()
+    own_modules = {"prepaid_eap", "prepaid_queue", "prepaid_quarantine", "prepaid_guard_log", "prepaid_unreadable"}
+    defined = set(re.findall(r"(?m)^(prepaid_\w+) \{$", policy)) | own_modules
+    for path in [*(TEMPLATES / "sites-available").iterdir(), TEMPLATES / "policy.d" / "prepaid"]:
+        called = set(re.findall(r"(?m)^\t+(prepaid_[a-z_]+)\b(?! = )", path.read_text()))
+        assert called <= defined, path.name
+
+
+def test_every_setting_is_explained():
+    """A comment stands right above it, or above the lines that it stands together with."""
+    unexplained = []
+    for path in [*(TEMPLATES / "mods-available").iterdir(), *(TEMPLATES / "sites-available").iterdir()]:
+        explained = False
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            words = line.strip()
+            if words.startswith("#"):
+                explained = True
+            elif words in ("", "}"):
+                explained = False
+            elif re.match(r"(?!fail |ok )[a-z_]+ = ", words) and not explained:  # priorities are no settings
+                unexplained.append(f"{path.name}:{number}: {words}")
+    assert unexplained == []
+
+
+def test_the_readme_names_every_file_option_and_setting():
+    readme = (TEMPLATES / "README.md").read_text()
+    names = [path.name for path in TEMPLATES.rglob("*") if path.is_file() and path.name != "README.md"]
+    options = ["--dir", "--serve", "--listen", "--auth-port", "--acct-port", "--instances", "--force"]
+    settings = ["accounting = queued", "spool = "]
+    assert [name for name in names + options + settings if name not in readme] == []
+
+
+def test_the_record_says_what_was_chosen(raddb):
+    raddb.install("--serve", "auth")
+    record = json.loads(raddb.text("prepaid.installed"))
+    assert record["choice"]["serve"] == "auth"
+    assert set(record["files"]) == set(raddb_files.paths(raddb_files.Choice("", "", serve="auth")))
