@@ -57,32 +57,33 @@ def overview(cursor, serial: str) -> dict | None:
     return cursor.fetchone()
 
 
-def overviews(cursor, wanted: dict) -> None:
-    """Begin a list of cards, in the order in which they were made; the rows are the cursor's to fetch."""
-    conditions = [sql for name, sql in _FILTERS.items() if wanted.get(name) is not None]
+def ids(cursor, wanted: dict) -> None:
+    """Begin to read which cards a list has, in the order in which they were made; the rows are the cursor's to fetch.
+
+    From the card's own table, whose indexes serve every filter: joined with the rest, the optimizer is apt to begin
+    at the product and to sort a million cards for a page of ten.
+    """
+    conditions = ["status <> 'deleted'"] + [sql for name, sql in _FILTERS.items() if wanted.get(name) is not None]
     limit = "LIMIT %(limit)s" if wanted.get("limit") is not None else ""
-    cursor.execute(
-        f"""
-        SELECT *
-          FROM card_overview
-         WHERE {' AND '.join(conditions) or 'TRUE'}
-         ORDER BY id
-         {limit}
-        """,
-        wanted,
-    )
+    cursor.execute(f"SELECT id FROM card WHERE {' AND '.join(conditions)} ORDER BY id {limit}", wanted)
+
+
+def overviews(cursor, card_ids: list[int]) -> list[dict]:
+    """Some cards as the office sees them."""
+    cursor.execute("SELECT * FROM card_overview WHERE id IN %(ids)s ORDER BY id", {"ids": card_ids})
+    return cursor.fetchall()
 
 
 _FILTERS = {
     "status": "status IN %(status)s",
-    "batch": "batch = %(batch)s",
-    "product": "product = %(product)s",
-    "partner": "partner = %(partner)s",
+    "batch_id": "batch_id = %(batch_id)s",
+    "product_id": "product_id = %(product_id)s",
+    "partner_id": "partner_id = %(partner_id)s",
     "first_serial": "serial BETWEEN %(first_serial)s AND %(last_serial)s",
-    "made_from": "batch IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
-    "made_to": "batch IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
+    "made_from": "batch_id IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
+    "made_to": "batch_id IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
     # By key, not by OFFSET: the hundredth page costs what the first one does.
-    "after": "id > (SELECT id FROM card WHERE serial = %(after)s)",
+    "after_id": "id > %(after_id)s",
 }
 
 

@@ -8,6 +8,8 @@ import stat
 
 import pytest
 
+from tests.cli.waiting import wait_until, waiting_for_a_lock
+
 
 @pytest.fixture
 def batch(office):
@@ -118,10 +120,14 @@ def test_an_unknown_batch_is_named(office, tmp_path):
 
 
 def test_two_exports_at_once_are_one(office, batch, tmp_path, database):
-    running = [office.spawn("export", "--batch", batch, "--output", tmp_path / f"{number}.csv") for number in range(3)]
-    assert sorted(process.wait(timeout=60) for process in running) == [0, 1, 1]
+    with database.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM batch FOR UPDATE")
+        running = [office.spawn("export", "--batch", batch, "--output", tmp_path / f"{number}.csv") for number in range(3)]
+        wait_until(lambda: waiting_for_a_lock(database) == 3)
     for process in running:
         process.communicate()
+    assert sorted(process.returncode for process in running) == [0, 1, 1]
     assert len(list(tmp_path.glob("*.csv"))) == 1
     assert database.value("SELECT COUNT(*) FROM batch_event WHERE what = 'exported'") == 1
 

@@ -1,14 +1,13 @@
 """generate: a batch, whole or not at all, and never a serial twice."""
 
-import itertools
 import os
 import signal
-import time
 
 import pytest
 
 from admin.office import Office
 from freeradius_module import pin, serial
+from tests.cli.waiting import wait_until
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def test_two_offices_at_once_never_make_the_same_serial(office, product, databas
 def test_kill_9_leaves_no_half_batch(office, product, database):
     """Killed while cards are on their way; what the next command makes is whole."""
     for _ in range(3):
-        process = office.spawn("generate", "--product", product, "--count", 200_000)
+        process = office.spawn("generate", "--product", product, "--count", 100_000)
         wait_until(lambda: database.value(
             "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 4000") > 0)
         os.kill(process.pid, signal.SIGKILL)
@@ -130,9 +129,3 @@ def peak_kib(office, product, count: int) -> int:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return usage.ru_maxrss
-
-
-def wait_until(condition) -> None:
-    for _ in itertools.takewhile(lambda _: not condition(), range(2000)):
-        time.sleep(0.01)
-    assert condition()
