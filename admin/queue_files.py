@@ -106,7 +106,7 @@ class Spool:
     def set_aside(self, refused: Iterable[Unreadable]) -> None:
         """Put records into the quarantine; they are on the disk when this returns."""
         text = "".join(
-            f'{_without_reason(each.text)}\n\t{REASON_NAME} = "{escaped(each.reason)}"\n\n' for each in refused)
+            f'{_without_reason(each.text)[:RECORD_OCTETS_MAX]}\n\t{REASON_NAME} = "{escaped(each.reason)}"\n\n' for each in refused)
         descriptor = self._open_quarantine()
         try:
             end_octets = os.lseek(descriptor, 0, os.SEEK_END)

@@ -6,6 +6,7 @@ that is not exactly a str, an unknown name or a number beyond 32 bits is dropped
 Accept still leaves**.  So every reply passes ``checked_reply``, and any doubt is an exception.
 """
 
+import functools
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,7 +83,11 @@ def device_of(request: Mapping[str, str]) -> str:
     >>> device_of({"Calling-Station-Id": "pppoe ether1"})
     'pppoe ether1'
     """
-    name = request.get("Calling-Station-Id", "").strip()[:64]
+    return _device(request.get("Calling-Station-Id", "").strip()[:64])
+
+
+@functools.lru_cache(16_384)  # A device is in each of its session's packets.
+def _device(name: str) -> str:
     if MAC.fullmatch(name):
         digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
         return "-".join(digits[start : start + 2] for start in range(0, 12, 2))

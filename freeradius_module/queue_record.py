@@ -58,15 +58,11 @@ class Unreadable(NamedTuple):
 
 def split(text: str) -> list[Record | Unreadable]:
     """What stands between two empty lines: one record, and before it what is left of unfinished ones."""
-    if text.count(FIRST_LINE) <= 1:
+    start = text.rfind(FIRST_LINE)
+    if start < 0 or text[:start].strip().isdigit():
         return [_read(text)]
-    found: list[Record | Unreadable] = []
-    begin = 0
-    starts = [match.start() for match in re.finditer(rf"\d*\n(?={FIRST_LINE})", text)]
-    for start in starts[1:]:
-        found.append(Unreadable(text[begin:start], NOT_FINISHED))
-        begin = start
-    return [*found, _read(text[begin:])]
+    header = _HEADER.search(text, 0, start).start()
+    return [Unreadable(text[:header], NOT_FINISHED), _read(text[header:])]
 
 
 def _read(text: str) -> Record | Unreadable:
@@ -121,6 +117,8 @@ def escaped(text: str) -> str:
     return re.sub(r'[\\"\0-\x1f\x7f]', lambda found: _ESCAPES.get(found[0]) or f"\\{ord(found[0]):03o}", text)
 
 
+# The second of arrival, alone on its line, where what is searched ends.
+_HEADER = re.compile(r"\d*\n?\Z")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 

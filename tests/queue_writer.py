@@ -1,0 +1,50 @@
+"""The accounting queue as FreeRADIUS' detail writer fills it, for tests that need no FreeRADIUS.
+
+    queue = QueueWriter(folder)
+    queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
+"""
+
+import fcntl
+import itertools
+import time
+from pathlib import Path
+
+_ports = itertools.count(40_000)
+
+
+def report(user_name: str | None, status: str, *, session_id: str | None = "81000001", seconds: int | None = None,
+           ago_seconds: float = 0.0, nas: str = "127.0.0.1", at: float | None = None, **attributes) -> str:
+    """The record of a packet that was received so long ago; `Acct_Delay_Time=5` adds an attribute."""
+    received_at = (at or time.time()) - ago_seconds
+    second, microsecond = int(received_at), int(received_at % 1 * 1_000_000)
+    lines = {
+        "Packet-Src-IP-Address": nas,
+        "Packet-Dst-IP-Address": "127.0.0.1",
+        "Packet-Src-Port": next(_ports) % 65_536,
+        "Packet-Dst-Port": 1813,
+        "User-Name": user_name and f'"{user_name}"',
+        "Acct-Status-Type": status,
+        "Acct-Session-Id": session_id and f'"{session_id}"',
+        "Acct-Session-Time": seconds,
+        **{name.replace("_", "-"): value for name, value in attributes.items()},
+        "Tmp-String-0": f'"{nas}"',
+        "Tmp-Integer-0": 0,
+        "Tmp-String-1": f'"{second}.{microsecond}"',
+        "Timestamp": second,
+    }
+    return f"{second}\n" + "".join(f"\t{name} = {value}\n" for name, value in lines.items() if value is not None) + "\n"
+
+
+class QueueWriter:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = folder / "queue"
+
+    def write(self, *records: str) -> None:
+        """Append, under the lock that FreeRADIUS takes."""
+        with self.path.open("a") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            file.write("".join(records))
+
+    def is_empty(self) -> bool:
+        return not any(self.folder.glob("queue*"))
