@@ -92,7 +92,8 @@ def accounting(packet):
         return _no_answer("accounting", fault)
     if line:
         radiusd.radlog(radiusd.L_INFO, line)
-    return radiusd.RLM_MODULE_OK
+    # Only this is acknowledged by the site: OK is also what a forgotten return would be.
+    return radiusd.RLM_MODULE_UPDATED
 
 
 def client(packet):

@@ -26,12 +26,13 @@ SILENCE_SECONDS = 1
 class Host:
     """radiusd with `module`, a file of tests/acceptance/hostile; `choice` as for an installation."""
 
-    def __init__(self, module: str, **choice):
+    def __init__(self, module: str, *, time_zone: str = "UTC", **choice):
         self.folder = Path(tempfile.mkdtemp(prefix="prepaid-host-"))
         auth_port, acct_port = free_ports(2)
         self.server = FreeRadius(self.folder, auth_port=auth_port, acct_port=acct_port,
                                  # A refusal is held back for a second; the tests are refused often.
                                  options={"reject_delay": "0"}, dies_with_parent=True)
+        self.server.daemon.env["TZ"] = time_zone
         self.server.copy_distribution()
         self.choice = raddb_files.Choice(
             python_path=str(HOSTILE), option_file=str(self.folder / "prepaid.cnf"), addresses=("127.0.0.1",),

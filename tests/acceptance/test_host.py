@@ -4,6 +4,9 @@ rlm_python3 turns many a fault into a yes.  Each way that is known is tried here
 do it are in hostile/.
 """
 
+import re
+import time
+
 import pytest
 
 from tests import mschap
@@ -17,6 +20,7 @@ REFUSED = [
 ]
 # By the module itself: nothing of ours had to step in.
 REFUSED_BY_THE_MODULE = ["invalid", "userlock", "reject-with-limits"]
+NOT_CHARGED = ["nothing", "ok", "fail", "exception", "reject", "noop", "notfound", "handled", "invalid", "true", "a-list"]
 NOT_ANSWERED = ["fail", "true", "an-enum", "a-list", "exception"]
 
 
@@ -156,8 +160,7 @@ def test_what_is_charged_is_answered(accounting):
     assert accounting.report("good").is_acknowledged
 
 
-@pytest.mark.parametrize("answer", ["fail", "exception", "reject", "noop", "notfound", "handled", "invalid", "true",
-                                    "a-list"])
+@pytest.mark.parametrize("answer", NOT_CHARGED)
 def test_what_is_not_charged_is_not_answered(accounting, answer):
     assert accounting.report(answer, timeout_seconds=SILENCE_SECONDS) is None
 
@@ -202,3 +205,13 @@ def test_the_module_is_told_where_its_options_are_and_whose_server_it_is_in():
         assert f"('Tmp-String-0', '{NAS}')" in host.log()
         assert host.report("card", attributes={"Event-Timestamp": 1700000000}).is_acknowledged
         assert "('Tmp-Integer-0', '1700000000')" in host.log()
+
+
+def test_the_times_do_not_depend_on_the_servers_time_zone():
+    """Event-Timestamp reaches Python as a local time without its zone."""
+    with Host("seen", time_zone="America/Sao_Paulo") as host:
+        assert host.report("card", attributes={"Event-Timestamp": 1700000000}).is_acknowledged
+        assert "('Event-Timestamp', 'Nov 14 2023 19:13:20 -03')" in host.log()
+        assert "('Tmp-Integer-0', '1700000000')" in host.log()
+        received_at, = re.findall(r"'Tmp-String-1', '(\d+\.\d{6})'", host.log())
+        assert abs(float(received_at) - time.time()) < 3600

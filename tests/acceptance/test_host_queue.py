@@ -88,8 +88,9 @@ def test_a_queue_that_is_being_read_is_not_written_to(queued, tmp_path):
 def test_what_cannot_be_charged_now_is_written_if_there_is_a_spool(spooling, tmp_path):
     assert spooling.report("good").is_acknowledged
     assert queue(tmp_path) == ""
-    assert spooling.report("fail").is_acknowledged
-    assert 'User-Name = "fail"' in queue(tmp_path)
+    for answer in ("fail", "exception", "nothing", "reject"):
+        assert spooling.report(answer).is_acknowledged
+        assert f'User-Name = "{answer}"' in queue(tmp_path)
 
 
 def test_what_python_cannot_read_never_comes_into_the_queue(queued, tmp_path):

@@ -6,6 +6,8 @@ from decent import user
 
 ANSWERS = {
     "good": radiusd.RLM_MODULE_UPDATED,
+    "nothing": None,
+    "ok": radiusd.RLM_MODULE_OK,
     "fail": radiusd.RLM_MODULE_FAIL,
     "reject": radiusd.RLM_MODULE_REJECT,
     "noop": radiusd.RLM_MODULE_NOOP,
