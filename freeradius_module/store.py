@@ -23,6 +23,10 @@ from .vendors import Terms
 WINDOW_SECONDS = 900
 WINDOW = f"FROM_UNIXTIME(UNIX_TIMESTAMP() DIV {WINDOW_SECONDS} * {WINDOW_SECONDS})"
 
+# The end of the validity that a first login starts now: so many days, or the product's last day if that is sooner.
+STARTING_VALIDITY = """LEAST(
+    COALESCE(UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY, product.valid_until_at),
+    COALESCE(product.valid_until_at, UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY))"""
 
 
 # Logins -------------------------------------------------------------------------------------------------
@@ -42,7 +46,8 @@ def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
                card.pin_sealed,
                JSON_ARRAY(
                    card.id, card.status, card.product_id, product.revision, card.first_login_at IS NULL,
-                   TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(card.expires_at, product.valid_until_at)),
+                   TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(
+                       card.expires_at, IF(card.first_login_at IS NULL, {STARTING_VALIDITY}, product.valid_until_at))),
                    card.device, card.settled_login_number, card.key_number,
                    EXISTS (SELECT 1
                              FROM login_refusal
@@ -245,15 +250,12 @@ def _activate(cursor, card_id: int) -> bool:
     """The first login: the card's validity runs from now."""
     return bool(
         cursor.execute(
-            """
+            f"""
             UPDATE card
               JOIN product ON product.id = card.product_id
                SET card.status = 'in_use',
                    card.first_login_at = UTC_TIMESTAMP(3),
-                   card.expires_at = COALESCE(
-                       card.expires_at,
-                       LEAST(COALESCE(UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY, product.valid_until_at),
-                             COALESCE(product.valid_until_at, UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY)))
+                   card.expires_at = COALESCE(card.expires_at, {STARTING_VALIDITY})
              WHERE card.id = %s
                AND card.status = 'delivered'
             """,

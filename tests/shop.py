@@ -43,20 +43,23 @@ class Shop:
         batch = self._insert("batch", {"product_id": product, "card_count": count, "first_serial": serials[0],
                                        "last_serial": serials[-1]})
         cards = [Card(number, pin.new_pin(), batch, str(product)) for number in serials]
+        rows = []
         for card in cards:
             key_number, sealed = pin.seal(card.pin, card.serial, self.keys)
-            self._insert("card", {"serial": card.serial, "pin_sealed": sealed, "key_number": key_number,
-                                  "batch_id": batch, "product_id": product})
+            rows.append((card.serial, sealed, key_number, batch, product))
+        with self.database.connect() as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id) VALUES (%s, %s, %s, %s, %s)",
+                rows,
+            )
         return cards
 
     def sell(self, count: int = 1, **options) -> list[Card]:
         """Cards at a partner: each works."""
         cards = self.stock(count, **options)
         partner = self._insert("partner", {"name": f"Partner {next(_numbers)}"})
-        for card in cards:
-            assert self.database.execute(
-                "UPDATE card SET status = 'delivered', partner_id = %s WHERE serial = %s", [partner, card.serial]
-            )
+        self.database.execute("UPDATE card SET status = 'delivered', partner_id = %s WHERE batch_id = %s",
+                              [partner, cards[0].batch])
         return cards
 
     def nas(self, vendor: str = "generic", **columns) -> str:

@@ -1,0 +1,48 @@
+"""What FreeRADIUS would hand to the module's desk, made without FreeRADIUS.
+
+    answer = log_in(desk, card)
+    desk.account(report(card, "Stop", 90, class_of(answer)))
+"""
+
+PHONE, LAPTOP = "02-00-00-00-00-01", "02-00-00-00-00-02"
+NAS = "127.0.0.1"
+
+
+def request(card, device=PHONE, nas=NAS) -> dict[str, str]:
+    return {"User-Name": card.serial, "Calling-Station-Id": device, "Tmp-String-0": nas}
+
+
+def log_in(desk, card, device=PHONE, nas=NAS):
+    """An answer to a login with the right PIN, as post-auth gets it."""
+    asked = request(card, device, nas)
+    assert desk.pin_for(asked) == card.pin
+    return desk.admit(asked)
+
+
+def class_of(answer) -> list[str]:
+    return [value for name, _, value in answer.reply if name == "Class"]
+
+
+def session_timeout(answer) -> int:
+    value, = (value for name, _, value in answer.reply if name == "Session-Timeout")
+    return int(value)
+
+
+def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_id="8001", delay=None, device=PHONE,
+           nas=NAS) -> list[tuple[str, str]]:
+    """An accounting packet as rlm_python3 hands it over; None leaves an attribute out."""
+    attributes = [
+        ("User-Name", card.serial),
+        ("Acct-Status-Type", kind),
+        ("Acct-Session-Id", session_id),
+        ("Calling-Station-Id", device),
+        ("Tmp-String-0", nas),
+        ("Acct-Session-Time", seconds),
+        ("Acct-Delay-Time", delay),
+        *(("Class", value) for value in classes),
+    ]
+    for direction, octets in (("Output", down), ("Input", up)):
+        if octets is not None:
+            attributes.append((f"Acct-{direction}-Octets", octets % 2**32))
+            attributes.append((f"Acct-{direction}-Gigawords", octets // 2**32))
+    return [(name, str(value)) for name, value in attributes if value is not None]

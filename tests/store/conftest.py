@@ -1,0 +1,38 @@
+"""The module's own desk and statements, on a database with the module's own account and rights."""
+
+import pytest
+
+from freeradius_module import connection, settings
+from freeradius_module.desk import Desk
+from tests.shop import Shop
+
+
+@pytest.fixture
+def shop(database, _unstarted_stack):
+    return Shop(database, _unstarted_stack.key_file)
+
+
+@pytest.fixture
+def module_settings(database, _unstarted_stack):
+    """As FreeRADIUS would load them."""
+    return settings.load(str(_unstarted_stack.option_file))
+
+
+@pytest.fixture
+def desk(module_settings):
+    return Desk(module_settings)
+
+
+@pytest.fixture
+def new_desk(module_settings):
+    """Another radiusd on the same database, for each call."""
+    return lambda: Desk(module_settings)
+
+
+@pytest.fixture
+def cursor(module_settings):
+    """Of a connection as the module makes it."""
+    made = connection.connect(module_settings)
+    with made.cursor() as cursor:
+        yield cursor
+    made.close()

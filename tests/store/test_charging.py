@@ -1,0 +1,214 @@
+"""Charging on a real database: the result is the highest that was reported, by whatever way it came."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
+
+
+def charge_one_by_one(desk, packets):
+    for packet in packets:
+        desk.account(packet)
+
+
+def charge_in_groups(desk, packets):
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(desk.account, packets))
+
+
+def charge_from_a_queue(desk, packets):
+    assert desk.account_queued([(packet, 0.0) for packet in packets]) == [None] * len(packets)
+
+
+WAYS = [charge_one_by_one, charge_in_groups, charge_from_a_queue]
+
+
+def sessions_of_a_day(chance, desk, card, count):
+    """Packets of sessions, each with a login of its own and Class always, sometimes or never; and their totals."""
+    packets, totals = [], [0, 0, 0]
+    for number in range(count):
+        device = f"02-00-00-00-02-{number:02X}"
+        classes = class_of(log_in(desk, card, device))
+        how_often = chance.choice([0, 0.5, 1])
+        counters = [sorted(chance.randrange(limit) for _ in range(3)) for limit in (9000, 5 * 2**32, 2**33)]
+        steps = [("Start", None, None, None)]
+        steps += [("Interim-Update", *step) for step in zip(*counters, strict=True)]
+        steps += [("Stop", *(counter[-1] for counter in counters))]
+        for kind, seconds, down, up in steps:
+            for _ in range(chance.randint(1, 3)):
+                packets.append(report(
+                    card, kind, seconds, classes if chance.random() < how_often else (), down=down, up=up,
+                    session_id=f"id-{number}", device=device, delay=chance.choice([None, 0, 3]),
+                ))
+        totals = [total + counter[-1] for total, counter in zip(totals, counters, strict=True)]
+    return packets, tuple(totals)
+
+
+@pytest.mark.parametrize("charge", WAYS)
+@pytest.mark.parametrize("seed", range(8))
+def test_packets_in_any_order_and_number_are_charged_once(shop, desk, new_desk, charge, seed):
+    chance = random.Random(seed)
+    card, = shop.sell(1, credit_seconds=10**7, max_sessions=4)
+    packets, totals = sessions_of_a_day(chance, desk, card, 4)
+    chance.shuffle(packets)
+    charge(desk, packets)
+    assert shop.used(card) == totals
+    assert len(shop.sessions(card)) == 4
+    # All of it again, on another server, that remembers nothing.
+    charge(new_desk(), packets)
+    assert shop.used(card) == totals
+    assert len(shop.sessions(card)) == 4
+
+
+def test_two_servers_that_are_told_the_same_at_once_charge_it_once(shop, desk, new_desk):
+    chance = random.Random(1)
+    card, = shop.sell(1, credit_seconds=10**7, max_sessions=4)
+    packets, totals = sessions_of_a_day(chance, desk, card, 4)
+    with ThreadPoolExecutor(2) as servers:
+        for done in [servers.submit(charge_in_groups, new_desk(), packets) for _ in range(2)]:
+            done.result()
+    assert shop.used(card) == totals
+    assert len(shop.sessions(card)) == 4
+
+
+def test_many_cards_in_one_group_are_each_charged_their_own(shop, desk):
+    cards = shop.sell(60)
+    packets = [report(card, "Stop", number + 1, down=number * 10) for number, card in enumerate(cards)] * 2
+    random.Random(3).shuffle(packets)
+    charge_from_a_queue(desk, packets)
+    assert [shop.used(card) for card in cards] == [(number + 1, number * 10, 0) for number in range(60)]
+
+
+@pytest.mark.parametrize("nonsense", [
+    [("Acct-Status-Type", "Tunnel-Start")],
+    [("User-Name", "no-such-card"), ("Acct-Status-Type", "Stop"), ("Acct-Session-Id", "1")],
+    [],
+])
+def test_a_packet_that_can_never_be_charged_stops_nobody_else(shop, desk, nonsense):
+    card, = shop.sell(1)
+    packets = [[*nonsense, ("Tmp-String-0", "127.0.0.1")], report(card, "Stop", 90)]
+    first, second = desk.account_queued([(packet, 0.0) for packet in packets])
+    assert isinstance(first, Exception) and second is None
+    assert shop.used(card) == (90, 0, 0)
+    assert isinstance(desk.account(packets[0]), str)
+
+
+# --- Settling --------------------------------------------------------------------------------------------
+
+
+def ended(desk, card, seconds, session_id, device=PHONE):
+    classes = class_of(log_in(desk, card, device))
+    desk.account(report(card, "Stop", seconds, classes, session_id=session_id, device=device, down=seconds * 7,
+                        up=seconds))
+
+
+def test_what_is_posted_to_the_card_is_the_sum_of_its_sessions(shop, desk):
+    card, = shop.sell(1, credit_seconds=1000)
+    for number, seconds in enumerate((100, 200, 300)):
+        ended(desk, card, seconds, f"id-{number}")
+    assert shop.card(card)["settled_seconds"] == 0
+    ended(desk, card, 400, "id-9")
+    row = shop.card(card)
+    assert (row["settled_seconds"], row["settled_down_octets"], row["settled_up_octets"]) == (1000, 7000, 1000)
+    assert (row["settled_login_number"], row["status"]) == (4, "exhausted")
+    assert shop.used(card) == (1000, 7000, 1000)
+
+
+def test_usage_that_comes_after_the_posting_is_not_lost_and_not_posted_twice(shop, desk):
+    card, = shop.sell(1, credit_seconds=1000)
+    classes = class_of(log_in(desk, card))
+    for seconds in (1000, 1000, 1010, 1005, 1020):
+        desk.account(report(card, "Interim-Update", seconds, classes))
+        assert shop.used(card)[0] == max(seconds, shop.sessions(card)[0]["used_seconds"])
+    assert shop.card(card)["settled_seconds"] == 1020
+
+
+def test_posting_and_charging_at_once_lose_nothing(shop, desk, new_desk):
+    """Two servers charge one card's two sessions, whose every packet is beyond its grant and is posted."""
+    card, = shop.sell(1, credit_seconds=10, max_sessions=2)
+    packets = []
+    for device, session_id in ((PHONE, "id-1"), (LAPTOP, "id-2")):
+        classes = class_of(log_in(desk, card, device))
+        packets.append([report(card, "Interim-Update", seconds, classes, session_id=session_id, device=device)
+                        for seconds in range(5, 60)])
+    with ThreadPoolExecutor(2) as servers:
+        for done in [servers.submit(charge_in_groups, new_desk(), one) for one in packets]:
+            done.result()
+    assert shop.used(card)[0] == 59 + 59
+    row = shop.card(card)
+    assert row["status"] == "exhausted"
+    unsettled = sum(session["used_seconds"] - session["settled_seconds"] for session in shop.sessions(card))
+    assert row["settled_seconds"] + unsettled == 118
+
+
+CREDITS = [
+    ({"credit_seconds": 100}, (99, 0, 0), (100, 0, 0)),
+    ({"credit_octets": 1000}, (5, 600, 399), (5, 600, 400)),
+    ({"credit_down_octets": 1000}, (5, 999, 9999), (5, 1000, 9999)),
+    ({"credit_up_octets": 1000}, (5, 9999, 999), (5, 9999, 1000)),
+    # R$ 1.00 at 6 cents a minute is 1000 seconds; at 1 cent a MB, 100 MB.
+    ({"credit_cents": 100, "tariff_minute_millicents": 6000}, (999, 0, 0), (1000, 0, 0)),
+    ({"credit_cents": 100, "tariff_mb_millicents": 1000}, (5, 99_999_999, 0), (5, 50_000_000, 50_000_000)),
+    ({"credit_cents": 100, "tariff_minute_millicents": 6000, "tariff_mb_millicents": 1000},
+     (500, 49_999_999, 0), (500, 50_000_000, 0)),
+    ({"credit_seconds": 1000, "credit_octets": 1000}, (999, 999, 0), (5, 1000, 0)),
+]
+
+
+@pytest.mark.parametrize(("columns", "almost", "all_of_it"), CREDITS)
+def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, desk, columns, almost, all_of_it):
+    for used, status in ((almost, "in_use"), (all_of_it, "exhausted")):
+        card, = shop.sell(1, **columns)
+        classes = class_of(log_in(desk, card))
+        seconds, down, up = used
+        desk.account(report(card, "Stop", seconds, classes, down=down, up=up))
+        assert shop.status(card) == status
+        assert log_in(desk, card).is_accepted is (status == "in_use")
+
+
+def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, desk):
+    card, = shop.sell(1, credit_seconds=100, max_sessions=2)
+    phone, laptop = class_of(log_in(desk, card, PHONE)), class_of(log_in(desk, card, LAPTOP))
+    desk.account(report(card, "Interim-Update", 40, laptop, session_id="id-2", device=LAPTOP))
+    desk.account(report(card, "Interim-Update", 60, phone, session_id="id-1"))
+    assert shop.status(card) == "exhausted"
+    assert {session["due_cause"] for session in shop.sessions(card)} == {"exhausted"}
+
+
+# --- What is left for the next login ---------------------------------------------------------------------
+
+
+def test_what_is_left_is_the_same_before_and_after_posting_and_on_every_server(shop, desk, new_desk):
+    card, = shop.sell(1, credit_seconds=1000)
+    left = 1000
+    for number in range(15):
+        answer = log_in(new_desk(), card)
+        assert session_timeout(answer) == left
+        desk.account(report(card, "Stop", 30, class_of(answer), session_id=f"id-{number}"))
+        left -= 30
+    assert shop.card(card)["settled_seconds"] > 0
+    assert shop.used(card)[0] == 450
+
+
+def test_sessions_together_are_never_granted_more_than_is_left(shop, desk):
+    card, = shop.sell(1, credit_seconds=1000, max_sessions=3)
+    grants = {}
+    for number in range(3):
+        device = f"device {number}"
+        grants[device] = log_in(desk, card, device)
+    assert sum(session_timeout(answer) for answer in grants.values()) == 1000
+    first, *_ = grants
+    desk.account(report(card, "Stop", 100, class_of(grants[first]), device=first))
+    again = log_in(desk, card, "device 4")
+    assert session_timeout(again) == 1000 - 100 - sum(
+        session_timeout(answer) for device, answer in grants.items() if device != first)
+
+
+def test_the_first_login_is_limited_by_the_validity_that_it_starts(shop, module_settings):
+    from freeradius_module.desk import Desk
+
+    card, = shop.sell(1, credit_seconds=10**6, valid_days=1)
+    answer = log_in(Desk(module_settings._replace(longest_session_seconds=7 * 86_400)), card)
+    assert session_timeout(answer) == 86_400
