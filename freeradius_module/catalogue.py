@@ -4,11 +4,11 @@ import ipaddress
 import time
 from threading import Lock
 
-from . import store
+from . import reply, store
 from .connection import Connection, DatabaseAway
 from .login import Product
 from .store import Nas
-from .vendors import Attribute, terms_attributes
+from .vendors import Attribute
 
 # A new NAS is served within this time, and a moment for FreeRADIUS' own memory of clients.
 REFRESH_SECONDS = 5.0
@@ -44,8 +44,7 @@ class Catalogue:
         key = (product.id, product.revision, vendor, is_slowed_down)
         attributes = self._terms.get(key)
         if attributes is None:
-            terms = product.fup_terms if is_slowed_down and product.fup_terms else product.terms
-            attributes = self._terms[key] = terms_attributes(vendor, terms)
+            attributes = self._terms[key] = reply.terms(product, vendor, is_slowed_down)
         return attributes
 
     def nas(self, address: str) -> Nas | None:

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from . import attributes, keyring, messages, pin, store
+from . import attributes, keyring, messages, pin, reply, store
 from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
 from .connection import Connection, DatabaseAway
 from .group import Group
 from .identity import Claim, Sign, identify, make_class
-from .login import Accept, Attempt, Card, Product, Refusal, decide
+from .keyring import KeyFileError, Keyring
+from .login import Accept, Attempt, Card, Product, Refusal, decide, is_locked_out, source_of
 from .settings import Settings
 from .store import Charge, RefusedLogin, Reservation
-from .vendors import Attribute, limit_attributes
+from .vendors import Attribute
 
 # A card that was read for the PIN serves for the decision too, if that follows at once.
 FRESH_SECONDS = 2.0
@@ -32,8 +33,6 @@ TIMEOUT_GRACE_SECONDS = 15
 REAUTHENTICATION_SECONDS = 30
 # Archived sessions are at least this old; a packet of one is looked for there.
 ARCHIVE_SECONDS = 7 * 86_400
-# How many more wrong PINs are borne from a source that may be the card's owner.
-SHARED_SOURCE_FACTOR = 20
 REMEMBERED_MOST = 100_000
 
 
@@ -54,12 +53,10 @@ class Desk:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.wrong_text = messages.refused("wrong_pin", settings.lang)
-        self.keys = keyring.load(settings.key_file)
-        pin.prepare(self.keys)
-        # The oldest key, because a Class must be read after a change of keys too.
-        self._class_key = keyring.derive(self.keys.key(self.keys.numbers[0]), "class")
+        self._take_keys(keyring.load(settings.key_file))
+        # One that outlasts a change of keys, because running sessions bring their Class back after it.
+        self._class_key = self.keys.lasting("class")
         self.catalogue = Catalogue(Connection(settings))
-        self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", self.keys)
         self._fresh: dict[str, tuple[Card, float]] = {}
         self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
         most = settings.group_size
@@ -90,13 +87,30 @@ class Desk:
         if len(self._fresh) > 4096:
             self._fresh.clear()
         self._fresh[serial] = (card, time.monotonic())
-        return pin.open_sealed(card.pin_sealed, card.key_number, card.serial, self.keys)
+        return self._open(pin.open_sealed, card.pin_sealed, card.key_number, card.serial)
 
     def _nobodys_pin(self) -> str:
         """A PIN that nobody can know, made by the same work as a card's."""
         secret = secrets.token_urlsafe(12)
         number, sealed = self._decoy
         return secret + pin.open_sealed(sealed, number, "decoy", self.keys)
+
+    def _open(self, open_sealed: Callable[[bytes, int, str, Keyring], str], sealed: bytes, number: int, owner: str) -> str:
+        """Open what is sealed; with a key that has come into the key file since it was read, if need be."""
+        try:
+            return open_sealed(sealed, number, owner, self.keys)
+        except KeyFileError:
+            keys = keyring.refreshed(self.keys)
+            if keys is self.keys:
+                raise
+            self._take_keys(keys)
+            return open_sealed(sealed, number, owner, keys)
+
+    def _take_keys(self, keys: Keyring) -> None:
+        pin.prepare(keys)
+        # What an unknown serial opens must open as long as these keys serve.
+        self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", keys)
+        self.keys = keys
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         """Decide a login whose PIN is proved, and write what follows from it."""
@@ -137,51 +151,45 @@ class Desk:
         card = self._take_fresh(serial) or self._reads.submit(serial[: attributes.SERIAL_MAX])
         reason = "wrong_pin" if card else "unknown_card"
         nas = self.nas(request)
-        source = _source(nas.id, attributes.device_of(request))
+        source = source_of(nas.id, attributes.device_of(request))
         self._refuses.submit(RefusedLogin(serial, source, reason, nas.id))
         return f"login of {_printable(serial)} on {nas.name}: {reason}"
 
     def _refuse(self, attempt: Attempt, reason: str) -> Answer:
         self._refuses.submit(
-            RefusedLogin(attempt.serial, _source(attempt.nas_id, attempt.device), reason, attempt.nas_id)
+            RefusedLogin(attempt.serial, source_of(attempt.nas_id, attempt.device), reason, attempt.nas_id)
         )
-        reply = (("Reply-Message", ":=", messages.refused(reason, self.settings.lang)),)
-        return Answer(False, reply, reason, f"login of {attempt.serial}: {reason}")
+        return Answer(
+            False, reply.refused(reason, self.settings.lang), reason, f"login of {attempt.serial}: {reason}"
+        )
 
     def _accept(self, card: Card, product: Product, attempt: Attempt, vendor: str, accept: Accept) -> Answer:
         if sum(not session.is_open for session in card.sessions) > UNSETTLED_MOST:
             self._charges.submit(("settle", card.id))
         claim = Claim(card.id, accept.login_number, int(attempt.at))
-        text = messages.accepted(accept, card.expires_in_seconds, self.settings.lang, self.settings.currency)
-        reply = attributes.checked_reply(
-            (
-                *self.catalogue.terms(product, vendor, accept.is_slowed_down),
-                *limit_attributes(vendor, accept.limits),
-                ("Class", "+=", make_class(claim, card.serial, self._class_key)),
-                ("Reply-Message", ":=", text),
-            )
+        answered = reply.accepted(
+            self.catalogue.terms(product, vendor, accept.is_slowed_down),
+            vendor,
+            accept,
+            card.expires_in_seconds,
+            make_class(claim, card.serial, self._class_key),
+            self.settings.lang,
+            self.settings.currency,
         )
         limits = accept.limits
         log = f"login of {card.serial}: accepted, {limits.session_seconds} s by {accept.limited_by}"
         if limits.octets is not None:
             log += f", {limits.octets} octets by {accept.volume_limited_by}"
-        return Answer(True, reply, accept.limited_by, log)
+        return Answer(True, answered, accept.limited_by, log)
 
     def _take_fresh(self, serial: str) -> Card | None:
         card, read_at = self._fresh.pop(serial, (None, 0.0))
         return card if time.monotonic() - read_at <= FRESH_SECONDS else None
 
     def _is_locked_out(self, card: Card, attempt: Attempt) -> bool:
-        """Whether this source has sent too many wrong PINs for this card.
-
-        A stranger with the card's serial must not lock its owner out: other devices are other sources.  Where the NAS
-        names no device, or the stranger pretends to be one that has used the card, owner and stranger look alike; then
-        the limit is so much higher that a PIN still cannot be guessed (see pin.check_shape), and no sooner reached.
-        """
-        source = _source(attempt.nas_id, attempt.device)
+        source = source_of(attempt.nas_id, attempt.device)
         tries, is_known = self._refuses.submit(("tries", card.id, source, attempt.device))
-        is_shared = is_known or not attempt.device
-        return tries >= self.settings.wrong_pin_tries * (SHARED_SOURCE_FACTOR if is_shared else 1)
+        return is_locked_out(tries, self.settings.wrong_pin_tries, attempt.device, is_known)
 
     # Accounting -----------------------------------------------------------------------------------------
 
@@ -241,7 +249,7 @@ class Desk:
         nas = self.catalogue.nas(address)
         if nas is None:
             return None
-        return nas, pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, self.keys)
+        return nas, self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
 
     # What is done together ------------------------------------------------------------------------------
 
@@ -490,10 +498,6 @@ def _is_old(report: Report) -> bool:
     """Whether a packet's session may be in the archive already."""
     login_age = report.at - report.claim.login_epoch if report.claim else 0
     return max(login_age, report.age_seconds + (report.seconds or 0)) >= ARCHIVE_SECONDS
-
-
-def _source(nas_id: int, device: str) -> str:
-    return f"{nas_id}/{device}"
 
 
 def _printable(text: str) -> str:

@@ -87,6 +87,11 @@ class Keyring:
             )
         return key.secret
 
+    def lasting(self, purpose: str) -> bytes:
+        """A key for one purpose that stays the same while keys change: made of the first key in the file, retired or
+        not.  For what is proved for some days, like a session's Class; never for what is sealed."""
+        return derive(self._keys[min(self._keys)].secret, purpose)
+
     def fingerprint(self, number: int) -> str:
         """The fingerprint of one key, for the database to remember which key is meant."""
         return fingerprint(self.key(number))

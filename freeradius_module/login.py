@@ -34,6 +34,8 @@ TOGETHER_SECONDS = 1.0
 # What a session may be silent: three interims and a minute (design 7.5).
 MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
+# How many more wrong PINs are borne from a source that may be the card's owner.
+SHARED_SOURCE_FACTOR = 20
 # 32 bits on the wire, and some NAS keep it signed.
 SESSION_TIMEOUT_MAX = 2**31 - 1
 
@@ -194,6 +196,25 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         activates=card.status == "delivered",
         binds_device=product.bind_device and not card.device and bool(attempt.device),
     )
+
+
+def is_locked_out(tries: int, wrong_pin_tries: int, device: str, is_known: bool) -> bool:
+    """Whether a source has sent too many wrong PINs for a card: *tries* of them, in this quarter of an hour.
+
+    A stranger with the card's serial must not lock its owner out: other devices are other sources.  Where the NAS
+    names no device, or the stranger pretends to be one that has used the card (*is_known*), owner and stranger look
+    alike; then the limit is so much higher that a PIN still cannot be guessed (see pin.check_shape), and no sooner
+    reached.
+
+    >>> is_locked_out(5, 5, "02-00-5E-10-00-01", False), is_locked_out(5, 5, "02-00-5E-10-00-01", True)
+    (True, False)
+    """
+    return tries >= wrong_pin_tries * (SHARED_SOURCE_FACTOR if is_known or not device else 1)
+
+
+def source_of(nas_id: int, device: str) -> str:
+    """Where a login comes from, as wrong PINs are counted."""
+    return f"{nas_id}/{device}"
 
 
 def used_of(card: Card) -> Usage:
