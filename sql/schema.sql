@@ -132,6 +132,18 @@ CREATE TABLE nas (
 INSERT INTO nas (id, name, address, secret_sealed, key_number) VALUES (1, 'unlisted', '', '', 0);
 
 
+-- Who may do what ----------------------------------------------------------------------------------------
+
+-- The office's people by name, and their roles: what the grants of a role (roles.sql) are too coarse for. All changes
+-- of a card's status write the same column; which of them an operator may make is said in card_transition. An account
+-- that is not named here is bound by its grants alone: the module's, the whole office's, the schema's owner.
+CREATE TABLE operator_role (
+    operator  VARCHAR(80) NOT NULL,
+    role      VARCHAR(16) NOT NULL,
+    PRIMARY KEY (operator, role)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+
 -- The card -----------------------------------------------------------------------------------------------
 
 -- Where the next serial number of a prefix and length is kept; taken in a transaction of its own,
@@ -222,15 +234,18 @@ CREATE TABLE card (
     usage_falls           BOOLEAN           NOT NULL DEFAULT FALSE,
     identity_changes      BOOLEAN           NOT NULL DEFAULT FALSE,
     unblock_invents       BOOLEAN           NOT NULL DEFAULT FALSE,
+    role_is_missing       BOOLEAN           NOT NULL DEFAULT FALSE,
     UNIQUE KEY serial_is_unique (serial),
     KEY card_by_batch (batch_id, status),
-    KEY card_by_partner (partner_id, status),
+    KEY card_by_partner (partner_id, product_id, status),        -- what a partner has: reports read the key alone
     KEY card_by_status (status, id),                             -- stock reports and `list --status`
     KEY card_by_product (product_id, status),
     KEY card_by_expiry (status, expires_at),                     -- whose validity is over and is not said yet
+    KEY card_by_first_login (first_login_at),                    -- sales of a day
     CONSTRAINT card_usage_only_grows CHECK (NOT usage_falls),
     CONSTRAINT card_identity_is_fixed CHECK (NOT identity_changes),
     CONSTRAINT unblock_restores_the_status_before CHECK (NOT unblock_invents),
+    CONSTRAINT status_change_needs_its_role CHECK (NOT role_is_missing),
     CONSTRAINT only_the_dead_have_no_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
     FOREIGN KEY (batch_id) REFERENCES batch (id),
     FOREIGN KEY (product_id) REFERENCES product (id),
@@ -261,6 +276,15 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
             NEW.serial <> OLD.serial OR NEW.batch_id <> OLD.batch_id OR NEW.product_id <> OLD.product_id,
         NEW.unblock_invents =
             OLD.status = 'blocked' AND NEW.status NOT IN ('blocked', OLD.status_before_block),
+        NEW.role_is_missing =
+            NEW.status <> OLD.status
+            AND EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1))
+            AND NOT EXISTS (SELECT 1
+                              FROM card_transition
+                              JOIN operator_role ON operator_role.role = card_transition.role
+                             WHERE card_transition.from_status = OLD.status
+                               AND card_transition.to_status = NEW.status
+                               AND operator_role.operator = SUBSTRING_INDEX(USER(), '@', 1)),
         NEW.status_before_block =
             CASE WHEN NEW.status <> 'blocked' THEN NULL
                  WHEN OLD.status <> 'blocked' THEN CAST(OLD.status AS CHAR)
@@ -277,31 +301,32 @@ CREATE TABLE card_transition (
     from_status  ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
     to_status    ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
     what         VARCHAR(16) NOT NULL,                           -- the word for it in `prepaid track`
+    role         VARCHAR(16) NULL,                               -- which of the office's roles makes it; NULL: the module
     PRIMARY KEY (from_status, to_status)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
-INSERT INTO card_transition (from_status, to_status, what) VALUES
-    ('created',   'delivered', 'delivered'),
-    ('created',   'blocked',   'blocked'),
-    ('created',   'deleted',   'deleted'),
-    ('delivered', 'in_use',    'activated'),
-    ('delivered', 'created',   'returned'),
-    ('delivered', 'blocked',   'blocked'),
-    ('delivered', 'expired',   'expired'),
-    ('delivered', 'redeemed',  'redeemed'),
-    ('in_use',    'exhausted', 'exhausted'),
-    ('in_use',    'expired',   'expired'),
-    ('in_use',    'blocked',   'blocked'),
-    ('exhausted', 'in_use',    'reopened'),
-    ('exhausted', 'blocked',   'blocked'),
-    ('expired',   'delivered', 'reopened'),
-    ('expired',   'in_use',    'reopened'),
-    ('expired',   'blocked',   'blocked'),
-    ('blocked',   'created',   'unblocked'),
-    ('blocked',   'delivered', 'unblocked'),
-    ('blocked',   'in_use',    'unblocked'),
-    ('blocked',   'exhausted', 'unblocked'),
-    ('blocked',   'expired',   'unblocked');
+INSERT INTO card_transition (from_status, to_status, what, role) VALUES
+    ('created',   'delivered', 'delivered', 'deliver'),
+    ('created',   'blocked',   'blocked',   'block'),
+    ('created',   'deleted',   'deleted',   'delete'),
+    ('delivered', 'in_use',    'activated', NULL),
+    ('delivered', 'created',   'returned',  'return'),
+    ('delivered', 'blocked',   'blocked',   'block'),
+    ('delivered', 'expired',   'expired',   'disconnect'),
+    ('delivered', 'redeemed',  'redeemed',  'redeem'),
+    ('in_use',    'exhausted', 'exhausted', NULL),
+    ('in_use',    'expired',   'expired',   'disconnect'),
+    ('in_use',    'blocked',   'blocked',   'block'),
+    ('exhausted', 'in_use',    'reopened',  'credit'),
+    ('exhausted', 'blocked',   'blocked',   'block'),
+    ('expired',   'delivered', 'reopened',  'credit'),
+    ('expired',   'in_use',    'reopened',  'credit'),
+    ('expired',   'blocked',   'blocked',   'block'),
+    ('blocked',   'created',   'unblocked', 'block'),
+    ('blocked',   'delivered', 'unblocked', 'block'),
+    ('blocked',   'in_use',    'unblocked', 'block'),
+    ('blocked',   'exhausted', 'unblocked', 'block'),
+    ('blocked',   'expired',   'unblocked', 'block');
 
 -- One row for each thing that happened to a card outside its sessions. Written by triggers; never changed.
 CREATE TABLE card_event (
@@ -470,6 +495,9 @@ CREATE TRIGGER session_rules BEFORE UPDATE ON session FOR EACH ROW
             OR NEW.settled_up_octets < OLD.settled_up_octets;
 
 -- Ended and settled sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
+-- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
+-- sessions that are forgotten, so that a card's usage stays the sum of its rows. A session that came back stands in
+-- both tables; then its row in `session` is the one that counts.
 CREATE TABLE session_archive (
     card_id              INT UNSIGNED      NOT NULL,
     login_number         INT UNSIGNED      NOT NULL,
@@ -492,6 +520,19 @@ CREATE TABLE session_archive (
     KEY (delegated_prefix, started_at),
     KEY (ended_at),
     FOREIGN KEY (card_id) REFERENCES card (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+-- Usage of archived sessions by the hour at which they ended, so that a report of a year adds up hours and not
+-- sessions. Written in the transaction that archives them; partner 0: cards that no partner had.
+CREATE TABLE usage_hour (
+    hour_at        DATETIME        NOT NULL,
+    product_id     INT UNSIGNED    NOT NULL,
+    partner_id     INT UNSIGNED    NOT NULL,
+    session_count  INT UNSIGNED    NOT NULL,
+    used_seconds      BIGINT UNSIGNED NOT NULL,
+    used_down_octets  BIGINT UNSIGNED NOT NULL,
+    used_up_octets    BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (hour_at, product_id, partner_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- Running sessions that have passed their fair-use share: `prepaid enforce` slows each down once, by CoA.
@@ -613,6 +654,39 @@ CREATE TABLE voice_credit (
 
 CREATE TRIGGER voice_credit_names_its_operator BEFORE INSERT ON voice_credit FOR EACH ROW
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+
+
+-- That the past stays as it was --------------------------------------------------------------------------
+
+-- Every row of history in the order in which it was found, each with a hash over the one before and its own content.
+-- Written by `prepaid audit seal` for rows that are committed: on the hot path it would make all writers wait for each
+-- other, and the order of numbers is not the order of commits. `prepaid audit verify` computes it all again.
+CREATE TABLE history_chain (
+    seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- without a gap
+    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query') NOT NULL,
+    row_id     BIGINT UNSIGNED NOT NULL,
+    sealed_at  DATETIME(3)     NOT NULL,
+    hash       BINARY(32)      NOT NULL,
+    UNIQUE KEY row_is_sealed_once (source, row_id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+CREATE TRIGGER chain_is_never_edited BEFORE UPDATE ON history_chain FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+CREATE TRIGGER chain_is_never_removed BEFORE DELETE ON history_chain FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
+
+-- Up to which row of a table nothing can come any more: no transaction is as old as that. So sealing looks at new rows
+-- only, and a row that turns up further down was put into the past.
+CREATE TABLE history_floor (
+    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query')
+                                   NOT NULL PRIMARY KEY,
+    row_id         BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- the floor once next_since is long ago
+    next_since_at  DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+INSERT INTO history_floor (source) VALUES
+    ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query');
 
 
 -- The views: what people read ----------------------------------------------------------------------------

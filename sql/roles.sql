@@ -1,0 +1,166 @@
+-- The office's roles: one for each action, least rights each. `prepaid db init` makes them; `prepaid operator add`
+-- gives them to people. {see}, {block} … stand for their names: the database's name, a colon and the role, because
+-- roles belong to the whole server. MariaDB lets an account have one role at a time, so each operator gets one of his
+-- own that holds those that were given to him.
+--
+-- All changes of a card's status write the same column. That the role `block` does not deliver is said by
+-- card_transition.role and watched by the trigger card_rules, for every account that operator_role names.
+
+CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
+    {credit}, {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
+
+-- see: cards, their history and sessions. No PIN, no NAS secret, and no address of a session: who had which is asked
+-- with the role `address`, which leaves a record.
+GRANT SELECT ON {database}.schema_version TO {see};
+GRANT SELECT ON {database}.site TO {see};
+GRANT SELECT ON {database}.product TO {see};
+GRANT SELECT ON {database}.product_reply TO {see};
+GRANT SELECT ON {database}.partner TO {see};
+GRANT SELECT (id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number)
+   ON {database}.nas TO {see};
+GRANT SELECT ON {database}.batch TO {see};
+GRANT SELECT ON {database}.batch_event TO {see};
+GRANT SELECT ON {database}.note TO {see};
+GRANT SELECT ON {database}.note_price TO {see};
+GRANT SELECT (id, serial, key_number, status, status_before_block, batch_id, product_id, partner_id, delivery_note_id,
+              first_login_at, expires_at, device, note, added_seconds, added_octets, added_down_octets, added_up_octets,
+              added_cents, settled_seconds, settled_down_octets, settled_up_octets, settled_login_number)
+   ON {database}.card TO {see};
+GRANT SELECT ON {database}.card_transition TO {see};
+GRANT SELECT ON {database}.card_event TO {see};
+GRANT SELECT ON {database}.card_entry TO {see};
+GRANT SELECT (card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at,
+              stopped_at, stop_cause, closed_at, close_cause, due_at, due_cause, granted_seconds, granted_octets,
+              granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents,
+              tariff_mb_millicents, fup_octets, interim_seconds, used_seconds, used_down_octets, used_up_octets,
+              settled_seconds, settled_down_octets, settled_up_octets)
+   ON {database}.session TO {see};
+GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, end_cause,
+              used_seconds, used_down_octets, used_up_octets)
+   ON {database}.session_archive TO {see};
+GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, ended_at,
+              end_cause, due_at, due_cause, used_seconds, used_down_octets, used_up_octets, overrun_seconds,
+              overrun_octets, is_open)
+   ON {database}.session_overview TO {see};
+GRANT SELECT ON {database}.session_anomaly TO {see};
+GRANT SELECT ON {database}.session_cut TO {see};
+GRANT SELECT ON {database}.login_refusal TO {see};
+GRANT SELECT ON {database}.unknown_login TO {see};
+GRANT SELECT ON {database}.voice_credit TO {see};
+GRANT SELECT ON {database}.card_balance TO {see};
+GRANT SELECT ON {database}.card_overview TO {see};
+
+-- Who may act may also look.
+GRANT {see} TO {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete}, {credit},
+    {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice};
+
+-- see_pin: the sealed PIN; the program opens it with the key file, and records that it was read.
+GRANT SELECT (pin_sealed) ON {database}.card TO {see_pin};
+GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {see_pin};
+
+-- generate: new cards, in stock and of no other status.
+GRANT INSERT, UPDATE ON {database}.serial_counter TO {generate};
+GRANT SELECT ON {database}.serial_counter TO {generate};
+GRANT INSERT, UPDATE (first_serial, last_serial, card_count) ON {database}.batch TO {generate};
+GRANT INSERT ON {database}.batch_event TO {generate};
+GRANT INSERT (serial, pin_sealed, key_number, batch_id, product_id) ON {database}.card TO {generate};
+
+-- import: cards made elsewhere, with what was used of them there.
+GRANT INSERT, UPDATE (first_serial, last_serial, card_count) ON {database}.batch TO {import};
+GRANT INSERT ON {database}.batch_event TO {import};
+GRANT INSERT ON {database}.card TO {import};
+GRANT INSERT ON {database}.session_archive TO {import};
+
+-- export: the record that a batch was exported. The PINs in it need see_pin too.
+GRANT INSERT ON {database}.batch_event TO {export};
+
+-- deliver, return: cards change hands, with a note.
+GRANT INSERT ON {database}.note TO {deliver}, {return};
+GRANT INSERT ON {database}.note_price TO {deliver}, {return};
+GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliver}, {return};
+GRANT UPDATE (due_at, due_cause) ON {database}.session TO {return};
+
+-- block (and unblock), delete (and what a print shop spoiled): the status, and what goes with it.
+GRANT UPDATE (status) ON {database}.card TO {block};
+GRANT UPDATE (due_at, due_cause) ON {database}.session TO {block};
+GRANT UPDATE (status, pin_sealed) ON {database}.card TO {delete};
+GRANT INSERT ON {database}.note TO {delete};
+GRANT INSERT ON {database}.batch_event TO {delete};
+
+-- credit: compensating entries; what they open again.
+GRANT INSERT ON {database}.card_entry TO {credit};
+GRANT UPDATE (status, note) ON {database}.card TO {credit};
+GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
+
+-- products, partners, nas: the office's lists.
+GRANT INSERT, UPDATE ON {database}.product TO {products};
+GRANT INSERT, DELETE ON {database}.product_reply TO {products};
+GRANT INSERT, UPDATE ON {database}.partner TO {partners};
+GRANT INSERT, UPDATE, DELETE ON {database}.nas TO {nas};
+
+-- disconnect: sessions that should be off are cut (`prepaid enforce`), and cards whose validity is over are said to be.
+GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
+GRANT SELECT (framed_ipv4, framed_ipv6, delegated_prefix) ON {database}.session TO {disconnect};
+GRANT SELECT ON {database}.session_slow_down TO {disconnect};
+GRANT UPDATE (done_at) ON {database}.session_slow_down TO {disconnect};
+GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {disconnect};
+GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {disconnect};
+GRANT INSERT ON {database}.session_anomaly TO {disconnect};
+GRANT UPDATE (status) ON {database}.card TO {disconnect};
+GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {disconnect};
+
+-- redeem, voice: a telephony card's credit is handed over; it is added on the voice platform.
+GRANT SELECT (pin_sealed) ON {database}.card TO {redeem};
+GRANT UPDATE (status) ON {database}.card TO {redeem};
+GRANT INSERT ON {database}.voice_credit TO {redeem};
+GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}.voice_credit TO {voice};
+
+-- report: sums, no single card's owner, PIN or address.
+GRANT SELECT ON {database}.schema_version TO {report};
+GRANT SELECT ON {database}.product TO {report};
+GRANT SELECT ON {database}.partner TO {report};
+GRANT SELECT ON {database}.note TO {report};
+GRANT SELECT ON {database}.note_price TO {report};
+GRANT SELECT ON {database}.voice_credit TO {report};
+GRANT SELECT ON {database}.usage_hour TO {report};
+GRANT SELECT (id, status, status_before_block, batch_id, product_id, partner_id, delivery_note_id, first_login_at)
+   ON {database}.card TO {report};
+GRANT SELECT (card_id, login_number, heard_at, login_at, stopped_at, closed_at, acct_session_id, used_seconds,
+              used_down_octets, used_up_octets) ON {database}.session TO {report};
+GRANT SELECT (card_id, login_number, ended_at, used_seconds, used_down_octets, used_up_octets)
+   ON {database}.session_archive TO {report};
+
+-- audit: reads all that is history, and chains it.
+GRANT {see} TO {audit};
+GRANT SELECT ON {database}.address_query TO {audit};
+GRANT SELECT ON {database}.operator_role TO {audit};
+GRANT SELECT, INSERT ON {database}.history_chain TO {audit};
+GRANT SELECT, UPDATE ON {database}.history_floor TO {audit};
+
+-- address: who had an address. The question is recorded before it is answered.
+GRANT SELECT ON {database}.schema_version TO {address};
+GRANT SELECT (id, name, address) ON {database}.nas TO {address};
+GRANT SELECT (id, serial) ON {database}.card TO {address};
+GRANT SELECT, INSERT ON {database}.address_query TO {address};
+GRANT INSERT ON {database}.address_query_form TO {address};
+GRANT SELECT ON {database}.address_answer TO {address};
+
+-- admin: all of them.
+GRANT {see_pin} TO {admin};
+GRANT {generate} TO {admin};
+GRANT {import} TO {admin};
+GRANT {export} TO {admin};
+GRANT {deliver} TO {admin};
+GRANT {return} TO {admin};
+GRANT {block} TO {admin};
+GRANT {delete} TO {admin};
+GRANT {credit} TO {admin};
+GRANT {products} TO {admin};
+GRANT {partners} TO {admin};
+GRANT {nas} TO {admin};
+GRANT {disconnect} TO {admin};
+GRANT {redeem} TO {admin};
+GRANT {voice} TO {admin};
+GRANT {report} TO {admin};
+GRANT {audit} TO {admin};
+GRANT {address} TO {admin};
