@@ -131,16 +131,23 @@ def shown(name: str, value) -> str:
 
 
 def title(name: str) -> str:
+    """A column's heading in the reader's language."""
+    return in_context("column", untranslated_title(name))
+
+
+def untranslated_title(name: str) -> str:
     """A column's heading: its name without the unit, which the values show.
 
-    >>> title("used_seconds"), title("first_login_at"), title("commission_basis_points")
-    ('used time', 'first login', 'commission')
+    >>> untranslated_title("used_seconds"), untranslated_title("first_login_at")
+    ('used time', 'first login')
+    >>> untranslated_title("commission_basis_points"), untranslated_title("at")
+    ('commission', 'at')
     """
     for unit, without in _WITHOUT_UNIT.items():
         if name.endswith(unit):
             name = name.removesuffix(unit) + without
             break
-    return in_context("column", name.replace("_", " ").strip())
+    return name.replace("_", " ").strip()
 
 
 _WITHOUT_UNIT = {

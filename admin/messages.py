@@ -1,0 +1,125 @@
+"""Everything that the office may say to a reader: the template of the translations.
+
+    python -m admin.messages        brings admin/locale/*/LC_MESSAGES/prepaid.po up to date
+
+New sentences come in without a translation, and those that nobody says any more go out.  `make` compiles the
+catalogues.  Help texts, errors' docstrings and click's own words are collected from the objects themselves, so that
+nobody has to mark them.
+"""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from babel.messages import Catalog, extract, pofile
+
+from . import cards, errors, nas, output, store_product, text, track
+from .command import cli
+
+KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
+CLICK_KEYWORDS = {"_": None, "ngettext": (1, 2)}
+
+# The words that stand in the database, and so in tables and sentences.
+WORDS = (
+    "created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted",
+    "generated", "imported", "exported", "received", "returned", "activated", "reopened", "unblocked", "credited",
+    "transferred", "extended", "unbound", "login", "session", "refused", "cut",
+    "internet", "telephony", "delivery", "return", "void",
+)
+# Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
+COLUMNS = (
+    *cards.LISTED, *nas.COLUMNS, *store_product.COLUMNS, *track.COLUMNS,
+    "batch", "contact", "count", "delivery_note", "detail", "document", "first_serial", "last_serial", "made_at",
+    "open_sessions", "origin", "remaining_down_octets", "remaining_up_octets", "reply", "retired_at", "single_code",
+    "used_cents", "used_down_octets", "used_octets", "used_seconds", "used_up_octets",
+)
+# What click says about its own options, which ours replace.
+NOT_SAID = {"", " ", "(dynamic)", "%(prog)s, version %(version)s"}
+# Without the hour of the run, two runs make the same file.
+NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def main() -> None:
+    for language in text.LANGUAGES[1:]:
+        path = text.FOLDER / language / "LC_MESSAGES" / f"{text.DOMAIN}.po"
+        catalog = read(path, language)
+        catalog.update(template(), no_fuzzy_matching=True)
+        catalog.obsolete.clear()
+        catalog.fuzzy = False
+        catalog.creation_date = catalog.revision_date = NO_DATE
+        with open(path, "wb") as file:
+            pofile.write_po(file, catalog, width=110, sort_output=True, no_location=True)
+        missing = sum(1 for message in catalog if message.id and not is_translated(message))
+        print(f"{path}: {len(catalog)} messages, {missing} without a translation", file=sys.stderr)
+
+
+def read(path: Path, language: str) -> Catalog:
+    if not path.exists():
+        return Catalog(locale=language, project="prepaid-cards", charset="utf-8", header_comment="# What prepaid says.")
+    with open(path, encoding="utf-8") as file:
+        return pofile.read_po(file, locale=language)
+
+
+def template() -> Catalog:
+    """All messages, each once, in English."""
+    catalog = Catalog(project="prepaid-cards", charset="utf-8")
+    for message, context in collected():
+        if message not in NOT_SAID:
+            catalog.add(message, context=context)
+    return catalog
+
+
+def collected():
+    """(message, context) of everything: a message is a text, or a pair for one and for many."""
+    yield from _marked(Path(__file__).parent, KEYWORDS)
+    yield from _marked(Path(click.__file__).parent, CLICK_KEYWORDS)
+    for kind in _kinds_of(errors.OfficeError):
+        # As OfficeError itself puts it on one line.
+        yield " ".join(kind.__doc__.split()), None
+    for sentence in errors.RULES.values():
+        yield sentence, None
+    for sentence in _help_of(cli):
+        yield sentence, None
+    for word in WORDS:
+        yield word, "word"
+    for column in COLUMNS:
+        yield output.untranslated_title(column), "column"
+
+
+def is_translated(message) -> bool:
+    return all(message.string) if isinstance(message.string, tuple) else bool(message.string)
+
+
+def _marked(folder: Path, keywords: dict):
+    """What is marked with _() and its kind in the Python files of a folder."""
+    for path in sorted(folder.rglob("*.py")):
+        with open(path, "rb") as file:
+            for _line, message, _comments, context in extract.extract("python", file, keywords=keywords):
+                # Of a call with something else than a text, Babel makes a None or an empty text.
+                if message and (isinstance(message, str) or all(message)):
+                    yield message, context
+
+
+def _kinds_of(kind: type):
+    yield kind
+    for derived in kind.__subclasses__():
+        if derived.__module__.startswith(__package__):
+            yield from _kinds_of(derived)
+
+
+def _help_of(command):
+    for thing in (command, *command.params):
+        if getattr(thing, "english_help", None):
+            yield thing.english_help
+    for inner in getattr(command, "commands", {}).values():
+        yield from _help_of(inner)
+
+
+if __name__ == "__main__":
+    # The commands' files put their commands into the group, and their errors under OfficeError.
+    os.environ.pop("LANGUAGE", None)
+    from . import cli as _all_commands  # noqa: F401
+
+    main()
