@@ -243,7 +243,7 @@ def surroundings(office, directory: Path, choice: Choice) -> list[dict]:
         taken = set() if site.name in own_sites else raddb_files.listeners(content(site) or "") & ours
         if taken:
             found.append({"path": f"sites-enabled/{site.name}", "what": _(
-                "The site {site} listens on port {ports}, too, so FreeRADIUS will not start. Disable it (rm "
+                "The site {site} listens on {ports}, too, so FreeRADIUS will not start. Disable it (rm "
                 "{path}), or install with --auth-port and --acct-port for others.").format(
                     site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site)})
     user = radiusd_user(directory)
