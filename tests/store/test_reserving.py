@@ -1,6 +1,7 @@
 """Reservations on a real database: of those who decided on the same facts, one is right."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -29,8 +30,7 @@ def at_once(*acts):
 def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_desk, devices):
     desks = [new_desk() for _ in devices]
     for card in shop.sell(5, credit_seconds=600):
-        answers = at_once(*(lambda desk=desk, device=device: log_in(desk, card, device)
-                            for desk, device in zip(desks, devices, strict=True)))
+        answers = at_once(*(partial(log_in, desk, card, device) for desk, device in zip(desks, devices, strict=True)))
         assert [answer.is_accepted for answer in answers].count(True) == 1
         assert {answer.reason for answer in answers if not answer.is_accepted} == {"too_many_sessions"}
         assert [session["login_number"] for session in shop.sessions(card)] == [1]
@@ -39,8 +39,7 @@ def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_desk, 
 def test_servers_that_share_a_card_never_grant_it_twice(shop, new_desk):
     desks = [new_desk() for _ in range(6)]
     card, = shop.sell(1, credit_seconds=600, max_sessions=4)
-    answers = at_once(*(lambda desk=desk, number=number: log_in(desk, card, f"device {number}")
-                        for number, desk in enumerate(desks)))
+    answers = at_once(*(partial(log_in, desk, card, f"device {number}") for number, desk in enumerate(desks)))
     assert [answer.is_accepted for answer in answers].count(True) == 4
     assert sum(session["granted_seconds"] for session in shop.sessions(card)) == 600
 
@@ -51,7 +50,7 @@ def test_a_first_login_and_a_return_exclude_each_other(shop, desk, database):
                                 [card.serial])
 
     for card in shop.sell(20):
-        answer, is_returned = at_once(lambda: log_in(desk, card), lambda: give_back(card))
+        answer, is_returned = at_once(partial(log_in, desk, card), partial(give_back, card))
         assert answer.is_accepted is not bool(is_returned)
         assert answer.reason in ("time", "not_delivered")
         assert len(shop.sessions(card)) == (0 if is_returned else 1)
