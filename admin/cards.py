@@ -2,13 +2,13 @@
 
 import sys
 from array import array
-from datetime import UTC, datetime
+from datetime import date, datetime
 
 import click
 
 from . import errors, output, partner, product, selection, store_batch, store_card
 from .command import cli, json_option, option, pass_office
-from .option_types import CLEARED, DATE, Amount, clearable
+from .option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .text import _
 
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
@@ -83,22 +83,10 @@ def show(office, serial, as_json):
         output.tell_one(_overview(cursor, serial), as_json)
 
 
-def _moment(text: str) -> datetime | object:
-    """A day, which lasts to its end, or a moment in UTC like 2026-12-31T18:00Z."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(_("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).").format(
-            text=text)) from None
-    if len(text) == len("2026-12-31"):
-        return moment.date()
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
 @cli.command()
 @click.argument("serial")
 @option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
-@option("--expires", type=Amount("date", _moment), metavar="DATE",
+@option("--expires", type=DAY_OR_MOMENT, metavar="DATE",
         help="The last day of use, or a moment in UTC; a compensating entry.")
 @option("--unbind", is_flag=True, help="Let the card's next device be its first; a compensating entry.")
 @option("--reason", help="Why; needed with --expires and --unbind.")
@@ -123,7 +111,7 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
         if note is not None:
             store_card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
-            until = expires if isinstance(expires, datetime) else _end_of_day(cursor, card, expires)
+            until = end_of(cursor, card, expires)
             store_card.add_entry(cursor, card["id"], "extended", reason, until)
             store_card.end_sessions_by(cursor, card["id"], until)
             store_card.reopen_expired(cursor, card["id"])
@@ -155,5 +143,8 @@ def _overview(cursor, text: str) -> dict:
     return public(row)
 
 
-def _end_of_day(cursor, card: dict, day) -> datetime:
-    return product.end_of_day(day, store_batch.find(cursor, card["batch_id"])["timezone"])
+def end_of(cursor, card: dict, expires: date | datetime) -> datetime:
+    """The moment at which a card's validity ends; of a day it is the end, by the product's clock."""
+    if isinstance(expires, datetime):
+        return expires
+    return product.end_of_day(expires, store_batch.find(cursor, card["batch_id"])["timezone"])

@@ -13,10 +13,12 @@ from . import enforce
 from . import export
 from . import generate
 from . import nas
+from . import operators
 from . import partner
 from . import product
 from . import raddb
 from . import sessions
+from . import simulate
 from . import spool
 from . import track
 from .command import cli

@@ -103,7 +103,7 @@ def add(office, name, secret, as_json, **values):
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
     with office.transaction() as cursor:
         store_nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
-        row = _named(cursor, name)
+        row = find(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json)
 
@@ -134,7 +134,7 @@ def show(office, name, as_json):
         prepaid nas show hotspot-centro
     """
     with office.reading() as cursor:
-        output.tell_one(_public(_named(cursor, name)), as_json)
+        output.tell_one(_public(find(cursor, name)), as_json)
 
 
 @nas.command()
@@ -155,8 +155,8 @@ def edit(office, name, secret, as_json, **values):
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid nas edit --help'."))
     with office.transaction() as cursor:
-        store_nas.change(cursor, _named(cursor, name)["id"], changes)
-        row = _named(cursor, name)
+        store_nas.change(cursor, find(cursor, name)["id"], changes)
+        row = find(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json)
 
@@ -173,7 +173,7 @@ def remove(office, name, as_json):
         prepaid nas remove hotspot-centro
     """
     with office.transaction() as cursor:
-        row = _named(cursor, name)
+        row = find(cursor, name)
         if store_nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
                 _("NAS {name} has sessions in the records, which have to be kept. Change its secret instead: "
@@ -182,7 +182,8 @@ def remove(office, name, as_json):
     output.tell_done(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
 
 
-def _named(cursor, name: str) -> dict:
+def find(cursor, name: str) -> dict:
+    """The NAS of this name, or the nearest ones as a hint."""
     rows = store_nas.listed(cursor)
     for row in rows:
         if row["name"] == name:

@@ -3,6 +3,8 @@
 One statement a function; callers open and commit the transaction.  The rest lies by noun in store_*.py.
 """
 
+from datetime import UTC
+
 
 def set_up_connection(cursor) -> None:
     """UTC, read committed, strict, and the collation of the columns (another one could not use their indexes)."""
@@ -33,6 +35,14 @@ def schema_version(cursor) -> int:
     """The version of the schema; 0 if it was begun and not finished."""
     cursor.execute("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
     return cursor.fetchone()["version"]
+
+
+def set_clock(cursor, moment) -> None:
+    """Let this connection's statements see the database's clock stand at a moment (UTC); None: as it is."""
+    if moment is None:
+        cursor.execute("SET timestamp = DEFAULT")
+    else:
+        cursor.execute("SET timestamp = %(at)s", {"at": moment.replace(tzinfo=UTC).timestamp()})
 
 
 def now(cursor):

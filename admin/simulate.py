@@ -1,0 +1,136 @@
+"""prepaid simulate: what a login would get, attribute by attribute, or why it would be refused; nothing is changed.
+
+The facts, the decision and the reply are made by the functions that the module itself uses.  Only the PIN is taken
+for proved.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pymysql.cursors
+
+from freeradius_module import attributes, identity, login, messages, reply, serial, settings
+from freeradius_module import store as module_store
+
+from . import nas as nas_command
+from . import output, selection, store
+from .command import cli, json_option, option, pass_office
+from .errors import UnknownCard
+from .option_types import MOMENT
+from .text import _
+
+# A NAS that FreeRADIUS knows from its own files: the row of this number stands for all of them.
+UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
+
+
+@cli.command()
+@click.argument("serial_text", metavar="SERIAL")
+@option("--nas", "nas_name", metavar="NAME", help="On this NAS.  [one that is not listed, generic]")
+@option("--at", "moment", type=MOMENT, metavar="TIME", help="At this time (2026-12-31T18:00Z), if nothing happens until "
+                                                             "then.  [now]")
+@option("--device", help="From this device (Calling-Station-Id).  [the one that the card is bound to]")
+@json_option
+@pass_office
+def simulate(office, serial_text, nas_name, moment, device, as_json):
+    """What a login with this card would get now, and why; nothing is changed.
+
+    \b
+    Example:
+        prepaid simulate LIVRE000000016 --nas hotspot-centro
+        prepaid simulate LIVRE000000016 --at 2026-12-31T18:00-03:00 --json
+    """
+    rules = settings.load(office.config_path)
+    with office.reading() as cursor:
+        nas = nas_command.find(cursor, nas_name) if nas_name is not None else UNLISTED
+        at = moment or store.now(cursor)
+        store.set_clock(cursor, moment)
+        with office.stream(pymysql.cursors.Cursor) as plain:
+            card = _read(plain, serial_text)
+            if card is None:
+                _say_what_was_meant(cursor, serial_text)
+                answer = _refused("unknown_card", rules.lang)
+            else:
+                product = module_store.read_product(plain, card.product_id)
+                device = _device(device, card, product)
+                answer = _answer(plain, card, product, nas, device, at, rules)
+    answer = {
+        "serial": card.serial if card else serial.compact(serial_text),
+        "product": product.name if card else None,
+        "nas": nas["name"], "vendor": nas["vendor"], "device": device or None, "at": at, **answer,
+    }
+    _tell(answer, as_json)
+
+
+def _read(cursor, serial_text: str):
+    """The card as the module would find it, by what the person types as User-Name."""
+    wanted = serial.compact(serial_text)[:attributes.SERIAL_MAX]
+    return module_store.read_cards(cursor, [wanted]).get(wanted)
+
+
+def _device(device: str | None, card: login.Card, product: login.Product) -> str:
+    if device is None:
+        return card.device or "" if product.bind_device else ""
+    return attributes.device_of({"Calling-Station-Id": device})
+
+
+def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: settings.Settings) -> dict:
+    """The decision that the desk would make, and what would be sent."""
+    attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
+    if card.was_tried:
+        tries, is_known = module_store.wrong_pin_tries(cursor, card.id, login.source_of(nas["id"], device), device)
+        attempt = attempt._replace(
+            is_locked_out=login.is_locked_out(tries, rules.wrong_pin_tries, device, is_known))
+    decision = login.decide(card, product, attempt, rules.longest_session_seconds)
+    if isinstance(decision, login.Refusal):
+        return _refused(decision.reason, rules.lang)
+    # A Class of the right form and length that proves nothing: it must not be of use to anybody.
+    claim = identity.Claim(card.id, decision.login_number, int(attempt.at))
+    class_value = identity.make_class(claim, card.serial, b"simulated")
+    attributes_sent = reply.accepted(
+        reply.terms(product, nas["vendor"], decision.is_slowed_down), nas["vendor"], decision,
+        card.expires_in_seconds, class_value, rules.lang, rules.currency)
+    balance = decision.balance
+    return {
+        "accepted": True, "reason": None, "sentence": None, "message": messages.accepted(
+            decision, card.expires_in_seconds, rules.lang, rules.currency),
+        "limited_by": decision.limited_by, "volume_limited_by": decision.volume_limited_by,
+        "session_seconds": decision.limits.session_seconds,
+        "ends_at": at + timedelta(seconds=decision.limits.session_seconds),
+        "session_octets": decision.limits.octets, "session_down_octets": decision.limits.down_octets,
+        "session_up_octets": decision.limits.up_octets,
+        "remaining_seconds": balance.seconds, "remaining_octets": balance.octets,
+        "remaining_down_octets": balance.down_octets, "remaining_up_octets": balance.up_octets,
+        "remaining_cents": None if balance.millicents is None else balance.millicents // 1000,
+        "slowed_down": decision.is_slowed_down, "fup_left_octets": decision.fup_left_octets,
+        "login_number": decision.login_number, "first_login": decision.activates,
+        "binds_device": decision.binds_device,
+        "closes": [{"login_number": number, "cause": cause} for number, cause in decision.closes],
+        "replaces": decision.replaces,
+        "reply": [dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in attributes_sent],
+    }
+
+
+def _refused(reason: str, lang: str) -> dict:
+    return {
+        "accepted": False, "reason": reason, "sentence": _(login.REFUSALS[reason]),
+        "message": messages.refused(reason, lang),
+        "reply": [dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)],
+    }
+
+
+def _say_what_was_meant(cursor, serial_text: str) -> None:
+    try:
+        selection.find(cursor, serial_text)
+    except UnknownCard as unknown:
+        output.hint(str(unknown))
+
+
+def _tell(answer: dict, as_json: bool) -> None:
+    if as_json:
+        output.tell_one(answer, as_json)
+        return
+    lines = answer.pop("reply")
+    output.tell_one({name: value for name, value in answer.items() if value not in (None, [])})
+    click.echo()
+    for line in lines:
+        click.echo(f"{line['attribute']} {line['operator']} {line['value']}")
