@@ -13,7 +13,6 @@ from . import enforce
 from . import export
 from . import generate
 from . import nas
-from . import operators
 from . import partner
 from . import product
 from . import raddb
