@@ -39,6 +39,11 @@ GRANT INSERT,
       UPDATE (status, partner_id, delivery_note_id, pin_sealed, key_number, note)
    ON {database}.card TO {admin};
 GRANT INSERT ON {database}.card_entry TO {admin};
+-- A transfer takes a login number of the card that gives, with a session that is closed already.
+GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {admin};
+-- A wrong PIN at the subscriber centre counts like one at a hotspot.
+GRANT INSERT, UPDATE ON {database}.login_refusal TO {admin};
+GRANT INSERT, UPDATE ON {database}.unknown_login TO {admin};
 GRANT INSERT (card_id, what, operator, reason, note_id) ON {database}.card_event TO {admin};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};

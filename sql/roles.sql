@@ -91,6 +91,7 @@ GRANT INSERT ON {database}.batch_event TO {delete};
 GRANT INSERT ON {database}.card_entry TO {credit};
 GRANT UPDATE (status, note) ON {database}.card TO {credit};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
+GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {credit};
 
 -- products, partners, nas: the office's lists.
 GRANT INSERT, UPDATE ON {database}.product TO {products};
@@ -113,6 +114,8 @@ GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {disc
 GRANT SELECT (pin_sealed) ON {database}.card TO {redeem};
 GRANT UPDATE (status) ON {database}.card TO {redeem};
 GRANT INSERT ON {database}.voice_credit TO {redeem};
+GRANT INSERT, UPDATE ON {database}.login_refusal TO {redeem};
+GRANT INSERT, UPDATE ON {database}.unknown_login TO {redeem};
 GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}.voice_credit TO {voice};
 
 -- report: sums, no single card's owner, PIN or address.

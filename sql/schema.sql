@@ -309,12 +309,12 @@ INSERT INTO card_transition (from_status, to_status, what, role) VALUES
     ('created',   'delivered', 'delivered', 'deliver'),
     ('created',   'blocked',   'blocked',   'block'),
     ('created',   'deleted',   'deleted',   'delete'),
-    ('delivered', 'in_use',    'activated', NULL),
+    ('delivered', 'in_use',    'activated', 'credit'),             -- by the module; by a transfer of all its credit
     ('delivered', 'created',   'returned',  'return'),
     ('delivered', 'blocked',   'blocked',   'block'),
     ('delivered', 'expired',   'expired',   'disconnect'),
     ('delivered', 'redeemed',  'redeemed',  'redeem'),
-    ('in_use',    'exhausted', 'exhausted', NULL),
+    ('in_use',    'exhausted', 'exhausted', 'credit'),             -- the same
     ('in_use',    'expired',   'expired',   'disconnect'),
     ('in_use',    'blocked',   'blocked',   'block'),
     ('exhausted', 'in_use',    'reopened',  'credit'),
@@ -449,7 +449,8 @@ CREATE TABLE session (
     closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
     close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot,
                                                                  -- not_begun, cut (the NAS agreed, then silence), gone
-                                                                 -- (the NAS knows no such session, then silence)
+                                                                 -- (the NAS knows no such session, then silence),
+                                                                 -- transfer (no session: it takes the number)
     -- When it has to be off at the latest. NULL once it has ended: so this also says which sessions are open.
     due_at               DATETIME(3)       NULL,
     due_cause            VARCHAR(16)       NULL,                 -- the limit behind it: time, traffic, money, validity, hours, …
