@@ -18,7 +18,7 @@ SOCKET_PATH_BYTES = 107
 DURABLE = ["--innodb-flush-log-at-trx-commit=1"]
 # ... and what a test may do without.  A killed server still loses nothing, because the kernel has what
 # it wrote; only the machine's own power cut would, and no test cuts that.
-QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync"]
+QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync", "--sync-frm=OFF"]
 
 
 class MariaDB:
