@@ -9,6 +9,7 @@ import getpass
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pymysql
 from pymysql.constants import CLIENT
 
 from freeradius_module import SCHEMA_VERSION, keyring
@@ -79,7 +80,7 @@ def upgrade(office, root_user, root_socket, as_json):
             store_schema.use(cursor, database_name(office))
             before = store.schema_version(cursor)
             for path in migrations_after(before):
-                run_script(cursor, path.read_text(encoding="utf-8"))
+                _migrate(cursor, path)
                 if store.schema_version(cursor) != number_of(path):
                     raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
             after = store.schema_version(cursor)
@@ -233,6 +234,16 @@ def run_script(cursor, script: str) -> None:
     cursor.execute(script)
     while cursor.nextset():
         pass
+
+
+def _migrate(cursor, path: Path) -> None:
+    try:
+        run_script(cursor, path.read_text(encoding="utf-8"))
+    except pymysql.MySQLError as error:
+        raise errors.Refused(
+            _("{path} failed ({cause}). What it did so far stays, because MariaDB does not take back a change of a "
+              "table. Restore the backup, or correct the cause and run the rest of the file by hand."),
+            path=path, cause=error.args[-1]) from error
 
 
 def migrations_after(version: int) -> list[Path]:

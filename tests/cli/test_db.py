@@ -141,3 +141,34 @@ def test_the_key_file_of_another_installation_is_refused(office, option_file, tm
     result = office.run("--config", path, "generate", "--product", product, "--count", 1)
     assert result.exit_status == 1 and str(tmp_path / "other.key") in result.stderr
     assert database.value("SELECT COUNT(*) FROM card") == 0
+
+
+def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, database, monkeypatch, tmp_path):
+    import admin.db
+    import admin.share
+
+    migrations = tmp_path / "sql" / "migrations"
+    migrations.mkdir(parents=True)
+    (tmp_path / "sql" / "grants.sql").write_text((admin.share.folder("sql") / "grants.sql").read_text())
+    (migrations / "0001_initial.sql").write_text("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'run again';")
+    for number in (3, 2):
+        (migrations / f"000{number}_more.sql").write_text(
+            f"INSERT INTO site VALUES ('step {number}', (SELECT MAX(version) FROM schema_version AS v));\n"
+            f"INSERT INTO schema_version (version, name) VALUES ({number}, 'more');\n")
+    monkeypatch.setattr(admin.share, "folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(admin.db, "SCHEMA_VERSION", 3)
+    assert office.json("db", "upgrade") == {"before": 1, "after": 3}
+    assert database.query("SELECT name, value FROM site WHERE name LIKE 'step%%' ORDER BY name") == [
+        {"name": "step 2", "value": "1"}, {"name": "step 3", "value": "2"}]
+    assert office.json("db", "upgrade") == {"before": 3, "after": 3}
+
+
+def test_a_migration_that_fails_is_told_and_the_version_stays(office, database, monkeypatch, tmp_path):
+    import admin.share
+
+    (tmp_path / "sql" / "migrations").mkdir(parents=True)
+    (tmp_path / "sql" / "migrations" / "0002_wrong.sql").write_text("ALTER TABLE no_such_table ADD COLUMN x INT;")
+    monkeypatch.setattr(admin.share, "folder", lambda name: tmp_path / name)
+    result = office.run("db", "upgrade")
+    assert result.exit_status == 1 and "0002_wrong.sql" in result.stderr
+    assert database.value("SELECT MAX(version) FROM schema_version") == 1
