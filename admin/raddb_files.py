@@ -24,8 +24,11 @@ ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
 POLICIES = ("prepaid",)
 
+# The directory of the queue, as mods-available/prepaid_spool has it.
+SPOOL = "/var/spool/prepaid-cards"
+
 SERVES = ("both", "auth", "acct")
-INSTANCES = 32
+INSTANCES = 96
 INSTANCES_MAX = 99
 
 FIRST_SUPPORTED = (3, 2, 1)
@@ -60,9 +63,9 @@ def files(choice: Choice, template) -> dict[str, str]:
         texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
 
     if choice.spool:
-        for name in ("queue", "quarantine"):
-            texts["mods-available/prepaid_spool"] = set_value(
-                texts["mods-available/prepaid_spool"], "filename", f'"{choice.spool}/{name}"', within=f"prepaid_{name}")
+        spool = texts["mods-available/prepaid_spool"].replace(SPOOL, choice.spool)
+        texts["mods-available/prepaid_spool"] = set_value(
+            spool, "filename", f'"{choice.spool}/quarantine"', within="prepaid_quarantine")
 
     for site, port in (("prepaid", choice.auth_port), ("prepaid-accounting", choice.acct_port)):
         path = f"sites-available/{site}"
