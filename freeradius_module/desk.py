@@ -29,8 +29,11 @@ ROUNDS = 8
 UNSETTLED_MOST = 8
 # Session-Timeout ends a session by itself; only what is still on after that is cut.
 TIMEOUT_GRACE_SECONDS = 15
-# A session that began before its login is one that went on through a new authentication.
-REAUTHENTICATION_SECONDS = 30
+# A session that began before its login is one that went on through a new authentication: what it used before is
+# counted already, so the clocks of two servers and a rounded second are all that is overlooked.
+LOGIN_TOLERANCE_SECONDS = 2
+# Two starts of one Acct-Session-Id within this time are one.
+SAME_START_SECONDS = 30
 # Archived sessions are at least this old; a packet of one is looked for there.
 ARCHIVE_SECONDS = 7 * 86_400
 REMEMBERED_MOST = 100_000
@@ -406,13 +409,12 @@ class Desk:
         claim = report.claim
         if claim:
             login_age = report.at - claim.login_epoch
-            if start_age <= login_age + REAUTHENTICATION_SECONDS and login_age < ARCHIVE_SECONDS:
+            if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and login_age < ARCHIVE_SECONDS:
                 return claim.card_id, claim.login_number
-            return None
         if report.kind == "Start":
             return None
         known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
-        if known and abs(report.at - start_age - known[2]) <= REAUTHENTICATION_SECONDS:
+        if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS:
             return known[:2]
         return None
 

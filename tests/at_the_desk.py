@@ -4,6 +4,8 @@
     desk.account(report(card, "Stop", 90, class_of(answer)))
 """
 
+import time
+
 PHONE, LAPTOP = "02-00-00-00-00-01", "02-00-00-00-00-02"
 NAS = "127.0.0.1"
 
@@ -29,8 +31,11 @@ def session_timeout(answer) -> int:
 
 
 def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_id="8001", delay=None, device=PHONE,
-           nas=NAS) -> list[tuple[str, str]]:
-    """An accounting packet as rlm_python3 hands it over; None leaves an attribute out."""
+           nas=NAS, later_seconds=None) -> list[tuple[str, str]]:
+    """An accounting packet as rlm_python3 hands it over; None leaves an attribute out.
+
+    `later_seconds` from now is when FreeRADIUS says that it came, so that a session can take as long as it says.
+    """
     attributes = [
         ("User-Name", card.serial),
         ("Acct-Status-Type", kind),
@@ -39,6 +44,7 @@ def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_
         ("Tmp-String-0", nas),
         ("Acct-Session-Time", seconds),
         ("Acct-Delay-Time", delay),
+        ("Tmp-String-1", None if later_seconds is None else f"{int(time.time() + later_seconds)}.0"),
         *(("Class", value) for value in classes),
     ]
     for direction, octets in (("Output", down), ("Input", up)):

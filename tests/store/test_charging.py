@@ -41,6 +41,8 @@ def sessions_of_a_day(chance, desk, card, count):
                 packets.append(report(
                     card, kind, seconds, classes if chance.random() < how_often else (), down=down, up=up,
                     session_id=f"id-{number}", device=device, delay=chance.choice([None, 0, 3]),
+                    # Packets that come when they should, and packets that come all at once.
+                    later_seconds=chance.choice([None, (seconds or 0) + 1]),
                 ))
         totals = [total + counter[-1] for total, counter in zip(totals, counters, strict=True)]
     return packets, tuple(totals)
@@ -60,6 +62,21 @@ def test_packets_in_any_order_and_number_are_charged_once(shop, desk, new_desk, 
     charge(new_desk(), packets)
     assert shop.used(card) == totals
     assert len(shop.sessions(card)) == 4
+
+
+@pytest.mark.parametrize("before_seconds", [3, 20, 300])
+def test_what_a_session_used_before_it_authenticated_anew_is_charged_once(shop, desk, before_seconds):
+    """From then on the NAS sends the new login's Class, and counts on from where it was."""
+    card, = shop.sell(1, credit_seconds=3600)
+    first = class_of(log_in(desk, card))
+    desk.account(report(card, "Interim-Update", before_seconds, first))
+    second = class_of(log_in(desk, card))
+    for kind, seconds in (("Interim-Update", before_seconds + 1), ("Interim-Update", before_seconds + 1),
+                          ("Stop", before_seconds + 2)):
+        # Moved by the row, because its start is the database's time and the packet's the packet's.
+        shop.age(card, 1)
+        desk.account(report(card, kind, seconds, second))
+    assert shop.used(card)[0] == before_seconds + 2
 
 
 def test_two_servers_that_are_told_the_same_at_once_charge_it_once(shop, desk, new_desk):
