@@ -2,16 +2,19 @@
 
 import sys
 from array import array
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import click
 
-from . import errors, output, partner, product, selection, store_batch, store_card
+from . import errors, output, partner, product, selection, store_batch, store_card, store_entry
 from .command import cli, json_option, option, pass_office
 from .option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .text import _
 
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
+# How often a card is set free from its device, unless the option file says otherwise: phones change their address.
+UNBINDS_A_MONTH = 3
+MONTH_DAYS = 30
 LISTED = ("serial", "status", "product", "batch", "partner", "remaining_seconds", "remaining_octets", "remaining_cents",
           "first_login_at", "expires_at")
 # From a thousand values on, the server makes a table of them instead of using the index.
@@ -116,9 +119,24 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
             store_card.end_sessions_by(cursor, card["id"], until)
             store_card.reopen_expired(cursor, card["id"])
         if unbind:
+            _require_unbind_left(office, cursor, card)
             store_card.add_entry(cursor, card["id"], "unbound", reason)
         row = _overview(cursor, serial)
     output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
+
+
+def _require_unbind_left(office, cursor, card: dict) -> None:
+    """A card that changes its device all the time is a card that is shared: so often a month and no more."""
+    most = office.number("unbinds_a_month", UNBINDS_A_MONTH)
+    # Two at once are counted one after the other.
+    store_entry.lock(cursor, [card["id"]])
+    freed = store_entry.unbound_since(cursor, card["id"], MONTH_DAYS)
+    if len(freed) >= most:
+        raise errors.Refused(
+            _("Card {serial} was set free from its device {count} times within {days} days, and no more than {most} are "
+              "allowed (unbinds_a_month in {config}). The next one is possible on {day}. Nothing was changed."),
+            serial=card["serial"], count=len(freed), days=MONTH_DAYS, most=most, config=office.config_path,
+            day=output.shown("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-")
 
 
 def public(row: dict) -> dict:

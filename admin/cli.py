@@ -6,6 +6,7 @@ from . import batch
 from . import block
 from . import cards
 from . import charge
+from . import credit
 from . import custody
 from . import db
 from . import disconnect

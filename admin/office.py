@@ -122,6 +122,14 @@ class Office:
     def currency(self) -> str:
         return self.settings("prepaid").get("currency", "R$")
 
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the group [prepaid]."""
+        text = self.settings("prepaid").get(name, str(default))
+        if not text.isascii() or not text.isdigit():
+            raise errors.WrongUsage(_("{name} in {config} is {value!r}; it must be a whole number."),
+                                    name=name, config=self.config_path, value=text)
+        return int(text)
+
     def settings(self, group: str) -> dict[str, str]:
         """One group of the option file; empty if it is not there."""
         return self._groups.get(group, {})

@@ -1,0 +1,69 @@
+"""A transfer and a login of the card that gives: whoever is second decides on what the first has left."""
+
+import threading
+
+import pytest
+
+from freeradius_module import settings
+from freeradius_module.desk import Desk
+from tests.shop import Shop
+
+
+@pytest.fixture
+def shop(database, _unstarted_stack):
+    return Shop(database, _unstarted_stack.key_file)
+
+
+@pytest.fixture
+def desk(database, _unstarted_stack):
+    return Desk(settings.load(str(_unstarted_stack.option_file)))
+
+
+def log_in(desk, card):
+    return desk.admit({"User-Name": card.serial, "Calling-Station-Id": "02-00-00-00-00-01",
+                       "Tmp-String-0": "127.0.0.1"})
+
+
+@pytest.mark.parametrize("is_first_login", [True, False])
+def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, is_first_login):
+    source, target = shop.sell(2)
+    if not is_first_login:
+        shop.set_status(source, "in_use")
+    # The module has read the card for its PIN, and is about to decide on that.
+    desk.pin_for({"User-Name": source.serial})
+    office.must("transfer", source.serial, target.serial, "--reason", "Torn")
+    answer = log_in(desk, source)
+    assert (answer.is_accepted, answer.reason) == (False, "exhausted")
+    assert shop.balance(target)["remaining_seconds"] == 1200
+    # The number that the transfer took is nobody's session.
+    assert [row["close_cause"] for row in shop.sessions(source)] == ["transfer"]
+    assert [row["what"] for row in office.track(source) if row["what"] in ("login", "session")] == []
+
+
+def test_a_login_that_was_quicker_keeps_the_card(office, shop, desk):
+    source, target = shop.sell(2)
+    assert log_in(desk, source).is_accepted
+    assert office.run("transfer", source.serial, target.serial, "--reason", "Torn").exit_status == 1
+    assert shop.balance(target)["remaining_seconds"] == 600
+
+
+def test_at_the_same_time_one_of_them_wins(office, shop, desk):
+    """Twenty races: the credit is on one card, and never granted on the other."""
+    outcomes = set()
+    for _ in range(20):
+        source, target = shop.sell(2)
+        start, answers = threading.Barrier(2), []
+
+        def run(source=source, start=start, answers=answers):
+            start.wait()
+            answers.append(log_in(desk, source))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        start.wait()
+        moved = office.run("transfer", source.serial, target.serial, "--reason", "Torn").exit_status == 0
+        thread.join()
+        assert answers[0].is_accepted != moved
+        assert shop.balance(target)["remaining_seconds"] == (1200 if moved else 600)
+        outcomes.add(moved)
+    assert outcomes  # Which of them wins is chance.
