@@ -2,6 +2,8 @@
 
 # ruff: noqa: F401
 # isort: off
+from . import archive
+from . import audit
 from . import batch
 from . import block
 from . import cards
@@ -14,9 +16,11 @@ from . import enforce
 from . import export
 from . import generate
 from . import nas
+from . import operators
 from . import partner
 from . import product
 from . import raddb
+from . import reconcile
 from . import sessions
 from . import simulate
 from . import spool

@@ -59,8 +59,10 @@ class Root(Group):
         except errors.OfficeError as error:
             raise _Told(error) from error
         except pymysql.MySQLError as error:
-            config = ctx.obj.config_path if isinstance(ctx.obj, Office) else ""
-            raise _Told(errors.of_database(error, config)) from error
+            office = ctx.obj if isinstance(ctx.obj, Office) else Office()
+            user = office.settings("prepaid-admin").get("user", "") if ctx.obj is office else ""
+            raise _Told(errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "",
+                                           user=user)) from error
         except (KeyFileError, SealError, CryptographyError) as error:
             raise _Told(errors.Refused(str(error))) from error
         finally:

@@ -14,7 +14,7 @@ from pymysql.constants import CLIENT
 
 from freeradius_module import SCHEMA_VERSION, keyring
 
-from . import errors, output, share, store, store_schema
+from . import errors, output, roles, share, store, store_schema
 from .command import cli, json_option, option, pass_office
 from .text import _
 
@@ -166,10 +166,12 @@ def make_schema(office, connection) -> list[str]:
 
 
 def make_accounts(office, connection) -> list[str]:
-    """The accounts of the option file, with the rights of grants.sql."""
+    """The accounts of the option file, with the rights of grants.sql, and the roles of roles.sql."""
     database = database_name(office)
     made = []
     grants = (share.folder("sql") / "grants.sql").read_text(encoding="utf-8")
+    roles_script = (share.folder("sql") / "roles.sql").read_text(encoding="utf-8")
+    names = {role: store_schema.quoted(roles.in_database(database, role)) for role in roles.ROLES}
     with connection.cursor() as cursor:
         # Once for each host that an account comes from: nearly always once.
         sides = {role: hosts_of(office.settings(group)) for role, group in GROUPS.items()}
@@ -187,6 +189,7 @@ def make_accounts(office, connection) -> list[str]:
                 for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
             }
             run_script(cursor, store_schema.filled_grants(grants, database, accounts))
+        run_script(cursor, store_schema.filled_grants(roles_script, database, names))
     return made
 
 

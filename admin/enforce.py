@@ -10,6 +10,7 @@ import click
 import pymysql
 
 from . import errors, output, store_sessions
+from .audit import Sealer
 from .command import cli, json_option, option, pass_office
 from .cutter import Cutter
 from .text import _
@@ -87,6 +88,7 @@ def _waits_for_a_stop(office) -> bool:
 def _watch(office, cutter: Cutter) -> None:
     """Until SIGTERM or SIGINT.  A database that is away is waited for: what is due then is still due after it."""
     stop = _Stop()
+    sealer = Sealer(office)
     retry_seconds = RETRY_SECONDS
     next_house = 0.0
     while not stop.is_asked:
@@ -95,6 +97,7 @@ def _watch(office, cutter: Cutter) -> None:
             if time.monotonic() >= next_house:
                 # While there are more cards to turn to expired, some at each look.
                 next_house = time.monotonic() + (0 if cutter.keep_house() else HOUSE_SECONDS)
+                sealer.keep_up()
             while not stop.is_asked and (left := next_look - time.monotonic()) > 0:
                 cutter.hear(left)
             retry_seconds = RETRY_SECONDS

@@ -10,6 +10,7 @@ import re
 
 import pymysql
 
+from . import roles
 from .text import _
 
 
@@ -70,6 +71,10 @@ class UnknownCard(NotFound):
     """There is no card {serial}.{hint}"""
 
 
+class UnknownOperator(NotFound):
+    """There is no operator {name!r}.{hint} See them with 'prepaid operator list'."""
+
+
 class UnknownNote(NotFound):
     """There is no note {note}. See them with 'prepaid note list'."""
 
@@ -100,7 +105,8 @@ class Busy(Refused):
 
 
 class Forbidden(Refused):
-    """The database account of this office may not do this ({cause}). Ask for the role that is missing."""
+    """Nothing was changed: the account {user} lacks the role {role!r} ({cause}). Whoever made the account can give it:
+    'prepaid operator add {user} --role {role}'."""
 
 
 # By the name of the constraint: the sentence behind the rule.
@@ -146,8 +152,11 @@ _NO_TABLE = {1146}
 _TOO_LONG = {1406}
 
 
-def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin") -> OfficeError:
+def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin", command: str = "",
+                user: str = "") -> OfficeError:
     """The office's error for the database's.  What we do not know is shown as it came.
+
+    The command and its account are there to name the role that a refused account lacks.
 
     >>> str(of_database(pymysql.err.OperationalError(4025, "CONSTRAINT `credit_is_not_zero` failed for `p`.`product`")))
     'A credit of zero could never be used. Leave that credit out instead.'
@@ -165,13 +174,25 @@ def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepa
     if number in _NO_TABLE:
         return NoSchema()
     rule = broken_rule(error)
+    if rule == "status_change_needs_its_role":
+        return Forbidden(user=_user(words) or user, role=roles.missing(command, words), cause=rule)
     if rule in RULES:
         return Refused(_(RULES[rule]))
     if number in _TOO_LONG:
         return Refused(_("A text is too long ({cause}). Nothing was changed.").format(cause=words))
     if number in _FORBIDDEN:
-        return Forbidden(cause=words)
+        return Forbidden(user=_user(words) or user, role=roles.missing(command, words), cause=words)
     return Refused(_("The database refused this: {cause}").format(cause=words))
+
+
+def _user(words: str) -> str:
+    """The account that a right was denied to.
+
+    >>> _user("INSERT command denied to user 'ana'@'localhost' for table `prepaid`.`note`")
+    'ana'
+    """
+    match = re.search(r"denied to user '([^']*)'@", words)
+    return match[1] if match else ""
 
 
 def broken_rule(error: pymysql.MySQLError) -> str:

@@ -40,7 +40,7 @@ def card_events(cursor, card_id: int) -> list[dict]:
 
 
 def sessions(cursor, card_id: int) -> list[dict]:
-    """Logins and what became of them, live and archived."""
+    """Logins and what became of them, live and archived; without addresses, which are a question of their own."""
     cursor.execute(
         """
         SELECT session_overview.login_number, session_overview.login_at, session_overview.started_at,
@@ -51,7 +51,6 @@ def sessions(cursor, card_id: int) -> list[dict]:
                session_overview.used_down_octets AS down_octets, session_overview.used_up_octets AS up_octets,
                NULLIF(session_overview.overrun_seconds, 0) AS overrun_seconds,
                NULLIF(session_overview.overrun_octets, 0) AS overrun_octets,
-               session_overview.framed_ipv4, session_overview.framed_ipv6, session_overview.delegated_prefix,
                session_overview.is_open
           FROM session_overview
           LEFT JOIN nas ON nas.id = session_overview.nas_id

@@ -52,3 +52,5 @@ GRANT INSERT ON {database}.session_anomaly TO {admin};
 GRANT INSERT ON {database}.address_query TO {admin};
 GRANT INSERT ON {database}.address_query_form TO {admin};
 GRANT INSERT, UPDATE ON {database}.voice_credit TO {admin};
+GRANT INSERT ON {database}.history_chain TO {admin};
+GRANT UPDATE ON {database}.history_floor TO {admin};

@@ -281,7 +281,7 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
             AND EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1))
             AND NOT EXISTS (SELECT 1
                               FROM card_transition
-                              JOIN operator_role ON operator_role.role = card_transition.role
+                              JOIN operator_role ON operator_role.role IN (card_transition.role, 'admin')
                              WHERE card_transition.from_status = OLD.status
                                AND card_transition.to_status = NEW.status
                                AND operator_role.operator = SUBSTRING_INDEX(USER(), '@', 1)),

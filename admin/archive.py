@@ -1,0 +1,110 @@
+"""prepaid db archive: sessions that ended some days ago move out of the way of the logins.
+
+In small steps, each a transaction of its own, that lock the rows they move and nothing else.
+"""
+
+import time
+
+import click
+import pymysql.cursors
+
+from freeradius_module import store as module_store
+
+from . import errors, output, store_archive, store_schema
+from .command import json_option, option, pass_office
+from .db import database_name, db, owner_connection, owner_options
+from .text import _
+
+# Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
+YEAR_DAYS = 366
+
+
+@db.command()
+@option("--older-than", "older_than_days", type=click.IntRange(1), default=7, metavar="DAYS",
+        help="Sessions that ended so many days ago or earlier.  [7]")
+@option("--step", type=click.IntRange(1, 2000), default=200, metavar="N", help="Sessions in one transaction.  [200]")
+@option("--pause", "pause_ms", type=click.IntRange(0, 60_000), default=5, metavar="MS",
+        help="Milliseconds between two transactions.  [5]")
+@option("--forget-older-than", "forget_days", type=click.IntRange(YEAR_DAYS), metavar="DAYS",
+        help="And remove archived ones that ended so many days ago: 366 or more. Only how much they used is kept.")
+@owner_options
+@json_option
+@pass_office
+def archive(office, older_than_days, step, pause_ms, forget_days, root_user, root_socket, as_json):
+    """Move ended sessions into the archive.  No balance changes, and no login waits for it: run it every night.
+
+    Records of connections are kept for at least a year, as the law demands.
+
+    \b
+    Example:
+        sudo prepaid db archive
+        sudo prepaid db archive --forget-older-than 400
+    """
+    with owner_connection(office, root_user, root_socket) as connection:
+        with connection.cursor() as cursor:
+            store_schema.use(cursor, database_name(office))
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        mover = Mover(connection, pause_ms / 1000)
+        archived = mover.archive(older_than_days, step)
+        forgotten = mover.forget(forget_days, step) if forget_days else 0
+    output.tell_done({"archived": archived, "left": mover.left, "forgotten": forgotten},
+                     _("{archived} sessions archived, {left} left for the next time, {forgotten} forgotten.").format(
+                         archived=archived, left=mover.left, forgotten=forgotten), as_json)
+
+
+class Mover:
+    """Moves sessions over one connection, step by step."""
+
+    def __init__(self, connection, pause_seconds: float = 0):
+        self.connection = connection
+        self.pause_seconds = pause_seconds
+        # Sessions that somebody else worked on just then.
+        self.left = 0
+
+    def archive(self, older_than_days: int, step: int) -> int:
+        """Archive what ended so long ago; how many sessions."""
+        count = 0
+        after = (0, 0)
+        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+            while found := store_archive.candidates(cursor, after, step, older_than_days):
+                after = found[-1][:2]
+                # What a session has used must be on the card before the session goes.
+                unsettled = {card_id for card_id, _number, is_settled in found if not is_settled}
+                if unsettled:
+                    module_store.settle(cursor, unsettled)
+                moved = self._move(cursor, [row[:2] for row in found], older_than_days)
+                count += moved
+                self.left += len(found) - moved
+                time.sleep(self.pause_seconds)
+        return count
+
+    def forget(self, older_than_days: int, step: int) -> int:
+        """Remove archived sessions that nobody has to keep; how many."""
+        if older_than_days < YEAR_DAYS:
+            raise errors.WrongUsage(_("Records of connections are kept for at least {days} days."), days=YEAR_DAYS)
+        count = 0
+        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+            while True:
+                self.connection.begin()
+                keys = store_archive.forgettable(cursor, step, older_than_days)
+                if keys:
+                    store_archive.keep_sums(cursor, keys)
+                    count += store_archive.forget(cursor, keys)
+                self.connection.commit()
+                if not keys:
+                    return count
+                time.sleep(self.pause_seconds)
+
+    def _move(self, cursor, keys: list[tuple[int, int]], older_than_days: int) -> int:
+        self.connection.begin()
+        try:
+            keys = store_archive.lock(cursor, keys, older_than_days)
+            if keys:
+                store_archive.add_to_hours(cursor, keys)
+                store_archive.copy(cursor, keys)
+                store_archive.remove(cursor, keys)
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
+        return len(keys)

@@ -1,0 +1,180 @@
+"""The statements behind `prepaid reconcile`: each finds the rows for which one rule does not hold.
+
+By ranges of cards, each with whole sets and no question for each card, so that ten million sessions are some hundred
+ranges.  All within one snapshot: logins go on meanwhile and are not seen.
+"""
+
+
+def card_ids(cursor) -> tuple[int, int]:
+    """The first and the last card; (0, -1) where there is none."""
+    cursor.execute("SELECT MIN(id), MAX(id) FROM card")
+    first, last = cursor.fetchone()
+    return (0, -1) if first is None else (first, last)
+
+
+def wrong_entries(cursor, first: int, last: int) -> list[tuple]:
+    """Ledger = balance: what was added to a card is the sum of its compensating entries."""
+    return _differing(cursor, first, last, "added", "added_", ("seconds", "octets", "down_octets", "up_octets", "cents"), """
+        SELECT card_id, SUM(added_seconds) AS seconds, SUM(added_octets) AS octets,
+               SUM(added_down_octets) AS down_octets, SUM(added_up_octets) AS up_octets, SUM(added_cents) AS cents
+          FROM card_entry
+         WHERE card_id BETWEEN %(first)s AND %(last)s
+         GROUP BY card_id""")
+
+
+def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
+    """Sessions = usage: what was posted to a card is what its sessions have posted, and what the archive holds.
+
+    A session that is in both counts once, by its row in `session`.
+    """
+    return _differing(cursor, first, last, "used", "settled_", ("seconds", "down_octets", "up_octets"), """
+        SELECT card_id, SUM(seconds) AS seconds, SUM(down_octets) AS down_octets, SUM(up_octets) AS up_octets
+          FROM (SELECT card_id, settled_seconds AS seconds, settled_down_octets AS down_octets, settled_up_octets AS up_octets
+                  FROM session
+                 WHERE card_id BETWEEN %(first)s AND %(last)s
+                 UNION ALL
+                SELECT archived.card_id, archived.used_seconds, archived.used_down_octets, archived.used_up_octets
+                  FROM session_archive AS archived
+                 WHERE archived.card_id BETWEEN %(first)s AND %(last)s
+                   AND NOT EXISTS (SELECT 1
+                                     FROM session
+                                    WHERE session.card_id = archived.card_id
+                                      AND session.login_number = archived.login_number)) AS both_tables
+         GROUP BY card_id""")
+
+
+def wrong_sessions(cursor, first: int, last: int) -> list[tuple]:
+    """A session has not posted more than it used; and an archived one has a number that is not given again."""
+    cursor.execute(
+        """
+        SELECT card.serial, CONCAT('session ', session.login_number, ': posted and used'),
+               CONCAT_WS(' ', session.settled_seconds, session.settled_down_octets, session.settled_up_octets),
+               CONCAT_WS(' ', session.used_seconds, session.used_down_octets, session.used_up_octets)
+          FROM session
+          JOIN card ON card.id = session.card_id
+         WHERE session.card_id BETWEEN %(first)s AND %(last)s
+           AND (session.settled_seconds > session.used_seconds
+                OR session.settled_down_octets > session.used_down_octets
+                OR session.settled_up_octets > session.used_up_octets)
+         UNION ALL
+        SELECT card.serial, 'highest archived login number, and highest posted', archived.highest, card.settled_login_number
+          FROM (SELECT card_id, MAX(login_number) AS highest
+                  FROM session_archive
+                 WHERE card_id BETWEEN %(first)s AND %(last)s
+                 GROUP BY card_id) AS archived
+          JOIN card ON card.id = archived.card_id
+         WHERE archived.highest > card.settled_login_number
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
+def wrong_statuses(cursor, first: int, last: int) -> list[tuple]:
+    """Status = history: each change begins where the one before ended, and the last one says what the card is.
+
+    A card without any change is in stock; of an imported one the first status is the import's.
+    """
+    cursor.execute(
+        """
+        SELECT card.serial, 'status, and the last one of its history', card.status,
+               COALESCE(last_event.to_status, 'created')
+          FROM card
+          LEFT JOIN (SELECT card_id, MAX(id) AS id
+                       FROM card_event
+                      WHERE card_id BETWEEN %(first)s AND %(last)s
+                        AND to_status IS NOT NULL
+                      GROUP BY card_id) AS last_of ON last_of.card_id = card.id
+          LEFT JOIN card_event AS last_event ON last_event.id = last_of.id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND card.status <> COALESCE(last_event.to_status, 'created')
+           AND NOT (last_event.id IS NULL AND (SELECT origin FROM batch WHERE batch.id = card.batch_id) = 'imported')
+         UNION ALL
+        SELECT card.serial, CONCAT('history ', changes.id, ': begins with, and before it'), changes.from_status, changes.previous_status
+          FROM (SELECT id, card_id, from_status,
+                       LAG(to_status, 1) OVER (PARTITION BY card_id ORDER BY id) AS previous_status
+                  FROM card_event
+                 WHERE card_id BETWEEN %(first)s AND %(last)s
+                   AND to_status IS NOT NULL) AS changes
+          JOIN card ON card.id = changes.card_id
+         WHERE changes.from_status <> COALESCE(
+                   changes.previous_status, IF((SELECT origin FROM batch WHERE batch.id = card.batch_id) = 'imported',
+                                      changes.from_status, 'created'))
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
+def wrong_custody(cursor, first: int, last: int) -> list[tuple]:
+    """Notes = custody: a card that was handed over has a delivery note to the partner that has it."""
+    cursor.execute(
+        """
+        SELECT card.serial, 'partner, and the partner of its delivery note',
+               COALESCE((SELECT name FROM partner WHERE partner.id = card.partner_id), '-'),
+               COALESCE((SELECT name FROM partner WHERE partner.id = note.partner_id), '-')
+          FROM card
+          LEFT JOIN note ON note.id = card.delivery_note_id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND (NOT card.partner_id <=> note.partner_id
+                OR note.kind <> 'delivery'
+                OR (note.id IS NULL
+                    AND COALESCE(card.status_before_block, CAST(card.status AS CHAR)) NOT IN ('created', 'deleted')))
+           AND NOT (note.id IS NULL AND (SELECT origin FROM batch WHERE batch.id = card.batch_id) = 'imported')
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
+def wrong_notes(cursor) -> list[tuple]:
+    """A note says as many cards as changed hands with it, and its prices are for as many."""
+    cursor.execute(
+        """
+        SELECT note.id, 'cards on the note, and in the history', note.card_count, COUNT(card_event.id)
+          FROM note
+          LEFT JOIN card_event ON card_event.note_id = note.id AND card_event.to_status IS NOT NULL
+         GROUP BY note.id, note.card_count
+        HAVING note.card_count <> COUNT(card_event.id)
+         UNION ALL
+        SELECT note.id, 'cards on the note, and priced', note.card_count, COALESCE(SUM(note_price.card_count), 0)
+          FROM note
+          LEFT JOIN note_price ON note_price.note_id = note.id
+         WHERE note.kind = 'delivery'
+         GROUP BY note.id, note.card_count
+        HAVING note.card_count <> COALESCE(SUM(note_price.card_count), 0)
+        """
+    )
+    return cursor.fetchall()
+
+
+def wrong_batches(cursor) -> list[tuple]:
+    """A batch has as many cards as it says."""
+    cursor.execute(
+        """
+        SELECT batch.id, 'cards of the batch, and found', batch.card_count, COALESCE(found.cards, 0)
+          FROM batch
+          LEFT JOIN (SELECT batch_id, COUNT(*) AS cards FROM card GROUP BY batch_id) AS found ON found.batch_id = batch.id
+         WHERE batch.card_count <> COALESCE(found.cards, 0)
+        """
+    )
+    return cursor.fetchall()
+
+
+def _differing(cursor, first: int, last: int, what: str, prefix: str, units: tuple[str, ...], sums: str) -> list[tuple]:
+    """Cards whose columns `prefix…` are not the sums."""
+    on_card = [f"card.{prefix}{unit}" for unit in units]
+    summed = [f"COALESCE(sums.{unit}, 0)" for unit in units]
+    differs = " OR ".join(f"{column} <> {value}" for column, value in zip(on_card, summed, strict=True))
+    cursor.execute(
+        f"""
+        SELECT card.serial, '{what} {", ".join(units)}: on the card, and the sum',
+               CONCAT_WS(' ', {", ".join(on_card)}), CONCAT_WS(' ', {", ".join(summed)})
+          FROM card
+          LEFT JOIN ({sums}) AS sums ON sums.card_id = card.id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND ({differs})
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()

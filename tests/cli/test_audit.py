@@ -1,0 +1,168 @@
+"""audit seal, verify: whatever is changed in the history is found, and named."""
+
+import random
+
+import pymysql.cursors
+import pytest
+
+from admin import audit
+
+CHANGES = 1000
+
+
+@pytest.fixture
+def history(office, database):
+    """Some history of each kind, sealed."""
+    cards = office.sell(40, "--time", "10m")
+    office.must("block", "--batch", cards[0].batch, "--yes", "--reason", "Lost")
+    office.must("unblock", "--batch", cards[0].batch, "--yes", "--reason", "Found")
+    for card in cards[:10]:
+        office.must("edit", card.serial, "--expires", "2099-12-31", "--reason", "goodwill")
+        office.must("sessions", "--address", "10.5.0.7", "--at", "2026-03-02T20:30Z", "--reason", "Order 1")
+        database.execute("INSERT INTO voice_credit (card_id, account, credit_cents)"
+                         " SELECT id, 'A 1', 500 FROM card WHERE serial = %s", [card.serial])
+    office.must("return", "--partner", office.json("show", cards[-1].serial)["partner"],
+                "--range", f"{cards[20].serial}-{cards[29].serial}")
+    told = office.json("audit", "seal")
+    assert told["rows"] == told["sealed"] > 150
+    return told
+
+
+@pytest.fixture
+def root(database):
+    """Somebody with all rights, who has taken the triggers away."""
+    triggers = database.query("SELECT trigger_name AS name, action_timing AS timing, event_manipulation AS event,"
+                              " event_object_table AS target, action_statement AS body FROM information_schema.triggers"
+                              " WHERE trigger_schema = DATABASE() AND action_statement LIKE 'SIGNAL%%'"
+                              " AND event_object_table <> 'card'")
+    assert len(triggers) >= 10
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET foreign_key_checks = 0")
+        for trigger in triggers:
+            cursor.execute(f"DROP TRIGGER {trigger['name']}")
+        yield cursor
+        connection.rollback()
+        for trigger in triggers:
+            cursor.execute(f"CREATE TRIGGER {trigger['name']} {trigger['timing']} {trigger['event']} ON"
+                           f" {trigger['target']} FOR EACH ROW {trigger['body']}")
+
+
+def test_an_unbroken_history(office, history):
+    told = office.json("audit", "verify")
+    assert (told["rows"], told["hash"], told["faults"]) == (history["rows"], history["hash"], [])
+    assert office.json("audit", "seal")["sealed"] == 0
+
+
+def test_what_happens_later_joins_the_chain(office, history):
+    office.must("partner", "add", "Later shop")
+    card, = office.sell(1, "--time", "10m", partner="Later shop")
+    told = office.json("audit", "verify", "--expect", history["hash"])
+    assert told["rows"] > history["rows"] and told["hash"] != history["hash"]
+
+
+def test_a_thousand_of_a_thousand_changes_are_found(office, history, root):
+    """Each alone: a value changed, or a row removed, somewhere in the history or in the chain itself."""
+    chance = random.Random(20_260_302)
+    plain = root.connection.cursor(pymysql.cursors.Cursor)
+    plain.execute("SELECT seq, source, row_id FROM history_chain ORDER BY seq")
+    chain = plain.fetchall()
+    assert not list(audit.faults(plain))
+    found, missed = 0, []
+    for turn in range(CHANGES):
+        seq, source, row_id = chance.choice(chain)
+        statement, told_row = _tampering(chance, source, row_id, seq)
+        root.connection.begin()
+        assert root.execute(statement) >= 1, statement
+        faults = list(audit.faults(plain))
+        if faults and (faults[0]["source"], faults[0]["row"]) == told_row(chain, seq):
+            found += 1
+        else:
+            missed.append((turn, statement, faults[:1]))
+        root.connection.rollback()
+    assert found == CHANGES, missed[:3]
+    assert not list(audit.faults(plain))
+
+
+CHANGED = {
+    "card_event": ["card_id = card_id + 1", "at = at + INTERVAL 1 SECOND", "operator = 'somebody'", "reason = 'another'"],
+    "batch_event": ["batch_id = batch_id + 1", "what = 'received'", "operator = 'somebody'", "card_count = card_count + 1"],
+    "card_entry": ["added_seconds = added_seconds + 1", "reason = 'another'", "operator = 'somebody'",
+                   "expires_at = expires_at + INTERVAL 1 DAY"],
+    "note": ["card_count = card_count + 1", "partner_id = partner_id + 1", "kind = 'void'", "operator = 'somebody'"],
+    "voice_credit": ["account = 'B 2'", "credit_cents = credit_cents + 1", "operator = 'somebody'"],
+    "address_query": ["address = '10.5.0.8'", "operator = 'somebody'", "reason = 'another'"],
+}
+
+
+def _tampering(chance, source: str, row_id: int, seq: int):
+    """A statement, and which row the first fault has to name."""
+    the_row = lambda chain, seq: chain[seq - 1][1:]  # noqa: E731
+    kind = chance.choice(["change", "change", "remove", "chain", "chain_row", "price"])
+    if kind == "price" and source == "note":
+        return f"UPDATE note_price SET price_cents = price_cents + 1 WHERE note_id = {row_id}", the_row
+    if kind == "remove":
+        return f"DELETE FROM {source} WHERE id = {row_id}", the_row
+    if kind == "chain":
+        return f"UPDATE history_chain SET hash = UNHEX(SHA2('x', 256)) WHERE seq = {seq}", the_row
+    if kind == "chain_row":
+        return f"UPDATE history_chain SET sealed_at = sealed_at + INTERVAL 1 SECOND WHERE seq = {seq}", the_row
+    return f"UPDATE {source} SET {chance.choice(CHANGED[source])} WHERE id = {row_id}", the_row
+
+
+def test_a_gap_in_the_chain_is_named(office, history, root):
+    root.execute("DELETE FROM history_chain WHERE seq IN (5, 6)")
+    result = office.run("audit", "verify", "--json")
+    assert result.exit_status == 1
+    assert "5" in result.json()["faults"][0]["fault"] and "6" in result.json()["faults"][0]["fault"]
+
+
+def test_a_shortened_chain_is_found_by_who_kept_the_hash(office, history, root):
+    root.execute("DELETE FROM history_chain WHERE seq > 10")
+    # Sealed anew, the chain is sound; only the hash that was kept elsewhere tells.
+    assert office.run("audit", "verify").exit_status == 0
+    result = office.run("audit", "verify", "--expect", history["hash"])
+    assert result.exit_status == 1 and history["hash"] in result.stderr
+
+
+def test_a_row_put_into_the_past_is_named(office, history, root):
+    card_id, first, last = root.execute("SELECT MIN(card_id) AS a, MIN(id) AS b, MAX(id) AS c FROM card_event") \
+        and root.fetchone().values()
+    # By its date, with the next number.
+    root.execute("INSERT INTO card_event (card_id, at, what, operator) VALUES (%s, '2020-01-01', 'credited', 'x')", [card_id])
+    number = root.lastrowid
+    result = office.run("audit", "verify", "--json")
+    assert result.exit_status == 1
+    assert [(row["source"], row["row"], row["fault"]) for row in result.json()["faults"]] == [
+        ("card_event", number, "put into the past")]
+    # By its number, below the floor.
+    root.execute("DELETE FROM card_event WHERE id = %s", [number])
+    root.execute("UPDATE history_floor SET row_id = %s WHERE source = 'card_event'", [last + 10])
+    root.execute("INSERT INTO card_event (id, card_id, what, operator) VALUES (%s, %s, 'credited', 'x')", [last + 5, card_id])
+    faults = office.run("audit", "verify", "--json").json()["faults"]
+    assert ("card_event", last + 5, "put into the past") in [(row["source"], row["row"], row["fault"]) for row in faults]
+
+
+def test_a_transaction_that_commits_late_is_sealed_later(office, history, database):
+    card_id = database.value("SELECT MIN(id) FROM card")
+    with database.connect() as slow, slow.cursor() as cursor:
+        slow.begin()
+        cursor.execute("INSERT INTO card_event (card_id, what, operator) VALUES (%s, 'credited', 'slow')", [card_id])
+        database.execute("INSERT INTO card_event (card_id, what, operator) VALUES (%s, 'credited', 'quick')", [card_id])
+        assert office.json("audit", "seal")["sealed"] == 1
+        slow.commit()
+    assert office.json("audit", "seal")["sealed"] == 1
+    assert office.json("audit", "verify")["faults"] == []
+
+
+def test_a_hash_that_is_none_is_wrong_usage(office, history):
+    assert office.run("audit", "verify", "--expect", "abc").exit_status == 2
+
+
+def test_the_floor_rises_when_hours_have_gone_by(office, history, database):
+    database.execute("UPDATE history_floor SET next_since_at = next_since_at - INTERVAL 7 HOUR")
+    office.must("audit", "seal")
+    database.execute("UPDATE history_floor SET next_since_at = next_since_at - INTERVAL 7 HOUR")
+    office.must("audit", "seal")
+    assert database.value("SELECT row_id FROM history_floor WHERE source = 'card_event'") == database.value(
+        "SELECT MAX(id) FROM card_event")
+    assert office.json("audit", "verify")["faults"] == []

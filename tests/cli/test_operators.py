@@ -1,0 +1,153 @@
+"""operator add, list, remove: people with roles, what each may do, and what the refusal says."""
+
+import itertools
+
+import pytest
+
+from tests.office import Office
+
+_names = itertools.count(1)
+
+
+@pytest.fixture
+def hire(office, tmp_path):
+    """An operator with some roles, and his `prepaid`."""
+    hired = []
+
+    def hire_(*roles: str) -> tuple[str, Office]:
+        name = f"person-{next(_names)}"
+        told = office.json("operator", "add", name, *itertools.chain(*(("--role", role) for role in roles)))
+        hired.append(name)
+        path = tmp_path / f"{name}.cnf"
+        path.write_text("\n".join(told["option_file"]) + "\n")
+        return name, Office(path)
+
+    yield hire_
+    for name in hired:
+        office.run("operator", "remove", name)
+
+
+def test_an_operator_sees_cards_and_changes_none(office, hire):
+    card, = office.sell(1, "--time", "10m")
+    _name, desk = hire("see")
+    assert desk.show(card)["status"] == "delivered"
+    assert [row["what"] for row in desk.track(card)][-1] == "delivered"
+    for question in (("list",), ("note", "list"), ("batch", "show", card.batch), ("product", "list"), ("sessions",)):
+        desk.must(*question)
+    assert office.show(card) == desk.show(card)
+
+
+# The command, with C for a card at a partner, S for one in stock, P for the partner; and the role that it needs.
+ACTIONS = {
+    "generate": ("generate", "--product", "T", "--count", "2"),
+    "deliver": ("deliver", "--partner", "P", "--range", "S-S"),
+    "return": ("return", "--partner", "P", "--range", "C-C"),
+    "block": ("block", "C"),
+    "delete": ("delete", "S", "--yes"),
+    "credit": ("edit", "C", "--expires", "2099-12-31", "--reason", "goodwill"),
+    "products": ("product", "add", "N", "--kind", "internet", "--time", "1h"),
+    "partners": ("partner", "add", "N"),
+    "nas": ("nas", "add", "N", "--address", "10.9.9.9/32", "--secret-file", "-"),
+    "disconnect": ("enforce", "--wait", "0"),
+    "address": ("sessions", "--address", "10.5.0.7", "--at", "2026-03-02T20:30Z"),
+}
+
+
+@pytest.mark.parametrize("role", ACTIONS)
+def test_each_role_does_its_action_and_no_other(office, hire, role):
+    name, desk = hire("see", role)
+    for other, words in ACTIONS.items():
+        in_stock, = office.stock(1, "--time", "10m")
+        partner = office.partner()
+        sold, = office.sell(1, "--time", "10m", partner=partner)
+        meant = {"C": sold.serial, "S": in_stock.serial, "P": partner, "T": sold.product, "N": f"{name} {other}",
+                 "S-S": f"{in_stock.serial}-{in_stock.serial}", "C-C": f"{sold.serial}-{sold.serial}"}
+        before = office.track(in_stock) + office.track(sold)
+        result = desk.run(*(meant.get(word, word) for word in words), stdin="secret\n")
+        if other == role:
+            assert result.exit_status == 0, result.stderr
+        else:
+            assert result.exit_status == 1, (other, result.stdout, result.stderr)
+            assert f"lacks the role '{other}'" in result.stderr and name in result.stderr, result.stderr
+            assert office.track(in_stock) + office.track(sold) == before
+
+
+def test_the_history_names_the_person(office, hire):
+    card, = office.sell(1, "--time", "10m")
+    name, desk = hire("block")
+    desk.must("block", card.serial, "--reason", "Stolen")
+    last = office.track(card)[-1]
+    assert (last["what"], last["operator"], last["reason"]) == ("blocked", name, "Stolen")
+
+
+def test_pins_are_exported_by_who_may_read_them_and_it_is_on_record(office, hire, tmp_path):
+    product = office.product("--time", "10m")
+    batch = office.json("generate", "--product", product, "--count", 2)["batch"]
+    export = ("export", "--batch", batch, "--fields", "serial,pin", "--output")
+    _, packer = hire("export")
+    result = packer.run(*export, tmp_path / "no.csv")
+    assert result.exit_status == 1 and "'see_pin'" in result.stderr and not (tmp_path / "no.csv").exists()
+    name, trusted = hire("export", "see_pin")
+    trusted.must(*export, tmp_path / "cards.csv")
+    last = office.json("batch", "show", batch)["events"][-1]
+    assert (last["what"], last["operator"]) == ("exported", name) and '"pin"' in last["detail"]
+
+
+def test_roles_come_and_go(office, hire):
+    card, = office.stock(1, "--time", "10m")
+    name, desk = hire("see")
+    assert desk.run("block", card.serial).exit_status == 1
+    assert office.json("operator", "add", name, "--role", "block") == {
+        "operator": name, "roles": ["see", "block"], "option_file": []}
+    desk.must("block", card.serial)
+    office.must("operator", "remove", name, "--role", "block")
+    assert desk.run("unblock", card.serial).exit_status == 1
+    assert {"operator": name, "roles": ["see"]} in office.json("operator", "list")
+    office.must("operator", "remove", name)
+    assert desk.run("list").exit_status == 3
+    assert name not in str(office.json("operator", "list"))
+
+
+def test_who_has_all_roles_does_all(office, hire):
+    _name, desk = hire("admin")
+    card, = desk.sell(1, "--time", "10m")
+    desk.must("block", card.serial)
+    desk.must("unblock", card.serial)
+    assert desk.show(card)["status"] == "delivered"
+
+
+def test_a_password_of_ones_own(office, hire, tmp_path):
+    name = f"person-{next(_names)}"
+    path = tmp_path / "password"
+    path.write_text("correct horse\n")
+    told = office.json("operator", "add", name, "--role", "see", "--password-file", path)
+    assert "password = correct horse" in told["option_file"]
+    result = office.run("operator", "add", name, "--role", "block", "--password-file", path)
+    assert result.exit_status == 2
+    office.must("operator", "remove", name)
+    path.write_text("\n")
+    assert office.run("operator", "add", name, "--role", "see", "--password-file", path).exit_status == 2
+
+
+@pytest.mark.parametrize(("name", "status"), [("prepaid_admin", 1), ("root", 1), ("ana@home", 2), ("", 2), ("x y", 2)])
+def test_what_is_no_name_for_a_person_is_refused(office, name, status):
+    assert office.run("operator", "add", name, "--role", "see").exit_status == status
+
+
+def test_an_unknown_operator_brings_the_nearest(office, hire):
+    name, _desk = hire("see")
+    result = office.run("operator", "remove", name + "x")
+    assert result.exit_status == 1 and name in result.stderr
+
+
+def test_an_operator_cannot_make_operators(office, hire):
+    name, desk = hire("admin")
+    result = desk.run("operator", "add", "friend", "--role", "admin", "--root-user", name)
+    assert result.exit_status in (1, 3)
+    assert "friend" not in str(office.json("operator", "list"))
+
+
+def test_every_role_is_listed_with_what_it_is_for(office):
+    from admin.roles import ROLES
+
+    assert [row["role"] for row in office.json("operator", "list", "--roles")] == list(ROLES)

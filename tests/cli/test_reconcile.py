@@ -1,0 +1,140 @@
+"""reconcile: the books agree; each fault that is put in by hand is found, and no other."""
+
+import pytest
+
+from tests.shop import Shop
+
+
+@pytest.fixture
+def books(office, database):
+    """Cards of all kinds, by the office's own commands; and their ids."""
+    partner = office.partner()
+    cards = office.sell(8, "--time", "10h", partner=partner)
+    office.must("return", "--partner", partner, "--range", f"{cards[6].serial}-{cards[7].serial}")
+    office.must("block", cards[5].serial)
+    office.must("block", cards[4].serial)
+    office.must("unblock", cards[4].serial)
+    office.must("edit", cards[3].serial, "--expires", "2099-12-31", "--reason", "goodwill")
+    office.must("delete", cards[7].serial, "--yes")
+    database.execute(
+        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), settled_seconds = 700, settled_login_number = 2"
+        " WHERE serial = %s", [cards[0].serial])
+    for number, used, posted in ((1, 700, 700), (2, 100, 0)):
+        database.execute(
+            "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, settled_seconds)"
+            " SELECT id, %s, 1, 's', UTC_TIMESTAMP(3) - INTERVAL 20 DAY, %s, %s FROM card WHERE serial = %s",
+            [number, used, posted, cards[0].serial])
+    database.execute("INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (%s, 'credited', 'x', 60)",
+                     [database.value("SELECT id FROM card WHERE serial = %s", [cards[1].serial])])
+    return cards
+
+
+def faults(office) -> list[tuple]:
+    result = office.run("reconcile", "--json")
+    found = [(row["check"], row["which"]) for row in result.json()["faults"]]
+    assert result.exit_status == (1 if found else 0), result.stderr
+    return found
+
+
+def test_books_that_agree(office, books):
+    assert faults(office) == []
+    assert "agree" in office.must("reconcile").stdout
+    office.must("db", "archive")
+    assert faults(office) == []
+
+
+def test_an_empty_database_agrees(office):
+    assert faults(office) == []
+
+
+# What somebody with all rights does; the rule that finds it; C is the card in use.
+WRONGS = {
+    "credit without an entry": (["UPDATE card SET added_seconds = 3600 WHERE serial = 'C'"], "ledger"),
+    "usage without a session": (["UPDATE card SET settled_seconds = settled_seconds + 1 WHERE serial = 'C'"], "usage"),
+    "traffic without a session": (["UPDATE card SET settled_up_octets = 5 WHERE serial = 'C'"], "usage"),
+    "a session removed": (["DELETE session FROM session JOIN card ON card.id = card_id WHERE serial = 'C' AND login_number = 1"],
+                          "usage"),
+    "more posted than used": (
+        ["UPDATE session JOIN card ON card.id = card_id SET session.settled_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
+         "UPDATE card SET settled_up_octets = 5 WHERE serial = 'C'"], "sessions"),
+    "an archived number that comes again": (
+        ["INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
+         " used_down_octets, used_up_octets) SELECT id, 9, 1, 's', '', UTC_TIMESTAMP(), 0, 0, 0 FROM card WHERE serial = 'C'"],
+        "sessions"),
+    "history removed": (["DELETE card_event FROM card_event JOIN card ON card.id = card_id WHERE serial = 'C'"
+                         " AND to_status = 'in_use'"], "status"),
+    "a break in the history": (["UPDATE card_event JOIN card ON card.id = card_id SET from_status = 'expired'"
+                                " WHERE serial = 'C' AND to_status = 'in_use'"], "status"),
+    "a card that walked to another shop": (
+        ["INSERT INTO partner (name) VALUES ('Elsewhere')",
+         "UPDATE card SET partner_id = (SELECT id FROM partner WHERE name = 'Elsewhere') WHERE serial = 'C'"], "custody"),
+    "a card without a note": (["UPDATE card SET delivery_note_id = NULL WHERE serial = 'C'"], "custody"),
+    "a note that says more": (["UPDATE note SET card_count = card_count + 1 WHERE kind = 'return'"], "note"),
+    "a price for fewer": (["UPDATE note_price JOIN note ON note.id = note_id SET note_price.card_count = 1"
+                           " WHERE kind = 'delivery'"], "note"),
+    "a batch that says more": (["UPDATE batch SET card_count = card_count + 1"], "batch"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_a_fault_is_found_by_its_rule(office, books, database, wrong):
+    statements, check = WRONGS[wrong]
+    triggers = database.query("SELECT trigger_name AS name, action_timing AS timing, event_manipulation AS event,"
+                              " event_object_table AS target, action_statement AS body FROM information_schema.triggers"
+                              " WHERE trigger_schema = DATABASE() AND trigger_name IN"
+                              " ('history_is_never_edited', 'history_is_never_removed')")
+    for trigger in triggers:
+        database.execute(f"DROP TRIGGER {trigger['name']}")
+    try:
+        for statement in statements:
+            assert database.execute(statement.replace("'C'", f"'{books[0].serial}'")) >= 1
+        found = faults(office)
+    finally:
+        for trigger in triggers:
+            database.execute(f"CREATE TRIGGER {trigger['name']} {trigger['timing']} {trigger['event']} ON"
+                             f" {trigger['target']} FOR EACH ROW {trigger['body']}")
+    assert {rule for rule, _which in found} == {check}, found
+    if check in ("ledger", "usage", "sessions", "status", "custody"):
+        assert {which for _rule, which in found} == {books[0].serial}
+
+
+def test_a_session_that_came_back_counts_once(office, books, database):
+    office.must("db", "archive")
+    database.execute(
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, settled_seconds)"
+        " SELECT card_id, login_number, 1, acct_session_id, ended_at, used_seconds + 50, used_seconds FROM session_archive"
+        " WHERE login_number = 1")
+    assert faults(office) == []
+
+
+def test_what_was_used_before_an_import_counts(office, books, database, _unstarted_stack):
+    shop = Shop(database, _unstarted_stack.key_file)
+    card, = shop.stock(1, credit_seconds=3600)
+    card_id = shop.id(card)
+    database.execute("UPDATE batch SET origin = 'imported' WHERE id = %s", [card.batch])
+    database.execute("UPDATE card SET settled_seconds = 600 WHERE id = %s", [card_id])
+    database.execute(
+        "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
+        " used_down_octets, used_up_octets) VALUES (%s, 0, 1, '', '', UTC_TIMESTAMP(), 600, 0, 0)", [card_id])
+    assert faults(office) == []
+
+
+def test_commits_meanwhile_are_not_seen_by_half(office, books, database, monkeypatch):
+    """Between two rules somebody uses and returns cards: the snapshot does not see it."""
+    from admin import reconcile
+
+    calls = []
+
+    def wrong_sessions(cursor, first, last, rule=reconcile.OF_CARDS["sessions"]):
+        if not calls:
+            database.execute("UPDATE card SET settled_seconds = settled_seconds + 100 WHERE serial = %s", [books[0].serial])
+            database.execute("UPDATE session JOIN card ON card.id = card_id SET session.settled_seconds = used_seconds"
+                             " WHERE serial = %s", [books[0].serial])
+            office.must("block", books[1].serial)
+        calls.append(first)
+        return rule(cursor, first, last)
+
+    monkeypatch.setitem(reconcile.OF_CARDS, "sessions", wrong_sessions)
+    monkeypatch.setattr(reconcile, "CARDS_A_RANGE", 2)
+    assert faults(office) == []
+    assert len(calls) > 3
