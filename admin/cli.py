@@ -20,11 +20,13 @@ from . import operators
 from . import partner
 from . import product
 from . import raddb
+from . import redeem
 from . import reconcile
 from . import sessions
 from . import simulate
 from . import spool
 from . import track
+from . import voice
 from .command import cli
 
 __all__ = ["cli"]

@@ -64,10 +64,10 @@ class Office:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def spawn(self, *arguments, env: dict | None = None, **options) -> subprocess.Popen:
+    def spawn(self, *arguments, env: dict | None = None, stdin=subprocess.DEVNULL, **options) -> subprocess.Popen:
         """Start the installed command and go on: for what happens at the same time, or is interrupted."""
         return subprocess.Popen(
-            [str(PREPAID), *self._command_line(arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [str(PREPAID), *self._command_line(arguments)], stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, env=os.environ | _environment(env), **options,
         )
 

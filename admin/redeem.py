@@ -1,0 +1,139 @@
+"""prepaid redeem: a telephony card's credit goes to an account of the voice platform, once."""
+
+import hmac
+import re
+import secrets
+import sys
+
+import click
+import pymysql.cursors
+
+from freeradius_module import login, pin, serial, settings
+from freeradius_module import store as module_store
+from freeradius_module.store import RefusedLogin
+
+from . import errors, output, store, store_card, store_entry, store_voice
+from .command import cli, json_option, option, pass_office
+from .text import _
+
+# The row of NAS that stands for what is no listed NAS.
+NO_NAS = 1
+# Of the account no sign could do anything in a spreadsheet or in another program's file.
+ACCOUNT = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+LONGEST_PIN = 256
+
+
+def _account(ctx, param, value):
+    if not ACCOUNT.fullmatch(value):
+        raise click.BadParameter(_("{value!r} is not an account: up to 63 letters, digits and . _ @ -, perhaps after a +.")
+                                 .format(value=value))
+    return value
+
+
+@cli.command()
+@click.argument("serial_text", metavar="SERIAL")
+@option("--account", required=True, callback=_account, help="The subscriber's account on the voice platform.")
+@json_option
+@pass_office
+def redeem(office, serial_text, account, as_json):
+    """Take a telephony card's credit for an account.  The PIN is read from standard input.
+
+    Wrong PINs are counted by card and account, like those of a login.  The credit is added by the voice platform:
+    see 'prepaid voice'.
+
+    \b
+    Example:
+        prepaid redeem FALE000000016 --account +551133334444 < pin.txt
+    """
+    rules = settings.load(office.config_path)
+    keyring = office.keyring
+    card = _proved(office, serial.compact(serial_text), _read_pin(), f"office/{account}", rules, keyring)
+    reason, refusal = None, None
+    with office.transaction() as cursor:
+        store_entry.lock(cursor, [card["id"]])
+        row = store_card.overview(cursor, card["serial"])
+        reason, refusal = _why_not(cursor, card, row)
+        if refusal is None:
+            number = store_voice.add(cursor, card["id"], account, row["credit_cents"], row["credit_seconds"])
+            if not store_voice.redeem(cursor, card["id"]):
+                raise errors.Busy()
+            credit = store_voice.of_card(cursor, card["id"])
+    if refusal is not None:
+        if reason is not None:
+            _record(office, card["serial"], f"office/{account}", reason)
+        raise errors.Refused(refusal)
+    facts = {name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")}
+    output.tell_done(
+        facts, _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
+            serial=card["serial"], account=account, number=number,
+            amounts=", ".join(output.shown(name, credit[name]) for name in ("credit_cents", "credit_seconds")
+                              if credit[name] is not None)), as_json)
+
+
+def _read_pin() -> str:
+    """From a terminal without showing it, else the first line of standard input; never from an argument."""
+    if sys.stdin.isatty():
+        return click.prompt(_("PIN"), hide_input=True, err=True).strip()
+    return click.get_text_stream("stdin", errors="replace").readline(LONGEST_PIN).strip()
+
+
+def _proved(office, compacted: str, tried: str, source: str, rules: settings.Settings, keyring) -> dict:
+    """The card, if this is its PIN.
+
+    A serial that is no card's, a wrong PIN and one wrong PIN too many are answered by one sentence and cost the same
+    work, so that nobody learns here which serials there are, or whether a PIN was right while it does not count.
+    """
+    # Made for every card, because it takes time: an unknown one must not be told by that.
+    decoy = pin.seal(secrets.token_urlsafe(12), "decoy", keyring)
+    with office.reading() as cursor:
+        card = store_voice.card_to_redeem(cursor, compacted) if compacted else None
+        card_id = card["id"] if card else 0
+        is_locked_out = store_voice.wrong_pins_at_offices(cursor, card_id) >= (
+            rules.wrong_pin_tries * login.SHARED_SOURCE_FACTOR)
+        with office.stream(pymysql.cursors.Cursor) as plain:
+            tries, _known = module_store.wrong_pin_tries(plain, card_id, source, source)
+    is_locked_out = is_locked_out or tries >= rules.wrong_pin_tries
+    if card:
+        right = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keyring)
+    else:
+        right = pin.open_sealed(decoy[1], decoy[0], "decoy", keyring)
+    is_right = hmac.compare_digest(right.encode(), tried.encode("utf-8", "replace"))
+    if card and is_right and not is_locked_out:
+        return card
+    _record(office, compacted, source, "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
+    raise errors.Refused(
+        _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, a quarter of an hour has to "
+          "pass."), most=rules.wrong_pin_tries)
+
+
+def _record(office, compacted: str, source: str, reason: str) -> None:
+    """Count what was refused, as a login's refusal is counted."""
+    refused = RefusedLogin(compacted, source[:128], reason, NO_NAS)
+    with office.transaction(), office.stream(pymysql.cursors.Cursor) as cursor:
+        if reason == "unknown_card":
+            module_store.record_unknown(cursor, [refused])
+        else:
+            module_store.record_refusals(cursor, [refused])
+
+
+def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | None]:
+    """The word for the history, if there is one for it, and the sentence; (None, None) if nothing stands against it."""
+    number = card["serial"]
+    if row is None:
+        return None, _("Card {serial} is deleted.").format(serial=number)
+    if row["kind"] != "telephony":
+        return "wrong_kind", _("Card {serial} is for internet: it is used at a hotspot, and not redeemed.").format(serial=number)
+    if row["status"] == "redeemed":
+        before = store_voice.of_card(cursor, card["id"])
+        return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
+            serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"])
+    if row["status"] == "created":
+        return "not_delivered", _("Card {serial} has not been delivered to a partner, so nobody can have bought it.").format(
+            serial=number)
+    if row["status"] == "blocked":
+        return "blocked", _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.").format(serial=number)
+    if row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= store.now(cursor)):
+        return "expired", _("The validity of card {serial} is over.").format(serial=number)
+    if row["status"] != "delivered" or not (row["credit_cents"] or row["credit_seconds"]):
+        return "exhausted", _("Card {serial} has no credit.").format(serial=number)
+    return None, None

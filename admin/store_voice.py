@@ -1,0 +1,129 @@
+"""The statements about telephony cards and their credits on the way to the voice platform (VSC)."""
+
+from freeradius_module.store import WINDOW
+
+
+def card_to_redeem(cursor, serial: str) -> dict | None:
+    """What proves the PIN, and nothing else."""
+    cursor.execute(
+        """
+        SELECT id, serial, pin_sealed, key_number
+          FROM card
+         WHERE serial = %(serial)s
+           AND status <> 'deleted'
+        """,
+        {"serial": serial},
+    )
+    return cursor.fetchone()
+
+
+def wrong_pins_at_offices(cursor, card_id: int) -> int:
+    """How many wrong PINs came for this card in this quarter of an hour, from all accounts together."""
+    cursor.execute(
+        f"""
+        SELECT COALESCE(SUM(tries), 0) AS tries
+          FROM login_refusal
+         WHERE card_id = %(card_id)s
+           AND reason = 'wrong_pin'
+           AND window_at = {WINDOW}
+           AND source LIKE 'office/%%'
+        """,
+        {"card_id": card_id},
+    )
+    return int(cursor.fetchone()["tries"])
+
+
+def redeem(cursor, card_id: int) -> int:
+    """Whether the card was still to be redeemed; it is so once."""
+    return cursor.execute(
+        "UPDATE card SET status = 'redeemed' WHERE id = %(card_id)s AND status = 'delivered'", {"card_id": card_id}
+    )
+
+
+def add(cursor, card_id: int, account: str, credit_cents: int | None, credit_seconds: int | None) -> int:
+    """A credit for the voice platform; its number."""
+    cursor.execute(
+        """
+        INSERT INTO voice_credit (card_id, account, credit_cents, credit_seconds)
+        VALUES (%(card_id)s, %(account)s, %(credit_cents)s, %(credit_seconds)s)
+        """,
+        {"card_id": card_id, "account": account, "credit_cents": credit_cents, "credit_seconds": credit_seconds},
+    )
+    return cursor.lastrowid
+
+
+_SELECT = """
+        SELECT voice_credit.id AS credit, voice_credit.account, card.serial, voice_credit.credit_cents,
+               voice_credit.credit_seconds, voice_credit.redeemed_at, voice_credit.operator,
+               voice_credit.export_number AS export, voice_credit.exported_at, voice_credit.reference,
+               voice_credit.confirmed_at
+          FROM voice_credit
+          JOIN card ON card.id = voice_credit.card_id"""
+
+
+def of_card(cursor, card_id: int) -> dict | None:
+    cursor.execute(f"{_SELECT} WHERE voice_credit.card_id = %(card_id)s", {"card_id": card_id})
+    return cursor.fetchone()
+
+
+def unconfirmed(cursor) -> list[dict]:
+    """Credits that the platform has not confirmed, oldest first."""
+    cursor.execute(f"{_SELECT} WHERE voice_credit.confirmed_at IS NULL ORDER BY voice_credit.id")
+    return cursor.fetchall()
+
+
+def of_export(cursor, number: int) -> list[dict]:
+    """The credits of one export, always in the same order."""
+    cursor.execute(f"{_SELECT} WHERE voice_credit.export_number = %(number)s ORDER BY voice_credit.id", {"number": number})
+    return cursor.fetchall()
+
+
+def take_for_export(cursor) -> int | None:
+    """Give all credits that are in no export yet the next export's number; None if there are none.
+
+    They are locked first, so that two exports at once wait for each other: the second finds them taken.
+    """
+    cursor.execute("SELECT id FROM voice_credit WHERE export_number IS NULL ORDER BY id FOR UPDATE")
+    ids = [row["id"] for row in cursor.fetchall()]
+    if not ids:
+        return None
+    cursor.execute("SELECT COALESCE(MAX(export_number), 0) + 1 AS number FROM voice_credit")
+    number = cursor.fetchone()["number"]
+    cursor.execute(
+        """
+        UPDATE voice_credit
+           SET export_number = %(number)s, exported_at = UTC_TIMESTAMP(3)
+         WHERE id IN %(ids)s
+           AND export_number IS NULL
+        """,
+        {"number": number, "ids": ids},
+    )
+    return number
+
+
+def lock(cursor, ids: list[int]) -> dict[int, dict]:
+    """Credits by their numbers, so that nobody else confirms them meanwhile."""
+    cursor.execute(
+        """
+        SELECT id, export_number, reference, confirmed_at
+          FROM voice_credit
+         WHERE id IN %(ids)s
+         ORDER BY id
+           FOR UPDATE
+        """,
+        {"ids": ids},
+    )
+    return {row["id"]: row for row in cursor.fetchall()}
+
+
+def confirm(cursor, credit_id: int, reference: str | None) -> int:
+    """Note that the platform has added a credit; each once."""
+    return cursor.execute(
+        """
+        UPDATE voice_credit
+           SET reference = %(reference)s, confirmed_at = UTC_TIMESTAMP(3)
+         WHERE id = %(credit_id)s
+           AND confirmed_at IS NULL
+        """,
+        {"credit_id": credit_id, "reference": reference},
+    )

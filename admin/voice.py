@@ -1,0 +1,162 @@
+"""prepaid voice pending, export, confirm: redeemed credits on their way to the voice platform (VSC), each exactly once.
+
+A credit is given its export's number in a transaction, before a file is written; so it is in one export and no other,
+whatever is killed when, and a file that was lost is written again by its number.
+"""
+
+import csv
+import io
+
+import click
+
+from freeradius_module import units
+
+from . import errors, line_errors, output, store_voice
+from .command import cli, json_option, option, pass_office
+from .new_file import NewFile
+from .text import _, plural
+
+FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
+COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
+LONGEST_REFERENCE = 64
+
+
+@cli.group()
+def voice():
+    """Telephony: credits that the voice platform has to add."""
+
+
+@voice.command()
+@json_option
+@pass_office
+def pending(office, as_json):
+    """Credits that the platform has not confirmed: in no export yet, or in one.
+
+    \b
+    Example:
+        prepaid voice pending
+    """
+    with office.reading() as cursor:
+        output.tell_rows(({name: row[name] for name in COLUMNS} for row in store_voice.unconfirmed(cursor)), as_json)
+
+
+@voice.command()
+@option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
+@option("--number", type=click.IntRange(1), help="Write the file of this export again, instead of a new one.")
+@option("--force", is_flag=True, help="Replace the file if it is there.")
+@json_option
+@pass_office
+def export(office, path, number, force, as_json):
+    """Write all credits that are in no export yet into a file for the platform (CSV).
+
+    \b
+    Example:
+        prepaid voice export --output vsc-17.csv
+        prepaid voice export --number 17 --output vsc-17.csv
+    """
+    with NewFile(path, force) as new:
+        if number is None:
+            with office.transaction() as cursor:
+                number = store_voice.take_for_export(cursor)
+            if number is None:
+                output.tell_done({"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json)
+                return
+        with office.reading() as cursor:
+            credits = store_voice.of_export(cursor, number)
+        if not credits:
+            raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
+        new.file.write(_lines(credits))
+        try:
+            digest = new.sha256()
+            new.publish()
+        except errors.OfficeError as error:
+            raise errors.Refused(_("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
+                cause=error, number=number)) from error
+    output.tell_done({"export": number, "count": len(credits), "file": path, "sha256": digest},
+                     _("File created: {path}").format(path=path), as_json)
+
+
+@voice.command()
+@click.argument("file", required=False, type=click.File("r", encoding="utf-8-sig"))
+@option("--export", "number", type=click.IntRange(1), help="All credits of this export, without references.")
+@json_option
+@pass_office
+def confirm(office, file, number, as_json):
+    """Note what the platform has added: a CSV file with the columns credit and reference, or a whole export.
+
+    All or nothing.  What was confirmed before, with the same reference, stays as it is.
+
+    \b
+    Example:
+        prepaid voice confirm answer-17.csv
+        prepaid voice confirm --export 17
+    """
+    if (file is None) == (number is None):
+        raise errors.WrongUsage(_("Say what is confirmed: either a FILE or --export N."))
+    with office.transaction() as cursor:
+        if number is not None:
+            wanted = _of_export(cursor, number)
+            new = sum(store_voice.confirm(cursor, credit, None) for credit in wanted)
+        else:
+            wanted = _checked(cursor, file)
+            new = sum(store_voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
+    facts = {"confirmed": new, "confirmed_before": len(wanted) - new}
+    sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
+    if len(wanted) > new:
+        sentence += " " + _("{count} had been confirmed before.").format(count=len(wanted) - new)
+    output.tell_done(facts, sentence, as_json)
+
+
+def _lines(credits: list[dict]) -> bytes:
+    """The platform's file: UTF-8, a heading, CRLF at the end of a line (RFC 4180)."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(FIELDS)
+    for row in credits:
+        cents = row["credit_cents"]
+        writer.writerow((row["credit"], row["account"], row["serial"], None if cents is None else units.plain_money(cents),
+                         row["credit_seconds"], output.plain(row["redeemed_at"])))
+    return text.getvalue().encode()
+
+
+def _of_export(cursor, number: int) -> list[int]:
+    credits = [row["credit"] for row in store_voice.of_export(cursor, number)]
+    if not credits:
+        raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
+    # In the order of their numbers, like every confirmation.
+    store_voice.lock(cursor, credits)
+    return credits
+
+
+def _checked(cursor, file) -> dict[int, str]:
+    """The references by credit, once each line is certain; else all that is wrong."""
+    wrong = line_errors.LineErrors(file.name)
+    wanted: dict[int, str] = {}
+    lines: dict[int, int] = {}
+    references: dict[str, int] = {}
+    for line, row in line_errors.rows(file, wrong, ("credit", "reference"), (*FIELDS, "reference")):
+        credit, reference = row["credit"], row["reference"]
+        if not (credit.isascii() and credit.isdigit() and len(credit) < 18):
+            wrong.add(line, _("{credit!r} is not the number of a credit.").format(credit=credit))
+        elif not 1 <= len(reference) <= LONGEST_REFERENCE:
+            wrong.add(line, _("a reference has 1 to {most} signs.").format(most=LONGEST_REFERENCE))
+        elif int(credit) in wanted:
+            wrong.add(line, _("credit {credit} is in line {other} already.").format(credit=credit, other=lines[int(credit)]))
+        elif reference in references:
+            wrong.add(line, _("reference {reference!r} is in line {other} already.").format(
+                reference=reference, other=references[reference]))
+        else:
+            wanted[int(credit)], lines[int(credit)], references[reference] = reference, line, line
+    wrong.refuse()
+    if not wanted:
+        raise errors.Refused(_("{path} confirms nothing."), path=file.name)
+    known = store_voice.lock(cursor, sorted(wanted))
+    for credit, reference in wanted.items():
+        row = known.get(credit)
+        if row is None or row["export_number"] is None:
+            wrong.add(lines[credit], _("credit {credit} is in no export.").format(credit=credit))
+        elif row["confirmed_at"] is not None and row["reference"] not in (None, reference):
+            wrong.add(lines[credit], _("credit {credit} was confirmed with the reference {reference!r}.").format(
+                credit=credit, reference=row["reference"]))
+    wrong.refuse()
+    return wanted
