@@ -141,6 +141,7 @@ RULES = {
     "reply_operator_is_known": "A reply attribute is written 'Attribute := value' or 'Attribute += value'.",
     "entry_has_a_reason": "An entry needs a reason: --reason TEXT.",
     "entry_is_made_once": "This entry was made already, with the same key.",
+    "reference_is_unique": "Another credit was confirmed with this reference already. Nothing was changed.",
     "card_is_redeemed_once": "This card was redeemed already. See when with 'prepaid track'.",
 }
 
