@@ -308,14 +308,15 @@ def test_a_report_after_the_restart_of_its_nas_counts(shop, radius, log_in):
 
 
 def test_a_session_that_missed_its_interims_is_in_nobodys_way_and_comes_back(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    card, = shop.sell(1, credit_seconds=36_000)
     old = log_in(card, PHONE)
     radius.interim(old, 120)
     assert log_in(card, LAPTOP) is REFUSED
     shop.age(card, 3 * 300 + 61)
     assert shop.balance(card)["open_sessions"] == 0
     new = radius.login(card.serial, card.pin, calling_station_id=LAPTOP)
-    assert new["Session-Timeout"] == 480
+    assert new["Session-Timeout"] == 36_000 - 120
+    assert [row["close_cause"] for row in shop.sessions(card)] == ["stale", None]
     # It was not off: only its reports were lost.
     radius.interim(old, 400)
     assert shop.used(card) == (400, 0, 0)
