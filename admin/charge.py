@@ -3,7 +3,7 @@
 A packet is charged with hundreds of others in one statement and one commit, and only then is it taken off the queue.  To be
 killed in between means to charge some again, which changes nothing: a session's counters only rise to what was
 reported.  So several chargers need not agree on the order of their files either, but for the packets of which
-`Desk.needs_order` says that they do.
+`Charges.needs_order` says that they do.
 """
 
 import signal
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from freeradius_module import settings
 from freeradius_module.connection import DatabaseAway, WrongSchema
-from freeradius_module.desk import Desk, NeverCharged
+from freeradius_module.charges import NeverCharged
+from freeradius_module.desk import Desk
 from freeradius_module.queue_record import Record, Unreadable
 
 from . import errors, output
@@ -51,7 +52,7 @@ def charge(office, watch, as_json):
             signal.signal(number, lambda *_: charger.end())
         charger.watch()
     else:
-        charger.charge_waiting()
+        charger.charge_all()
         tell_charged(charger, as_json)
 
 
@@ -91,7 +92,13 @@ class Charger:
         self._is_ended = False
         self._not_before: dict[Path, float] = {}
 
+    def charge_all(self) -> None:
+        """Once: what waits now."""
+        self._when_database_answers(self._desk.check)
+        self.charge_waiting()
+
     def watch(self) -> None:
+        """For ever, until `end`."""
         with self._spool.charging():
             self._when_database_answers(self._desk.check)
             pause_seconds = PAUSE_SECONDS_MIN
@@ -142,10 +149,10 @@ class Charger:
     def _charge_group(self, file: WorkFile, group: Group) -> None:
         records = [part for part in group.parts if isinstance(part, Record)]
         refused = [part for part in group.parts if isinstance(part, Unreadable)]
-        if (older := self._spool.older_than(file.path)) and any(self._desk.needs_order(one.pairs) for one in records):
+        if (older := self._spool.older_than(file.path)) and any(self._desk.charges.needs_order(one.pairs) for one in records):
             self._charge_or_await(older)
         now = time.time()
-        results = self._desk.account_queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
+        results = self._desk.charges.queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
         refused += [
             Unreadable(record.text, _reason(fault))
             for record, fault in zip(records, results, strict=True)

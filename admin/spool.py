@@ -59,9 +59,10 @@ def replay(office, as_json):
         prepaid spool quarantine
         prepaid spool replay
     """
-    charger = Charger(desk_of(office), spool_of(office))
-    spool_of(office).take_over("quarantine")
-    charger.charge_waiting()
+    place = spool_of(office)
+    charger = Charger(desk_of(office), place)
+    place.take_over("quarantine")
+    charger.charge_all()
     tell_charged(charger, as_json)
 
 
