@@ -7,8 +7,8 @@
     radius            a NAS that asks the real radiusd on that database
     stack             the servers themselves: stop, kill, suspend and start them again
 
-Each pytest run has its own folder and ports, so several can run at once.  The folder is in memory if there is
-room, or where TMPDIR says.  Set PREPAID_TEST_KEEP=1 to keep it, logs and data.
+Each pytest run has its own folder and ports, so several can run at once.  The database's files are in memory if
+there is room and TMPDIR says nothing else.  Set PREPAID_TEST_KEEP=1 to keep all of it, logs and data.
 """
 
 import os
@@ -43,10 +43,12 @@ def installed():
 @pytest.fixture(scope="session")
 def _unstarted_stack(installed):
     # A short name: the path of MariaDB's socket must not exceed 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="prepaid-test-", dir=memory_with_room()))
+    folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
+    memory = memory_folder(folder.name)
     auth_port, acct_port = free_ports(2)
     stack = Stack(
         folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK,
+        data_folder=memory and memory / "mariadb",
         # A refusal is held back for a second against guessing; the tests are refused hundreds of times.
         freeradius_options={"reject_delay": "0"},
         dies_with_parent=True,
@@ -54,17 +56,23 @@ def _unstarted_stack(installed):
     yield stack
     stack.down()
     if os.environ.get("PREPAID_TEST_KEEP"):
-        print(f"\nKept: {folder}")
+        print(f"\nKept: {folder} {memory or ''}")
     else:
         shutil.rmtree(folder)
+        if memory:
+            shutil.rmtree(memory)
 
 
-def memory_with_room() -> str | None:
-    """/dev/shm, where making and dropping a schema costs a tenth; None if it is small, as in some containers."""
+def memory_folder(name: str) -> Path | None:
+    """For the database's files: in memory, making and dropping a schema costs a tenth.
+
+    Not for radiusd's: it takes every file under /dev for a device, and makes none there.
+    """
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_dir() or shutil.disk_usage(memory).free < MEMORY_BYTES:
         return None
-    return str(memory)
+    (memory / name).mkdir(mode=0o700)
+    return memory / name
 
 
 @pytest.fixture(scope="session")

@@ -22,10 +22,10 @@ QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync", "
 
 
 class MariaDB:
-    def __init__(self, folder: Path, *, port: int | None = None, durability: list[str] = DURABLE,
+    def __init__(self, folder: Path, *, data_folder: Path | None = None, port: int | None = None, durability: list[str] = DURABLE,
                  options: list[str] = (), dies_with_parent: bool = False):
         self.folder = folder.resolve()
-        self.data_folder = self.folder / "mariadb"
+        self.data_folder = data_folder or self.folder / "mariadb"
         self.socket = self.folder / "mariadb.sock"
         self.port = port
         # The database account of the owner: the system account that the server runs as, proved by the

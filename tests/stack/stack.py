@@ -20,15 +20,15 @@ PREPAID = Path(sys.executable).with_name("prepaid")
 
 
 class Stack:
-    def __init__(self, folder: Path, *, auth_port: int, acct_port: int, durability: list[str] = DURABLE,
-                 mariadb_options: list[str] = (), freeradius_options: dict[str, str] | None = None,
+    def __init__(self, folder: Path, *, auth_port: int, acct_port: int, data_folder: Path | None = None,
+                 durability: list[str] = DURABLE, mariadb_options: list[str] = (), freeradius_options: dict[str, str] | None = None,
                  settings: dict[str, str] | None = None, dies_with_parent: bool = False):
         """`settings` are added to the group [prepaid] of the option file when it is written."""
         self.folder = folder.resolve()
         self.option_file = self.folder / "prepaid.cnf"
         self.key_file = self.folder / "key"
         self.settings = settings or {}
-        self.mariadb = MariaDB(self.folder, durability=durability, options=mariadb_options,
+        self.mariadb = MariaDB(self.folder, data_folder=data_folder, durability=durability, options=mariadb_options,
                                dies_with_parent=dies_with_parent)
         self.freeradius = FreeRadius(self.folder, auth_port=auth_port, acct_port=acct_port,
                                      options=freeradius_options, dies_with_parent=dies_with_parent)
