@@ -15,6 +15,7 @@ from . import disconnect
 from . import enforce
 from . import export
 from . import generate
+from . import import_cards
 from . import nas
 from . import operators
 from . import partner

@@ -108,6 +108,12 @@ class Office:
             keys.key(max(known))
         return keys
 
+    def hold_key(self, cursor) -> None:
+        """Within a transaction that seals: let nobody retire the key before it ends."""
+        if not store.hold_key(cursor, self.keyring.sealing_number):
+            raise errors.Refused(_("Key {number} was retired while this command began. Nothing was changed; run it again."),
+                                 number=self.keyring.sealing_number)
+
     @property
     def key_file(self) -> str:
         path = self.settings("prepaid").get("key_file")

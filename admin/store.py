@@ -57,6 +57,18 @@ def key_fingerprints(cursor) -> dict[int, str]:
     return {int(row["name"].split("_")[1]): row["value"] for row in cursor.fetchall()}
 
 
+def hold_key(cursor, number: int) -> bool:
+    """Let nobody retire this key until this transaction ends, because something is being sealed with it.
+
+    Whether it still seals.  The key's row is shared by all who seal; `prepaid key retire` wants it alone.
+    """
+    cursor.execute(
+        "SELECT name FROM site WHERE name IN (%(fingerprint)s, %(retired)s) LOCK IN SHARE MODE",
+        {"fingerprint": f"key_{number}_fingerprint", "retired": f"key_{number}_retired"},
+    )
+    return not any(row["name"].endswith("_retired") for row in cursor.fetchall())
+
+
 def remember_key(cursor, number: int, fingerprint: str) -> int:
     """Remember a key as this database's; the first fingerprint of a number stays."""
     return cursor.execute(

@@ -1,0 +1,284 @@
+"""prepaid import: cards that were made elsewhere, with what was used of them there; all of them or none."""
+
+import itertools
+import re
+import string
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pymysql
+
+from freeradius_module import pin, serial
+
+from . import errors, line_errors, output, product, store, store_batch, store_card, store_import
+from .command import cli, json_option, option, pass_office
+from .line_errors import LineErrors
+from .option_types import MOMENT
+from .text import _, in_context
+
+# Few enough that the driver makes one statement of them: what it refuses is then refused as one.
+CARDS_A_STATEMENT = 1000
+STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked")
+NEEDED = ("serial", "pin")
+KNOWN = (*NEEDED, "status", "used_seconds", "used_octets", "used_down_octets", "used_up_octets", "first_login_at",
+         "expires_at", "note", "product")
+PIN_OCTETS = 64
+LONGEST_NOTE = 255
+MOST_USED = {"used_seconds": 2**32 - 1, "used_octets": 2**53, "used_down_octets": 2**53, "used_up_octets": 2**53}
+
+
+class _NotMeant(Exception):
+    """A dry run is over."""
+
+
+@cli.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
+@option("--product", "product_name", required=True, metavar="NAME", help="What the cards are worth.")
+@option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
+@json_option
+@pass_office
+def import_(office, path, product_name, dry_run, as_json):
+    """Take over cards that were made elsewhere, as a batch of their own: all of them or none.
+
+    FILE is a CSV file in UTF-8 whose first line names its columns: serial, pin, and perhaps status (created,
+    delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or used_down_octets and
+    used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that makes one of
+    daloRADIUS' and RADIUSdesk's tables.
+
+    \b
+    Example:
+        prepaid import --product "10 hours" old-cards.csv --dry-run
+        prepaid import --product "10 hours" old-cards.csv
+    """
+    keyring = office.keyring
+    pin.prepare(keyring)
+    try:
+        with office.transaction() as cursor, _opened(path) as file, \
+                output.progress(_count_lines(path), _("Importing")) as advance:
+            office.hold_key(cursor)
+            sold = product.find(cursor, product_name)
+            loader = _Loader(cursor, sold, keyring, LineErrors(path), advance)
+            loader.load(file)
+            live_cards = store_card.live_count(cursor)
+            if dry_run:
+                raise _NotMeant
+    except _NotMeant:
+        pass
+    for sentence in loader.pins.warnings(live_cards):
+        output.hint(sentence)
+    facts = {"batch": None if dry_run else loader.batch_id, "product": product_name, "count": loader.count,
+             "first_serial": loader.first_serial, "last_serial": loader.last_serial, **loader.statuses,
+             "weak_pins": loader.pins.weak(live_cards), "dry_run": dry_run}
+    sentence = (_("Would import {count} cards of {product}, {first} to {last}. Nothing was changed.") if dry_run
+                else _("Batch {batch}: {count} cards of {product} imported, {first} to {last}."))
+    output.tell_done(facts, sentence.format(batch=facts["batch"], count=loader.count, product=product_name,
+                                            first=loader.first_serial, last=loader.last_serial), as_json)
+
+
+class _Loader:
+    """Reads a file and writes its cards, a thousand in memory at a time, within the caller's transaction."""
+
+    def __init__(self, cursor, sold: dict, keyring, wrong: LineErrors, advance):
+        self.count = 0
+        self.first_serial = self.last_serial = None
+        self.statuses = dict.fromkeys(STATUSES, 0)
+        self.pins = PinShapes()
+        self.batch_id = None
+        self._cursor, self._sold, self._keyring, self._wrong, self._advance = cursor, sold, keyring, wrong, advance
+        self._now = store.now(cursor)
+
+    def load(self, file) -> None:
+        self.batch_id = store_batch.add(self._cursor, {
+            "product_id": self._sold["id"], "card_count": 0, "first_serial": "", "last_serial": "", "single_code": False,
+            "origin": "imported",
+        })
+        rows = line_errors.rows(file, self._wrong, NEEDED, KNOWN)
+        while chunk := list(itertools.islice(rows, CARDS_A_STATEMENT)):
+            self._load(chunk)
+            self._advance(len(chunk))
+            if self._wrong.is_enough:
+                break
+        self._wrong.refuse()
+        if not self.count:
+            raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
+        store_import.set_extent(self._cursor, self.batch_id, self.count, self.first_serial, self.last_serial)
+        store_batch.record(self._cursor, self.batch_id, "imported", self.count, detail=Path(self._wrong.path).name)
+
+    def _load(self, chunk: list[tuple[int, dict]]) -> None:
+        cards: dict[str, tuple[int, dict]] = {}
+        for line, row in chunk:
+            try:
+                card = card_of(row, self._sold, self._now)
+            except ValueError as fault:
+                self._wrong.add(line, str(fault))
+                continue
+            if card["serial"] in cards:
+                self._wrong.add(line, _twice(card["serial"]))
+                continue
+            cards[card["serial"]] = line, card
+        if not cards or self._wrong:
+            # What is wrong in later lines is still looked for, and whether their serials are taken.
+            self._require_new(cards)
+        self._write([self._sealed(card) for _line, card in cards.values()], cards)
+
+    def _sealed(self, card: dict) -> dict:
+        code = card.pop("pin")
+        self.pins.add(code)
+        self.statuses[card["status"]] += 1
+        card["key_number"], card["pin_sealed"] = pin.seal(code, card["serial"], self._keyring)
+        card["batch_id"], card["product_id"] = self.batch_id, self._sold["id"]
+        return card
+
+    def _write(self, cards: list[dict], lines: dict[str, tuple[int, dict]]) -> None:
+        if not cards:
+            return
+        try:
+            store_import.add_many(self._cursor, cards)
+        except pymysql.err.IntegrityError as error:
+            if errors.broken_rule(error) != "serial_is_unique":
+                raise
+            self._require_new(lines)
+            self._write([card for card in cards if card["serial"] in lines], lines)
+            return
+        serials = [card["serial"] for card in cards]
+        self.first_serial = min(serials + [self.first_serial or serials[0]])
+        self.last_serial = max(serials + [self.last_serial or serials[0]])
+        self.count += len(cards)
+
+    def _require_new(self, lines: dict[str, tuple[int, dict]]) -> None:
+        """Say which serials are taken, and leave them out."""
+        for taken, batch_id in store_import.batches_of(self._cursor, list(lines)).items():
+            line, _card = lines.pop(taken)
+            self._wrong.add(line, _twice(taken) if batch_id == self.batch_id
+                            else _("card {serial} exists already, in batch {batch}.").format(serial=taken, batch=batch_id))
+
+
+class PinShapes:
+    """What the PINs of a file look like, counted; a PIN itself is not kept.
+
+    >>> shapes = PinShapes()
+    >>> for code in ("1234", "0000", "48305912746"): shapes.add(code)
+    >>> shapes.weak(live_cards=1000)
+    2
+    """
+
+    # The smallest of these alphabets that holds a PIN is what somebody who guesses would try.
+    _ALPHABETS = (
+        (re.compile("[0-9]+"), pin.DIGITS),
+        (re.compile("[0-9A-Z]+|[0-9a-z]+"), pin.DIGITS + string.ascii_uppercase),
+    )
+    _OTHERS = "".join(chr(sign) for sign in range(33, 127))
+
+    def __init__(self):
+        self._counts: Counter[tuple[int, str]] = Counter()
+
+    def add(self, code: str) -> None:
+        alphabet = next((signs for shape, signs in self._ALPHABETS if shape.fullmatch(code)), self._OTHERS)
+        self._counts[len(code), alphabet] += 1
+
+    def weak(self, live_cards: int) -> int:
+        return sum(count for count, _why in self._weak(live_cards))
+
+    def warnings(self, live_cards: int) -> list[str]:
+        """A sentence for each shape that can be guessed.  The cards are sold, so they are taken over nevertheless."""
+        return [_("{count} cards: {why}").format(count=count, why=why) for count, why in self._weak(live_cards)]
+
+    def _weak(self, live_cards: int):
+        for (length, alphabet), count in sorted(self._counts.items()):
+            try:
+                pin.check_shape(length, alphabet, live_cards)
+            except ValueError as weakness:
+                yield count, str(weakness)
+
+
+def card_of(row: dict, sold: dict, now) -> dict:
+    """A row of the file as a card of our own, or what is wrong with it as a ValueError.
+
+    >>> sold = {"name": "10 hours", "valid_days": None, "valid_until_at": None, "credit_down_octets": None,
+    ...         "credit_up_octets": None}
+    >>> card = card_of({"serial": "ab-17", "pin": "4711", "status": "in_use", "used_seconds": "90"}, sold, None)
+    >>> card["serial"], card["status"], card["settled_seconds"]
+    ('AB17', 'in_use', 90)
+    >>> card_of({"serial": "A17", "pin": "4711", "status": "sold"}, sold, None)
+    Traceback (most recent call last):
+        ...
+    ValueError: 'sold' is no status. It is one of: created, delivered, in_use, exhausted, expired, blocked.
+    """
+    used = {name: _used(row, name) for name in MOST_USED}
+    first_login_at, expires_at = _moment(row, "first_login_at"), _moment(row, "expires_at")
+    is_used = first_login_at is not None or any(used.values())
+    status = row.get("status") or "created"
+    if status not in STATUSES:
+        raise ValueError(_("{status!r} is no status. It is one of: {statuses}.").format(
+            status=status, statuses=", ".join(STATUSES)))
+    if status in ("created", "delivered") and is_used:
+        raise ValueError(_("the card is {status}, but it was used.").format(status=in_context("word", status)))
+    if row.get("product") and row["product"] != sold["name"]:
+        raise ValueError(_("its product is {product!r}; import each product on its own.").format(product=row["product"]))
+    if used["used_octets"] and (used["used_down_octets"] or used["used_up_octets"]):
+        raise ValueError(_("it has used_octets and used_down_octets or used_up_octets: the total, or the parts."))
+    if used["used_octets"] and (sold["credit_down_octets"] or sold["credit_up_octets"]):
+        raise ValueError(_("its product has download and upload apart: say used_down_octets and used_up_octets."))
+    if len(row.get("note") or "") > LONGEST_NOTE:
+        raise ValueError(_("its note has more than {most} signs.").format(most=LONGEST_NOTE))
+    if status in ("in_use", "exhausted"):
+        if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
+            raise ValueError(_("its product is valid for {days} days from the first login: say first_login_at or "
+                               "expires_at.").format(days=sold["valid_days"]))
+        first_login_at = first_login_at or now
+    if expires_at is None and first_login_at is not None and sold["valid_days"] is not None:
+        expires_at = min(first_login_at + timedelta(days=sold["valid_days"]), sold["valid_until_at"] or LAST_MOMENT)
+    return {
+        "serial": _serial(row["serial"]), "pin": _pin(row["pin"]), "status": status,
+        "status_before_block": None if status != "blocked" else "in_use" if is_used else "delivered",
+        "settled_seconds": used["used_seconds"],
+        # A total is kept as download: the product does not tell them apart.
+        "settled_down_octets": used["used_octets"] + used["used_down_octets"], "settled_up_octets": used["used_up_octets"],
+        "first_login_at": first_login_at, "expires_at": expires_at, "note": row.get("note") or None,
+    }
+
+
+LAST_MOMENT = MOMENT.parse("9999-12-31")
+
+
+def _serial(text: str) -> str:
+    compacted = serial.compact(text)
+    if not 1 <= len(compacted) <= serial.MAX_LENGTH or not compacted.isprintable():
+        raise ValueError(_("{serial} is not a serial: 1 to {most} signs.").format(
+            serial=ascii(text[:64]), most=serial.MAX_LENGTH))
+    return compacted
+
+
+def _pin(text: str) -> str:
+    """The message must not show it, wrong as it may be."""
+    if not text:
+        raise ValueError(_("it has no PIN."))
+    if len(text.encode()) > PIN_OCTETS or not text.isprintable():
+        raise ValueError(_("its PIN has more than {most} octets, or signs that cannot be typed.").format(most=PIN_OCTETS))
+    return text
+
+
+def _used(row: dict, name: str) -> int:
+    text = row.get(name) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MOST_USED[name]):
+        raise ValueError(_("{name} is {text!r}; it must be a whole number.").format(name=name, text=text))
+    return int(text)
+
+
+def _moment(row: dict, name: str):
+    return MOMENT.parse(row[name]) if row.get(name) else None
+
+
+def _twice(taken: str) -> str:
+    return _("card {serial} is in the file twice.").format(serial=taken)
+
+
+def _opened(path: str):
+    return open(path, encoding="utf-8-sig", newline="")
+
+
+def _count_lines(path: str) -> int:
+    with open(path, "rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
