@@ -6,7 +6,6 @@ import os
 import subprocess
 
 import click
-import pymysql.cursors
 
 from freeradius_module import pin
 
@@ -30,6 +29,7 @@ FORMATS = ("csv", "delimited", "xlsx", "pdf")
 BELONGS_TO = {"separator": ("csv",), "bom": ("csv", "delimited"), "delimiter": ("delimited",), "template": ("pdf",),
               "logo": ("pdf",)}
 LONGEST_REASON = 255
+IDS_A_BLOCK = 2000
 
 
 def _read_by(rule):
@@ -111,10 +111,8 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
         with office.transaction() as cursor:
             batch = _take(cursor, batch_id, again)
             count = batch["in_stock"]
-            with _sealed(new.file, recipients) as target, office.stream(pymysql.cursors.SSCursor) as stream, \
-                    output.progress(count, _("Exporting")) as advance:
-                store_card.in_stock(stream, batch_id)
-                reader = _Reader(stream, keyring, advance)
+            with _sealed(new.file, recipients) as target, output.progress(count, _("Exporting")) as advance:
+                reader = _Reader(_stock(cursor, batch_id), keyring, advance)
                 write(target, export_fields.Fields(names, batch, qr_url), count, reader)
             if reader.count != count:
                 raise errors.Busy()
@@ -197,10 +195,10 @@ def _take(cursor, batch_id: int, again: bool) -> dict:
 class _Reader:
     """Reads the cards for what writes them, and notes how far it came."""
 
-    def __init__(self, stream, keyring, advance):
+    def __init__(self, stock, keyring, advance):
         self.count = 0
         self.first_serial = self.last_serial = None
-        self._chunks = export_fields.opened(stream, keyring)
+        self._chunks = export_fields.opened(stock, keyring)
         self._advance = advance
 
     def __iter__(self):
@@ -210,6 +208,15 @@ class _Reader:
             self.count += len(cards.serials)
             yield cards
             self._advance(len(cards.serials))
+
+
+def _stock(cursor, batch_id: int):
+    """The sealed cards in stock, a block at a time."""
+    first, last = store_card.stock_ends(cursor, batch_id)
+    for start in range(first, last + 1, IDS_A_BLOCK):
+        block = store_card.sealed_stock(cursor, batch_id, start, start + IDS_A_BLOCK - 1)
+        if block:
+            yield block
 
 
 def _sealed(file, recipients: list):

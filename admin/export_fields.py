@@ -90,14 +90,13 @@ def chosen(text: str) -> list[str]:
     return names
 
 
-def opened(stream, keyring, rows_at_once: int = 1000) -> Iterator[Cards]:
-    """The cards that a cursor reads as (serial, sealed PIN, key number), some at a time; without a keyring no PINs."""
+def opened(chunks: Iterable[list], keyring) -> Iterator[Cards]:
+    """Cards read as (serial, sealed PIN, key number), some at a time; without a keyring no PINs."""
     number = 1
-    while rows := stream.fetchmany(rows_at_once):
-        pins = [pin.open_sealed(sealed, key_number, serial_number, keyring)
-                for serial_number, sealed, key_number in rows] if keyring else []
-        yield Cards(number, [row[0] for row in rows], pins)
-        number += len(rows)
+    for sealed in chunks:
+        pins = pin.open_all(sealed, keyring) if keyring else []
+        yield Cards(number, [card[0] for card in sealed], pins)
+        number += len(sealed)
 
 
 def login_address(text: str) -> str:

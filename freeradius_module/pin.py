@@ -9,7 +9,7 @@ No message and no representation in this module contains a PIN.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .keyring import Keyring
 
@@ -124,6 +124,23 @@ def seal(pin: str, serial: str, keyring: Keyring) -> tuple[int, bytes]:
 def open_sealed(sealed: bytes, key_number: int, serial: str, keyring: Keyring) -> str:
     """The PIN that `seal` sealed for this card."""
     return _open(sealed, key_number, "PIN", serial, keyring)
+
+
+def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[str]:
+    """The PINs of many cards, given as (serial, sealed PIN, key number): as `open_sealed` has each, but quicker."""
+    pins = []
+    ciphers = {}
+    for serial, sealed, key_number in cards:
+        try:
+            cipher = ciphers[key_number]
+        except KeyError:
+            cipher = ciphers[key_number] = keyring.derived(key_number, "seal", _cipher)
+        try:
+            pins.append(cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], f"PIN:{serial}".encode()).decode())
+        except Exception:
+            # Once more, for the sentence that says whose it is.
+            pins.append(open_sealed(sealed, key_number, serial, keyring))
+    return pins
 
 
 def seal_nas_secret(secret: str, nas_name: str, keyring: Keyring) -> tuple[int, bytes]:
