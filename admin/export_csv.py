@@ -5,6 +5,7 @@ UTF-8, a heading, CRLF at the end of a line (RFC 4180), fields quoted where they
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -22,21 +23,20 @@ def write(file, fields: Fields, count: int, chunks: Iterable[Cards], delimiter: 
     if bom:
         file.write(BYTE_ORDER_MARK)
     file.write(_lines([fields.names], delimiter))
-    shared = {name: defused(value) for name, value in fields.shared.items()}
+    # As texts, once: the csv module would make each anew for each card.
+    shared = {name: "" if value is None else defused(str(value)) for name, value in fields.shared.items()}
     for cards in chunks:
         _refuse_formulas(cards)
         file.write(_lines(fields.rows(cards, shared), delimiter))
 
 
-def defused(value):
+def defused(text: str) -> str:
     """A text that no spreadsheet runs.
 
-    >>> defused("=cmd|' /C calc'!A0"), defused("10 hours"), defused(7)
-    ("'=cmd|' /C calc'!A0", '10 hours', 7)
+    >>> defused("=cmd|' /C calc'!A0"), defused("10 hours")
+    ("'=cmd|' /C calc'!A0", '10 hours')
     """
-    if isinstance(value, str) and value.startswith(FORMULA_SIGNS):
-        return "'" + value
-    return value
+    return "'" + text if text.startswith(FORMULA_SIGNS) else text
 
 
 def one_sign(text: str) -> str:
@@ -66,8 +66,10 @@ _HARMLESS = re.compile("[=+@-][A-Za-z0-9]*")
 def _refuse_formulas(cards: Cards) -> None:
     """A name may get a quote in front of it; a serial or PIN may not, because people type it as it is printed."""
     for codes in (cards.serials, cards.pins):
+        if not any(map(str.startswith, codes, itertools.repeat(FORMULA_SIGNS))):
+            continue
         for at, code in enumerate(codes):
-            if code.startswith(FORMULA_SIGNS) and is_formula(code):
+            if is_formula(code):
                 raise errors.Refused(
                     _("The code of card {serial} would be a formula in a spreadsheet, and a code cannot be altered. "
                       "Export this batch with --format xlsx or pdf, where it stays a text."), serial=cards.serials[at])

@@ -106,7 +106,7 @@ def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int) -> list[tup
     cursor.execute(
         """
         SET STATEMENT group_concat_max_len = 16777216 FOR
-        SELECT GROUP_CONCAT(key_number, ' ', HEX(pin_sealed), ' ', serial SEPARATOR '\n') AS cards
+        SELECT GROUP_CONCAT(serial, '\n', HEX(pin_sealed), '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
@@ -114,9 +114,9 @@ def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int) -> list[tup
         """,
         {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
     )
-    lines = (cursor.fetchone()["cards"] or "").split("\n")
-    cards = [line.split(" ", 2) for line in lines if line]
-    return sorted((serial, bytes.fromhex(sealed), int(key_number)) for key_number, sealed, serial in cards)
+    text = cursor.fetchone()["cards"]
+    values = text.split("\n") if text else []
+    return sorted(zip(values[0::3], map(bytes.fromhex, values[1::3]), map(int, values[2::3]), strict=True))
 
 
 def live_count(cursor) -> int:
