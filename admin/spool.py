@@ -6,7 +6,7 @@ from freeradius_module import attributes
 from freeradius_module.queue_record import Record
 
 from . import output
-from .charge import Charger, desk_of, spool_of, tell_charged
+from .charge import charger_of, spool_of, tell_charged
 from .command import cli, json_option, pass_office
 from .queue_files import age_seconds
 from .text import _
@@ -60,7 +60,7 @@ def replay(office, as_json):
         prepaid spool replay
     """
     place = spool_of(office)
-    charger = Charger(desk_of(office), place)
+    charger = charger_of(office, place)
     place.take_over("quarantine")
     charger.charge_all()
     tell_charged(charger, as_json)

@@ -4,8 +4,11 @@
     queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
 """
 
+import contextlib
 import fcntl
 import itertools
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,3 +51,24 @@ class QueueWriter:
 
     def is_empty(self) -> bool:
         return not any(self.folder.glob("queue*"))
+
+
+HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def another_charger(path: Path):
+    """Another process that holds a file of the queue, as a charger does, until it is killed."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -2,16 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.office import Office
-from tests.queue_writer import QueueWriter, report
+from tests.queue_writer import QueueWriter, another_charger, report
 from tests.shop import Shop
-from tests.unit.test_queue_files import LOCK
 
 PATIENCE_SECONDS = 60
 
@@ -184,9 +181,7 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
     card, = shop.sell(1)
     queue.write(report(card.serial, "Interim-Update", seconds=60, session_id="A", ago_seconds=100))
     held = queue.path.rename(queue.folder / "queue.1.work")
-    other = subprocess.Popen([sys.executable, "-c", LOCK, str(held)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    other.stdout.readline()
-    try:
+    with another_charger(held):
         queue.write(report(None, "Accounting-On", session_id=None, ago_seconds=50))
         start_charger()
         taken = queue.folder / "queue.2.work"
@@ -195,9 +190,6 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
         for _ in range(20):
             assert taken.exists()
             time.sleep(0.02)
-    finally:
-        other.kill()
-        other.wait()
     wait_until(queue.is_empty)
     session, = sessions(database, card)
     assert session["close_cause"] == "nas_reboot"
@@ -276,6 +268,19 @@ def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, que
     assert result.exit_status == 3
     assert office.json("charge")["charged"] == 1
     assert used_seconds(database, card) == 60
+
+
+def test_what_ails_the_database_is_not_the_packets_fault(office, queue, shop, database):
+    cards = shop.sell(2)
+    queue.write(*(report(card.serial, "Stop", seconds=60) for card in cards))
+    database.execute("SET GLOBAL read_only = ON")
+    try:
+        assert office.run("charge").exit_status == 3
+        assert office.json("spool", "quarantine") == []
+    finally:
+        database.execute("SET GLOBAL read_only = OFF")
+    assert office.json("charge") == {"charged": 2, "quarantined": 0}
+    assert used_seconds(database, *cards) == 120
 
 
 def test_without_a_spool_the_sentence_says_which_setting(office):

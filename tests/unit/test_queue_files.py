@@ -10,15 +10,7 @@ import pytest
 from admin import errors
 from admin.queue_files import Spool
 from freeradius_module.queue_record import Record, Unreadable
-from tests.queue_writer import QueueWriter, report
-
-LOCK = """
-import fcntl, sys
-file = open(sys.argv[1], "r+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("locked", flush=True)
-sys.stdin.read()
-"""
+from tests.queue_writer import QueueWriter, another_charger, report
 
 
 @pytest.fixture
@@ -29,23 +21,6 @@ def spool(tmp_path):
 @pytest.fixture
 def queue(tmp_path):
     return QueueWriter(tmp_path)
-
-
-@pytest.fixture
-def another_charger():
-    """Another process that holds a file, as a charger does, until it is ended."""
-    started = []
-
-    def hold(path):
-        process = subprocess.Popen([sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        started.append(process)
-        process.stdout.readline()
-        return process
-
-    yield hold
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def serials(file, size=500):
@@ -70,14 +45,12 @@ def test_files_are_charged_in_the_order_in_which_they_were_taken_over(spool, que
     assert [serials(spool.claim(path)) for path in spool.work_files()] == [[str(number)] for number in range(12)]
 
 
-def test_a_file_is_one_chargers_alone_until_that_ends(spool, queue, another_charger):
+def test_a_file_is_one_chargers_alone_until_that_ends(spool, queue):
     queue.write(report("4000", "Start"))
     spool.take_over()
     (path,) = spool.work_files()
-    other = another_charger(path)
-    assert spool.claim(path) is None
-    other.kill()
-    other.wait()
+    with another_charger(path):
+        assert spool.claim(path) is None
     assert serials(spool.claim(path)) == ["4000"]
 
 
