@@ -5,6 +5,7 @@
 from . import archive
 from . import audit
 from . import batch
+from . import batch_receive
 from . import block
 from . import cards
 from . import charge

@@ -10,6 +10,8 @@ from .command import cli, json_option, option, pass_office
 
 # On a terminal and in a pipe every row has these; JSON has all that belongs to a row, and nothing that does not.
 COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note")
+# What happens to a batch happens to those of its cards that are in stock then.
+OF_STOCK = ("exported", "received")
 FOLLOW_SECONDS = 1
 
 
@@ -41,7 +43,7 @@ def history(office, serial: str) -> list[dict]:
         changes = store_track.card_events(cursor, card["id"])
         rows = [
             *(of_batch(event) for event in store_track.batch_events(cursor, card["batch_id"])
-              if event["what"] != "exported" or status_at(event["at"], changes, card["status"]) == "created"),
+              if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"),
             *changes,
             *(row for session in store_track.sessions(cursor, card["id"]) for row in of_session(session)),
             *(of_refusal(refusal) for refusal in store_track.refusals(cursor, card["id"])),
