@@ -23,8 +23,8 @@ export VAR AUTH_PORT ACCT_PORT
 
 STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
-# What tests read the product's work with: EAP logins, sealed exports, QR codes.
-DEBIAN_TEST := eapoltest age zbar-tools
+# What tests read the product's work with: EAP logins, sealed exports, QR codes, the reports' page.
+DEBIAN_TEST := eapoltest age zbar-tools chromium
 
 # $(call or_say,SENTENCE): what went wrong in one sentence, after the tool's own words.
 or_say = || { echo "make $@: $(1)" >&2; exit 1; }

@@ -24,6 +24,7 @@ from . import product
 from . import raddb
 from . import redeem
 from . import reconcile
+from . import report
 from . import sessions
 from . import simulate
 from . import spool

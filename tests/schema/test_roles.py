@@ -35,7 +35,8 @@ ONLY = {
     "voice": ["UPDATE voice_credit SET confirmed_at = UTC_TIMESTAMP()"],
     "report": ["SELECT * FROM usage_hour"],
     "audit": ["SELECT * FROM history_chain", "INSERT INTO history_chain (seq) VALUES (1)"],
-    "address": ["SELECT * FROM address_answer", "INSERT INTO address_query (address, moment_at) VALUES ('10.5.0.7', UTC_TIMESTAMP())"],
+    "address": ["SELECT * FROM address_answer",
+                "INSERT INTO address_query (address, moment_at) VALUES ('10.5.0.7', UTC_TIMESTAMP())"],
 }
 # Statements that two roles share.
 ALSO = {"SELECT pin_sealed FROM card": {"redeem"}, ONLY["generate"][1]: {"import"}}

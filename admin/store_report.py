@@ -1,0 +1,155 @@
+"""The statements behind `prepaid report`: sums, grouped by the database, that read keys and no single card.
+
+Moments are cut to the hour in UTC; whoever asks makes the days of his time zone of them.
+"""
+
+HOUR = "DATE_FORMAT({}, '%%Y-%%m-%%d %%H:00:00')"
+# A card's share is rounded half up to the cent, card by card, so that days add up to months and shops to all shops.
+_COMMISSION = "FLOOR((sold.price_cents * sold.commission_basis_points + 5000) / 10000)"
+
+
+def stock(cursor, wanted: dict) -> list[dict]:
+    """Cards by product, partner and status; from the key card_by_partner alone."""
+    cursor.execute(
+        f"""
+        SELECT product.name AS product, partner.name AS partner, counted.status, counted.cards
+          FROM (SELECT partner_id, product_id, status, COUNT(*) AS cards
+                  FROM card
+                 WHERE {_of_card(wanted)}
+                 GROUP BY partner_id, product_id, status) AS counted
+          JOIN product ON product.id = counted.product_id
+          LEFT JOIN partner ON partner.id = counted.partner_id
+         WHERE counted.status <> 'deleted'
+        """,
+        wanted,
+    )
+    return cursor.fetchall()
+
+
+def sales(cursor, wanted: dict) -> list[dict]:
+    """Cards that were used for the first time, or redeemed, by hour, product and partner: how many, and for how much.
+
+    Price and commission are those of the delivery note; of cards that came without one, today's.
+    """
+    cursor.execute(
+        f"""
+        SELECT sold.hour_at, product.name AS product, partner.name AS partner, SUM(sold.cards) AS cards,
+               SUM(sold.cards * sold.price_cents) AS sold_cents, SUM(sold.cards * {_COMMISSION}) AS commission_cents
+          FROM (SELECT counted.*,
+                       COALESCE(note_price.price_cents, product.price_cents) AS price_cents,
+                       COALESCE(note_price.commission_basis_points, partner.commission_basis_points,
+                                product.commission_basis_points) AS commission_basis_points
+                  FROM (SELECT {HOUR.format("first_login_at")} AS hour_at, product_id, partner_id, delivery_note_id,
+                               COUNT(*) AS cards
+                          FROM card
+                         WHERE first_login_at >= %(begin)s AND first_login_at < %(end)s
+                           AND {_of_card(wanted)}
+                         GROUP BY 1, 2, 3, 4
+                         UNION ALL
+                        SELECT {HOUR.format("voice_credit.redeemed_at")}, card.product_id, card.partner_id,
+                               card.delivery_note_id, COUNT(*)
+                          FROM voice_credit
+                          JOIN card ON card.id = voice_credit.card_id
+                         WHERE voice_credit.redeemed_at >= %(begin)s AND voice_credit.redeemed_at < %(end)s
+                           AND card.first_login_at IS NULL
+                           AND {_of_card(wanted)}
+                         GROUP BY 1, 2, 3, 4) AS counted
+                  JOIN product ON product.id = counted.product_id
+                  LEFT JOIN partner ON partner.id = counted.partner_id
+                  LEFT JOIN note_price ON note_price.note_id = counted.delivery_note_id
+                                      AND note_price.product_id = counted.product_id) AS sold
+          JOIN product ON product.id = sold.product_id
+          LEFT JOIN partner ON partner.id = sold.partner_id
+         GROUP BY sold.hour_at, sold.product_id, sold.partner_id
+        """,
+        wanted,
+    )
+    return cursor.fetchall()
+
+
+def usage(cursor, wanted: dict) -> list[dict]:
+    """Sessions by the hour at which they were last heard of, product and partner.
+
+    The archive's are summed already; live ones are few.  Of a session that came back the archive has a part.
+    """
+    cursor.execute(
+        f"""
+        SELECT used.hour_at, product.name AS product, partner.name AS partner, SUM(used.sessions) AS sessions,
+               SUM(used.used_seconds) AS used_seconds, SUM(used.used_down_octets) AS used_down_octets,
+               SUM(used.used_up_octets) AS used_up_octets
+          FROM (SELECT {HOUR.format("hour_at")} AS hour_at, product_id, partner_id, session_count AS sessions, used_seconds,
+                       used_down_octets, used_up_octets
+                  FROM usage_hour
+                 WHERE hour_at >= %(begin)s AND hour_at < %(end)s
+                   AND {_of_card(wanted, "usage_hour")}
+                 UNION ALL
+                SELECT STRAIGHT_JOIN {HOUR.format("session.heard_at")}, card.product_id, COALESCE(card.partner_id, 0),
+                       SUM(archived.card_id IS NULL),
+                       SUM(session.used_seconds - COALESCE(archived.used_seconds, 0)),
+                       SUM(session.used_down_octets - COALESCE(archived.used_down_octets, 0)),
+                       SUM(session.used_up_octets - COALESCE(archived.used_up_octets, 0))
+                  FROM session
+                  JOIN card ON card.id = session.card_id
+                  LEFT JOIN session_archive AS archived
+                    ON archived.card_id = session.card_id AND archived.login_number = session.login_number
+                 WHERE session.heard_at >= %(begin)s AND session.heard_at < %(end)s
+                   AND session.acct_session_id <> ''
+                   AND {_of_card(wanted)}
+                 GROUP BY 1, 2, 3) AS used
+          JOIN product ON product.id = used.product_id
+          LEFT JOIN partner ON partner.id = used.partner_id
+         GROUP BY used.hour_at, used.product_id, used.partner_id
+        """,
+        wanted,
+    )
+    return cursor.fetchall()
+
+
+def custody(cursor, wanted: dict) -> list[dict]:
+    """What was delivered to each partner and came back, in a period: by the notes."""
+    cursor.execute(
+        f"""
+        SELECT partner.name AS partner, note.kind, SUM(note_price.card_count) AS cards
+          FROM note
+          JOIN partner ON partner.id = note.partner_id
+          JOIN note_price ON note_price.note_id = note.id
+         WHERE note.made_at >= %(begin)s AND note.made_at < %(end)s
+           AND note.kind IN ('delivery', 'return')
+           AND {_of_card(wanted, "note_price", "note")}
+         GROUP BY note.partner_id, note.kind
+        """,
+        wanted,
+    )
+    return cursor.fetchall()
+
+
+def with_partners(cursor, wanted: dict) -> list[dict]:
+    """Cards that partners have now and nobody has used; blocked ones among them, expired ones not."""
+    cursor.execute(
+        f"""
+        SELECT partner.name AS partner, SUM(counted.cards) AS cards
+          FROM (SELECT partner_id, COUNT(*) AS cards
+                  FROM card
+                 WHERE partner_id IS NOT NULL AND status = 'delivered' AND {_of_card(wanted)}
+                 GROUP BY partner_id
+                 UNION ALL
+                SELECT partner_id, COUNT(*)
+                  FROM card
+                 WHERE partner_id IS NOT NULL AND status = 'blocked' AND status_before_block = 'delivered'
+                   AND {_of_card(wanted)}
+                 GROUP BY partner_id) AS counted
+          JOIN partner ON partner.id = counted.partner_id
+         GROUP BY counted.partner_id
+        """,
+        wanted,
+    )
+    return cursor.fetchall()
+
+
+def _of_card(wanted: dict, product_table: str = "card", partner_table: str | None = None) -> str:
+    conditions = []
+    if wanted.get("product_id") is not None:
+        conditions.append(f"{product_table}.product_id = %(product_id)s")
+    if wanted.get("partner_id") is not None:
+        conditions.append(f"{partner_table or product_table}.partner_id = %(partner_id)s")
+    return " AND ".join(conditions) or "TRUE"
