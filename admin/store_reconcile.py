@@ -90,7 +90,8 @@ def wrong_statuses(cursor, first: int, last: int) -> list[tuple]:
            AND card.status <> COALESCE(last_event.to_status, 'created')
            AND NOT (last_event.id IS NULL AND (SELECT origin FROM batch WHERE batch.id = card.batch_id) = 'imported')
          UNION ALL
-        SELECT card.serial, CONCAT('history ', changes.id, ': begins with, and before it'), changes.from_status, changes.previous_status
+        SELECT card.serial, CONCAT('history ', changes.id, ': begins with, and before it'), changes.from_status,
+               changes.previous_status
           FROM (SELECT id, card_id, from_status,
                        LAG(to_status, 1) OVER (PARTITION BY card_id ORDER BY id) AS previous_status
                   FROM card_event

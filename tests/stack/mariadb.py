@@ -41,6 +41,8 @@ class MariaDB:
                 f"--datadir={self.data_folder}",
                 f"--socket={self.socket}",
                 f"--pid-file={self.folder / 'mariadb.pid'}",
+                # Its own: a server that starts removes the temporary tables of every other one in a shared folder.
+                f"--tmpdir={self.folder / 'tmp'}",
                 f"--user={self.owner}",
                 "--character-set-server=utf8mb4",
                 "--default-time-zone=+00:00",
@@ -64,6 +66,7 @@ class MariaDB:
                              "shorter one with VAR=…")
         if not (self.data_folder / "mysql").is_dir():
             self._make_data_folder()
+        (self.folder / "tmp").mkdir(exist_ok=True)
         self.daemon.start(self.answers)
 
     def stop(self) -> None:
