@@ -17,6 +17,7 @@ import radiusd
 from . import attributes, settings
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk
+from .logins import Answer
 
 # One desk for all instances of this radiusd (they share this module): they share statements through it.
 _desk: Desk | None = None
@@ -50,12 +51,18 @@ def instantiate(_packet) -> int:
 
 
 def authorize(packet):
-    """Hand over the PIN; FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking."""
+    """Answer a login that proves its PIN by itself (PAP, CHAP), or hand over the PIN that has to be proved.
+
+    FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking either way.
+    """
     try:
-        pin = _desk.pin_for(_request(packet))
+        handout = _desk.authorize(_request(packet))
     except Exception as fault:
         return _no_answer("login", fault)
-    return radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", pin),)
+    pin = ("Cleartext-Password", ":=", handout.pin)
+    if handout.answer is None:
+        return radiusd.RLM_MODULE_UPDATED, (), (pin,)
+    return _answered(handout.answer, pin)
 
 
 def post_auth(packet):
@@ -64,11 +71,15 @@ def post_auth(packet):
         answer = _desk.admit(_request(packet))
     except Exception as fault:
         return _no_answer("login", fault)
+    return _answered(answer)
+
+
+def _answered(answer: Answer, *config):
     radiusd.radlog(radiusd.L_AUTH, answer.log)
     if not answer.is_accepted:
         return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
     # The site counts the reply: FreeRADIUS drops an attribute that it does not know and sends the rest.
-    return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))),)
+    return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))), *config)
 
 
 def login_refused(packet):

@@ -72,6 +72,11 @@ class Keyring:
         """The numbers of the keys that open, lowest first."""
         return sorted(number for number, key in self._keys.items() if key.state != "retired")
 
+    @property
+    def states(self) -> dict[int, str]:
+        """The state of every key of the file, by number: see STATES."""
+        return {number: key.state for number, key in sorted(self._keys.items())}
+
     def key(self, number: int) -> bytes:
         """The key with this number, if it opens."""
         key = self._keys.get(number)

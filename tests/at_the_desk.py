@@ -17,7 +17,7 @@ def request(card, device=PHONE, nas=NAS) -> dict[str, str]:
 def log_in(desk, card, device=PHONE, nas=NAS):
     """An answer to a login with the right PIN, as post-auth gets it."""
     asked = request(card, device, nas)
-    assert desk.pin_for(asked) == card.pin
+    assert desk.authorize(asked).pin == card.pin
     return desk.admit(asked)
 
 

@@ -17,7 +17,7 @@ def test_a_card_with_one_code_opens_too(office, desk):
     batch = office.json("generate", "--product", product, "--count", 1, "--single-code")
     office.must("deliver", "--batch", batch["batch"], "--partner", office.partner())
     code = batch["first_serial"]
-    assert desk.pin_for({"User-Name": code}) == code
+    assert desk.authorize({"User-Name": code}).pin == code
 
 
 def test_a_secret_that_the_office_was_given_is_found_for_its_nas(office, desk):
@@ -69,7 +69,7 @@ def test_a_card_that_was_deleted_is_unknown_to_the_module(office, desk):
     card, = office.stock(1, "--time", "10m")
     office.must("delete", card.serial, "--yes", "--reason", "misprint")
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1"}
-    assert desk.pin_for(asked) != card.pin
+    assert desk.authorize(asked).pin != card.pin
     assert desk.admit(asked).reason == "unknown_card"
 
 

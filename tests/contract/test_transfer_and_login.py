@@ -30,7 +30,7 @@ def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, is_
     if not is_first_login:
         shop.set_status(source, "in_use")
     # The module has read the card for its PIN, and is about to decide on that.
-    desk.pin_for({"User-Name": source.serial})
+    desk.authorize({"User-Name": source.serial})
     office.must("transfer", source.serial, target.serial, "--reason", "Torn")
     answer = log_in(desk, source)
     assert (answer.is_accepted, answer.reason) == (False, "exhausted")

@@ -69,12 +69,12 @@ def test_no_statement_of_a_cards_life_reads_a_table_through(big_shop, _unstarted
     Desk(desk.settings).account(report(card, "Interim-Update", 70))  # not known
     big_shop.age(card, 2000)
     log_in(desk, card, LAPTOP)  # refused: another device
-    desk.pin_for({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
+    desk.authorize({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
     desk.record_wrong_pin({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
     log_in(desk, other)  # somebody had tried a wrong PIN
     log_in(desk, card)  # closes the stale session
     desk.account(report(card, "Stop", 600))  # settles and exhausts
-    desk.account_queued([(report(one, "Stop", 60, session_id="8002"), 0.0) for one in (other, loser)])
+    desk.charges.queued([(report(one, "Stop", 60, session_id="8002"), 0.0) for one in (other, loser)])
     desk.account([("Acct-Status-Type", "Accounting-On"), ("Tmp-String-0", "127.0.0.1")])
     assert big_shop.status(card) == "exhausted"
 

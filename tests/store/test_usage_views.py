@@ -2,6 +2,7 @@
 
 import pytest
 
+from freeradius_module import store
 from freeradius_module.login import balance_of, used_of
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report
 
@@ -15,12 +16,12 @@ def seen(shop, card) -> dict:
 
 
 @pytest.mark.parametrize("is_posted", [False, True], ids=["on its session", "posted to the card"])
-def test_usage_is_the_same_wherever_it_stands(shop, desk, is_posted):
+def test_usage_is_the_same_wherever_it_stands(shop, desk, cursor, is_posted):
     card, = shop.sell(1, credit_seconds=600, credit_octets=10_000)
     classes = class_of(log_in(desk, card))
     desk.account(report(card, "Stop", 120, classes, down=4000, up=500))
     if is_posted:
-        desk._charges.submit(("settle", shop.id(card)))
+        store.settle(cursor, [shop.id(card)])
         assert shop.card(card)["settled_seconds"] == 120
     assert seen(shop, card) == {
         "credit_seconds": 600, "used_seconds": 120, "remaining_seconds": 480, "credit_octets": 10_000,
@@ -70,7 +71,7 @@ def test_open_sessions_are_those_that_are_heard_of(shop, desk):
     assert shop.balance(card)["open_sessions"] == 1
 
 
-def test_the_module_and_the_view_agree_on_what_is_left(shop, desk):
+def test_the_module_and_the_view_agree_on_what_is_left(shop, desk, cursor):
     """One counts in Python and the other in SQL."""
     for number, columns in enumerate([
         {"credit_seconds": 600}, {"credit_octets": 10**7}, {"credit_seconds": 600, "credit_octets": 10**7},
@@ -78,7 +79,7 @@ def test_the_module_and_the_view_agree_on_what_is_left(shop, desk):
     ]):
         card, = shop.sell(1, **columns)
         desk.account(report(card, "Stop", 17 * number + 1, class_of(log_in(desk, card)), down=123_457, up=76_543))
-        read = desk._reads.submit(card.serial)
+        read = store.read_cards(cursor, [card.serial])[card.serial]
         balance = balance_of(read, desk.catalogue.product(read.product_id, read.product_revision))
         row = shop.balance(card)
         assert used_of(read) == (row["used_seconds"], row["used_down_octets"], row["used_up_octets"])

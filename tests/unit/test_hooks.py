@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freeradius_module import keyring
 from freeradius_module.connection import DatabaseAway, WrongSchema
-from freeradius_module.desk import Answer
+from freeradius_module.logins import Answer, Handout
 
 PIN = "4711008123"
 CODES = ["REJECT", "FAIL", "OK", "HANDLED", "INVALID", "USERLOCK", "NOTFOUND", "NOOP", "UPDATED"]
@@ -131,9 +131,21 @@ def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
 
 
 def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
-    hooks._desk = Desk(pin_for=lambda request: PIN)
+    hooks._desk = Desk(authorize=lambda request: Handout(PIN))
     assert hooks.authorize(packet(User_Name="4000017")) == (
         radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),))
+
+
+def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radiusd):
+    reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
+    answer = Answer(True, reply, "time", "login of 4000017: accepted")
+    hooks._desk = Desk(authorize=lambda request: Handout(PIN, answer))
+    assert hooks.authorize(packet(User_Name="4000017")) == (
+        radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"), ("Cleartext-Password", ":=", PIN)))
+    answer = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
+    hooks._desk = Desk(authorize=lambda request: Handout(PIN, answer))
+    assert hooks.authorize(packet(User_Name="4000017")) == (
+        radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", "blocked"),))
 
 
 def test_an_accept_says_how_many_attributes_it_has(hooks, radiusd):
@@ -155,7 +167,7 @@ def test_a_nas_that_nobody_knows_is_not_found(hooks, radiusd):
 
 
 CALLS = {
-    "authorize": "pin_for", "post_auth": "admit", "login_refused": "record_wrong_pin", "accounting": "account",
+    "authorize": "authorize", "post_auth": "admit", "login_refused": "record_wrong_pin", "accounting": "account",
     "client": "client",
 }
 

@@ -1,0 +1,235 @@
+"""Accounting, as many packets as wait at the same time: whose session each reports, one statement for all.
+
+A packet that brings our Class back names its session by itself.  Others are matched with the card's sessions
+(identity.py), and remembered, so that an interim costs one statement all the same.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import attributes, store
+from .attributes import Report
+from .catalogue import UNLISTED, Catalogue
+from .connection import Connection, DatabaseAway
+from .identity import Sign, identify
+from .lane import group, lane
+from .settings import Settings
+from .store import Charge
+
+# Packets of one card for which somebody else made the row first: each round one of them gets its own.
+ROUNDS = 8
+# A session that began before its login is one that went on through a new authentication: what it used before is
+# counted already, so the clocks of two servers and a rounded second are all that is overlooked.
+LOGIN_TOLERANCE_SECONDS = 2
+# Two starts of one Acct-Session-Id within this time are one.
+SAME_START_SECONDS = 30
+# Archived sessions are at least this old; a packet of one is looked for there.
+ARCHIVE_SECONDS = 7 * 86_400
+REMEMBERED_MOST = 100_000
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class NeverCharged(Exception):
+    """The packet says nothing that can be charged, now or later."""
+
+
+class Charges:
+    def __init__(self, settings: Settings, catalogue: Catalogue, class_key: bytes):
+        self._catalogue = catalogue
+        self._class_key = class_key
+        self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
+        self._group = group(settings, self._run)
+        self._queue = lane(settings, self._run)
+
+    def submit(self, pairs: Pairs) -> str | None:
+        """Charge one packet, with whatever others wait; return a line for the log if there is something to say.
+
+        Returns after the commit.  Raises NeverCharged, or DatabaseAway if it cannot be done now.
+        """
+        return self._group.submit((pairs, 0.0))
+
+    def queued(self, packets: Sequence[tuple[Pairs, float]]) -> list[Exception | None]:
+        """Charge packets that have waited in a queue: pairs, and for how many seconds they waited.
+
+        In their order, hundreds in one statement and one commit, by the same rules as one alone.  The answer for each
+        is None, or what forbids to charge it.  Raises DatabaseAway if none is certain; then ask again with all of them.
+        """
+        return [result if isinstance(result, Exception) else None for result in self._queue(list(packets))]
+
+    def needs_order(self, pairs: Pairs) -> bool:
+        """Whether a packet means something else after a later one: it ends all sessions of its NAS, or that NAS'
+        counters have to be followed.  All others may be charged in any order, because only the highest counts."""
+        request = attributes.values(pairs)
+        if request.get("Acct-Status-Type") in attributes.ON_OFF:
+            return True
+        return self._catalogue.counter_rule(self._nas(pairs).id) != "gigawords"
+
+    def _nas(self, pairs: Pairs) -> store.Nas:
+        return self._catalogue.nas(attributes.values(pairs).get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
+
+    def _report(self, pairs: Pairs, queued_seconds: float) -> Report | Exception:
+        nas = self._nas(pairs)
+        try:
+            return attributes.report(pairs, nas.id, self._class_key, queued_seconds)
+        except attributes.AttributeFault as fault:
+            return NeverCharged(f"accounting from {nas.name} that can never be charged: {fault}")
+        except Exception as fault:
+            return fault
+
+    def _run(self, connection: Connection, packets: list[tuple[Pairs, float]]) -> list:
+        results: list[Any] = [None] * len(packets)
+        reports: dict[int, Report] = {}
+        for index, packet in enumerate(packets):
+            report = self._report(*packet)
+            if isinstance(report, Exception):
+                results[index] = report
+            elif report.kind in attributes.ON_OFF:
+                # A NAS that restarts ends the sessions that were reported before, and none that is reported after.
+                self._charge_reports(connection, reports, results)
+                reports = {}
+                closed = connection.run(
+                    lambda cursor, event: store.close_nas(cursor, event.nas_id, event.age_seconds), report
+                )
+                results[index] = f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
+            else:
+                reports[index] = report
+        self._charge_reports(connection, reports, results)
+        return results
+
+    def _charge_reports(self, connection: Connection, reports: dict[int, Report], results: list) -> None:
+        trusts_claims = True
+        for _ in range(ROUNDS):
+            if not reports:
+                return
+            charges = self._assign(connection, reports, results, trusts_claims)
+            charged = self._charge_all(connection, [charge for _, charge in charges])
+            reports = {}
+            reached = []
+            for (index, charge), row in zip(charges, charged, strict=True):
+                if row.acct_session_id != charge.report.acct_session_id:
+                    # The row is another session's: the Class was used twice, or somebody was quicker.
+                    reports[index] = charge.report
+                    continue
+                if row.reached & store.REACHED_LIMIT:
+                    reached.append(row)
+                if row.reached & store.REACHED_FUP:
+                    connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
+                self._note_anomaly(connection, charge, row)
+            if reached:
+                self._settle(connection, reached)
+            trusts_claims = False
+        raise DatabaseAway("sessions of one card were made so fast that these packets found no row")
+
+    def _settle(self, connection: Connection, reached: list[store.Charged]) -> None:
+        """Sessions have used all that they were granted: their cards may be used up, or others hold the rest."""
+        statuses = connection.run(store.settle, {row.card_id for row in reached})
+        for row in reached:
+            if statuses.get(row.card_id) == "in_use":
+                connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
+
+    def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged]:
+        """All in one statement; those of a NAS whose counters need following each in a transaction of its own."""
+        followed = {
+            index: rule
+            for index, charge in enumerate(charges)
+            if not charge.report.has_gigawords and (rule := self._catalogue.counter_rule(charge.report.nas_id)) != "gigawords"
+        }
+        plain = [charge for index, charge in enumerate(charges) if index not in followed]
+        charged = iter(connection.run(store.charge, plain) if plain else ())
+        return [
+            connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, followed[index]))
+            if index in followed
+            else next(charged)
+            for index, charge in enumerate(charges)
+        ]
+
+    def _assign(
+        self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
+    ) -> list[tuple[int, Charge]]:
+        """Find each report's session: by its Class, by memory, or by what the card's sessions are."""
+        charges: list[tuple[int, Charge]] = []
+        unknown: dict[int, Report] = {}
+        for index, report in reports.items():
+            place = self._place_at_once(report) if trusts_claims else None
+            if place:
+                charges.append((index, Charge(*place, report)))
+            else:
+                unknown[index] = report
+        for report in unknown.values():
+            if _is_old(report):
+                connection.run(
+                    lambda cursor, late: store.unarchive(cursor, late.serial, late.acct_session_id), report
+                )
+        if unknown:
+            found = connection.run(store.find_candidates, list(unknown.values()))
+            new: dict[tuple[str, str], int] = {}
+            for index, report in unknown.items():
+                if report.serial not in found:
+                    results[index] = NeverCharged(
+                        f"accounting of {report.serial[:64]!a}: unknown_card, nothing to charge"
+                    )
+                    continue
+                card_id, next_number, candidates = found[report.serial]
+                sign = Sign(
+                    report.acct_session_id,
+                    report.nas_id,
+                    report.device,
+                    report.kind,
+                    report.age_seconds,
+                    report.seconds,
+                    report.claim.login_number if report.claim and trusts_claims else None,
+                )
+                number = identify(sign, candidates)
+                if number is None:
+                    taken = sum(serial == report.serial for serial, _ in new)
+                    number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
+                charges.append((index, Charge(card_id, number, report)))
+                self._remember(report, card_id, number, report.at - sign.start_age)
+        return charges
+
+    def _place_at_once(self, report: Report) -> tuple[int, int] | None:
+        start_age = report.age_seconds + (report.seconds or 0)
+        claim = report.claim
+        if claim:
+            login_age = report.at - claim.login_epoch
+            if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and login_age < ARCHIVE_SECONDS:
+                return claim.card_id, claim.login_number
+        if report.kind == "Start":
+            return None
+        known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
+        if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS:
+            return known[:2]
+        return None
+
+    def _remember(self, report: Report, card_id: int, login_number: int, started_at: float) -> None:
+        if len(self._sessions) >= REMEMBERED_MOST:
+            self._sessions.clear()
+        self._sessions[report.nas_id, report.serial, report.acct_session_id] = (card_id, login_number, started_at)
+
+    def _note_anomaly(self, connection: Connection, charge: Charge, row: store.Charged) -> None:
+        """Time went on and octets fell: a wrap or a reset of the NAS' counters, recorded and not guessed."""
+        report = charge.report
+        if report.seconds is None or report.seconds < row.used.seconds:
+            return
+        fallen = [
+            f"{name} {reported} after {highest}"
+            for name, reported, highest in (
+                ("down", report.down_octets, row.used.down_octets),
+                ("up", report.up_octets, row.used.up_octets),
+            )
+            if reported is not None and reported < highest
+        ]
+        if fallen:
+            connection.run(
+                lambda cursor, detail: store.record_anomaly(
+                    cursor, row.card_id, row.login_number, "octets_fell", detail
+                ),
+                f"at {report.seconds} s: {', '.join(fallen)}",
+            )
+
+
+def _is_old(report: Report) -> bool:
+    """Whether a packet's session may be in the archive already."""
+    login_age = report.at - report.claim.login_epoch if report.claim else 0
+    return max(login_age, report.age_seconds + (report.seconds or 0)) >= ARCHIVE_SECONDS
