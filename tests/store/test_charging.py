@@ -19,7 +19,7 @@ def charge_in_groups(desk, packets):
 
 
 def charge_from_a_queue(desk, packets):
-    assert desk.account_queued([(packet, 0.0) for packet in packets]) == [None] * len(packets)
+    assert desk.charges.queued([(packet, 0.0) for packet in packets]) == [None] * len(packets)
 
 
 WAYS = [charge_one_by_one, charge_in_groups, charge_from_a_queue]
@@ -106,7 +106,7 @@ def test_many_cards_in_one_group_are_each_charged_their_own(shop, desk):
 def test_a_packet_that_can_never_be_charged_stops_nobody_else(shop, desk, nonsense):
     card, = shop.sell(1)
     packets = [[*nonsense, ("Tmp-String-0", "127.0.0.1")], report(card, "Stop", 90)]
-    first, second = desk.account_queued([(packet, 0.0) for packet in packets])
+    first, second = desk.charges.queued([(packet, 0.0) for packet in packets])
     assert isinstance(first, Exception) and second is None
     assert shop.used(card) == (90, 0, 0)
     assert isinstance(desk.account(packets[0]), str)
