@@ -89,7 +89,7 @@ class Charges:
                 self._charge_reports(connection, reports, results)
                 reports = {}
                 closed = connection.run(
-                    lambda cursor, event: store.close_nas(cursor, event.nas_id, event.age_seconds), report
+                    lambda cursor, event: store.close_nas(cursor, event.nas_id, event.nas_address, event.age_seconds), report
                 )
                 results[index] = f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
             else:
@@ -106,6 +106,7 @@ class Charges:
             charged = self._charge_all(connection, [charge for _, charge in charges])
             reports = {}
             reached = []
+            anomalies = []
             for (index, charge), row in zip(charges, charged, strict=True):
                 if row.acct_session_id != charge.report.acct_session_id:
                     # The row is another session's: the Class was used twice, or somebody was quicker.
@@ -115,7 +116,10 @@ class Charges:
                     reached.append(row)
                 if row.reached & store.REACHED_FUP:
                     connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
-                self._note_anomaly(connection, charge, row)
+                if anomaly := _anomaly(charge.report, row):
+                    anomalies.append(anomaly)
+            if anomalies:
+                connection.run(store.record_anomalies, anomalies)
             if reached:
                 self._settle(connection, reached)
             trusts_claims = False
@@ -207,26 +211,24 @@ class Charges:
             self._sessions.clear()
         self._sessions[report.nas_id, report.serial, report.acct_session_id] = (card_id, login_number, started_at)
 
-    def _note_anomaly(self, connection: Connection, charge: Charge, row: store.Charged) -> None:
-        """Time went on and octets fell: a wrap or a reset of the NAS' counters, recorded and not guessed."""
-        report = charge.report
-        if report.seconds is None or report.seconds < row.used.seconds:
-            return
-        fallen = [
-            f"{name} {reported} after {highest}"
-            for name, reported, highest in (
-                ("down", report.down_octets, row.used.down_octets),
-                ("up", report.up_octets, row.used.up_octets),
-            )
-            if reported is not None and reported < highest
-        ]
-        if fallen:
-            connection.run(
-                lambda cursor, detail: store.record_anomaly(
-                    cursor, row.card_id, row.login_number, "octets_fell", detail
-                ),
-                f"at {report.seconds} s: {', '.join(fallen)}",
-            )
+
+def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:
+    """Time went on and octets fell: a wrap or a reset of the NAS' counters, recorded and not guessed."""
+    if report.seconds is None or report.seconds < row.used.seconds:
+        return None
+    fallen = [
+        f"{name} {reported} after {highest}"
+        for name, reported, highest in (
+            ("down", report.down_octets, row.used.down_octets),
+            ("up", report.up_octets, row.used.up_octets),
+        )
+        if reported is not None and reported < highest
+    ]
+    if not fallen:
+        return None
+    return store.Anomaly(
+        row.card_id, row.login_number, "octets_fell", f"at {report.seconds} s: {', '.join(fallen)}"
+    )
 
 
 def _is_old(report: Report) -> bool:

@@ -120,8 +120,13 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         return known_here[-1].login_number
     if continued:
         return continued[-1].login_number
-    waiting.sort(key=lambda login: login.nas_id != sign.nas_id)
+    waiting.sort(key=lambda login: (login.nas_id != sign.nas_id, not _could_have_begun(sign, login)))
     return waiting[0].login_number if waiting else None
+
+
+def _could_have_begun(sign: Sign, login: Candidate) -> bool:
+    """Whether the login came before the packet's session began: the better choice where several wait."""
+    return login.login_age is not None and sign.start_age <= login.login_age + START_TOLERANCE_SECONDS
 
 
 def _began_together(sign: Sign, known: Candidate) -> bool:

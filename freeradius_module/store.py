@@ -522,7 +522,8 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
         ("down", "up"), counted[:2], counted[2:], (report.down_octets, report.up_octets), strict=True
     ):
         is_fall = raw is not None and last_raw is not None and raw < last_raw
-        if raw is None or (is_fall and (report.seconds or 0) <= seconds):
+        is_old = report.seconds is not None and report.seconds < seconds
+        if raw is None or is_old or (is_fall and (report.seconds or 0) <= seconds):
             totals.append(total)
             raws.append(last_raw)
             continue
@@ -545,7 +546,8 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
         (*raws, card_id, login_number, report.acct_session_id),
     )
     if falls:
-        record_anomaly(cursor, card_id, login_number, rule, f"at {report.seconds} s: {', '.join(falls)}")
+        detail = f"at {report.seconds} s: {', '.join(falls)}"
+        record_anomalies(cursor, [Anomaly(card_id, login_number, rule, detail)])
     cursor.execute("COMMIT")
     return charged
 
@@ -747,8 +749,10 @@ def slow_down(cursor, card_id: int, login_number: int) -> None:
     )
 
 
-def close_nas(cursor, nas_id: int, age_seconds: float) -> int:
+def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float) -> int:
     """A NAS has started or stops (Accounting-On/Off): its sessions ended where they were last heard of.
+
+    By address, because a row of the table nas may be a network of many NAS.
 
     Not at the reboot: what happened in between, nobody has reported.  A session that was heard of after the event
     is one that began after it.
@@ -760,17 +764,30 @@ def close_nas(cursor, nas_id: int, age_seconds: float) -> int:
                close_cause = 'nas_reboot',
                due_at = NULL
          WHERE nas_id = %s
+           AND nas_address = %s
            AND due_at IS NOT NULL
            AND COALESCE(heard_at, login_at) < UTC_TIMESTAMP(3) - INTERVAL %s SECOND
         """,
-        (nas_id, age_seconds),
+        (nas_id, nas_address, age_seconds),
     )
 
 
-def record_anomaly(cursor, card_id: int, login_number: int, what: str, detail: str) -> None:
+class Anomaly(NamedTuple):
+    card_id: int
+    login_number: int
+    what: str
+    detail: str
+
+
+def record_anomalies(cursor, anomalies: Sequence[Anomaly]) -> None:
+    """Note what does not add up, once a session and kind; a NAS that never sends Gigawords says it at each interim."""
     cursor.execute(
-        "INSERT INTO session_anomaly (card_id, login_number, what, detail) VALUES (%s, %s, %s, %s)",
-        (card_id, login_number, what, detail[:255]),
+        f"""
+        INSERT INTO session_anomaly (card_id, login_number, what, detail)
+        VALUES {", ".join(["(%s, %s, %s, %s)"] * len(anomalies))}
+            ON DUPLICATE KEY UPDATE times = times + 1, last_at = UTC_TIMESTAMP(3)
+        """,
+        [value for anomaly in anomalies for value in (*anomaly[:3], anomaly.detail[:255])],
     )
 
 

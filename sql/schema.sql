@@ -553,9 +553,11 @@ CREATE TABLE session_anomaly (
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
     at            DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    what          VARCHAR(32)     NOT NULL,                      -- octets_fell, no_session_time, wrapped, …
-    detail        VARCHAR(255)    NOT NULL,
-    KEY (card_id, login_number),
+    last_at       DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    times         INT UNSIGNED    NOT NULL DEFAULT 1,
+    what          VARCHAR(32)     NOT NULL,                      -- octets_fell, wraps, resets
+    detail        VARCHAR(255)    NOT NULL,                      -- of the first time
+    UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what),
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 

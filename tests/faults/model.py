@@ -35,6 +35,8 @@ class Connection:
             if self.rule == "gigawords":
                 self.counters[name] = max(self.counters[name], reported)
                 continue
+            if seconds is not None and seconds < self.seconds:
+                continue  # From before what is counted already.
             before = self.last.get(name)
             if before is None:
                 self.counters[name] = max(self.counters[name], reported)
