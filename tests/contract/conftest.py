@@ -7,5 +7,11 @@ from freeradius_module.desk import Desk
 
 
 @pytest.fixture
-def desk(database, _unstarted_stack):
-    return Desk(settings.load(str(_unstarted_stack.option_file)))
+def module_settings(database, _unstarted_stack):
+    """As FreeRADIUS would load them."""
+    return settings.load(str(_unstarted_stack.option_file))
+
+
+@pytest.fixture
+def desk(module_settings):
+    return Desk(module_settings)

@@ -118,8 +118,8 @@ def test_a_cards_life_is_tracked_in_time_order(office, desk):
     "SELECT note FROM card",
     "DROP TABLE session",
 ])
-def test_the_modules_account_can_do_what_the_module_does_and_nothing_else(desk, statement):
-    made = connection.connect(desk.settings)
+def test_the_modules_account_can_do_what_the_module_does_and_nothing_else(module_settings, statement):
+    made = connection.connect(module_settings)
     with made.cursor() as cursor, pytest.raises(pymysql.err.OperationalError, match="denied"):
         cursor.execute(statement)
     made.close()

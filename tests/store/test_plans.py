@@ -60,13 +60,14 @@ def statements(monkeypatch):
 
 
 def test_no_statement_of_a_cards_life_reads_a_table_through(big_shop, _unstarted_stack, statements):
-    desk = Desk(settings.load(str(_unstarted_stack.option_file)))
+    module_settings = settings.load(str(_unstarted_stack.option_file))
+    desk = Desk(module_settings)
     card, other, loser = big_shop.sell(3, credit_seconds=600, bind_device=True, valid_days=30)
     statements.clear()
     answer = log_in(desk, card)  # the first login
     desk.account(report(card, "Start", classes=class_of(answer)))
     desk.account(report(card, "Interim-Update", 60))  # known by memory
-    Desk(desk.settings).account(report(card, "Interim-Update", 70))  # not known
+    Desk(module_settings).account(report(card, "Interim-Update", 70))  # not known
     big_shop.age(card, 2000)
     log_in(desk, card, LAPTOP)  # refused: another device
     desk.authorize({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
@@ -79,7 +80,7 @@ def test_no_statement_of_a_cards_life_reads_a_table_through(big_shop, _unstarted
     assert big_shop.status(card) == "exhausted"
 
     looked_at = 0
-    module = connection.connect(desk.settings)
+    module = connection.connect(module_settings)
     with module.cursor() as cursor:
         for statement in dict.fromkeys(statements):
             verb = statement.split(None, 1)[0].upper()

@@ -60,7 +60,7 @@ def test_a_return_between_reading_and_reserving_wins(shop, desk, database):
     """The card was read for its PIN; before the decision is written, the office takes it back."""
     card, = shop.sell(1)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
-    desk.pin_for(asked)
+    desk.authorize(asked)
     shop.set_status(card, "created")
     assert desk.admit(asked).reason == "not_delivered"
     assert shop.sessions(card) == []
@@ -69,7 +69,7 @@ def test_a_return_between_reading_and_reserving_wins(shop, desk, database):
 def test_a_device_that_was_bound_between_reading_and_reserving_wins(shop, desk, database):
     card, = shop.sell(1, bind_device=True)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
-    desk.pin_for(asked)
+    desk.authorize(asked)
     shop.change(card, device=LAPTOP)
     assert desk.admit(asked).reason == "wrong_device"
     assert (shop.sessions(card), shop.status(card)) == ([], "delivered")
