@@ -3,6 +3,7 @@
 Days are the reader's, by the time zone of this machine; the database counts by hours in UTC.
 """
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -15,6 +16,7 @@ SALES = ("cards", "sold_cents", "commission_cents")
 USAGE = ("sessions", "used_seconds", "used_down_octets", "used_up_octets")
 SETTLEMENT = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
 KEYS = ("day", "product", "partner")
+_FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Period(NamedTuple):
@@ -87,9 +89,10 @@ def begin_of(day: date) -> datetime:
     return datetime.combine(day, clock()).astimezone(UTC).replace(tzinfo=None)
 
 
-def day_of(hour: str) -> date:
-    """The day here of an hour in UTC."""
-    return datetime.fromisoformat(hour).replace(tzinfo=UTC).astimezone().date()
+@functools.cache
+def day_of(hour: int) -> date:
+    """The day here of an hour in UTC, counted from the year 2000."""
+    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone().date()
 
 
 def summed(rows: Iterable[dict], keys: Iterable[str], values: Iterable[str]) -> list[dict]:
@@ -110,7 +113,7 @@ def summed(rows: Iterable[dict], keys: Iterable[str], values: Iterable[str]) -> 
 
 def _grouped(name: str, rows: Iterable[dict], by: Iterable[str], values: tuple[str, ...]) -> Report:
     keys = tuple(key for key in KEYS if key in by)
-    dated = ({**row, "day": day_of(row["hour_at"])} for row in rows)
+    dated = ({**row, "day": day_of(row["hour"])} for row in rows)
     return _report(name, summed(dated, keys, values), keys, values)
 
 

@@ -1,9 +1,10 @@
 """The statements behind `prepaid report`: sums, grouped by the database, that read keys and no single card.
 
-Moments are cut to the hour in UTC; whoever asks makes the days of his time zone of them.
+Moments are cut to the hour, counted from the year 2000 in UTC, because grouping by numbers takes a third of the time that
+texts take; whoever asks makes the days of his time zone of them.
 """
 
-HOUR = "DATE_FORMAT({}, '%%Y-%%m-%%d %%H:00:00')"
+HOUR = "TIMESTAMPDIFF(HOUR, '2000-01-01', {})"
 # A card's share is rounded half up to the cent, card by card, so that days add up to months and shops to all shops.
 _COMMISSION = "FLOOR((sold.price_cents * sold.commission_basis_points + 5000) / 10000)"
 
@@ -33,13 +34,13 @@ def sales(cursor, wanted: dict) -> list[dict]:
     """
     cursor.execute(
         f"""
-        SELECT sold.hour_at, product.name AS product, partner.name AS partner, SUM(sold.cards) AS cards,
+        SELECT sold.hour, product.name AS product, partner.name AS partner, SUM(sold.cards) AS cards,
                SUM(sold.cards * sold.price_cents) AS sold_cents, SUM(sold.cards * {_COMMISSION}) AS commission_cents
           FROM (SELECT counted.*,
                        COALESCE(note_price.price_cents, product.price_cents) AS price_cents,
                        COALESCE(note_price.commission_basis_points, partner.commission_basis_points,
                                 product.commission_basis_points) AS commission_basis_points
-                  FROM (SELECT {HOUR.format("first_login_at")} AS hour_at, product_id, partner_id, delivery_note_id,
+                  FROM (SELECT {HOUR.format("first_login_at")} AS hour, product_id, partner_id, delivery_note_id,
                                COUNT(*) AS cards
                           FROM card
                          WHERE first_login_at >= %(begin)s AND first_login_at < %(end)s
@@ -60,7 +61,7 @@ def sales(cursor, wanted: dict) -> list[dict]:
                                       AND note_price.product_id = counted.product_id) AS sold
           JOIN product ON product.id = sold.product_id
           LEFT JOIN partner ON partner.id = sold.partner_id
-         GROUP BY sold.hour_at, sold.product_id, sold.partner_id
+         GROUP BY sold.hour, sold.product_id, sold.partner_id
         """,
         wanted,
     )
@@ -74,10 +75,10 @@ def usage(cursor, wanted: dict) -> list[dict]:
     """
     cursor.execute(
         f"""
-        SELECT used.hour_at, product.name AS product, partner.name AS partner, SUM(used.sessions) AS sessions,
+        SELECT used.hour, product.name AS product, partner.name AS partner, SUM(used.sessions) AS sessions,
                SUM(used.used_seconds) AS used_seconds, SUM(used.used_down_octets) AS used_down_octets,
                SUM(used.used_up_octets) AS used_up_octets
-          FROM (SELECT {HOUR.format("hour_at")} AS hour_at, product_id, partner_id, session_count AS sessions, used_seconds,
+          FROM (SELECT {HOUR.format("hour_at")} AS hour, product_id, partner_id, session_count AS sessions, used_seconds,
                        used_down_octets, used_up_octets
                   FROM usage_hour
                  WHERE hour_at >= %(begin)s AND hour_at < %(end)s
@@ -98,7 +99,7 @@ def usage(cursor, wanted: dict) -> list[dict]:
                  GROUP BY 1, 2, 3) AS used
           JOIN product ON product.id = used.product_id
           LEFT JOIN partner ON partner.id = used.partner_id
-         GROUP BY used.hour_at, used.product_id, used.partner_id
+         GROUP BY used.hour, used.product_id, used.partner_id
         """,
         wanted,
     )
