@@ -17,6 +17,7 @@ from . import enforce
 from . import export
 from . import generate
 from . import import_cards
+from . import key
 from . import nas
 from . import operators
 from . import partner

@@ -58,6 +58,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
     except ValueError as error:
         raise errors.Refused(str(error)) from None
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
+        office.hold_key(cursor)
         batch_id, first, last = make_batch(cursor, sold["id"], count, serials, length, alphabet, keyring, single_code,
                                            advance)
     output.tell_done(

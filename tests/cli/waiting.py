@@ -3,13 +3,15 @@
 import time
 
 GIVE_UP_SECONDS = 120
+# MariaDB shows innodb_trx anew only to who has not looked at it for a tenth of a second.
+PAUSE_SECONDS = 0.15
 
 
 def wait_until(condition) -> None:
     give_up_at = time.monotonic() + GIVE_UP_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(PAUSE_SECONDS)
 
 
 def waiting_for_a_lock(database) -> int:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from freeradius_module import settings
+from freeradius_module import settings, store
 from freeradius_module.desk import Desk
 from tests.shop import Shop
 
@@ -24,14 +24,26 @@ def log_in(desk, card):
                        "Tmp-String-0": "127.0.0.1"})
 
 
+def _once_before(statement, act):
+    acts = [act]
+
+    def run(*arguments):
+        if acts:
+            acts.pop()()
+        return statement(*arguments)
+
+    return run
+
+
 @pytest.mark.parametrize("is_first_login", [True, False])
-def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, is_first_login):
+def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, monkeypatch, is_first_login):
     source, target = shop.sell(2)
     if not is_first_login:
         shop.set_status(source, "in_use")
-    # The module has read the card for its PIN, and is about to decide on that.
-    desk.authorize({"User-Name": source.serial})
-    office.must("transfer", source.serial, target.serial, "--reason", "Torn")
+    # The transfer comes between the login's decision and its first write.
+    for name in ("reserve", "reserve_with_changes"):
+        monkeypatch.setattr(store, name, _once_before(
+            getattr(store, name), lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn")))
     answer = log_in(desk, source)
     assert (answer.is_accepted, answer.reason) == (False, "exhausted")
     assert shop.balance(target)["remaining_seconds"] == 1200
