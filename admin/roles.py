@@ -35,6 +35,7 @@ _OF_COMMAND = {
     "block": "block", "unblock": "block", "delete": "delete", "credit": "credit", "transfer": "credit", "edit": "credit",
     "product": "products", "partner": "partners", "nas": "nas", "disconnect": "disconnect", "enforce": "disconnect",
     "redeem": "redeem", "voice": "voice", "report": "report", "reconcile": "audit", "audit": "audit", "batch": "delete",
+    "key": "admin",
 }
 _READING = ("list", "show", "track", "sessions", "note", "product", "partner", "nas", "batch", "simulate", "voice")
 

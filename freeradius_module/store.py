@@ -32,7 +32,7 @@ STARTING_VALIDITY = """LEAST(
 # Logins -------------------------------------------------------------------------------------------------
 
 
-def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
+def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[str, Card]:
     """All that a decision needs to know, of all cards that are asked for, in one statement.
 
     A card comes with its sessions that are open, not yet posted, or newer than the last posting.
@@ -43,7 +43,7 @@ def read_cards(cursor, serials: Sequence[str]) -> dict[str, Card]:
         f"""
         SELECT STRAIGHT_JOIN
                card.serial,
-               card.pin_sealed,
+               {"card.pin_sealed" if with_pins else "NULL"},
                JSON_ARRAY(
                    card.id, card.status, card.product_id, product.revision, card.first_login_at IS NULL,
                    TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(

@@ -148,7 +148,9 @@ GRANT SELECT, INSERT ON {database}.address_query TO {address};
 GRANT INSERT ON {database}.address_query_form TO {address};
 GRANT SELECT ON {database}.address_answer TO {address};
 
--- admin: all of them.
+-- admin: all of them, and the keys that PINs and NAS secrets are sealed with.
+GRANT INSERT, UPDATE ON {database}.site TO {admin};
+GRANT UPDATE (pin_sealed, key_number) ON {database}.card TO {admin};
 GRANT {see_pin} TO {admin};
 GRANT {generate} TO {admin};
 GRANT {import} TO {admin};
