@@ -23,7 +23,7 @@ from freeradius_module.queue_record import Record, Unreadable
 from . import errors, output
 from .command import cli, json_option, option, pass_office
 from .queue_files import Group, Spool, WorkFile
-from .text import _
+from .text import _, told
 
 GROUP_RECORDS = 500
 # What the database says of itself and not of a packet: disk full, read only, rights or tables missing, no memory.  Then
@@ -210,6 +210,6 @@ def _settings(office) -> settings.Settings:
     try:
         return settings.load(office.config_path)
     except settings.SettingsError as fault:
-        raise errors.WrongUsage(str(fault)) from fault
+        raise errors.WrongUsage(told(fault)) from fault
 
 

@@ -12,6 +12,7 @@ import pymysql
 
 from freeradius_module.keyring import KeyFileError
 from freeradius_module.pin import CryptographyError, SealError
+from freeradius_module.settings import SettingsError
 
 from . import errors, text
 from .office import DEFAULT_CONFIG, Office
@@ -25,7 +26,7 @@ class _Translated:
 
     @property
     def help(self):
-        return self.english_help and _(self.english_help)
+        return self.english_help and text.told_help(self.english_help)
 
     @help.setter
     def help(self, english):
@@ -64,7 +65,9 @@ class Root(Group):
             raise _Told(errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "",
                                            user=user)) from error
         except (KeyFileError, SealError, CryptographyError) as error:
-            raise _Told(errors.Refused(str(error))) from error
+            raise _Told(errors.Refused(text.told(error))) from error
+        except SettingsError as error:
+            raise _Told(errors.WrongUsage(text.told(error))) from error
         finally:
             if isinstance(ctx.obj, Office):
                 ctx.obj.close()

@@ -9,7 +9,7 @@ from freeradius_module import pin, serial
 
 from . import errors, output, product, store_batch, store_card
 from .command import cli, json_option, option, pass_office
-from .text import _
+from .text import _, told
 
 MOST_CARDS = 10_000_000
 CARDS_A_STATEMENT = 2000
@@ -56,7 +56,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
                 first_number = store_batch.take_numbers(cursor, prefix, serial_digits, count)
                 serials = serial.build_all(prefix, first_number, count, serial_digits)
     except ValueError as error:
-        raise errors.Refused(str(error)) from None
+        raise errors.Refused(told(error)) from None
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
         office.hold_key(cursor)
         batch_id, first, last = make_batch(cursor, sold["id"], count, serials, length, alphabet, keyring, single_code,

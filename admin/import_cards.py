@@ -16,7 +16,7 @@ from . import errors, line_errors, output, product, store, store_batch, store_ca
 from .command import cli, json_option, option, pass_office
 from .line_errors import LineErrors
 from .option_types import MOMENT
-from .text import _, in_context
+from .text import _, in_context, told
 
 # Few enough that the driver makes one statement of them: what it refuses is then refused as one.
 CARDS_A_STATEMENT = 1000
@@ -112,7 +112,7 @@ class _Loader:
             try:
                 card = card_of(row, self._sold, self._now)
             except ValueError as fault:
-                self._wrong.add(line, str(fault))
+                self._wrong.add(line, told(fault))
                 continue
             if card["serial"] in cards:
                 self._wrong.add(line, _twice(card["serial"]))
@@ -190,7 +190,7 @@ class PinShapes:
             try:
                 pin.check_shape(length, alphabet, live_cards)
             except ValueError as weakness:
-                yield count, str(weakness)
+                yield count, told(weakness)
 
 
 def card_of(row: dict, sold: dict, now) -> dict:

@@ -15,10 +15,14 @@ from pathlib import Path
 import click
 from babel.messages import Catalog, extract, pofile
 
+import freeradius_module
+from freeradius_module import login
+
 from . import cards, errors, nas, output, store_product, text, track
 from .command import cli
 
 KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
+MODULE_KEYWORDS = {"Sentence": None}
 CLICK_KEYWORDS = {"_": None, "ngettext": (1, 2)}
 
 # The words that stand in the database, and so in tables and sentences.
@@ -74,11 +78,12 @@ def template() -> Catalog:
 def collected():
     """(message, context) of everything: a message is a text, or a pair for one and for many."""
     yield from _marked(Path(__file__).parent, KEYWORDS)
+    yield from _marked(Path(freeradius_module.__file__).parent, MODULE_KEYWORDS)
     yield from _marked(Path(click.__file__).parent, CLICK_KEYWORDS)
     for kind in _kinds_of(errors.OfficeError):
         # As OfficeError itself puts it on one line.
         yield " ".join(kind.__doc__.split()), None
-    for sentence in errors.RULES.values():
+    for sentence in (*errors.RULES.values(), *login.REFUSALS.values()):
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None
@@ -112,7 +117,7 @@ def _kinds_of(kind: type):
 def _help_of(command):
     for thing in (command, *command.params):
         if getattr(thing, "english_help", None):
-            yield thing.english_help
+            yield from text.messages_of_help(thing.english_help)
     for inner in getattr(command, "commands", {}).values():
         yield from _help_of(inner)
 

@@ -7,7 +7,7 @@ import click
 
 from freeradius_module import hours, units
 
-from .text import _
+from .text import _, told
 
 
 class Amount(click.ParamType):
@@ -23,7 +23,7 @@ class Amount(click.ParamType):
         try:
             return self.parse(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(told(error), param, ctx)
 
 
 def _date(value: str) -> date:

@@ -27,6 +27,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from .sentence import Sentence
+
 # Merged and sorted (start, end), in minutes since Monday 00:00 by the clock on the wall.  An end
 # beyond 10080 lies in the next week.
 Windows = tuple[tuple[int, int], ...]
@@ -85,7 +87,8 @@ def parse(text: str) -> Windows:
     items = [item.strip() for item in re.split("[,;]", text)]
     for item in items:
         if not item:
-            raise ValueError(f"{text!r} has an empty window. Write it like {_EXAMPLE!r}.")
+            raise ValueError(Sentence(
+                "{text!r} has an empty window. Write it like {example!r}.", text=text, example=_EXAMPLE))
         days, times = _split(item)
         days_so_far += days
         if times:
@@ -93,7 +96,7 @@ def parse(text: str) -> Windows:
             spans += [(1440 * day + start, 1440 * day + end) for day in days_so_far or range(7)]
             days_so_far = []
     if days_so_far:
-        raise ValueError(f"{items[-1]!r} has no hours. Write it like {items[-1]} 08:00-18:00.")
+        raise ValueError(Sentence("{item!r} has no hours. Write it like {item} 08:00-18:00.", item=items[-1]))
     return _merged(spans)
 
 
@@ -109,7 +112,8 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"There is no time zone {name!r}. Write it like America/Sao_Paulo.") from None
+        raise ValueError(Sentence(
+            "There is no time zone {name!r}. Write it like America/Sao_Paulo.", name=name)) from None
 
 
 def _split(item: str) -> tuple[list[int], str]:
@@ -123,7 +127,8 @@ def _split(item: str) -> tuple[list[int], str]:
         return [], times
     match = _DAY_RANGE.fullmatch(words.strip())
     if match is None:
-        raise ValueError(f"{words.strip()!r} is not a day. The days are {' '.join(DAYS)}, or Mo-Fr.")
+        raise ValueError(Sentence(
+            "{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words.strip(), days=" ".join(DAYS)))
     first = _DAY_NUMBERS[match["first"].lower()]
     last = _DAY_NUMBERS[(match["last"] or match["first"]).lower()]
     return [day % 7 for day in range(first, last + 1 if last >= first else last + 8)], times
@@ -137,13 +142,15 @@ def _times(text: str) -> tuple[int, int]:
     """
     match = _TIMES.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a time of day from and to. Write it like 08:00-18:00.")
+        raise ValueError(Sentence(
+            "{text!r} is not a time of day from and to. Write it like 08:00-18:00.", text=text))
     start_hour, start_minute, end_hour, end_minute = map(int, match.groups())
     start, end = 60 * start_hour + start_minute, 60 * end_hour + end_minute
     if start >= 1440 or end > 1440 or max(start_minute, end_minute) > 59:
-        raise ValueError(f"{text!r} has a time that no clock shows. They go from 00:00 to 24:00.")
+        raise ValueError(Sentence(
+            "{text!r} has a time that no clock shows. They go from 00:00 to 24:00.", text=text))
     if start == end:
-        raise ValueError(f"{text!r} starts when it ends. Write 00:00-24:00 for a whole day.")
+        raise ValueError(Sentence("{text!r} starts when it ends. Write 00:00-24:00 for a whole day.", text=text))
     return start, end if end > start else end + 1440
 
 

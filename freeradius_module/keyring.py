@@ -35,6 +35,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .sentence import Sentence
+
 KEY_OCTETS = 32
 MAX_NUMBER = 65535
 STATES = ("active", "waiting", "retired")
@@ -61,10 +63,11 @@ class Keyring:
         self._derived: dict[tuple[int, str], object] = {}
         active = [number for number, key in keys.items() if key.state == "active"]
         if not active:
-            raise KeyFileError(
-                f"There is no active key in {path}, so nothing can be sealed. "
-                "Add one, or remove the word behind a waiting key."
-            )
+            raise KeyFileError(Sentence(
+                "There is no active key in {path}, so nothing can be sealed. Add one, or remove the word "
+                "behind a waiting key.",
+                path=path,
+            ))
         self.sealing_number = max(active)
 
     @property
@@ -81,15 +84,17 @@ class Keyring:
         """The key with this number, if it opens."""
         key = self._keys.get(number)
         if key is None:
-            raise KeyFileError(
-                f"There is no key {number} in {self.path}, yet something in the database is sealed with it. "
-                "Copy the current key file to this machine."
-            )
+            raise KeyFileError(Sentence(
+                "There is no key {number} in {path}, yet something in the database is sealed with it. Copy "
+                "the current key file to this machine.",
+                number=number, path=self.path,
+            ))
         if key.state == "retired":
-            raise KeyFileError(
-                f"Key {number} of {self.path} is retired, yet something is still sealed with it. "
-                "Remove the word 'retired' behind it, seal anew what it sealed, then retire it again."
-            )
+            raise KeyFileError(Sentence(
+                "Key {number} of {path} is retired, yet something is still sealed with it. Remove the word "
+                "'retired' behind it, seal anew what it sealed, then retire it again.",
+                number=number, path=self.path,
+            ))
         return key.secret
 
     def lasting(self, purpose: str) -> bytes:
@@ -105,11 +110,12 @@ class Keyring:
         """Refuse a key file that belongs to another installation."""
         found = self.fingerprint(number)
         if found != expected_fingerprint:
-            raise KeyFileError(
-                f"Key {number} of {self.path} has the fingerprint {found}, but this database was sealed "
-                f"with {expected_fingerprint}: it is the key file of another installation. "
-                "Put back the right one from your safe copy."
-            )
+            raise KeyFileError(Sentence(
+                "Key {number} of {path} has the fingerprint {found}, but this database was sealed with "
+                "{expected}: it is the key file of another installation. Put back the right one from your "
+                "safe copy.",
+                number=number, path=self.path, found=found, expected=expected_fingerprint,
+            ))
 
     def derived(self, number: int, purpose: str, make: Callable[[bytes], object] = bytes) -> object:
         """What `make` makes of the key for one purpose; made once, because it is asked for at every login."""
@@ -170,10 +176,11 @@ def create(path: str | os.PathLike) -> Keyring:
         try:
             os.link(temporary, path)  # Unlike a rename, a link refuses to replace.
         except FileExistsError:
-            raise KeyFileError(
-                f"{path} exists already and is kept: without its keys no card could log in. "
-                "Add a key to it, or choose another path."
-            ) from None
+            raise KeyFileError(Sentence(
+                "{path} exists already and is kept: without its keys no card could log in. Add a key to it, "
+                "or choose another path.",
+                path=path,
+            )) from None
         finally:
             os.unlink(temporary)
         _sync_folder(path.parent)
@@ -188,7 +195,8 @@ def add_key(path: str | os.PathLike, waiting: bool = False) -> int:
         nonlocal number
         number = max(keys) + 1
         if number > MAX_NUMBER:
-            raise KeyFileError(f"{path} has used up all key numbers to {MAX_NUMBER}.")
+            raise KeyFileError(Sentence(
+                "{path} has used up all key numbers to {most}.", path=path, most=MAX_NUMBER))
         end_of_line = "" if text.endswith("\n") else "\n"
         state = " waiting" if waiting else ""
         return f"{text}{end_of_line}{number} {secrets.token_hex(KEY_OCTETS)}{state}\n"
@@ -245,7 +253,8 @@ def _read(path: str | os.PathLike) -> tuple[str, os.stat_result]:
     try:
         return content.decode("utf-8"), status
     except UnicodeDecodeError:
-        raise KeyFileError(f"{path} is not a text file. Give the path of the key file.") from None
+        raise KeyFileError(Sentence(
+            "{path} is not a text file. Give the path of the key file.", path=path)) from None
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
@@ -254,20 +263,21 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 
 def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise KeyFileError(f"{path} is not a regular file. Give the path of the key file.")
+        raise KeyFileError(Sentence("{path} is not a regular file. Give the path of the key file.", path=path))
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o027:
-        whose = "others" if mode & 0o007 else "its group"
-        what = "be written by" if not mode & 0o007 else "be used by"
-        raise KeyFileError(
-            f"{path} may {what} {whose} (mode {mode:04o}): whoever reads it can read every PIN. "
-            f"Say 'chmod 640 {path}', or 600 where one account alone reads it."
-        )
+        what = Sentence("be used by others") if mode & 0o007 else Sentence("be written by its group")
+        raise KeyFileError(Sentence(
+            "{path} may {what} (mode {mode:04o}): whoever reads it can read every PIN. Say 'chmod "
+            "640 {path}', or 600 where one account alone reads it.",
+            path=path, what=what, mode=mode,
+        ))
     if status.st_uid not in (0, os.geteuid()):
-        raise KeyFileError(
-            f"{path} belongs to the account with uid {status.st_uid}, who could exchange the keys. "
-            f"Say 'chown root {path}'."
-        )
+        raise KeyFileError(Sentence(
+            "{path} belongs to the account with uid {uid}, who could exchange the keys. Say 'chown root "
+            "{path}'.",
+            path=path, uid=status.st_uid,
+        ))
 
 
 def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
@@ -279,36 +289,42 @@ def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
             continue
         match = _LINE.fullmatch(line)
         if match is None or not 1 <= int(match["number"]) <= MAX_NUMBER:
-            raise KeyFileError(
-                f"{path}, line {line_number}: expected a number from 1 to {MAX_NUMBER}, "
-                f"{2 * KEY_OCTETS} hexadecimal digits, and perhaps 'waiting' or 'retired'. "
-                "Put the line back from your safe copy."
-            )
+            raise KeyFileError(Sentence(
+                "{path}, line {line_number}: expected a number from 1 to {most}, {digits} hexadecimal "
+                "digits, and perhaps 'waiting' or 'retired'. Put the line back from your safe copy.",
+                path=path, line_number=line_number, most=MAX_NUMBER, digits=2 * KEY_OCTETS,
+            ))
         number = int(match["number"])
         if number in keys:
-            raise KeyFileError(
-                f"{path}, line {line_number}: key {number} is there twice. Remove the wrong one."
-            )
+            raise KeyFileError(Sentence(
+                "{path}, line {line_number}: key {number} is there twice. Remove the wrong one.",
+                path=path, line_number=line_number, number=number,
+            ))
         keys[number] = Key(bytes.fromhex(match["hex"]), match["state"] or "active")
     if not keys:
-        raise KeyFileError(f"{path} has no key in it. Put it back from your safe copy.")
+        raise KeyFileError(Sentence("{path} has no key in it. Put it back from your safe copy.", path=path))
     return keys
 
 
 def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
     def changed(text: str, keys: dict[int, Key]) -> str:
         if number not in keys:
-            raise KeyFileError(
-                f"{path} has no key {number}. It has {', '.join(map(str, sorted(keys)))}."
-            )
+            raise KeyFileError(Sentence(
+                "{path} has no key {number}. It has {numbers}.",
+                path=path, number=number, numbers=", ".join(map(str, sorted(keys))),
+            ))
         if state == "active" and keys[number].state == "retired":
-            raise KeyFileError(f"Key {number} of {path} is retired and does not come back. Add a new key.")
+            raise KeyFileError(Sentence(
+                "Key {number} of {path} is retired and does not come back. Add a new key.",
+                number=number, path=path,
+            ))
         others = [n for n, key in keys.items() if key.state == "active" and n != number]
         if state == "retired" and not others:
-            raise KeyFileError(
-                f"Key {number} is the only active key of {path}: nothing could be sealed without it. "
-                "Add a key first."
-            )
+            raise KeyFileError(Sentence(
+                "Key {number} is the only active key of {path}: nothing could be sealed without it. Add a "
+                "key first.",
+                number=number, path=path,
+            ))
         return "".join(_with_state(line, number, state) for line in text.splitlines(keepends=True))
 
     _rewrite(path, changed)
@@ -383,17 +399,19 @@ def _sentences_for(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise KeyFileError(
-            f"{path} does not exist. Give the path of the key file in the setting key_file, "
-            "or create a key file there."
-        ) from None
+        raise KeyFileError(Sentence(
+            "{path} does not exist. Give the path of the key file in the setting key_file, or create a key "
+            "file there.",
+            path=path,
+        )) from None
     except PermissionError:
-        raise KeyFileError(
-            f"The account with uid {os.geteuid()} may not use {path}. Give the file a group that radiusd "
-            "and the office share and mode 640; only root or its owner may change it."
-        ) from None
+        raise KeyFileError(Sentence(
+            "The account with uid {uid} may not use {path}. Give the file a group that radiusd and the "
+            "office share and mode 640; only root or its owner may change it.",
+            uid=os.geteuid(), path=path,
+        )) from None
     except OSError as error:
-        raise KeyFileError(f"{path} cannot be used: {error.strerror}.") from None
+        raise KeyFileError(Sentence("{path} cannot be used: {cause}.", path=path, cause=error.strerror)) from None
 
 
 _LINE = re.compile(

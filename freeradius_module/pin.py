@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 
 from .keyring import Keyring
+from .sentence import Sentence
 
 DIGITS = "0123456789"
 # 32 characters without the look-alikes 0 O 1 I: eight of them make a trillion PINs.
@@ -61,27 +62,35 @@ def check_shape(
     """
     _check_drawable(length, alphabet)
     if single_code and length < SINGLE_CODE_LENGTH:
-        raise ValueError(
-            f"A card with one code only needs at least {SINGLE_CODE_LENGTH} characters, because every try "
-            f"may hit any card; {length} were asked for."
-        )
+        raise ValueError(Sentence(
+            "A card with one code only needs at least {least} characters, because every try may hit any "
+            "card; {length} were asked for.",
+            least=SINGLE_CODE_LENGTH, length=length,
+        ))
     if _is_safe(length, len(alphabet), live_cards, tries_per_window):
         return
     space = len(alphabet) ** length
     if space < SMALLEST_SPACE:
-        odds = f"one try in {space:,} is right"
+        odds = Sentence("one try in {space:,} is right", space=space)
     else:
         thefts = expected_thefts(live_cards, tries_per_window, length, len(alphabet))
-        odds = (
-            f"with {live_cards:,} live cards and {tries_per_window} tries a card, {_short(thefts)} cards are "
-            f"stolen in each lock window, and at most {MOST_THEFTS_PER_WINDOW} are accepted"
+        odds = Sentence(
+            "with {live_cards:,} live cards and {tries} tries a card, {thefts} cards are stolen in each lock "
+            "window, and at most {most} are accepted",
+            live_cards=live_cards, tries=tries_per_window, thefts=_short(thefts), most=MOST_THEFTS_PER_WINDOW,
         )
     enough = next(
         (n for n in range(length, MAX_LENGTH + 1) if _is_safe(n, len(alphabet), live_cards, tries_per_window)),
         None,
     )
-    remedy = f"Use at least {enough} characters of this alphabet." if enough else "Use an alphabet of more characters."
-    raise ValueError(f"A PIN of {length} out of {len(alphabet)} characters can be guessed: {odds}. {remedy}")
+    if enough:
+        remedy = Sentence("Use at least {enough} characters of this alphabet.", enough=enough)
+    else:
+        remedy = Sentence("Use an alphabet of more characters.")
+    raise ValueError(Sentence(
+        "A PIN of {length} out of {size} characters can be guessed: {odds}. {remedy}",
+        length=length, size=len(alphabet), odds=odds, remedy=remedy,
+    ))
 
 
 def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
@@ -118,12 +127,12 @@ def new_pins(count: int, length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -
 
 def seal(pin: str, serial: str, keyring: Keyring) -> tuple[int, bytes]:
     """The number of the key used, and the PIN sealed for this card and no other."""
-    return _seal(pin, "PIN", serial, keyring)
+    return _seal(pin, _PIN, serial, keyring)
 
 
 def open_sealed(sealed: bytes, key_number: int, serial: str, keyring: Keyring) -> str:
     """The PIN that `seal` sealed for this card."""
-    return _open(sealed, key_number, "PIN", serial, keyring)
+    return _open(sealed, key_number, _PIN, serial, keyring)
 
 
 def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[str]:
@@ -145,12 +154,12 @@ def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[
 
 def seal_nas_secret(secret: str, nas_name: str, keyring: Keyring) -> tuple[int, bytes]:
     """The number of the key used, and the shared secret sealed for this NAS and no other."""
-    return _seal(secret, "NAS secret", nas_name, keyring)
+    return _seal(secret, _NAS_SECRET, nas_name, keyring)
 
 
 def open_nas_secret(sealed: bytes, key_number: int, nas_name: str, keyring: Keyring) -> str:
     """The shared secret that `seal_nas_secret` sealed for this NAS."""
-    return _open(sealed, key_number, "NAS secret", nas_name, keyring)
+    return _open(sealed, key_number, _NAS_SECRET, nas_name, keyring)
 
 
 def prepare(keyring: Keyring) -> None:
@@ -163,7 +172,9 @@ def prepare(keyring: Keyring) -> None:
         nonce = os.urandom(_NONCE_OCTETS)
         cipher = keyring.derived(number, "seal", _cipher)
         if cipher.decrypt(nonce, cipher.encrypt(nonce, b"trial", b"trial"), b"trial") != b"trial":
-            raise CryptographyError("The cryptography library does not open what it sealed. Install it again.")
+            raise CryptographyError(Sentence(
+                "The cryptography library does not open what it sealed. Install it again.",
+            ))
 
 
 class SealError(Exception):
@@ -180,7 +191,8 @@ def _seal(text: str, what: str, owner: str, keyring: Keyring) -> tuple[int, byte
     try:
         octets = text.encode()
     except UnicodeEncodeError:  # It carries the whole text.
-        raise ValueError(f"The {what} to be sealed for {owner} is not valid text.") from None
+        raise ValueError(Sentence(
+            "The {what} to be sealed for {owner} is not valid text.", what=what, owner=owner)) from None
     # Random nonces are safe for some four billion seals a key; then add a key.
     nonce = os.urandom(_NONCE_OCTETS)
     return number, nonce + cipher.encrypt(nonce, octets, f"{what}:{owner}".encode())
@@ -195,11 +207,12 @@ def _open(sealed: bytes, key_number: int, what: str, owner: str, keyring: Keyrin
     try:
         return cipher.decrypt(nonce, ciphertext, f"{what}:{owner}".encode()).decode()
     except (InvalidTag, ValueError):  # ValueError: it is too short to hold a nonce.
-        raise SealError(
-            f"The {what} sealed for {owner} does not open with key {key_number}: it was changed, "
-            "it belongs to another one, or the key is not the one that sealed it. "
-            "Compare the key file with your safe copy."
-        ) from None
+        raise SealError(Sentence(
+            "The {what} sealed for {owner} does not open with key {key_number}: it was changed, it belongs "
+            "to another one, or the key is not the one that sealed it. Compare the key file with your safe "
+            "copy.",
+            what=what, owner=owner, key_number=key_number,
+        )) from None
 
 
 def _cipher(key: bytes) -> object:
@@ -208,10 +221,11 @@ def _cipher(key: bytes) -> object:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # The library's Rust half fails with what is not even an Exception.
-        raise CryptographyError(
-            f"The Python library cryptography cannot be loaded ({error}). "
-            "Install it for the Python that runs this program."
-        ) from error
+        raise CryptographyError(Sentence(
+            "The Python library cryptography cannot be loaded ({cause}). Install it for the Python that runs "
+            "this program.",
+            cause=error,
+        )) from error
     return AESGCM(key)
 
 
@@ -235,13 +249,17 @@ def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
 
 def _check_drawable(length: int, alphabet: str) -> None:
     if not 1 <= length <= MAX_LENGTH:
-        raise ValueError(f"A PIN has 1 to {MAX_LENGTH} characters, not {length}.")
+        raise ValueError(Sentence(
+            "A PIN has 1 to {most} characters, not {length}.", most=MAX_LENGTH, length=length))
     if not (alphabet.isascii() and alphabet.isprintable()) or " " in alphabet:
-        raise ValueError("A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks.")
+        raise ValueError(Sentence(
+            "A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks.",
+        ))
     if len(alphabet) < 2 or len(set(alphabet)) < len(alphabet):
-        raise ValueError(
-            f"A PIN's alphabet has at least two characters, each of them once; this one is {alphabet!r}."
-        )
+        raise ValueError(Sentence(
+            "A PIN's alphabet has at least two characters, each of them once; this one is {alphabet!r}.",
+            alphabet=alphabet,
+        ))
 
 
 def _is_safe(length: int, alphabet_size: int, live_cards: int, tries_per_window: int) -> bool:
@@ -261,4 +279,7 @@ def _short(number: float) -> str:
 
 
 _NONCE_OCTETS = 12
+# What is sealed: its name is part of the seal, and stands in sentences.
+_PIN = Sentence("PIN")
+_NAS_SECRET = Sentence("NAS secret")
 _BLOCK_OCTETS = 1 << 16

@@ -34,6 +34,8 @@ import re
 import string
 from collections.abc import Iterator
 
+from .sentence import Sentence
+
 MAX_LENGTH = 32
 MAX_PREFIX_LENGTH = 16
 MAX_DIGITS = 18  # A number then fits a signed BIGINT.
@@ -49,17 +51,18 @@ def validate(serial: str) -> str:
     """
     compacted = compact(serial)
     if not 2 <= len(compacted) <= MAX_LENGTH:
-        raise ValueError(
-            f"A serial has 2 to {MAX_LENGTH} letters and digits; this one has {len(compacted)}."
-        )
+        raise ValueError(Sentence(
+            "A serial has 2 to {most} letters and digits; this one has {length}.",
+            most=MAX_LENGTH, length=len(compacted),
+        ))
     if not _WELL_FORMED.fullmatch(compacted):
-        raise ValueError(
-            f"Serial {compacted!a} is not made of the letters A-Z and the digits 0-9, with a digit at its end."
-        )
+        raise ValueError(Sentence(
+            "Serial {serial!a} is not made of the letters A-Z and the digits 0-9, with a digit at its end.",
+            serial=compacted,
+        ))
     if _damm(_decimal(compacted)) != 0:
-        raise ValueError(
-            f"Serial {compacted} has a wrong check digit: please compare it with the card."
-        )
+        raise ValueError(Sentence(
+            "Serial {serial} has a wrong check digit: please compare it with the card.", serial=compacted))
     return compacted
 
 
@@ -118,7 +121,7 @@ def build_all(prefix: str, first_number: int, count: int, digits: int) -> Iterat
     """
     _check_shape(prefix, digits)
     if count < 1:
-        raise ValueError(f"A batch has at least one card, not {count}.")
+        raise ValueError(Sentence("A batch has at least one card, not {count}.", count=count))
     _check_number(first_number, digits)
     _check_number(first_number + count - 1, digits)
     return _build_all(prefix, first_number, first_number + count, digits)
@@ -140,7 +143,7 @@ def check_digit(body: str) -> str:
     '4'
     """
     if not _BODY.fullmatch(body):
-        raise ValueError(f"{body!a} is not made of the letters A-Z and the digits 0-9.")
+        raise ValueError(Sentence("{body!a} is not made of the letters A-Z and the digits 0-9.", body=body))
     # In Damm's table a digit leads from itself to 0, so the state reached is the digit wanted.
     return str(_damm(_decimal(body)))
 
@@ -158,7 +161,8 @@ def number_of(serial: str, prefix: str) -> int:
     serial = validate(serial)
     number = serial[len(prefix) : -1]
     if not serial.startswith(prefix) or not _DIGITS.fullmatch(number):
-        raise ValueError(f"Serial {serial} does not belong to prefix {prefix}.")
+        raise ValueError(Sentence(
+            "Serial {serial} does not belong to prefix {prefix}.", serial=serial, prefix=prefix))
     return int(number)
 
 
@@ -178,7 +182,7 @@ def parse_range(text: str) -> tuple[str, str]:
     """
     parts = _HYPHEN.split(text)
     if len(parts) % 2:
-        raise ValueError(f"{text!a} is not a range: write FIRST-LAST, for example A008-A024.")
+        raise ValueError(Sentence("{text!a} is not a range: write FIRST-LAST, for example A008-A024.", text=text))
     middle = len(parts) // 2
     first = validate("".join(parts[:middle]))
     last = validate("".join(parts[middle:]))
@@ -199,11 +203,13 @@ def count_range(first: str, last: str) -> int:
     first_head, first_number = _split(first)
     last_head, last_number = _split(last)
     if len(first) != len(last) or first_head != last_head:
-        raise ValueError(
-            f"Serials {first} and {last} are not of one batch: they differ in length or prefix."
-        )
+        raise ValueError(Sentence(
+            "Serials {first} and {last} are not of one batch: they differ in length or prefix.",
+            first=first, last=last,
+        ))
     if first_number > last_number:
-        raise ValueError(f"Range {first}-{last} runs backwards: write {last}-{first}.")
+        raise ValueError(Sentence(
+            "Range {first}-{last} runs backwards: write {last}-{first}.", first=first, last=last))
     return last_number - first_number + 1
 
 
@@ -249,26 +255,30 @@ def _decimal(body: str) -> str:
 
 def _check_shape(prefix: str, digits: int) -> None:
     if not _PREFIX.fullmatch(prefix):
-        raise ValueError(
-            f"Prefix {prefix!a} is not made of at most {MAX_PREFIX_LENGTH} capital letters A-Z and digits."
-        )
+        raise ValueError(Sentence(
+            "Prefix {prefix!a} is not made of at most {most} capital letters A-Z and digits.",
+            prefix=prefix, most=MAX_PREFIX_LENGTH,
+        ))
     if not 1 <= digits <= MAX_DIGITS:
-        raise ValueError(f"A serial's number has 1 to {MAX_DIGITS} digits, not {digits}.")
+        raise ValueError(Sentence(
+            "A serial's number has 1 to {most} digits, not {digits}.", most=MAX_DIGITS, digits=digits))
     if len(prefix) + digits + 1 > MAX_LENGTH:
-        raise ValueError(
-            f"Prefix {prefix}, {digits} digits and the check digit are more than {MAX_LENGTH} characters. "
-            "Use fewer digits or a shorter prefix."
-        )
+        raise ValueError(Sentence(
+            "Prefix {prefix}, {digits} digits and the check digit are more than {most} characters. Use fewer "
+            "digits or a shorter prefix.",
+            prefix=prefix, digits=digits, most=MAX_LENGTH,
+        ))
 
 
 def _check_number(number: int, digits: int) -> None:
     if number < 0:
-        raise ValueError(f"A serial's number is not negative: {number}.")
+        raise ValueError(Sentence("A serial's number is not negative: {number}.", number=number))
     if number >= 10**digits:
-        raise ValueError(
-            f"Number {number} does not fit {digits} digits: the last one is {10**digits - 1}. "
-            "Use more serial digits or another prefix."
-        )
+        raise ValueError(Sentence(
+            "Number {number} does not fit {digits} digits: the last one is {last}. Use more serial digits or "
+            "another prefix.",
+            number=number, digits=digits, last=10**digits - 1,
+        ))
 
 
 # A totally anti-symmetric quasigroup of order 10 (H. M. Damm, 2004): no row or column repeats

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pymysql.optionfile import Parser
 
+from .sentence import Sentence
+
 DEFAULT_PATH = "/etc/prepaid-cards/prepaid.cnf"
 RADIUS_GROUP = "prepaid-radius"
 
@@ -47,7 +49,8 @@ def load(path: str | None = None) -> Settings:
     """Read the option file, or say which line of it is wrong."""
     path = path or os.environ.get("PREPAID_CONFIG") or DEFAULT_PATH
     if not Path(path).is_file():
-        raise SettingsError(f"There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.")
+        raise SettingsError(Sentence(
+            "There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.", path=path))
     parser = Parser(interpolation=None, strict=False, allow_no_value=True)
     with open(path, encoding="utf-8") as file:
         parser.read_file(file)
@@ -61,7 +64,10 @@ def load(path: str | None = None) -> Settings:
         value = parser.get("prepaid", name)
         if isinstance(default, int):
             if not value.isdigit() or int(value) == 0:
-                raise SettingsError(f"{name} in {path} is '{value}'; it must be a number above 0.")
+                raise SettingsError(Sentence(
+                    "{name} in {path} is '{value}'; it must be a number above 0.",
+                    name=name, path=path, value=value,
+                ))
             value = int(value)
         found[name] = value
     found.setdefault("key_file", str(Path(path).with_name("key")))

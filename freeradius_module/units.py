@@ -13,6 +13,8 @@ rounded down, so that nobody is promised more than is left.
 import re
 from decimal import Decimal
 
+from .sentence import Sentence
+
 MAX_SECONDS = 100 * 366 * 86400
 MAX_OCTETS = 10**15  # A petabyte.
 MAX_CENTS = 10**11
@@ -34,9 +36,10 @@ def parse_duration(text: str) -> int:
     bare = text.strip()
     match = _DURATION.fullmatch(bare)
     if _NUMBER.fullmatch(bare):
-        raise ValueError(f"{bare!r} has no unit: is it {bare}s, {bare}m, {bare}h or {bare}d?")
+        raise ValueError(Sentence("{text!r} has no unit: is it {text}s, {text}m, {text}h or {text}d?", text=bare))
     if match is None or not any(match.groups()):
-        raise ValueError(f"{text!r} is not a duration. Write it like 90m, 10h, 3600s, 2h30m or 1d.")
+        raise ValueError(Sentence(
+            "{text!r} is not a duration. Write it like 90m, 10h, 3600s, 2h30m or 1d.", text=text))
     days, hours, minutes, seconds = (int(count or 0) for count in match.groups())
     return _at_most(
         MAX_SECONDS, days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "100 years"
@@ -55,13 +58,15 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(
-            f"{text!r} is not an amount of traffic. Write it like 500MB, 1.5GB, 1GiB, or as plain octets."
-        )
+        raise ValueError(Sentence(
+            "{text!r} is not an amount of traffic. Write it like 500MB, 1.5GB, 1GiB, or as plain octets.",
+            text=text,
+        ))
     factor = _OCTETS_BY_UNIT[match["unit"].lower()]
     octets = _decimal(match["number"], 2, text) * factor
     if octets != int(octets):
-        raise ValueError(f"{text!r} is not a whole number of octets. Write it like 500MB or 1.5GB.")
+        raise ValueError(Sentence(
+            "{text!r} is not a whole number of octets. Write it like 500MB or 1.5GB.", text=text))
     return _at_most(MAX_OCTETS, int(octets), text, "1000 TB")
 
 
@@ -75,7 +80,7 @@ def parse_money(text: str) -> int:
         ...
     ValueError: '1.234' could be 1.23 or 1234. Write at most two decimals, and thousands without a mark.
     """
-    number = _decimal_of(text, "an amount of money", "20.00")
+    number = _decimal_of(text, Sentence("an amount of money"), "20.00")
     return _at_most(MAX_CENTS, int(_decimal(number, 2, text) * 100), text, "1000000000.00")
 
 
@@ -89,10 +94,11 @@ def parse_tariff(text: str) -> int:
         ...
     ValueError: '0.000001' has more than five decimals. The smallest tariff is 0.00001.
     """
-    number = _decimal_of(text, "a tariff", "0.05")
+    number = _decimal_of(text, Sentence("a tariff"), "0.05")
     tariff = Decimal(number) * 100_000
     if tariff != int(tariff):
-        raise ValueError(f"{text!r} has more than five decimals. The smallest tariff is 0.00001.")
+        raise ValueError(Sentence(
+            "{text!r} has more than five decimals. The smallest tariff is 0.00001.", text=text))
     return _at_most(MAX_TARIFF_MILLICENTS, int(tariff), text, "42949.67295")
 
 
@@ -106,7 +112,7 @@ def parse_percent(text: str) -> int:
         ...
     ValueError: '125' is too much: the most is 100.
     """
-    number = _decimal_of(text.strip().removesuffix("%"), "a percentage", "12.5")
+    number = _decimal_of(text.strip().removesuffix("%"), Sentence("a percentage"), "12.5")
     return _at_most(10_000, int(_decimal(number, 2, text) * 100), text, "100")
 
 
@@ -127,7 +133,7 @@ def parse_credit(text: str) -> tuple[str, int]:
         return "octets", parse_size(bare)
     if _DURATION.fullmatch(bare) and bare:
         return "seconds", parse_duration(bare)
-    raise ValueError(f"{text!r} is neither time (10m), nor traffic (500MB), nor money (5.00).")
+    raise ValueError(Sentence("{text!r} is neither time (10m), nor traffic (500MB), nor money (5.00).", text=text))
 
 
 def format_duration(seconds: int) -> str:
@@ -217,9 +223,10 @@ def _decimal_of(text: str, what: str, example: str) -> str:
     """The number in a text, with a point."""
     bare = text.strip()
     if not _DECIMAL.fullmatch(bare):
-        raise ValueError(
-            f"{text!r} is not {what}. Write it like {example}, without a currency and a mark for thousands."
-        )
+        raise ValueError(Sentence(
+            "{text!r} is not {what}. Write it like {example}, without a currency and a mark for thousands.",
+            text=text, what=what, example=example,
+        ))
     return bare.replace(",", ".")
 
 
@@ -227,16 +234,17 @@ def _decimal(number: str, most_decimals: int, text: str) -> Decimal:
     number = number.replace(",", ".")
     whole, _, decimals = number.partition(".")
     if len(decimals) > most_decimals:
-        raise ValueError(
-            f"{text!r} could be {whole}.{decimals.rstrip('0')[:2] or '00'} or {whole}{decimals}. "
-            "Write at most two decimals, and thousands without a mark."
-        )
+        raise ValueError(Sentence(
+            "{text!r} could be {whole}.{cents} or {whole}{decimals}. Write at most two decimals, and "
+            "thousands without a mark.",
+            text=text, whole=whole, cents=decimals.rstrip("0")[:2] or "00", decimals=decimals,
+        ))
     return Decimal(number)
 
 
 def _at_most(most: int, amount: int, text: str, most_text: str) -> int:
     if amount > most:
-        raise ValueError(f"{text!r} is too much: the most is {most_text}.")
+        raise ValueError(Sentence("{text!r} is too much: the most is {most}.", text=text, most=most_text))
     return amount
 
 

@@ -26,6 +26,8 @@ a str, and wraps a number beyond 32 bits without a word.
 import re
 from typing import NamedTuple
 
+from .sentence import Sentence
+
 Attribute = tuple[str, str, str]
 
 WORD = 2**32
@@ -196,11 +198,15 @@ def check_extra(attribute: Attribute) -> None:
     if not type(name) is type(operator) is type(value) is str:
         raise ValueError(f"The reply attribute {attribute!r} has a part that is not a str.")
     if operator not in (":=", "+="):
-        raise ValueError(f"{name} has the operator {operator!r}; a reply attribute is set with := or added with +=.")
+        raise ValueError(Sentence(
+            "{name} has the operator {operator!r}; a reply attribute is set with := or added with +=.",
+            name=name, operator=operator,
+        ))
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a reply attribute.")
+        raise ValueError(Sentence("{name!r} is not the name of a reply attribute.", name=name))
     if _key(name) in RESERVED:
-        raise ValueError(f"{name} is set at each login and cannot be a reply attribute of a product.")
+        raise ValueError(Sentence(
+            "{name} is set at each login and cannot be a reply attribute of a product.", name=name))
 
 
 # --- numbers -----------------------------------------------------------------------------------------
@@ -435,7 +441,8 @@ def _of(table, vendor):
     try:
         return table[vendor]
     except KeyError:
-        raise ValueError(f"There is no vendor {vendor!r}; the vendors are {', '.join(VENDORS)}.") from None
+        raise ValueError(Sentence(
+            "There is no vendor {vendor!r}; the vendors are {vendors}.", vendor=vendor, vendors=", ".join(VENDORS))) from None
 
 
 def _word(amount, what):
