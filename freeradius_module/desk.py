@@ -21,7 +21,7 @@ from .settings import Settings
 class Desk:
     def __init__(self, settings: Settings):
         self.wrong_text = messages.refused("wrong_pin", settings.lang)
-        self._settings = settings
+        self.settings = settings
         self._take_keys(keyring.load(settings.key_file))
         # One that outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
@@ -31,7 +31,7 @@ class Desk:
 
     def check(self) -> None:
         """Whether the database is the one that the key file belongs to; raises if it is not."""
-        fingerprints = Connection(self._settings).run(lambda cursor, _: store.read_key_fingerprints(cursor), None)
+        fingerprints = Connection(self.settings).run(lambda cursor, _: store.read_key_fingerprints(cursor), None)
         for number, fingerprint in fingerprints.items():
             if number in self.keys.numbers:
                 self.keys.confirm(number, fingerprint)

@@ -137,8 +137,9 @@ def _request(packet) -> dict[str, str]:
 
 
 def _no_answer(what: str, fault: Exception) -> int:
-    """FAIL, and why.  Only the kind of an unforeseen fault is logged: its text might hold what nobody may read."""
-    text = str(fault) if isinstance(fault, DatabaseAway | WrongSchema) else ""
+    """FAIL, and why.  Only kind and number of an unforeseen fault are logged: its text might hold what nobody may read."""
+    known = isinstance(fault, DatabaseAway | WrongSchema)
+    text = str(fault) if known else " ".join(str(number) for number in fault.args if isinstance(number, int))
     _log_error(f"no answer to a {what}: {type(fault).__name__} {text}".rstrip())
     return radiusd.RLM_MODULE_FAIL
 
