@@ -93,14 +93,16 @@ def rotate(office, yes, as_json):
         if not yes:
             _ask(_("Has every machine that runs FreeRADIUS or prepaid the key file with key {number} ({fingerprint})?").format(
                 number=number, fingerprint=keys.fingerprint(number)))
-        keyring.activate_key(office.key_file, number)
-        keys = keyring.load(office.key_file)
-    number = keys.sealing_number
+    else:
+        number = keys.sealing_number
     pin.prepare(keys)
     with office.transaction() as cursor:
-        # A key may have been added to the file by hand.
+        # A key may have been added to the file by hand.  Before it seals, so that who may not do this changes nothing.
         store.remember_key(cursor, number, keys.fingerprint(number))
         total = sum(count["cards"] for old, count in store_key.sealed_by_key(cursor).items() if old != number)
+    if waiting:
+        keyring.activate_key(office.key_file, number)
+        keys = keyring.load(office.key_file)
     nas = _reseal_nas(office, keys)
     with output.progress(total, _("Sealing")) as advance:
         cards = _reseal_cards(office, keys, advance)

@@ -74,7 +74,7 @@ def _read_pin() -> str:
     """From a terminal without showing it, else the first line of standard input; never from an argument."""
     if sys.stdin.isatty():
         return click.prompt(_("PIN"), hide_input=True, err=True).strip()
-    return click.get_text_stream("stdin", errors="replace").readline(LONGEST_PIN).strip()
+    return sys.stdin.buffer.readline(LONGEST_PIN).decode("utf-8", "replace").strip()
 
 
 def _proved(office, compacted: str, tried: str, source: str, rules: settings.Settings, keyring) -> dict:
