@@ -17,7 +17,8 @@ GRANT SELECT (id, serial, pin_sealed, key_number, status, product_id, first_logi
    ON {database}.card TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.session TO {radius};
 GRANT SELECT ON {database}.session_archive TO {radius};
-GRANT SELECT, INSERT, UPDATE (times, last_at) ON {database}.session_anomaly TO {radius};
+-- UPDATE of the whole table: INSERT … ON DUPLICATE KEY UPDATE asks for it on the columns that are inserted, too.
+GRANT SELECT, INSERT, UPDATE ON {database}.session_anomaly TO {radius};
 GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};
