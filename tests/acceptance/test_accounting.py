@@ -162,7 +162,7 @@ def test_octets_that_fall_while_time_goes_on_are_recorded_and_not_guessed(shop, 
     card, = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 60, down_octets=4_000_000_000)
-    radius.interim(session, 120, down_octets=1000, gigawords=False)
+    assert radius.interim(session, 120, down_octets=1000, gigawords=False).is_acknowledged
     assert shop.used(card) == (120, 4_000_000_000, 0)
     assert shop.anomalies(card) == ["octets_fell"]
 
