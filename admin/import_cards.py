@@ -103,6 +103,7 @@ class _Loader:
         self._wrong.refuse()
         if not self.count:
             raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
+        store_import.add_opening(self._cursor, self.batch_id)
         store_import.set_extent(self._cursor, self.batch_id, self.count, self.first_serial, self.last_serial)
         store_batch.record(self._cursor, self.batch_id, "imported", self.count, detail=Path(self._wrong.path).name)
 

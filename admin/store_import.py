@@ -13,6 +13,21 @@ def add_many(cursor, cards: list[dict]) -> int:
     )
 
 
+def add_opening(cursor, batch_id: int) -> int:
+    """What was used elsewhere, as each card's archived session number 0: so its sessions are the sum of its usage."""
+    return cursor.execute(
+        """
+        INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, end_cause,
+                                     used_seconds, used_down_octets, used_up_octets)
+        SELECT id, 0, 1, '', '', UTC_TIMESTAMP(3), 'opening', settled_seconds, settled_down_octets, settled_up_octets
+          FROM card
+         WHERE batch_id = %(batch_id)s
+           AND (settled_seconds > 0 OR settled_down_octets > 0 OR settled_up_octets > 0)
+        """,
+        {"batch_id": batch_id},
+    )
+
+
 def batches_of(cursor, serials: list[str]) -> dict[str, int]:
     """Those of these serials that are taken, with the batch of each."""
     if not serials:

@@ -40,6 +40,8 @@ GRANT INSERT,
       UPDATE (status, partner_id, delivery_note_id, pin_sealed, key_number, note)
    ON {database}.card TO {admin};
 GRANT INSERT ON {database}.card_entry TO {admin};
+-- What an import says was used elsewhere.
+GRANT INSERT ON {database}.session_archive TO {admin};
 -- A transfer takes a login number of the card that gives, with a session that is closed already.
 GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {admin};
 -- A wrong PIN at the subscriber centre counts like one at a hotspot.
