@@ -1,0 +1,185 @@
+"""A campaign: servers of its own under load, something that goes wrong, and at the end the checker's word.
+
+    def campaign(short: bool) -> Row:
+        with Campaign("kill of mariadbd") as servers:
+            for _ in range(3 if short else 20):
+                servers.load_for(1000)
+                servers.stack.mariadb.kill()
+                servers.stack.mariadb.start()
+            return servers.verdict()
+
+    if __name__ == "__main__":
+        run(campaign)
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.database import Database
+from tests.shop import Shop
+from tests.stack import Stack, free_ports
+from tests.stack.daemon import Daemon
+from tests.stack.mariadb import QUICK
+from tests.stack.stack import DATABASE, PREPAID
+
+from . import checker
+from .customers import Customers, Purse
+from .results import Row, record
+
+CUSTOMERS = 40
+# Every so many customers have small cards, use them up and obey Session-Timeout.
+SMALL_EACH = 8
+SMALL_SECONDS = 15
+SMALL_CARDS = 60
+PATIENCE_SECONDS = 120
+WORDS_SHOWN = 10
+
+
+class Stalled(Exception):
+    """Nothing was acknowledged for a long time."""
+
+
+class Campaign:
+    """`settings` are those of the group [prepaid]; with a spool a charger runs too."""
+
+    def __init__(self, name: str, *, customers: int = CUSTOMERS, settings: dict | None = None,
+                 mariadb_options: list[str] = (), prepare: Callable[["Campaign"], None] = lambda campaign: None):
+        self.name = name
+        self.folder = Path(tempfile.mkdtemp(prefix="prepaid-faults-"))
+        self.began_at = time.monotonic()
+        self.spool = self.folder / "spool"
+        settings = dict(settings or {})
+        self.is_spooling = "spool" in settings
+        if self.is_spooling:
+            settings["spool"] = str(self.spool)
+        auth_port, acct_port = free_ports(2)
+        self.stack = Stack(self.folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, settings=settings,
+                           mariadb_options=mariadb_options, freeradius_options={"reject_delay": "0"},
+                           dies_with_parent=True)
+        self.charger = Daemon(
+            "The charger", [str(PREPAID), "--config", str(self.stack.option_file), "charge", "--watch"],
+            pid_file=self.folder / "charger.pid", log_file=self.folder / "log" / "charger.log",
+            mark=str(self.stack.option_file), dies_with_parent=True,
+        )
+        self.customer_count = customers
+        self.failures: list[str] = []
+        self._prepare = prepare
+
+    def __enter__(self):
+        try:
+            self._prepare(self)
+            self.stack.up()
+            if self.is_spooling:
+                self.charger.start(lambda: True)
+            self.shop = Shop(Database(self.stack.mariadb, DATABASE), self.stack.key_file)
+            self.customers = Customers(self.stack.freeradius.auth_port, self.stack.freeradius.acct_port, self._purses())
+            self.customers.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_fault):
+        self._end()
+
+    def _end(self) -> None:
+        self.charger.stop()
+        for server in (self.stack.mariadb, self.stack.freeradius):
+            if server.is_running():
+                server.daemon.resume()
+        self.stack.down()
+        if os.environ.get("PREPAID_TEST_KEEP"):
+            print(f"Kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _purses(self) -> list[Purse]:
+        small_count = self.customer_count // SMALL_EACH
+        plenty = self.shop.sell(self.customer_count - small_count, credit_octets=2**60)
+        purses = [Purse([(card.serial, card.pin)]) for card in plenty]
+        for _ in range(small_count):
+            cards = self.shop.sell(SMALL_CARDS, credit_seconds=SMALL_SECONDS)
+            purses.append(Purse([(card.serial, card.pin) for card in cards], SMALL_SECONDS, pause_seconds=0.4))
+        return purses
+
+    # --- While things go wrong -------------------------------------------------------------------------
+
+    def load_for(self, acknowledged: int) -> None:
+        """Wait until so many more packets have been acknowledged."""
+        self.wait_until(lambda wanted=self.customers.acknowledged + acknowledged: self.customers.acknowledged >= wanted)
+
+    def load_seconds(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wait_until(self, is_true: Callable[[], bool]) -> None:
+        last, last_at = self.customers.acknowledged, time.monotonic()
+        while not is_true():
+            time.sleep(0.02)
+            if self.customers.acknowledged > last:
+                last, last_at = self.customers.acknowledged, time.monotonic()
+            elif time.monotonic() - last_at > PATIENCE_SECONDS:
+                raise Stalled(f"{self.name}: nothing was acknowledged for {PATIENCE_SECONDS} seconds; FreeRADIUS' last "
+                              f"words:\n{self.stack.freeradius.daemon.last_words()}")
+
+    def fail(self, sentence: str) -> None:
+        self.failures.append(sentence)
+
+    def sql(self, statement: str, arguments=()) -> list[tuple]:
+        with self.stack.mariadb.connect(DATABASE) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            return list(cursor.fetchall())
+
+    # --- And after it ----------------------------------------------------------------------------------
+
+    def verdict(self, told: str = "") -> Row:
+        """End the load, and let the checker decide; both servers run."""
+        self.customers.stop()
+        if self.is_spooling:
+            self.drain()
+        path = self.folder / "record.jsonl"
+        self.customers.write(path)
+        with self.stack.mariadb.connect(DATABASE) as connection:
+            found = checker.check(path, connection)
+        self.failures += self.customers.failures
+        for sentence in (found.words + self.failures)[:WORDS_SHOWN]:
+            print(f"  {sentence}")
+        print(f"  {self.name}: {found.sessions} sessions, {self.customers.logins} logins, {self.customers.refused} refused once, "
+              f"longest wait {self.customers.longest_wait_seconds:.1f} s{told and ', ' + told}")
+        return Row(self.name, found.acknowledged, found.lost, found.doubled, found.overrun, len(self.failures),
+                   time.monotonic() - self.began_at)
+
+    def drain(self) -> None:
+        """What was acknowledged is charged: a file of the queue is removed after its last commit."""
+        ends_at = time.monotonic() + PATIENCE_SECONDS
+        while any(path.name == "queue" or path.suffix == ".work" for path in self.spool.iterdir()):
+            if time.monotonic() > ends_at or self.charger.pid() is None:
+                self.fail(f"the queue is not charged; the charger's last words:\n{self.charger.last_words()}")
+                return
+            time.sleep(0.05)
+        if (self.spool / "quarantine").exists():
+            self.fail("there are packets in the quarantine")
+
+
+def run(campaign: Callable[[bool], Row]) -> None:
+    """The campaign as a program: `--short` is the form for every change."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="some seconds instead of some minutes")
+    row = campaign(parser.parse_args().short)
+    record(row)
+    print(row_line(row))
+    sys.exit(1 if is_bad(row) else 0)
+
+
+def is_bad(row: Row) -> bool:
+    return bool(row.lost or row.doubled or row.overrun or row.failed)
+
+
+def row_line(row: Row) -> str:
+    return (f"{row.campaign:<28} {row.acknowledged:>9} acknowledged  {row.lost} lost  {row.doubled} doubled  "
+            f"{row.overrun} overrun  {row.failed} failed  {row.seconds:.0f} s")
