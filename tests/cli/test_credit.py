@@ -284,3 +284,13 @@ def test_entries_of_another_month_count_no_more(office, database):
         database.execute("INSERT INTO card_entry (card_id, what, reason, at)"
                          " VALUES (%s, 'unbound', 'x', UTC_TIMESTAMP() - INTERVAL 31 DAY)", [card_id])
     office.must("edit", card.serial, "--unbind", "--reason", "New phone")
+
+
+def test_the_books_agree_with_all_of_it(office, database):
+    source, target, stolen, other = office.sell(4, "--time", "10m")
+    office.must("credit", source.serial, "--add", "5m", "--reason", "Storm")
+    office.must("transfer", source.serial, target.serial, "--reason", "Torn")
+    office.must("block", stolen.serial)
+    office.must("transfer", stolen.serial, other.serial, "--reason", "Stolen")
+    assert office.json("reconcile")["faults"] == []
+    assert office.json("audit", "verify")

@@ -179,3 +179,10 @@ def test_a_killed_import_leaves_no_half_batch(office, database, tmp_path):
     assert database.value("SELECT COUNT(*) FROM card") == 20_000
     assert database.value("SELECT COUNT(*) FROM batch") == 1
     assert result.exit_status in (0, 1)
+
+
+def test_the_books_agree_with_what_was_used_elsewhere(office, bring):
+    result = bring("serial,pin,status,used_seconds,used_octets", "A1,1234567890,in_use,60,5", "A2,1234567890,created,,")
+    assert result.exit_status == 0, result.stderr
+    assert office.json("reconcile")["faults"] == []
+    assert [row["what"] for row in office.track("A1")] == ["imported"]
