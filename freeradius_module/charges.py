@@ -38,7 +38,9 @@ class Charges:
     def __init__(self, settings: Settings, catalogue: Catalogue, class_key: bytes):
         self._catalogue = catalogue
         self._class_key = class_key
+        # What is remembered spares work and decides nothing: any server, and a restart, may forget it.
         self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
+        self._known: dict[tuple[int, int], tuple] = {}
         self._group = group(settings, self._run)
         self._queue = lane(settings, self._run)
 
@@ -133,20 +135,39 @@ class Charges:
                 connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
 
     def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged]:
-        """All in one statement; those of a NAS whose counters need following each in a transaction of its own."""
-        followed = {
-            index: rule
-            for index, charge in enumerate(charges)
-            if not charge.report.has_gigawords and (rule := self._catalogue.counter_rule(charge.report.nas_id)) != "gigawords"
-        }
-        plain = [charge for index, charge in enumerate(charges) if index not in followed]
-        charged = iter(connection.run(store.charge, plain) if plain else ())
-        return [
-            connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, followed[index]))
-            if index in followed
-            else next(charged)
-            for index, charge in enumerate(charges)
-        ]
+        """All that say who they are in one statement, all that only say how far they are in another, mostly the only one;
+        those of a NAS whose counters need following each in a transaction of its own."""
+        charged: dict[int, store.Charged] = {}
+        plain, progress = [], []
+        for index, charge in enumerate(charges):
+            report = charge.report
+            rule = "gigawords" if report.has_gigawords else self._catalogue.counter_rule(report.nas_id)
+            if rule != "gigawords":
+                charged[index] = connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, rule))
+            elif report.kind == "Interim-Update" and self._known.get(charge[:2]) == _identity(report):
+                progress.append(index)
+            else:
+                plain.append(index)
+        if progress:
+            for index, row in zip(
+                progress, connection.run(store.progress, [charges[index] for index in progress]), strict=True
+            ):
+                if row is None:
+                    plain.append(index)
+                else:
+                    charged[index] = row
+        if plain:
+            rows = connection.run(store.charge, [charges[index] for index in plain])
+            charged.update(zip(plain, rows, strict=True))
+            for index in plain:
+                self._remember_identity(charges[index], charged[index])
+        return [charged[index] for index in range(len(charges))]
+
+    def _remember_identity(self, charge: Charge, row: store.Charged) -> None:
+        if row.acct_session_id == charge.report.acct_session_id:
+            if len(self._known) >= REMEMBERED_MOST:
+                self._known.clear()
+            self._known[charge[:2]] = _identity(charge.report)
 
     def _assign(
         self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
@@ -210,6 +231,19 @@ class Charges:
         if len(self._sessions) >= REMEMBERED_MOST:
             self._sessions.clear()
         self._sessions[report.nas_id, report.serial, report.acct_session_id] = (card_id, login_number, started_at)
+
+
+def _identity(report: Report) -> tuple:
+    """All that a packet says of its session beside its counters.  A row's Acct-Session-Id never changes."""
+    return (
+        report.acct_session_id,
+        report.nas_id,
+        report.nas_address,
+        report.device,
+        report.framed_ipv4,
+        report.framed_ipv6,
+        report.delegated_prefix,
+    )
 
 
 def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:

@@ -98,7 +98,7 @@ def accounting(packet):
     never be charged (an unknown card) is logged and acknowledged, or the NAS would repeat it for ever.
     """
     try:
-        line = _desk.account((packet or {}).get("request") or ())
+        line = _desk.account(packet or ())
     except Exception as fault:
         return _no_answer("accounting", fault)
     if line:
@@ -133,7 +133,7 @@ def detach(_packet=None) -> int:
 
 
 def _request(packet) -> dict[str, str]:
-    return attributes.values((packet or {}).get("request"))
+    return attributes.values(packet)
 
 
 def _no_answer(what: str, fault: Exception) -> int:

@@ -3,19 +3,16 @@
 from collections.abc import Callable
 
 from .connection import Connection, DatabaseAway
-from .group import Group, Lane
+from .group import Group
 from .settings import Settings
-
-# Leaders beside each other; see group.py.
-LANES = 2
 
 
 def group(settings: Settings, work: Callable[[Connection, list], list]) -> Group:
     """What waits at the same time is done together."""
-    return Group([lane(settings, work) for _ in range(LANES)], settings.group_size)
+    return Group(lane(settings, work), settings.group_size)
 
 
-def lane(settings: Settings, work: Callable[[Connection, list], list]) -> Lane:
+def lane(settings: Settings, work: Callable[[Connection, list], list]) -> Callable[[list], list]:
     """Do work for many on a connection of its own; a request that fails fails alone: halves are tried until it is
     found."""
     connection = Connection(settings)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from freeradius_module.group import ENOUGH_FOR_ANOTHER, Group
+from freeradius_module.group import Group
 
 # A thread that hangs must fail its test, not the whole run.
 PATIENCE_SECONDS = 30
@@ -67,27 +67,27 @@ def submit_behind_a_held_group(group: Group, run: FirstHeldBack, requests: list)
 
 def test_a_single_call_is_a_group_of_one():
     groups = []
-    group = Group([lambda requests: groups.append(requests) or [7]])
+    group = Group(lambda requests: groups.append(requests) or [7])
     assert group.submit("only") == 7
     assert groups == [["only"]]
 
 
 def test_each_of_many_threads_gets_its_own_result():
-    group = Group([lambda requests: [request * 2 for request in requests]])
+    group = Group(lambda requests: [request * 2 for request in requests])
     for _ in range(50):
         assert run_together(group, list(range(32))) == [number * 2 for number in range(32)]
 
 
 def test_who_waits_at_the_same_time_shares_one_run():
     run = FirstHeldBack()
-    group = Group([run])
+    group = Group(run)
     assert submit_behind_a_held_group(group, run, list(range(1, 33))) == [number * 2 for number in range(1, 33)]
     assert run.groups == [[0], list(range(1, 33))]
 
 
 def test_a_group_has_a_largest_size_and_the_lead_is_handed_on():
     run = FirstHeldBack()
-    group = Group([run], most=10)
+    group = Group(run, most=10)
     assert submit_behind_a_held_group(group, run, list(range(1, 33))) == [number * 2 for number in range(1, 33)]
     assert [len(requests) for requests in run.groups] == [1, 10, 10, 10, 2]
 
@@ -99,7 +99,7 @@ def test_a_run_that_fails_fails_for_all_of_its_group_and_for_nobody_else():
         return requests
 
     run = FirstHeldBack(work)
-    group = Group([run], most=8)
+    group = Group(run, most=8)
     results = submit_behind_a_held_group(group, run, list(range(1, 17)))
     assert all(isinstance(result, LookupError) for result in results[:8])
     assert results[8:] == list(range(9, 17))
@@ -110,7 +110,7 @@ def test_a_member_that_fails_fails_alone():
         return [ValueError(request) if request % 3 == 0 else request for request in requests]
 
     run = FirstHeldBack(work)
-    results = submit_behind_a_held_group(Group([run]), run, list(range(1, 33)))
+    results = submit_behind_a_held_group(Group(run), run, list(range(1, 33)))
     for number, result in enumerate(results, start=1):
         assert isinstance(result, ValueError) if number % 3 == 0 else result == number
 
@@ -118,7 +118,7 @@ def test_a_member_that_fails_fails_alone():
 @pytest.mark.parametrize("answer", [[], [1], None, "nothing to count"])
 def test_a_run_that_answers_too_little_leaves_nobody_waiting(answer):
     run = FirstHeldBack(lambda requests: answer)
-    results = submit_behind_a_held_group(Group([run]), run, [1, 2, 3])
+    results = submit_behind_a_held_group(Group(run), run, [1, 2, 3])
     assert all(isinstance(result, Exception) for result in results)
 
 
@@ -131,7 +131,7 @@ def test_a_group_works_on_after_any_failure():
             raise fault
         return requests
 
-    group = Group([work])
+    group = Group(work)
     for expected in (KeyError, OSError):
         with pytest.raises(expected):
             group.submit(1)
@@ -147,26 +147,8 @@ def test_what_ends_the_leaders_thread_does_not_hang_those_who_follow():
         return requests
 
     run = FirstHeldBack(work)
-    group = Group([run], most=3)
+    group = Group(run, most=3)
     faults = [type(result) for result in submit_behind_a_held_group(group, run, [1, 2, 3, 4])]
     assert faults == [SystemExit, RuntimeError, RuntimeError, int]
     assert group.submit(5) == 5
 
-
-def test_a_second_lane_takes_over_once_enough_wait_behind_the_first():
-    entered, release = threading.Event(), threading.Event()
-
-    def slow(requests):
-        entered.set()
-        assert release.wait(10)
-        return requests
-
-    group = Group([lambda requests: [request + 1000 for request in requests], slow])
-    with ThreadPoolExecutor(64) as pool:
-        held = pool.submit(group.submit, 0)
-        assert entered.wait(10)
-        rest = [pool.submit(group.submit, number) for number in range(1, ENOUGH_FOR_ANOTHER + 1)]
-        # The first lane still works; these are done on the other.
-        assert sorted(one.result(10) for one in rest) == [1000 + number for number in range(1, ENOUGH_FOR_ANOTHER + 1)]
-        release.set()
-        assert held.result(10) == 0
