@@ -104,23 +104,25 @@ def seal(office) -> int:
             if not store_audit.take_turn(cursor):
                 raise errors.Busy()
             for source in history_chain.SOURCES:
-                while step := _seal_some(connection, cursor, source):
-                    count += step
+                after = store_audit.floor(cursor, source)
+                while found := _seal_some(connection, cursor, source, after):
+                    count += len(found)
+                    after = found[-1][0]
             store_audit.raise_floors(cursor)
     finally:
         connection.close()
     return count
 
 
-def _seal_some(connection, cursor, source: str) -> int:
+def _seal_some(connection, cursor, source: str, after: int) -> list[tuple]:
     connection.begin()
-    found = store_audit.unsealed(cursor, source, ROWS_A_STEP)
+    found = store_audit.unsealed(cursor, source, after, ROWS_A_STEP)
     if found:
         seq, last = _head(cursor)
         store_audit.add(cursor, list(history_chain.extend(
             last, seq, store_audit.now(cursor), [(source, row) for row in found])))
     connection.commit()
-    return len(found)
+    return found
 
 
 class Sealer:

@@ -34,13 +34,19 @@ def now(cursor):
     return cursor.fetchone()[0]
 
 
-def unsealed(cursor, source: str, limit: int) -> list[tuple]:
-    """Rows of history that are not in the chain yet, above the floor; in the order of their numbers."""
+def floor(cursor, source: str) -> int:
+    """Up to which row nothing can come any more."""
+    cursor.execute("SELECT row_id FROM history_floor WHERE source = %s", (source,))
+    return cursor.fetchone()[0]
+
+
+def unsealed(cursor, source: str, after: int, limit: int) -> list[tuple]:
+    """The next rows of history that are not in the chain yet, in the order of their numbers."""
     cursor.execute(
         f"""
         SELECT {_columns(source)}
           FROM {source}
-         WHERE {source}.id > (SELECT row_id FROM history_floor WHERE source = %s)
+         WHERE {source}.id > %s
            AND NOT EXISTS (SELECT 1
                              FROM history_chain
                             WHERE history_chain.source = %s
@@ -48,7 +54,7 @@ def unsealed(cursor, source: str, limit: int) -> list[tuple]:
          ORDER BY {source}.id
          LIMIT {int(limit)}
         """,
-        (source, source),
+        (after, source),
     )
     return cursor.fetchall()
 
