@@ -7,7 +7,6 @@ import time
 import pytest
 
 
-
 @pytest.fixture
 def card(office):
     return office.sell(1, product=office.product("--money", "10.00", kind="telephony"))[0]
