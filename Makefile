@@ -11,6 +11,10 @@ SHELL := /bin/bash
 VAR ?= var
 AUTH_PORT ?= 11812
 ACCT_PORT ?= 11813
+# Of make cluster; the nodes take the ports from CLUSTER_PORT on.
+CLUSTER_PORT ?= 13306
+CLUSTER_AUTH_PORT ?= 14812
+CLUSTER_ACCT_PORT ?= 14813
 # The interpreter that is inside radiusd: a virtual environment of another one would not serve it.
 PYTHON ?= /usr/bin/python3
 VENV ?= .venv
@@ -19,12 +23,14 @@ PYTEST ?=
 # The Debian 13 root that test-debian13 makes once and uses again.
 DEBIAN13 ?= /var/cache/prepaid-cards/debian13
 
-export VAR AUTH_PORT ACCT_PORT
+export VAR AUTH_PORT ACCT_PORT CLUSTER_PORT CLUSTER_AUTH_PORT CLUSTER_ACCT_PORT
 
 STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
 # What tests read the product's work with: EAP logins, sealed exports, QR codes, the reports' page.
 DEBIAN_TEST := eapoltest age zbar-tools chromium
+
+DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
 
 # $(call or_say,SENTENCE): what went wrong in one sentence, after the tool's own words.
 or_say = || { echo "make $@: $(1)" >&2; exit 1; }
@@ -49,6 +55,14 @@ up: installed ## Start the private MariaDB and FreeRADIUS under var/; a second t
 down: ## Stop the private MariaDB and FreeRADIUS; the data stays.
 	@if [ -x $(VENV)/bin/python ]; then $(STACK) down; else echo "Nothing was ever started from here."; fi
 
+.PHONY: cluster
+cluster: system-cluster installed ## Start three Galera nodes and a FreeRADIUS on them, and play the demo there.
+	@$(VENV)/bin/python -m tests.stack.cluster demo
+
+.PHONY: cluster-down
+cluster-down: ## Stop the cluster; the data stays.
+	@if [ -x $(VENV)/bin/python ]; then $(VENV)/bin/python -m tests.stack.cluster down; else echo "Nothing was ever started from here."; fi
+
 # --- Prove -------------------------------------------------------------------------------------------
 
 .PHONY: test
@@ -72,6 +86,10 @@ system:
 .PHONY: system-test
 system-test:
 	@tests/stack/debian-packages.sh $(DEBIAN_TEST)
+
+.PHONY: system-cluster
+system-cluster:
+	@tests/stack/debian-packages.sh $(DEBIAN) $(DEBIAN_CLUSTER)
 
 .PHONY: system-debootstrap
 system-debootstrap:

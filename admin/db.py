@@ -13,6 +13,7 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from freeradius_module import SCHEMA_VERSION, keyring
+from freeradius_module.settings import hosts_of as nodes_of
 
 from . import errors, output, roles, share, store, store_schema
 from .command import cli, json_option, option, pass_office
@@ -278,9 +279,12 @@ def hosts_of(settings: dict[str, str]) -> list[str]:
 
     >>> hosts_of({"unix_socket": "/run/mysqld/mysqld.sock"}), hosts_of({"host": "127.0.0.1"})
     (['localhost'], ['localhost', '127.0.0.1'])
-    >>> hosts_of({"host": "db.example.net"})
-    ['%']
+    >>> hosts_of({"host": "db.example.net"}), hosts_of({"hosts": "127.0.0.1:3306, 127.0.0.1:3307"})
+    (['%'], ['localhost', '127.0.0.1'])
     """
+    if settings.get("hosts"):
+        sides = {side for host, _port in nodes_of(settings["hosts"]) for side in hosts_of({"host": host})}
+        return ["%"] if "%" in sides else sorted(sides, reverse=True)
     host = settings.get("host")
     if settings.get("unix_socket") or settings.get("socket") or host in (None, "localhost"):
         return ["localhost"]

@@ -6,7 +6,7 @@ The option file is a MySQL option file.  [prepaid-admin] is our connection, [pre
     [prepaid-admin]
     user = prepaid_admin
     password = …
-    unix_socket = /run/mysqld/mysqld.sock     (or host and port)
+    unix_socket = /run/mysqld/mysqld.sock     (or host and port; or hosts, the nodes of a cluster)
     database = prepaid
 
     [prepaid]
@@ -21,6 +21,7 @@ import pymysql
 import pymysql.cursors
 
 from freeradius_module import SCHEMA_VERSION, keyring
+from freeradius_module.settings import SettingsError, hosts_of
 
 from . import errors, store
 from .text import _
@@ -156,6 +157,30 @@ class Office:
             "host": settings.get("host"),
             "port": int(settings.get("port") or 3306),
         } | changes
+        nodes = self.nodes(group)
+        for node in nodes[:-1]:
+            with contextlib.suppress(errors.NotReachable):
+                return self._connect_to_node(group, arguments | node)
+        return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
+
+    def nodes(self, group: str) -> list[dict]:
+        """The nodes of a cluster that this group names, in the order in which they are tried."""
+        try:
+            return [{"host": host, "port": port} for host, port in hosts_of(self.settings(group).get("hosts", ""))]
+        except SettingsError as error:
+            raise errors.WrongUsage("{error}", error=error) from error
+
+    def _connect_to_node(self, group: str, arguments: dict) -> pymysql.Connection:
+        """To a node that is in the part of the cluster that may decide; others take connections, too."""
+        connection = self._connect(group, arguments)
+        with connection.cursor() as cursor:
+            if store.is_node_ready(cursor):
+                return connection
+        connection.close()
+        raise errors.NotReachable(
+            cause=_("node {host} is not in the cluster").format(host=arguments["host"]), group=group, config=self.config_path)
+
+    def _connect(self, group: str, arguments: dict) -> pymysql.Connection:
         try:
             connection = pymysql.connect(
                 **arguments, charset="utf8mb4", autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS,

@@ -148,7 +148,7 @@ def _read(file) -> str:
 def _option_file(office, name: str, password: str) -> list[str]:
     """The operator's own option file: his account, and the rest as the office has it."""
     office_settings = office.settings("prepaid-admin")
-    kept = [f"{key} = {office_settings[key]}" for key in ("unix_socket", "socket", "host", "port", "database")
+    kept = [f"{key} = {office_settings[key]}" for key in ("unix_socket", "socket", "host", "port", "hosts", "database")
             if office_settings.get(key)]
     rest = [f"{key} = {value}" for key, value in office.settings("prepaid").items()]
     return ["[prepaid-admin]", f"user = {name}", f"password = {password}", *kept, "", "[prepaid]", *rest]

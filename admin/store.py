@@ -18,6 +18,12 @@ def set_up_connection(cursor) -> None:
     cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
+def is_node_ready(cursor) -> bool:
+    """Whether this node of a Galera cluster serves."""
+    cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_ready'")
+    return (cursor.fetchone() or {}).get("Value") == "ON"
+
+
 def begin_snapshot(cursor) -> None:
     """Begin a read that sees one moment."""
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -1,7 +1,11 @@
 """One connection to the database, that fails fast and comes back by itself.
 
 While the database is away, a login must cost milliseconds, not a time-out: each of FreeRADIUS' threads
-would hang in it.  So after a failure nobody tries again for a moment; then one call tries for all.
+would hang in it.  So after a failure nobody tries that node again for a moment; then one call tries for all.
+
+Of a cluster, the nodes are tried in the order of the option file, and a connection stays where it is until that
+node fails.  A failure in the middle of the work is ambiguous, it may have been committed; what runs here gives the
+same result when it is run again, on another node too.
 """
 
 import time
@@ -9,17 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pymysql
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, ER
 
 from . import SCHEMA_VERSION
 from .settings import RADIUS_GROUP, Settings
 
 # Retry of the whole transaction is right: deadlock, lock wait, snapshot conflict (Galera: certification).
 TRY_AGAIN = {1213, 1205, 1020}
+# This node of a cluster is not in the part that may decide: nothing was done, another one is.
+NOT_HERE = {1047}
 # The connection is gone, or this node of a cluster is: perhaps after the commit.  What runs here is idempotent.
-GO_ELSEWHERE = {1047, 1180, 1053, 1317, 1927, 2006, 2013, 2014, 2055, 4031}
-TRIES = 4
+GO_ELSEWHERE = {1180, 1053, 1317, 1927, 2006, 2013, 2014, 2055, 4031} | NOT_HERE
+# Rivals on other nodes are noticed at the commit only, so a busy card may lose several times.
+TRIES = 8
 PAUSE_SECONDS = 1.0
+# A node that hangs costs each who asks it a time-out, so where there are others it is left alone for longer.
+HUNG_PAUSE_SECONDS = 10.0
+# So many nodes may hang before a call gives up: the NAS does not wait for more.
+TIMEOUTS_MOST = 2
 
 
 class DatabaseAway(Exception):
@@ -30,21 +41,38 @@ class WrongSchema(Exception):
     """The database has another schema than this program was made for."""
 
 
+class Place:
+    """Where a server is, and until when it is left alone."""
+
+    def __init__(self, host: str | None = None, port: int = 0):
+        self.host = host
+        self.port = port
+        self.not_before = 0.0
+
+    def is_tried(self) -> bool:
+        return time.monotonic() >= self.not_before
+
+    def leave(self, seconds: float) -> None:
+        self.not_before = time.monotonic() + seconds
+
+
 class Connection:
     """Connects when it is first needed, with the group [prepaid-radius] of the option file."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
         self._connection: pymysql.connections.Connection | None = None
-        self._not_before = 0.0
+        self._places = [Place(*host) for host in settings.hosts] or [Place()]
+        self._place = self._places[0]
 
     def run(self, work: Callable[[Any, Any], Any], request: Any) -> Any:
         """Have ``work(cursor, request)`` done in a transaction of its own, again if it has to be.
 
         Raises DatabaseAway when it cannot be done now; any other error is about the request itself.
         """
-        for attempt in range(TRIES):
-            cursor = self._cursor()
+        failures = Failures()
+        for _ in range(TRIES):
+            cursor = self._cursor(failures)
             try:
                 return work(cursor, request)
             except (pymysql.err.OperationalError, pymysql.err.InternalError, pymysql.err.InterfaceError) as fault:
@@ -53,12 +81,9 @@ class Connection:
                     self._roll_back()
                     continue
                 self.close()
-                if number in GO_ELSEWHERE or not isinstance(number, int) or number == 0:
-                    if attempt == 0 and not _is_timeout(fault):
-                        continue  # A connection that was closed while idle: once more, on a new one.
-                    self._not_before = time.monotonic() + PAUSE_SECONDS
-                    raise DatabaseAway(str(fault)) from fault
-                raise
+                if number not in GO_ELSEWHERE and isinstance(number, int) and number != 0:
+                    raise
+                self._leave_if_hopeless(number, fault, failures)
             except Exception:
                 self._roll_back()
                 raise
@@ -70,18 +95,48 @@ class Connection:
             self._connection._force_close()
             self._connection = None
 
-    def _cursor(self) -> pymysql.cursors.Cursor:
+    def _cursor(self, failures: "Failures") -> pymysql.cursors.Cursor:
         if self._connection is None:
-            if time.monotonic() < self._not_before:
-                raise DatabaseAway("the database was not reachable a moment ago")
+            self._connection = self._connect(failures)
+        return self._connection.cursor()
+
+    def _connect(self, failures: "Failures") -> pymysql.connections.Connection:
+        """To the first node that lets us in."""
+        for place in self._places:
+            if not place.is_tried():
+                continue
             try:
-                self._connection = connect(self._settings)
+                connection = connect(self._settings, place)
             except WrongSchema:
                 raise
             except (pymysql.err.MySQLError, OSError) as fault:
-                self._not_before = time.monotonic() + PAUSE_SECONDS
-                raise DatabaseAway(str(fault)) from fault
-        return self._connection.cursor()
+                self._leave(place, fault, failures)
+                continue
+            self._place = place
+            return connection
+        if failures.last is None:
+            raise DatabaseAway("the database was not reachable a moment ago")
+        raise DatabaseAway(str(failures.last)) from failures.last
+
+    def _leave_if_hopeless(self, number: Any, fault: Exception, failures: "Failures") -> None:
+        """A connection that broke was perhaps closed while idle: the same node once more, then another one."""
+        failures.broken.append(self._place)
+        is_elsewhere = number in NOT_HERE and len(self._places) > 1  # With one place, a proxy may know another node.
+        is_closed = not is_elsewhere and not _is_timeout(fault)
+        if is_closed and failures.broken.count(self._place) == 1:
+            failures.last = fault
+            return
+        self._leave(self._place, fault, failures)
+        if not any(place.is_tried() for place in self._places):
+            raise DatabaseAway(str(fault)) from fault
+
+    def _leave(self, place: Place, fault: Exception, failures: "Failures") -> None:
+        failures.last = fault
+        is_hung = _is_timeout(fault)
+        place.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._places) > 1 else PAUSE_SECONDS)
+        failures.timeouts += is_hung
+        if failures.timeouts >= TIMEOUTS_MOST:
+            raise DatabaseAway(str(fault)) from fault
 
     def _roll_back(self) -> None:
         try:
@@ -91,7 +146,16 @@ class Connection:
             self.close()
 
 
-def connect(settings: Settings) -> pymysql.connections.Connection:
+class Failures:
+    """What one call has met on its way."""
+
+    def __init__(self) -> None:
+        self.last: Exception | None = None
+        self.broken: list[Place] = []
+        self.timeouts = 0
+
+
+def connect(settings: Settings, place: Place) -> pymysql.connections.Connection:
     """A new connection, in our collation and time zone, to a schema of our version.
 
     autocommit: a group is one statement, mostly; what is more says BEGIN and COMMIT.
@@ -101,7 +165,9 @@ def connect(settings: Settings) -> pymysql.connections.Connection:
     connection = pymysql.connect(
         read_default_file=settings.path,
         read_default_group=RADIUS_GROUP,
-        unix_socket=settings.unix_socket,
+        unix_socket=None if place.host else settings.unix_socket,
+        host=place.host,
+        port=place.port,
         # Reading the system's certificates takes the driver longer than all the rest, and a socket needs none.
         ssl_disabled=settings.unix_socket is not None,
         charset="utf8mb4",
@@ -119,6 +185,7 @@ def connect(settings: Settings) -> pymysql.connections.Connection:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            _agree_with_cluster(cursor)
             cursor.execute("SELECT MAX(version) FROM schema_version")
             (version,) = cursor.fetchone()
     except pymysql.err.ProgrammingError as fault:
@@ -131,6 +198,20 @@ def connect(settings: Settings) -> pymysql.connections.Connection:
             + ("Run 'prepaid db upgrade'." if version < SCHEMA_VERSION else "Install the newer module.")
         )
     return connection
+
+
+def _agree_with_cluster(cursor: pymysql.cursors.Cursor) -> None:
+    """On a node of a Galera cluster: read nothing stale, and be told of every lost race.
+
+    sync_wait: a read waits until this node has applied what was committed elsewhere before it.
+    retry_autocommit: left at its default, a statement that lost against another node's is repeated by the server, and
+    its RETURNING tells what the first attempt would have written: two logins would both believe to have won a number.
+    """
+    try:
+        cursor.execute("SET SESSION wsrep_sync_wait = 1, wsrep_retry_autocommit = 0")
+    except pymysql.err.MySQLError as fault:
+        if fault.args[0] != ER.UNKNOWN_SYSTEM_VARIABLE:  # A MariaDB that was built without Galera.
+            raise
 
 
 def _is_timeout(fault: Exception) -> bool:

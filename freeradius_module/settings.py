@@ -4,7 +4,10 @@ The file is the one that the office uses: $PREPAID_CONFIG, or /etc/prepaid-cards
 ordinary MySQL option file; PyMySQL reads the connection from it by itself.
 """
 
+import contextlib
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +25,8 @@ class Settings(NamedTuple):
     path: str = DEFAULT_PATH
     # Of the connection, PyMySQL reads "socket" by itself; we take "unix_socket" too, as the office does.
     unix_socket: str | None = None
+    # Nodes of a cluster in the order in which they are tried; none: what PyMySQL reads (unix_socket, or host and port).
+    hosts: tuple[tuple[str, int], ...] = ()
     # The keys that open PINs; beside the option file, unless said otherwise.
     key_file: str = "/etc/prepaid-cards/key"
     # Language of the texts that the customer reads: en or pt_BR.
@@ -41,6 +46,9 @@ class Settings(NamedTuple):
     spool: str | None = None
 
 
+MARIADB_PORT = 3306
+
+
 class SettingsError(Exception):
     """The option file cannot be read."""
 
@@ -58,6 +66,10 @@ def load(path: str | None = None) -> Settings:
     for name in ("socket", "unix_socket"):
         if parser.has_option(RADIUS_GROUP, name):
             found["unix_socket"] = parser.get(RADIUS_GROUP, name)
+    if parser.has_option(RADIUS_GROUP, "hosts"):
+        found["hosts"] = hosts_of(parser.get(RADIUS_GROUP, "hosts") or "")
+        if "unix_socket" in found:
+            raise SettingsError(f"[{RADIUS_GROUP}] in {path} has both hosts and a socket; take one of the two away.")
     for name, default in Settings._field_defaults.items():
         if name in found or not parser.has_option("prepaid", name):
             continue
@@ -72,3 +84,21 @@ def load(path: str | None = None) -> Settings:
         found[name] = value
     found.setdefault("key_file", str(Path(path).with_name("key")))
     return Settings(**found)
+
+
+def hosts_of(text: str) -> tuple[tuple[str, int], ...]:
+    """The nodes of a cluster as `hosts` names them, in the order in which they are tried.
+
+    >>> hosts_of("192.0.2.1, 192.0.2.2:3307, [2001:db8::3]:3307, 2001:db8::4")
+    (('192.0.2.1', 3306), ('192.0.2.2', 3307), ('2001:db8::3', 3307), ('2001:db8::4', 3306))
+    """
+    return tuple(_host(name.strip()) for name in text.split(",") if name.strip())
+
+
+def _host(text: str) -> tuple[str, int]:
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.IPv6Address(text)), MARIADB_PORT
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::([1-9][0-9]{0,4}))?", text)
+    if not match:
+        raise SettingsError(f"'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.")
+    return match[1] or match[2], int(match[3] or MARIADB_PORT)

@@ -42,7 +42,7 @@ class Daemon:
             return None
         return pid if self.mark.encode() in command_line else None
 
-    def start(self, is_ready: Callable[[], bool]) -> None:
+    def start(self, is_ready: Callable[[], bool], timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Start it and wait until it serves; a process that runs already is left alone."""
         if self.pid():
             return
@@ -54,7 +54,7 @@ class Daemon:
                 start_new_session=True,
             )
         self.pid_file.write_text(f"{self._child.pid}\n")
-        self._wait_until(is_ready)
+        self._wait_until(is_ready, timeout_seconds)
 
     def stop(self) -> None:
         """End it in order, and wait for the end; if it does not listen, end it anyway."""
@@ -73,8 +73,8 @@ class Daemon:
     def resume(self) -> None:
         os.kill(self.pid(), signal.SIGCONT)
 
-    def _wait_until(self, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    def _wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
+        deadline = time.monotonic() + timeout_seconds
         # Not before the kernel shows its command line: for a moment after its start there is none.
         while not (self.pid() and is_ready()):
             if self._child.poll() is not None:
@@ -83,7 +83,7 @@ class Daemon:
                                  f"{self.log_file}:\n{self.last_words()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise StackError(f"{self.name} did not serve within {START_TIMEOUT_SECONDS} seconds; its last "
+                raise StackError(f"{self.name} did not serve within {timeout_seconds} seconds; its last "
                                  f"words in {self.log_file}:\n{self.last_words()}")
             time.sleep(0.05)
 

@@ -36,7 +36,7 @@ class MariaDB:
         self.daemon = Daemon(
             "MariaDB",
             [
-                _program("mariadbd"),
+                program("mariadbd"),
                 "--no-defaults",
                 f"--datadir={self.data_folder}",
                 f"--socket={self.socket}",
@@ -99,7 +99,7 @@ class MariaDB:
         self.folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [
-                _program("mariadb-install-db"),
+                program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={unfinished}",
                 f"--user={self.owner}",
@@ -119,7 +119,7 @@ class MariaDB:
         unfinished.rename(self.data_folder)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     if path is None:
         raise StackError(f"The program {name} is not installed; 'make up' installs Debian's mariadb-server.")

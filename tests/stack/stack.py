@@ -101,16 +101,24 @@ class Stack:
             options[group] = {
                 "user": user,
                 "password": secrets.token_urlsafe(24),
-                "unix_socket": str(self.mariadb.socket),
+                **self._database_place(),
                 "database": DATABASE,
             }
         options["prepaid"] = {"key_file": str(self.key_file), **self.settings}
+        options.update(self._owner_group())
         unfinished = self.option_file.with_suffix(".unfinished")
         unfinished.unlink(missing_ok=True)
         with open(unfinished, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write("# Written by the private stack; see `prepaid` and raddb-config/README.md.\n\n")
             options.write(file)
         unfinished.rename(self.option_file)
+
+    def _owner_group(self) -> dict[str, dict[str, str]]:
+        """[prepaid-owner], where the account that makes tables is not the one of the socket."""
+        return {}
+
+    def _database_place(self) -> dict[str, str]:
+        return {"unix_socket": str(self.mariadb.socket)}
 
     def _has_schema(self) -> bool:
         with self.mariadb.connect() as connection, connection.cursor() as cursor:

@@ -44,8 +44,8 @@ def statements(monkeypatch):
     seen = []
     connect = connection.connect
 
-    def connect_and_listen(settings):
-        made = connect(settings)
+    def connect_and_listen(*where):
+        made = connect(*where)
         query = made.query
 
         def listen(text, *arguments, **options):

@@ -17,9 +17,14 @@ class Server:
     def __init__(self):
         self.connected = 0
         self.rolled_back = 0
+        self.places = []  # in which it was connected to, one after the other
+        self.closed = {}  # by host: what one gets who connects
 
-    def connect(self, _settings):
+    def connect(self, _settings, place):
+        if self.closed.get(place.host):
+            raise self.closed[place.host]
         self.connected += 1
+        self.places.append(place.host)
         return self
 
     def cursor(self):
@@ -78,7 +83,7 @@ def test_a_database_that_is_gone_twice_is_away_and_not_asked_for_a_moment(server
     with pytest.raises(DatabaseAway, match="a moment ago"):
         connection.run(fails(), "it")
     assert server.connected == 2
-    connection._not_before = 0.0  # the moment has passed
+    connection._place.not_before = 0.0  # the moment has passed
     assert connection.run(fails(), "it") == "did it"
 
 
@@ -124,3 +129,59 @@ def test_a_database_that_hangs_is_away(tmp_path):
         thread.start()
         thread.join(30)
         assert [type(fault) for fault in outcome] == [DatabaseAway]
+
+
+# A cluster ----------------------------------------------------------------------------------------------
+
+CLUSTER = Settings(hosts=(("a", 3306), ("b", 3306), ("c", 3306)))
+NOT_READY = pymysql.err.OperationalError(1047, "WSREP has not yet prepared node for application use")
+REFUSED = pymysql.err.OperationalError(2003, "Connection refused")
+HANGS = pymysql.err.OperationalError(2013, "Lost connection (timed out)")
+GONE = pymysql.err.OperationalError(2013, "Lost connection")
+
+
+def test_the_nodes_are_tried_in_their_order(server):
+    server.closed = {"a": REFUSED}
+    connection = Connection(CLUSTER)
+    assert connection.run(fails(), "it") == "did it"
+    assert server.places == ["b"]
+
+
+def test_a_node_that_is_not_in_the_cluster_is_left_at_once_and_not_asked_for_a_moment(server):
+    connection = Connection(CLUSTER)
+    assert connection.run(fails(NOT_READY), "it") == "did it"
+    assert connection.run(fails(NOT_READY), "it") == "did it"
+    assert server.places == ["a", "b", "c"]
+
+
+def test_a_connection_that_broke_is_made_anew_on_the_same_node_and_then_on_another(server):
+    assert Connection(CLUSTER).run(fails(GONE, GONE), "it") == "did it"
+    assert server.places == ["a", "a", "b"]
+
+
+def test_a_node_that_hangs_costs_one_time_out(server):
+    connection = Connection(CLUSTER)
+    assert connection.run(fails(HANGS), "it") == "did it"
+    connection.close()
+    assert connection.run(fails(), "it") == "did it"
+    assert server.places == ["a", "b", "b"]
+
+
+def test_a_call_waits_for_two_nodes_that_hang_and_for_no_third(server):
+    connection = Connection(CLUSTER)
+    with pytest.raises(DatabaseAway):
+        connection.run(fails(HANGS, HANGS), "it")
+    assert server.places == ["a", "b"]
+    assert connection.run(fails(), "it") == "did it"
+    assert server.places == ["a", "b", "c"]
+
+
+def test_a_cluster_of_which_no_node_serves_is_away_at_once_the_next_time(server):
+    server.closed = {"a": REFUSED, "b": REFUSED, "c": NOT_READY}
+    connection = Connection(CLUSTER)
+    with pytest.raises(DatabaseAway, match="not yet prepared"):
+        connection.run(fails(), "it")
+    server.closed = {}
+    with pytest.raises(DatabaseAway, match="a moment ago"):
+        connection.run(fails(), "it")
+    assert server.places == []

@@ -43,3 +43,19 @@ def test_the_file_can_be_named_by_the_environment(write, monkeypatch):
     path = write("[prepaid]\nlang = en\n")
     monkeypatch.setenv("PREPAID_CONFIG", path)
     assert load().path == path
+
+
+def test_the_nodes_of_a_cluster_are_tried_as_they_are_written(write):
+    loaded = load(write("[prepaid-radius]\nhosts = 192.0.2.2, 192.0.2.1:3307\n"))
+    assert loaded.hosts == (("192.0.2.2", 3306), ("192.0.2.1", 3307))
+
+
+@pytest.mark.parametrize("hosts", ["a:b", "a b", "a:999999", "[::1"])
+def test_a_node_that_is_none_is_named(write, hosts):
+    with pytest.raises(SettingsError, match="is no node"):
+        load(write(f"[prepaid-radius]\nhosts = {hosts}\n"))
+
+
+def test_nodes_and_a_socket_exclude_each_other(write):
+    with pytest.raises(SettingsError, match="both hosts and a socket"):
+        load(write("[prepaid-radius]\nhosts = a,b\nunix_socket = /run/db.sock\n"))
