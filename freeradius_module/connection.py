@@ -155,13 +155,14 @@ class Failures:
         self.timeouts = 0
 
 
-def connect(settings: Settings, place: Place) -> pymysql.connections.Connection:
+def connect(settings: Settings, place: Place | None = None) -> pymysql.connections.Connection:
     """A new connection, in our collation and time zone, to a schema of our version.
 
     autocommit: a group is one statement, mostly; what is more says BEGIN and COMMIT.
     READ COMMITTED: no gap locks, so that logins and accounting of different cards never meet.
     """
     seconds = settings.database_timeout_seconds
+    place = place or Place()
     connection = pymysql.connect(
         read_default_file=settings.path,
         read_default_group=RADIUS_GROUP,
