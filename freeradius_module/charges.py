@@ -188,6 +188,7 @@ class Charges:
                 )
         if unknown:
             found = connection.run(store.find_candidates, list(unknown.values()))
+            found |= self._look_behind_outer_identities(connection, unknown, found)
             new: dict[tuple[str, str], int] = {}
             for index, report in unknown.items():
                 if report.serial not in found:
@@ -203,7 +204,7 @@ class Charges:
                     report.kind,
                     report.age_seconds,
                     report.seconds,
-                    report.claim.login_number if report.claim and trusts_claims else None,
+                    report.claim.login_number if report.claim and report.claim.is_named and trusts_claims else None,
                 )
                 number = identify(sign, candidates)
                 if number is None:
@@ -213,10 +214,24 @@ class Charges:
                 self._remember(report, card_id, number, report.at - sign.start_age)
         return charges
 
+    def _look_behind_outer_identities(self, connection: Connection, unknown: dict[int, Report], found: dict) -> dict:
+        """With EAP, User-Name may be "anonymous" and the Class alone says whose session it is."""
+        masked = {
+            index: report for index, report in unknown.items() if report.serial not in found and report.claim is not None
+        }
+        if not masked:
+            return {}
+        serials = connection.run(store.read_serials, [report.claim.card_id for report in masked.values()])
+        for index, report in masked.items():
+            if serial := serials.get(report.claim.card_id):
+                unknown[index] = report._replace(serial=serial, claim=report.claim._replace(is_named=True))
+        named = [unknown[index] for index in masked if unknown[index].serial in serials.values()]
+        return connection.run(store.find_candidates, named) if named else {}
+
     def _place_at_once(self, report: Report) -> tuple[int, int] | None:
         start_age = report.age_seconds + (report.seconds or 0)
         claim = report.claim
-        if claim:
+        if claim and claim.is_named:
             login_age = report.at - claim.login_epoch
             if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and login_age < ARCHIVE_SECONDS:
                 return claim.card_id, claim.login_number

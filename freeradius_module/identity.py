@@ -3,10 +3,11 @@
 A session is one accepted login: a card and the number of that login.  The Access-Accept says so in
 a Class attribute, which a NAS is to send back unchanged in accounting (RFC 2865, 5.25).  It holds
 
-    prepaid:CARD:LOGIN:SECONDS:HASH
+    prepaid:CARD:LOGIN:SECONDS:HASH:SERIAL
 
-card id, login number, time of the login (seconds since 1970) and a keyed hash over these and the
-serial, so that a Class of another installation, of a restored database or of another user is nobody's.
+card id, login number, time of the login (seconds since 1970), a keyed hash over these, so that a Class of another
+installation is nobody's, and one over these and the serial: it tells whether the packet's User-Name is the card's.
+With EAP it may not be (an outer identity, "anonymous"); but a User-Name that is another card's wins over the Class.
 
 A packet without our Class is matched with the card's sessions by ``identify``.
 """
@@ -15,7 +16,7 @@ import hashlib
 from typing import NamedTuple
 
 PREFIX = b"prepaid:"
-HASH_SIZE = 9
+HASH_SIZE = 8
 
 # A NAS counts whole seconds from a moment shortly after our Accept.
 START_TOLERANCE_SECONDS = 10.0
@@ -29,6 +30,7 @@ class Claim(NamedTuple):
     card_id: int
     login_number: int
     login_epoch: int
+    is_named: bool = True  # the packet's User-Name is the card's serial
 
 
 class Candidate(NamedTuple):
@@ -51,24 +53,28 @@ def make_class(claim: Claim, serial: str, key: bytes) -> str:
 
     >>> value = make_class(Claim(4711, 3, 1770000000), "4000123", b"k" * 32)
     >>> read_class([value], "4000123", b"k" * 32)
-    Claim(card_id=4711, login_number=3, login_epoch=1770000000)
-    >>> read_class([value], "4000124", b"k" * 32) is None
+    Claim(card_id=4711, login_number=3, login_epoch=1770000000, is_named=True)
+    >>> read_class([value], "anonymous", b"k" * 32).is_named
+    False
+    >>> read_class([value], "4000123", b"another key".ljust(32)) is None
     True
     """
-    body = b"%d:%d:%d" % claim
-    return "0x" + (PREFIX + body + b":" + _hash(body, serial, key)).hex()
+    body = b"%d:%d:%d" % claim[:3]
+    return "0x" + b":".join((PREFIX[:-1], body, _hash(body, key), _hash(body + serial.encode(), key))).hex()
 
 
 def read_class(values: list[str], serial: str, key: bytes) -> Claim | None:
-    """Our claim among the Class attributes of a packet (there may be others'), if it is true of this user."""
+    """Our claim among the Class attributes of a packet (there may be others')."""
     for value in values:
         try:
             octets = bytes.fromhex(value[2:])
             if not octets.startswith(PREFIX):
                 continue
-            body, _, proof = octets[len(PREFIX) :].rpartition(b":")
-            if proof == _hash(body, serial, key):
-                return Claim(*map(int, body.split(b":")))
+            body, proof, name = octets[len(PREFIX) :].rsplit(b":", 2)
+            if proof == _hash(body, key):
+                card_id, login_number, login_epoch = map(int, body.split(b":"))
+                is_named = name == _hash(body + serial.encode("utf-8", "surrogateescape"), key)
+                return Claim(card_id, login_number, login_epoch, is_named)
         except ValueError:
             continue
     return None
@@ -153,9 +159,5 @@ def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
     )
 
 
-def _hash(body: bytes, serial: str, key: bytes) -> bytes:
-    return (
-        hashlib.blake2b(body + b"\0" + serial.encode("utf-8", "surrogateescape"), key=key, digest_size=HASH_SIZE)
-        .hexdigest()
-        .encode()
-    )
+def _hash(text: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(text, key=key, digest_size=HASH_SIZE).hexdigest().encode()

@@ -3,14 +3,14 @@
 from .login import Accept
 from .units import format_duration, format_money, format_size
 
-# One text for an unknown card and a wrong PIN: a stranger must not learn which serials exist.
-WRONG = {"en": "Wrong serial number or PIN.", "pt_BR": "Número de série ou senha incorretos."}
+# One text for an unknown card, a wrong PIN and a source that is locked out: a stranger must learn neither which serials
+# exist nor, while he is locked out, that he has guessed right.
+WRONG = {
+    "en": "Wrong serial number or PIN. After several mistakes, wait 15 minutes.",
+    "pt_BR": "Número de série ou senha incorretos. Depois de vários erros, aguarde 15 minutos.",
+}
 
 REFUSED = {
-    "locked_out": {
-        "en": "Too many wrong PINs. Try again in 15 minutes.",
-        "pt_BR": "Senhas erradas demais. Tente de novo em 15 minutos.",
-    },
     "not_delivered": {"en": "This card is not active yet.", "pt_BR": "Este cartão ainda não está ativo."},
     "blocked": {
         "en": "This card is blocked. Ask your provider.",

@@ -663,6 +663,13 @@ def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, i
     return found
 
 
+def read_serials(cursor, card_ids: Sequence[int]) -> dict[int, str]:
+    cursor.execute(
+        f"SELECT id, serial FROM card WHERE id IN ({_places(card_ids)}) AND status <> 'deleted'", list(card_ids)
+    )
+    return dict(cursor.fetchall())
+
+
 def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """Post what the cards' sessions have used to the cards themselves; return the status of each.
 

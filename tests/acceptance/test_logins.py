@@ -352,3 +352,11 @@ def test_a_hostile_device_is_only_a_name(shop, radius, device):
     assert accept.is_accept
     assert radius.stop(radius.session(card.serial, accept, calling_station_id=device), 60).is_acknowledged
     assert shop.used(card) == (60, 0, 0)
+
+
+def test_a_locked_out_guesser_cannot_tell_when_he_has_guessed_right(shop, radius):
+    card, = shop.sell(1)
+    for _ in range(5):
+        radius.login(card.serial, "0000000000")
+    wrong, right = (radius.login(card.serial, pin) for pin in ("0000000000", card.pin))
+    assert right.is_reject and right["Reply-Message"] == wrong["Reply-Message"]

@@ -138,3 +138,20 @@ def test_the_addresses_of_a_session_are_kept(shop, radius):
     radius.stop(session, 60)
     row, = shop.sessions(card)
     assert (row["framed_ipv4"], row["device"], row["nas_id"] > 0) == ("100.64.7.9", PHONE, True)
+
+
+def test_accounting_under_an_outer_identity_is_charged_to_the_card_of_its_class(shop, radius):
+    card, = shop.sell(1)
+    session = radius.session("anonymous", radius.login(card.serial, card.pin))
+    assert radius.start(session).is_acknowledged
+    assert radius.interim(session, 30).is_acknowledged
+    assert radius.stop(session, 60).is_acknowledged
+    assert shop.used(card) == (60, 0, 0)
+
+
+def test_a_class_used_for_two_sessions_under_an_outer_identity_is_charged_for_both(shop, radius):
+    card, = shop.sell(1)
+    accept = radius.login(card.serial, card.pin)
+    for name, seconds in (("a", 60), ("b", 40)):
+        radius.stop(radius.session("anonymous", accept, session_id=f"twice-{name}"), seconds)
+    assert shop.used(card) == (100, 0, 0)

@@ -29,7 +29,7 @@ def accounting(packet):
 
 def client(packet):
     """127.0.8.0/24 is unknown, 127.0.9.0/24 need not sign, 127.0.0.1 has a secret of its own."""
-    address = dict(packet["request"])["Tmp-String-0"]
+    address = dict(packet)["Tmp-String-0"]
     if address.startswith("127.0.8."):
         return radiusd.RLM_MODULE_NOTFOUND
     return radiusd.RLM_MODULE_OK, (), (
@@ -44,7 +44,7 @@ def detach(packet):
 
 
 def user(packet):
-    return dict(packet["request"])["User-Name"]
+    return dict(packet)["User-Name"]
 
 
 def counted(pairs_count):

@@ -21,4 +21,4 @@ def accounting(packet):
 
 
 def say(function, packet):
-    radiusd.radlog(radiusd.L_INFO, f"seen by {function}: {packet['request']!r}")
+    radiusd.radlog(radiusd.L_INFO, f"seen by {function}: {packet!r}")
