@@ -85,7 +85,7 @@ def test_our_class_is_found_among_others_and_only_if_it_is_this_users():
     ours = make_class(Claim(7, 3, 1_770_000_000), "4000017", KEY)
     classes = [("Class", "0x" + b"another server".hex()), ("Class", ours)]
     assert report([*packet(), *classes], 2, KEY).claim == Claim(7, 3, 1_770_000_000)
-    assert report([*packet(User_Name="4000025"), *classes], 2, KEY).claim is None
+    assert not report([*packet(User_Name="4000025"), *classes], 2, KEY).claim.is_named
 
 
 NUMBERS = st.integers(-5, 2**65) | st.sampled_from([0, 2**31, 2**32 - 1, 2**32])
