@@ -87,8 +87,9 @@ GRANT UPDATE (status, pin_sealed) ON {database}.card TO {delete};
 GRANT INSERT ON {database}.note TO {delete};
 GRANT INSERT ON {database}.batch_event TO {delete};
 
--- credit: compensating entries; what they open again.
+-- credit: compensating entries; what they open again; the login number that a transfer takes.
 GRANT INSERT ON {database}.card_entry TO {credit};
+GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {credit};
 GRANT UPDATE (status, note) ON {database}.card TO {credit};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
 GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {credit};
@@ -114,6 +115,9 @@ GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {disc
 GRANT SELECT (pin_sealed) ON {database}.card TO {redeem};
 GRANT UPDATE (status) ON {database}.card TO {redeem};
 GRANT INSERT ON {database}.voice_credit TO {redeem};
+-- Wrong PINs of the subscriber centre count as those of a login do.
+GRANT INSERT, UPDATE ON {database}.login_refusal TO {redeem};
+GRANT INSERT, UPDATE ON {database}.unknown_login TO {redeem};
 GRANT INSERT, UPDATE ON {database}.login_refusal TO {redeem};
 GRANT INSERT, UPDATE ON {database}.unknown_login TO {redeem};
 GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}.voice_credit TO {voice};

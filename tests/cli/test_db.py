@@ -149,7 +149,8 @@ def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, dat
 
     migrations = tmp_path / "sql" / "migrations"
     migrations.mkdir(parents=True)
-    (tmp_path / "sql" / "grants.sql").write_text((admin.share.folder("sql") / "grants.sql").read_text())
+    for name in ("grants.sql", "roles.sql"):
+        (tmp_path / "sql" / name).write_text((admin.share.folder("sql") / name).read_text())
     (migrations / "0001_initial.sql").write_text("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'run again';")
     for number in (3, 2):
         (migrations / f"000{number}_more.sql").write_text(

@@ -72,6 +72,55 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
             assert office.track(in_stock) + office.track(sold) == before
 
 
+def test_credit_is_added_and_moved_by_its_role(office, hire):
+    one, other = office.sell(2, "--time", "10m")
+    _name, desk = hire("credit")
+    desk.must("credit", one.serial, "--add", "5m", "--reason", "Line was down")
+    desk.must("transfer", one.serial, other.serial, "--reason", "Lost the first one")
+    assert office.show(other)["credit_seconds"] == 600 + 900
+
+
+def test_telephony_is_two_roles(office, hire, tmp_path):
+    one, other = office.sell(2, product=office.product("--money", "10.00", kind="telephony"))
+    _name, centre = hire("redeem")
+    centre.must("redeem", one.serial, "--account", "+551133334444", stdin=one.pin + "\n")
+    refused = centre.run("voice", "export", "--output", tmp_path / "vsc.csv")
+    assert refused.exit_status == 1 and "lacks the role 'voice'" in refused.stderr
+    _name, platform = hire("voice")
+    assert len(platform.json("voice", "pending")) == 1
+    platform.must("voice", "export", "--output", tmp_path / "vsc.csv")
+    refused = platform.run("redeem", other.serial, "--account", "A", stdin=other.pin + "\n")
+    assert refused.exit_status == 1 and "lacks the role 'redeem'" in refused.stderr
+
+
+def test_cards_are_imported_by_a_role_of_its_own(office, hire, tmp_path):
+    product = office.product("--time", "1h")
+    path = tmp_path / "old.csv"
+    path.write_text("serial,pin,status,used_seconds\nOLD1,48151623,in_use,600\n")
+    _name, desk = hire("generate")
+    refused = desk.run("import", "--product", product, path)
+    assert refused.exit_status == 1 and "lacks the role 'import'" in refused.stderr
+    _name, desk = hire("import")
+    desk.must("import", "--product", product, path)
+    assert office.show("OLD1")["used_seconds"] == 600
+    _name, desk = hire("audit")
+    desk.must("reconcile")
+
+
+def test_who_audits_and_who_reports(office, hire):
+    card, = office.sell(1, "--time", "10m")
+    _name, auditor = hire("audit")
+    assert auditor.json("audit", "verify")["rows"] > 0
+    auditor.must("reconcile")
+    _name, clerk = hire("report")
+    for name in ("stock", "sales", "usage", "settlement"):
+        clerk.must("report", name)
+    refused = clerk.run("show", card.serial)
+    assert refused.exit_status == 1 and "lacks the role 'see'" in refused.stderr
+    refused = clerk.run("audit", "verify")
+    assert refused.exit_status == 1 and "lacks the role 'audit'" in refused.stderr
+
+
 def test_the_history_names_the_person(office, hire):
     card, = office.sell(1, "--time", "10m")
     name, desk = hire("block")
