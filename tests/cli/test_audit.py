@@ -166,3 +166,20 @@ def test_the_floor_rises_when_hours_have_gone_by(office, history, database):
     assert database.value("SELECT row_id FROM history_floor WHERE source = 'card_event'") == database.value(
         "SELECT MAX(id) FROM card_event")
     assert office.json("audit", "verify")["faults"] == []
+
+
+def test_beside_other_work_it_seals_by_itself(office, history, database):
+    """As `enforce --watch` does it."""
+    from admin.office import Office
+
+    sealer = audit.Sealer(Office(str(office.option_file)))
+    office.must("partner", "add", "Later shop")
+    office.sell(1, "--time", "10m", partner="Later shop")
+    sealer.keep_up()
+    sealer._thread.join(60)
+    assert office.json("audit", "seal")["sealed"] == 0
+    assert database.value("SELECT MAX(seq) FROM history_chain") > history["rows"]
+    # Not again before it is time.
+    first = sealer._thread
+    sealer.keep_up()
+    assert sealer._thread is first
