@@ -18,7 +18,7 @@ from babel.messages import Catalog, extract, pofile
 import freeradius_module
 from freeradius_module import login
 
-from . import cards, errors, nas, output, store_product, text, track
+from . import cards, errors, nas, output, roles, store_product, text, track
 from .command import cli
 
 KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
@@ -30,14 +30,31 @@ WORDS = (
     "created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted",
     "generated", "imported", "exported", "received", "returned", "activated", "reopened", "unblocked", "credited",
     "transferred", "extended", "unbound", "login", "session", "refused", "cut",
-    "internet", "telephony", "delivery", "return", "void",
+    "internet", "telephony", "delivery", "return", "void", "active", "waiting", "retired", "disconnect", "slow_down",
 )
 # Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
 COLUMNS = (
     *cards.LISTED, *nas.COLUMNS, *store_product.COLUMNS, *track.COLUMNS,
-    "batch", "contact", "count", "delivery_note", "detail", "document", "first_serial", "last_serial", "made_at",
-    "open_sessions", "origin", "remaining_down_octets", "remaining_up_octets", "reply", "retired_at", "single_code",
-    "used_cents", "used_down_octets", "used_octets", "used_seconds", "used_up_octets",
+    "accepted", "acct_session_id", "action", "added_cents", "added_down_octets", "added_octets", "added_seconds",
+    "address", "allowed_hours", "at", "attempts", "batch", "bind_device", "binds_device", "blocked", "cards",
+    "chain_row", "checks", "closes", "commission_basis_points", "commission_cents", "contact", "count",
+    "counter_rule", "created", "credit_cents", "credit_down_octets", "credit_octets", "credit_seconds",
+    "credit_up_octets", "database", "day", "delegated_prefix", "delivered", "delivery_note", "detail", "device",
+    "disconnect_port", "document", "down_octets", "due_at", "due_cause", "end_cause", "ended_at", "ends_at",
+    "error_cause", "exhausted", "expired", "expires_at", "fault", "faults", "fingerprint", "first_login",
+    "first_login_at", "first_serial", "first_used", "framed_ipv4", "framed_ipv6", "from_status", "fup_down_kbit",
+    "fup_left_octets", "fup_share_percent", "fup_up_kbit", "hash", "heard_at", "idle_seconds", "in_stock", "in_use",
+    "interim_seconds", "is_due", "is_off", "is_stale", "kind", "last_at", "last_serial", "limited_by", "login_at",
+    "login_number", "made_at", "max_sessions", "may", "message", "name", "nas", "note", "number", "octets", "open",
+    "open_sessions", "operator", "origin", "other_card", "outcome", "owed_cents", "partner", "price_cents", "product",
+    "program", "reason", "redeemed", "remaining_cents", "remaining_down_octets", "remaining_octets",
+    "remaining_seconds", "remaining_up_octets", "replace_oldest", "reply", "require_message_authenticator",
+    "retired_at", "returned", "role", "roles", "row", "rows", "seals", "seconds", "sell_by", "sentence", "serial",
+    "session_down_octets", "session_octets", "session_seconds", "session_up_octets", "sessions", "single_code",
+    "slowed_down", "sold_cents", "source", "speed_down_kbit", "speed_up_kbit", "started_at", "state", "status",
+    "tariff_mb_millicents", "tariff_minute_millicents", "timezone", "to_status", "total", "tried_at", "tries",
+    "up_octets", "used_cents", "used_down_octets", "used_octets", "used_seconds", "used_up_octets", "valid_days",
+    "valid_until_at", "vendor", "volume_limited_by", "what",
 )
 # What click says about its own options, which ours replace.
 NOT_SAID = {"", " ", "(dynamic)", "%(prog)s, version %(version)s"}
@@ -83,7 +100,7 @@ def collected():
     for kind in _kinds_of(errors.OfficeError):
         # As OfficeError itself puts it on one line.
         yield " ".join(kind.__doc__.split()), None
-    for sentence in (*errors.RULES.values(), *login.REFUSALS.values()):
+    for sentence in (*errors.RULES.values(), *login.REFUSALS.values(), *roles.ROLES.values()):
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None
@@ -102,8 +119,9 @@ def _marked(folder: Path, keywords: dict):
     for path in sorted(folder.rglob("*.py")):
         with open(path, "rb") as file:
             for _line, message, _comments, context in extract.extract("python", file, keywords=keywords):
-                # Of a call with something else than a text, Babel makes a None or an empty text.
-                if message and (isinstance(message, str) or all(message)):
+                # Of a call with something else than a text, Babel makes a None or an empty text.  What is said in a
+                # context is a word of the data, and listed above.
+                if message and not context and (isinstance(message, str) or all(message)):
                     yield message, context
 
 

@@ -118,7 +118,7 @@ def shown(name: str, value) -> str:
             return units.format_percent(value, lang)
         case "kbit", int():
             return f"{value} kbit/s"
-        case "status" | "kind" | "what", str():
+        case "status" | "kind" | "what" | "state" | "origin" | "action", str():
             return in_context("word", value)
     if isinstance(value, datetime):
         local = value.replace(tzinfo=UTC).astimezone()
