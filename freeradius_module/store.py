@@ -574,8 +574,11 @@ def unarchive(cursor, serial: str, acct_session_id: str) -> None:
     )
 
 
-PROGRESS_ROW = "(%s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, %s, %s, %s)"
+PROGRESS_ROW = (
+    "(%s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, %s, %s, %s)"
+)
 PROGRESS_UPDATE = """
+    started_at = IF(due_at IS NULL, started_at, LEAST(started_at, VALUES(started_at))),
     heard_at = IF(due_at IS NULL, heard_at, GREATEST(heard_at, VALUES(heard_at))),
     used_seconds = IF(due_at IS NULL, used_seconds, GREATEST(used_seconds, VALUES(used_seconds))),
     used_down_octets = IF(due_at IS NULL, used_down_octets, GREATEST(used_down_octets, VALUES(used_down_octets))),
@@ -594,13 +597,14 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
             login_number,
             report.nas_id,
             report.acct_session_id,
+            report.age_seconds + (report.seconds or 0),
             report.age_seconds,
             report.seconds or 0,
             report.down_octets or 0,
             report.up_octets or 0,
         )
     cursor.execute(
-        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at,"
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, started_at, heard_at,"
         " used_seconds, used_down_octets, used_up_octets)"
         f" VALUES {', '.join([PROGRESS_ROW] * len(charges))}"
         f" ON DUPLICATE KEY UPDATE {PROGRESS_UPDATE}"
