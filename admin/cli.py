@@ -9,6 +9,7 @@ from . import batch_receive
 from . import block
 from . import cards
 from . import charge
+from . import completion
 from . import credit
 from . import custody
 from . import db
