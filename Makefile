@@ -128,9 +128,9 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
 # A real installation, never an editable one: radiusd appends python_path to its path, and appended
 # folders are not searched for the .pth files that editable installations live by.
-SOURCES := setup.cfg pyproject.toml $(shell find admin freeradius_module sql raddb-config -type f \
+SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
 	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
-FOLDERS := $(shell find admin freeradius_module sql raddb-config -type d -not -name __pycache__)
+FOLDERS := $(shell find admin freeradius_module sql raddb-config docs/man -type d -not -name __pycache__)
 
 $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(SOURCES) $(FOLDERS) $(CATALOGUES)
 	@rm -rf build prepaid_cards.egg-info
@@ -140,6 +140,15 @@ $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(SOURCES) $(FOLDERS) $(CATA
 	@touch $@
 
 # --- Look after --------------------------------------------------------------------------------------
+
+.PHONY: messages
+messages: $(VENV)/requirements.stamp ## Collect what the commands say into the catalogues of translations.
+	@$(VENV)/bin/python -m admin.messages
+
+.PHONY: man reference
+man: reference
+reference: $(VENV)/requirements.stamp $(CATALOGUES) ## Make docs/commands.md and the man pages (docs/man) from the commands' help.
+	@$(VENV)/bin/python -m admin.reference
 
 .PHONY: requirements
 requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allows, with their hashes.

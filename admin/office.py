@@ -24,7 +24,7 @@ from freeradius_module import SCHEMA_VERSION, keyring
 from freeradius_module.settings import SettingsError, hosts_of
 
 from . import errors, store
-from .text import _
+from .text import _, told
 
 DEFAULT_CONFIG = "/etc/prepaid-cards/prepaid.cnf"
 
@@ -168,7 +168,7 @@ class Office:
         try:
             return [{"host": host, "port": port} for host, port in hosts_of(self.settings(group).get("hosts", ""))]
         except SettingsError as error:
-            raise errors.WrongUsage("{error}", error=error) from error
+            raise errors.WrongUsage(told(error)) from error
 
     def _connect_to_node(self, group: str, arguments: dict) -> pymysql.Connection:
         """To a node that is in the part of the cluster that may decide; others take connections, too."""

@@ -20,7 +20,7 @@ from .text import _
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 COMMANDS_PAGE = Path("docs/commands.md")
-MAN_PAGES = {"en": Path("man/man1/prepaid.1"), "pt_BR": Path("man/pt_BR/man1/prepaid.1")}
+MAN_PAGES = {"en": Path("docs/man/man1/prepaid.1"), "pt_BR": Path("docs/man/pt_BR/man1/prepaid.1")}
 
 
 def main() -> None:
@@ -118,7 +118,7 @@ def man_page() -> str:
     """
     root, *commands = entries()
     lines = [
-        '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"',
+        '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"', ".ad l", ".nh",
         f".SH {_roff(_('NAME'))}", rf"prepaid \- {_roff(root.parts[0])}",
         f".SH {_roff(_('SYNOPSIS'))}", f".B {_roff(root.usage)}",
         f".SH {_roff(_('DESCRIPTION'))}", *_roff_parts(root.parts[1:]),

@@ -69,7 +69,8 @@ def load(path: str | None = None) -> Settings:
     if parser.has_option(RADIUS_GROUP, "hosts"):
         found["hosts"] = hosts_of(parser.get(RADIUS_GROUP, "hosts") or "")
         if "unix_socket" in found:
-            raise SettingsError(f"[{RADIUS_GROUP}] in {path} has both hosts and a socket; take one of the two away.")
+            raise SettingsError(Sentence(
+                "[{group}] in {path} has both hosts and a socket; take one of the two away.", group=RADIUS_GROUP, path=path))
     for name, default in Settings._field_defaults.items():
         if name in found or not parser.has_option("prepaid", name):
             continue
@@ -100,5 +101,6 @@ def _host(text: str) -> tuple[str, int]:
         return str(ipaddress.IPv6Address(text)), MARIADB_PORT
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::([1-9][0-9]{0,4}))?", text)
     if not match:
-        raise SettingsError(f"'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.")
+        raise SettingsError(Sentence(
+            "'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.", text=text))
     return match[1] or match[2], int(match[3] or MARIADB_PORT)

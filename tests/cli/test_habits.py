@@ -1,0 +1,58 @@
+"""What somebody expects of a command who works on a terminal all day: completion, hints, pipes."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.stack.stack import PREPAID
+
+
+@pytest.mark.parametrize(("shell", "word"), [("bash", "complete"), ("zsh", "#compdef prepaid"), ("fish", "complete")])
+def test_a_shell_gets_its_script(office, shell, word):
+    assert word in office.must("completion", shell).stdout
+
+
+def test_an_unknown_shell_is_wrong_usage(office):
+    result = office.run("completion", "csh")
+    assert result.exit_status == 2 and "bash" in result.stderr
+
+
+def test_bash_completes_commands_and_options(office):
+    script = office.must("completion", "bash").stdout
+    for typed, expected in (("del", {"delete", "deliver"}), ("deliver --par", {"--partner"}), ("export --format x", {"xlsx"})):
+        words = ["prepaid", *typed.split()]
+        # What bash does when somebody presses tab; the function's name is the script's own.
+        asked = f"""{script}
+            COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}
+            $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True,
+                              env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}"})
+        assert set(done.stdout.split()) == expected, done.stderr
+
+
+@pytest.mark.parametrize(("typed", "meant"), [
+    (("delivr",), "deliver"), (("product", "lst"), "list"), (("list", "--bacth", "1"), "--batch"),
+    (("product", "show", "Dez hora"), "Dez horas"), (("partner", "show", "Banca do Nort"), "Banca do Norte"),
+])
+def test_a_slip_brings_what_was_meant(office, typed, meant):
+    office.run("product", "add", "Dez horas", "--kind", "internet", "--time", "10h")
+    office.run("partner", "add", "Banca do Norte")
+    result = office.run(*typed)
+    _said, asked, names = result.stderr.partition("Did you mean")
+    assert result.exit_status and asked and meant in names
+
+
+def test_a_reader_that_has_enough_is_no_error(office):
+    office.stock(300, "--time", "10m")
+    command = f"{PREPAID} --config {office.option_file} list --limit 300 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+
+
+def test_a_pipe_gets_a_line_for_each_card_and_nothing_else(office):
+    cards = office.stock(3, "--time", "10m")
+    lines = office.program("list", "--batch", cards[0].batch).stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [card.serial for card in cards]
