@@ -34,10 +34,11 @@ def tell_rows(rows: Iterable[dict], as_json: bool = False, columns: Iterable[str
 
 
 def tell_one(row: dict, as_json: bool = False) -> None:
-    """Print one thing in full: an object, or a line for each of its values."""
+    """Print one thing in full: an object, or a line for each of its values; a person is spared what is not there."""
     if as_json:
         click.echo(json.dumps(plain(row), ensure_ascii=False, indent=2))
     elif sys.stdout.isatty():
+        row = {name: value for name, value in row.items() if value is not None}
         width = max(map(len, map(title, row)), default=0)
         for name, value in row.items():
             click.echo(f"{title(name):{width}}  {shown(name, value)}")

@@ -768,7 +768,10 @@ CREATE VIEW card_overview AS
 
 -- Sessions, live and archived, as people ask for them.
 CREATE VIEW session_overview AS
-    SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,
+    SELECT card_id, login_number, nas_id, acct_session_id, device, login_at,
+           -- A session's own clock may put its start before the login that permitted it; people are not shown that.
+           GREATEST(started_at, COALESCE(login_at, started_at)) AS started_at,
+           heard_at,
            COALESCE(stopped_at, closed_at) AS ended_at,
            COALESCE(stop_cause, close_cause) AS end_cause,
            due_at, due_cause, used_seconds, used_down_octets, used_up_octets,
