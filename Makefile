@@ -162,6 +162,7 @@ requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allow
 			--output-file requirements-test.txt pyproject.toml
 
 .PHONY: clean
-clean: down ## Stop the stack and remove its data, the virtual environment and what was built.
+clean: down cluster-down ## Stop the stack and remove its data, the virtual environment and what was built.
+	@if [ -L $(VAR)/cluster/nodes ]; then rm -rf "$$(readlink $(VAR)/cluster/nodes)"; fi
 	@rm -rf $(VAR) $(VENV) build dist prepaid_cards.egg-info .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name '*.mo' -delete

@@ -64,6 +64,7 @@ class Connection:
         self._connection: pymysql.connections.Connection | None = None
         self._places = [Place(*host) for host in settings.hosts] or [Place()]
         self._place = self._places[0]
+        self._not_before = 0.0
 
     def run(self, work: Callable[[Any, Any], Any], request: Any) -> Any:
         """Have ``work(cursor, request)`` done in a transaction of its own, again if it has to be.
@@ -101,10 +102,11 @@ class Connection:
         return self._connection.cursor()
 
     def _connect(self, failures: "Failures") -> pymysql.connections.Connection:
-        """To the first node that lets us in."""
-        for place in self._places:
-            if not place.is_tried():
-                continue
+        """To the first node that lets us in; when all are left alone, to the one that has been so for longest."""
+        if time.monotonic() < self._not_before:
+            raise DatabaseAway("the database was not reachable a moment ago")
+        tried = [place for place in self._places if place.is_tried()]
+        for place in tried or [min(self._places, key=lambda place: place.not_before)]:
             try:
                 connection = connect(self._settings, place)
             except WrongSchema:
@@ -114,9 +116,7 @@ class Connection:
                 continue
             self._place = place
             return connection
-        if failures.last is None:
-            raise DatabaseAway("the database was not reachable a moment ago")
-        raise DatabaseAway(str(failures.last)) from failures.last
+        raise self._away(failures.last) from failures.last
 
     def _leave_if_hopeless(self, number: Any, fault: Exception, failures: "Failures") -> None:
         """A connection that broke was perhaps closed while idle: the same node once more, then another one."""
@@ -128,7 +128,7 @@ class Connection:
             return
         self._leave(self._place, fault, failures)
         if not any(place.is_tried() for place in self._places):
-            raise DatabaseAway(str(fault)) from fault
+            raise self._away(fault) from fault
 
     def _leave(self, place: Place, fault: Exception, failures: "Failures") -> None:
         failures.last = fault
@@ -136,7 +136,13 @@ class Connection:
         place.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._places) > 1 else PAUSE_SECONDS)
         failures.timeouts += is_hung
         if failures.timeouts >= TIMEOUTS_MOST:
-            raise DatabaseAway(str(fault)) from fault
+            raise self._away(fault) from fault
+
+    def _away(self, fault: Exception | None) -> DatabaseAway:
+        """Nobody is left to ask.  The next calls do not even try, for a moment."""
+        if not any(place.is_tried() for place in self._places):
+            self._not_before = time.monotonic() + PAUSE_SECONDS
+        return DatabaseAway(str(fault))
 
     def _roll_back(self) -> None:
         try:

@@ -94,6 +94,9 @@ class Campaign:
             if server.is_running():
                 server.daemon.resume()
         self.stack.down()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
         if os.environ.get("PREPAID_TEST_KEEP"):
             print(f"Kept: {self.folder}")
         else:

@@ -1,10 +1,12 @@
 """A private MariaDB Galera cluster: nodes of one folder's own, started by the product's own helper.
 
 Each node has its own ports on the loopback address, or its own address in a network of its own (see
-tests/faults/partition.py).  As root the servers run as the user mysql: the state transfer by rsync fails as root.
+tests/faults/partition.py).  As root the servers run as the user mysql: the state transfer by rsync fails as root.  A
+checkout under /root is closed to mysql; the nodes' folder is then under /var/tmp.
 """
 
 import getpass
+import hashlib
 import os
 import secrets
 import shutil
@@ -20,13 +22,13 @@ from tests.stack.errors import StackError
 from tests.stack.mariadb import program
 
 RADDB_CONFIG = Path(__file__).resolve().parents[2] / "raddb-config"
-HELPER = RADDB_CONFIG / "galera" / "prepaid-galera"
-SHIPPED = RADDB_CONFIG / "galera" / "prepaid-galera.cnf"
+SHIPPED_HELPER = RADDB_CONFIG / "galera" / "prepaid-galera"
+SHIPPED_OPTIONS = RADDB_CONFIG / "galera" / "prepaid-galera.cnf"
 START_TIMEOUT_SECONDS = 120
 
-# Reads and enters any folder: a checkout under /root is closed to mysql.
-AS_MYSQL = ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups",
-            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+# Never with a capability that opens closed folders: access(2) goes without it, and Aria, which asks that way whether its
+# log is there, begins a new one and forgets all accounts.
+AS_MYSQL = ["setpriv", "--reuid=mysql", "--regid=mysql", "--init-groups"]
 
 
 class Place(NamedTuple):
@@ -56,6 +58,7 @@ class Node:
         self.group = group
         self.data_folder = self.folder / "data"
         self.option_file = self.folder / "node.cnf"
+        self._helper = self.folder / SHIPPED_HELPER.name
         self.socket = self.folder / "run" / "s"
         self.options = options
         # As who the server runs; the database knows that system account as its owner.
@@ -77,7 +80,7 @@ class Node:
 
     def daemon(self, *how: str) -> Daemon:
         """The process, whoever has started it."""
-        argv = [*self.place.prefix, *self._as_owner, str(HELPER), f"--defaults-file={self.option_file}",
+        argv = [*self.place.prefix, *self._as_owner, str(self._helper), f"--defaults-file={self.option_file}",
                 "start", "--foreground", *how]
         return Daemon(f"Galera node {self.name}", argv, pid_file=self.folder / "pid", log_file=self.log_file,
                       mark=f"--defaults-file={self.option_file}", dies_with_parent=self._dies_with_parent)
@@ -92,7 +95,7 @@ class Node:
         return self.daemon().pid() is not None
 
     def position(self) -> str:
-        return subprocess.run([*self._as_owner, str(HELPER), f"--defaults-file={self.option_file}", "position"],
+        return subprocess.run([*self._as_owner, str(self._helper), f"--defaults-file={self.option_file}", "position"],
                               stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def forget(self) -> None:
@@ -127,6 +130,8 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
             if os.getuid() == 0:
                 shutil.chown(folder, self.owner)
+        for file in (SHIPPED_HELPER, SHIPPED_OPTIONS):
+            shutil.copy(file, self.folder)
 
     def _make_data(self) -> None:
         """Of the first node only: the others get a copy."""
@@ -145,7 +150,7 @@ class Node:
         group = ",".join(f"{other.group_address}:{other.group_port}" for other in self.group)
         # Later lines hold; of the provider's options each is one of a list, so the shipped list is said again.
         lines = [
-            f"!include {SHIPPED}", "", "[mariadb]",
+            f"!include {self.folder / SHIPPED_OPTIONS.name}", "", "[mariadb]",
             f"datadir = {self.data_folder}", f"socket = {self.socket}", f"pid_file = {self.folder / 'run' / 'pid'}",
             f"tmpdir = {self.folder / 'run'}",
             f"port = {place.port}", "bind_address = 0.0.0.0" if place.prefix else f"bind_address = {place.address}",
@@ -156,7 +161,7 @@ class Node:
             f"wsrep_cluster_address = gcomm://{group}",
             f"wsrep_sst_receive_address = {place.group_address}:{place.sst_port}",
             "wsrep_provider_options = \"" + "; ".join([
-                *provider_options(SHIPPED.read_text()),
+                *provider_options(SHIPPED_OPTIONS.read_text()),
                 f"gmcast.listen_addr=tcp://{place.group_address}:{place.group_port}",
                 f"ist.recv_addr={place.group_address}:{place.ist_port}",
                 "gcache.size=64M",
@@ -174,6 +179,8 @@ class Node:
             f"CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{self.password}';\n"
             "GRANT ALL PRIVILEGES ON *.* TO owner@'%' WITH GRANT OPTION;\n",
         )
+        if os.getuid() == 0:
+            shutil.chown(self.folder / "init.sql", self.owner)
 
 
 class Cluster:
@@ -184,8 +191,9 @@ class Cluster:
         if not password_file.exists():
             write_secret(password_file, secrets.token_urlsafe(24))
         password = password_file.read_text()
+        home = self._home()
         self.nodes = [
-            Node(name, self.folder / name, place, places, password=password, options=options,
+            Node(name, home / name, place, places, password=password, options=options,
                  dies_with_parent=dies_with_parent)
             for name, place in zip("abcdefgh", places, strict=False)
         ]
@@ -208,6 +216,17 @@ class Cluster:
         positions = {node: node.position() if node in known else "lost" for node in self.nodes}
         first = max(known, key=lambda node: int(positions[node].rpartition(":")[2]))
         first.start("--first", *(position for node, position in positions.items() if node is not first))
+
+    def _home(self) -> Path:
+        """Where the nodes' folders are: here, or where the user mysql can get in."""
+        if os.getuid() != 0 or subprocess.run([*AS_MYSQL, "test", "-x", str(self.folder)]).returncode == 0:
+            return self.folder
+        home = Path("/var/tmp") / f"prepaid-cards-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
+        home.mkdir(mode=0o711, exist_ok=True)
+        link = self.folder / "nodes"
+        if not link.is_symlink():
+            link.symlink_to(home)
+        return home
 
     def stop(self) -> None:
         for node in reversed(self.nodes):

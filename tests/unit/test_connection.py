@@ -83,7 +83,7 @@ def test_a_database_that_is_gone_twice_is_away_and_not_asked_for_a_moment(server
     with pytest.raises(DatabaseAway, match="a moment ago"):
         connection.run(fails(), "it")
     assert server.connected == 2
-    connection._place.not_before = 0.0  # the moment has passed
+    connection._not_before = 0.0  # the moment has passed
     assert connection.run(fails(), "it") == "did it"
 
 
@@ -185,3 +185,15 @@ def test_a_cluster_of_which_no_node_serves_is_away_at_once_the_next_time(server)
     with pytest.raises(DatabaseAway, match="a moment ago"):
         connection.run(fails(), "it")
     assert server.places == []
+
+
+def test_a_cluster_that_stood_still_is_asked_again_after_a_moment(server):
+    """While the nodes find out which of them are left, all hang; none is left alone for as long as a single one."""
+    connection = Connection(Settings(hosts=CLUSTER.hosts[:2]))
+    with pytest.raises(DatabaseAway):
+        connection.run(fails(HANGS, HANGS), "it")
+    with pytest.raises(DatabaseAway, match="a moment ago"):
+        connection.run(fails(), "it")
+    connection._not_before = 0.0  # the moment has passed
+    assert connection.run(fails(), "it") == "did it"
+    assert server.places == ["a", "b", "a"]
