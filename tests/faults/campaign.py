@@ -103,6 +103,8 @@ class Campaign:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _purses(self) -> list[Purse]:
+        if not self.customer_count:
+            return []
         small_count = self.customer_count // SMALL_EACH
         plenty = self.shop.sell(self.customer_count - small_count, credit_octets=2**60)
         purses = [Purse([(card.serial, card.pin)]) for card in plenty]

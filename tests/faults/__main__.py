@@ -1,0 +1,58 @@
+"""`python -m tests.faults`: every campaign, one after the other, each in a process of its own; a table at the end.
+
+    --short          some seconds each instead of minutes
+    --only a,b       these
+
+One that fails does not keep the others from running.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .campaign import is_bad, row_line
+from .results import Row
+
+CAMPAIGNS = (
+    "kill_database", "kill_radiusd", "pause_database", "restart_all", "spool", "deadlocks", "disk_full", "clock_steps",
+    "schema_upgrade", "key_rotation", "overspend", "backup", "poison", "fuzz_module", "fuzz_packets", "brute_force",
+    "timing", "soak",
+)
+# Three nodes on one machine, and a minute each at the least.
+ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_partition")
+MODEL_SEEDS = (30, 1000)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Break things, and count what was lost, doubled or let in.")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", help="campaigns by name, with commas; 'model' is one of them")
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), "model"]
+    path = Path(os.environ.get("VAR", "var")) / "faults.json"
+    began = time.time()
+    ended_badly = []
+    for name in chosen:
+        print(f"{name}:", flush=True)
+        if name == "model":
+            arguments = ["tests.faults.model_campaign", "--seeds", str(MODEL_SEEDS[0 if options.short else 1])]
+        else:
+            arguments = [f"tests.faults.{name}", *(["--short"] if options.short else [])]
+        if subprocess.run([sys.executable, "-m", *arguments]).returncode:
+            ended_badly.append(name)
+    print()
+    rows = json.loads(path.read_text()) if path.exists() and path.stat().st_mtime >= began else []
+    for found in rows:
+        row = Row(**{name: found[name] for name in Row._fields})
+        print(f"{'BAD ' if is_bad(row) else '    '}{row_line(row)}")
+    if ended_badly:
+        print(f"\nNot as it should be: {', '.join(ended_badly)}.")
+    return 1 if ended_badly else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

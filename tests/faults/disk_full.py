@@ -1,0 +1,86 @@
+"""Full disks under load: the database's, the logs', the spool's; each then has room again.
+
+Runs in a mount namespace of its own, where small file systems in memory stand for the disks; they end with it.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .campaign import Campaign, run
+from .results import Row
+
+FULL_SECONDS = 6
+IN_NAMESPACE = "PREPAID_FAULTS_NAMESPACE"
+
+
+def campaign(short: bool) -> Row:
+    rounds = 1 if short else 5
+    disks = {"mariadb": "320m", "log": "4m", "spool": "80m"}
+
+    def prepare(servers: Campaign) -> None:
+        for name, size in disks.items():
+            folder = servers.folder / name
+            folder.mkdir(mode=0o750)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0750", "tmpfs", str(folder)], check=True)
+
+    told = []
+    options = ["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M"]
+    with Disks("full disks", settings={"spool": ""}, mariadb_options=options, prepare=prepare) as servers:
+        for _ in range(rounds):
+            for name in disks:
+                servers.load_for(500)
+                before = servers.customers.acknowledged
+                with full(servers.folder / name):
+                    servers.load_seconds(FULL_SECONDS)
+                    # Two of them at once: what the database cannot take may not go to a spool that is full, either.
+                    if name == "mariadb":
+                        with full(servers.folder / "spool"):
+                            servers.load_seconds(FULL_SECONDS)
+                if not servers.stack.mariadb.is_running():
+                    told.append("mariadbd had ended")
+                servers.stack.mariadb.start()
+                told.append(f"{servers.customers.acknowledged - before} acknowledged while {name} was full")
+        servers.load_for(500)
+        return servers.verdict(", ".join(told[:6]))
+
+
+class Disks(Campaign):
+    """MariaDB's files are below the small disk, because its own folder is made by a rename."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        data = self.folder / "mariadb" / "data"
+        for index, argument in enumerate(self.stack.mariadb.daemon.argv):
+            if argument.startswith("--datadir="):
+                self.stack.mariadb.daemon.argv[index] = f"--datadir={data}"
+        self.stack.mariadb.data_folder = data
+        self.stack.mariadb.daemon.mark = f"--datadir={data}"
+
+
+@contextlib.contextmanager
+def full(folder: Path):
+    """Others have filled that disk, to the last octet."""
+    ballast = folder / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (1_000_000, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+    try:
+        yield
+    finally:
+        ballast.unlink()
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    if IN_NAMESPACE not in os.environ:
+        rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+        os.environ[IN_NAMESPACE] = "1"
+        own = [sys.executable, "-m", "tests.faults.disk_full", *sys.argv[1:]]
+        sys.exit(subprocess.run(["unshare", "--mount", *rights, *own]).returncode)
+    run(campaign)

@@ -1,0 +1,18 @@
+"""What a process holds: memory, file handles, threads."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Held(NamedTuple):
+    memory_kib: int
+    handles: int
+    threads: int
+
+    def __str__(self):
+        return f"{self.memory_kib // 1024} MiB, {self.handles} handles, {self.threads} threads"
+
+
+def held(pid: int) -> Held:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    return Held(int(status["VmRSS"].split()[0]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]))
