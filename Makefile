@@ -85,7 +85,7 @@ system:
 
 .PHONY: system-test
 system-test:
-	@tests/stack/debian-packages.sh $(DEBIAN_TEST)
+	@tests/stack/debian-packages.sh $(DEBIAN_TEST) $(DEBIAN_CLUSTER)
 
 .PHONY: system-cluster
 system-cluster:

@@ -8,9 +8,7 @@ A NAS asks its own server, and the next one with each repetition: what was perha
 on another one.  Each FreeRADIUS prefers its own node and goes to the others.  At the end all nodes must hold the same.
 """
 
-import os
 import re
-import socket
 import time
 from collections.abc import Callable
 
@@ -18,7 +16,7 @@ from tests.database import Database
 from tests.shop import Shop
 from tests.stack import FreeRadius, free_ports
 from tests.stack.cluster import ClusterStack
-from tests.stack.galera import Node, Place
+from tests.stack.galera import Node, Place, places_on_loopback
 from tests.stack.stack import DATABASE
 
 from .campaign import Campaign, Stalled
@@ -39,7 +37,7 @@ class ClusterCampaign(Campaign):
         auth_port, acct_port = free_ports(2)
         self.stack = ClusterStack(
             self.folder, auth_port=auth_port, acct_port=acct_port, mariadb_options=QUICK, dies_with_parent=True,
-            places=places or places_on_loopback(),
+            places=places or places_on_loopback(NODES),
             freeradius_options={"reject_delay": "0"},
         )
         self.cluster = self.stack.cluster
@@ -133,24 +131,6 @@ class RoamingCustomers(Customers):
         one.server = (one.server + 1) % len(self._servers)
         one.to = self._servers[one.server][one.asked]
         super()._repeat(one, now)
-
-
-def places_on_loopback() -> list[Place]:
-    """Ports that nobody has, below those that the system gives to outgoing connections."""
-    for base_port in range(20_000 + os.getpid() % 200 * 50, 32_000, 50):
-        places = [Place.on_loopback(base_port, index) for index in range(NODES)]
-        if all(_is_free(port) for place in places for port in (place.port, place.group_port, place.ist_port, place.sst_port)):
-            return places
-    raise Stalled("no 12 free ports between 20000 and 32000 on 127.0.0.1")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def checksums(node: Node) -> dict[str, int]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -244,6 +245,24 @@ class Cluster:
                 raise StackError(f"The cluster in {self.folder} is not whole after {timeout_seconds} seconds; each "
                                  "node's words are in its file 'log'.")
             time.sleep(0.1)
+
+
+def places_on_loopback(count: int) -> list[Place]:
+    """Ports that nobody has, below those that the system gives to outgoing connections."""
+    for base_port in range(20_000 + os.getpid() % 200 * 50, 32_000, 50):
+        places = [Place.on_loopback(base_port, index) for index in range(count)]
+        if all(_is_free(port) for place in places for port in (place.port, place.group_port, place.ist_port, place.sst_port)):
+            return places
+    raise StackError(f"There are no {4 * count} free ports together between 20000 and 32000 on 127.0.0.1")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -1,0 +1,205 @@
+"""Three real Galera nodes: rivals on two of them, stale reads, a node that dies, all nodes that die, HAProxy before them."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from freeradius_module import settings as module_settings
+from freeradius_module import store
+from freeradius_module.connection import Connection
+from freeradius_module.store import Reservation
+from freeradius_module.usage import Credit, Tariff
+from tests.database import Database
+from tests.radius_client import RadiusClient
+from tests.shop import Shop
+from tests.stack import StackError, free_ports
+from tests.stack.cluster import NODES, ClusterStack
+from tests.stack.galera import RADDB_CONFIG, places_on_loopback
+from tests.stack.stack import DATABASE
+
+QUICK = ["innodb_flush_method = nosync", "sync_frm = OFF"]
+PATIENCE_SECONDS = 60
+ROUNDS = 40
+
+
+@pytest.fixture(scope="module")
+def stack(installed):
+    folder = Path(tempfile.mkdtemp(prefix="prepaid-cluster-"))
+    folder.chmod(0o711)  # the nodes run as mysql
+    auth_port, acct_port = free_ports(2)
+    stack = ClusterStack(folder, auth_port=auth_port, acct_port=acct_port, places=places_on_loopback(NODES),
+                         mariadb_options=QUICK, freeradius_options={"reject_delay": "0"}, dies_with_parent=True)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(stack):
+    """Whole, whatever the test before has done to it."""
+    stack.cluster.start()
+    return stack.cluster
+
+
+@pytest.fixture
+def shop(stack, cluster):
+    return Shop(Database(stack.mariadb, DATABASE), stack.key_file)
+
+
+@pytest.fixture
+def radius(stack):
+    return RadiusClient(stack.freeradius.auth_port, stack.freeradius.acct_port)
+
+
+def connection_to(stack, node) -> Connection:
+    """The module's own, to this node and no other."""
+    loaded = module_settings.load(str(stack.option_file))
+    return Connection(loaded._replace(hosts=((node.place.address, node.place.port),)))
+
+
+def reservation(card_id: int, token: int) -> Reservation:
+    return Reservation(card_id, 1, 1, "127.0.0.1", "", 600, "time", Credit(600, None, None, None, None), Tariff(), None,
+                       300, (), None, False, False, token)
+
+
+def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
+    """Several cards in one statement, as they come: the number of each belongs to one of the two nodes."""
+    ids = [row["id"] for row in shop.database.query("SELECT id FROM card WHERE serial IN %s",
+                                                    [[card.serial for card in shop.sell(8 * ROUNDS)]])]
+    groups = [ids[start::ROUNDS] for start in range(ROUNDS)]
+    barrier = threading.Barrier(2)
+
+    def reserve_all(place):
+        connection = connection_to(stack, cluster.nodes[place])
+        won = []
+        for cards in groups:
+            barrier.wait(PATIENCE_SECONDS)
+            won += connection.run(store.reserve, [reservation(card_id, place + 1) for card_id in cards])
+        return {card_id for card_id, _ in won}
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(reserve_all, range(2))
+    assert first & second == set()
+    assert first | second == set(ids)
+    owners = shop.database.query("SELECT card_id, login_token FROM session WHERE card_id IN %s", [ids])
+    assert {row["card_id"] for row in owners if row["login_token"] == 1} == first
+
+
+def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, shop):
+    card, = shop.sell(1)
+    here = connection_to(stack, cluster.nodes[1])
+    with cluster.nodes[0].connect(DATABASE) as elsewhere, elsewhere.cursor() as cursor:
+        for minutes in range(1, 300):
+            cursor.execute("UPDATE card SET added_seconds = %s WHERE serial = %s", [minutes, card.serial])
+            seen = here.run(store.read_cards, [card.serial])
+            assert seen[card.serial].added.seconds == minutes
+
+
+def test_when_a_node_dies_logins_and_accounting_go_to_the_next(cluster, shop, radius):
+    card, = shop.sell(1, max_sessions=2)
+    session = radius.session(card.serial, radius.login(card.serial, card.pin))
+    assert radius.start(session).is_acknowledged
+    cluster.nodes[0].kill()
+    shop.database.mariadb = OnNode(cluster.nodes[1])
+    assert until_answered(lambda: radius.interim(session, 60, timeout_seconds=3)).is_acknowledged
+    other = until_answered(lambda: radius.login(card.serial, card.pin, calling_station_id="02-00-00-00-00-02",
+                                                timeout_seconds=3))
+    assert other.is_accept
+    assert shop.balance(card)["used_seconds"] == 60
+
+
+def test_all_nodes_died_and_none_starts_before_positions_were_compared(cluster, shop, radius):
+    card, = shop.sell(1)
+    session = radius.session(card.serial, radius.login(card.serial, card.pin))
+    assert radius.stop(session, 77).is_acknowledged
+    for node in cluster.nodes:
+        node.kill()
+    with pytest.raises(StackError, match="No other node of the cluster answers"):
+        cluster.nodes[0].start()
+    positions = [node.position() for node in cluster.nodes]
+    uuid, _, number = positions[0].rpartition(":")
+    with pytest.raises(StackError, match="further than this one"):
+        cluster.nodes[0].start("--first", positions[1], f"{uuid}:{int(number) + 1}")
+    with pytest.raises(StackError, match="has been a node already"):
+        cluster.nodes[0].start("--new")
+    cluster.start()
+    assert shop.balance(card)["used_seconds"] == 77
+
+
+def test_the_office_goes_to_a_node_that_serves(stack, cluster, shop):
+    cluster.nodes[0].stop()
+    assert stack.prepaid_json("product", "list") is not None
+
+
+def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
+    """A node that has lost the others takes connections and answers nothing: it is found out."""
+    port, = free_ports(1)
+    text = (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{port}")
+    for node in cluster.nodes:
+        text = re.sub(rf"server {node.name} \S+", f"server {node.name} {node.place.address}:{node.place.port}", text)
+    path = stack.folder / "haproxy.cfg"
+    path.write_text(text)
+    with cluster.nodes[0].connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE USER prepaid_check@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING ''")
+
+    def answering() -> str | None:
+        try:
+            with pymysql.connect(host="127.0.0.1", port=port, user="owner", password=cluster.nodes[0].password,
+                                 connect_timeout=2, read_timeout=2) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT @@wsrep_node_name, (SELECT COUNT(*) FROM prepaid.site)")
+                return cursor.fetchone()[0]
+        except pymysql.err.MySQLError:
+            return None
+
+    proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", str(path)])
+    try:
+        assert until(lambda: answering() == "a")
+        isolate(cluster.nodes[0], True)
+        assert until(lambda: answering() == "b")
+        isolate(cluster.nodes[0], False)
+        assert until(lambda: answering() == "a")
+    finally:
+        proxy.terminate()
+        proxy.wait()
+
+
+# --- Small things ---------------------------------------------------------------------------------------
+
+
+class OnNode:
+    """A node in the place of a stack's MariaDB."""
+
+    def __init__(self, node):
+        self.connect = node.connect
+
+
+def isolate(node, is_isolated: bool) -> None:
+    """Galera's own word for a cut network cable; clients still get in."""
+    with node.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET GLOBAL wsrep_provider_options = 'gmcast.isolate={int(is_isolated)}'")
+
+
+def until(is_true) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+    return True
+
+
+def until_answered(ask):
+    """As a NAS does: ask again."""
+    answers = []
+    until(lambda: answers.append(ask()) or answers[-1] is not None)
+    return answers[-1]
