@@ -106,7 +106,9 @@ class ClusterCampaign(Campaign):
         self.customers.stop()
         for table, sums in self.unequal_tables().items():
             self.fail(f"unequal: table {table} is not the same on all nodes: {sums}")
-        return super().verdict(told)
+        lost = sum(int(node.status()[name]) for node in self.nodes
+                   for name in ("wsrep_local_cert_failures", "wsrep_local_bf_aborts"))
+        return super().verdict(f"{told}; {lost} transactions lost against another node's since the last starts")
 
     def unequal_tables(self) -> dict[str, list]:
         sums = [checksums(node) for node in self.nodes]
