@@ -78,7 +78,7 @@ class Campaign:
             if self.is_spooling:
                 self.charger.start(lambda: True)
             self.shop = Shop(Database(self.stack.mariadb, DATABASE), self.stack.key_file)
-            self.customers = Customers(self.stack.freeradius.auth_port, self.stack.freeradius.acct_port, self._purses())
+            self.customers = Customers(self.stack.freeradius.auth_port, self.stack.freeradius.acct_port, self.purses())
             self.customers.start()
         except BaseException:
             self._end()
@@ -102,7 +102,7 @@ class Campaign:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _purses(self) -> list[Purse]:
+    def purses(self) -> list[Purse]:
         if not self.customer_count:
             return []
         small_count = self.customer_count // SMALL_EACH

@@ -54,7 +54,7 @@ class ClusterCampaign(Campaign):
             for node, radius in zip(self.nodes, self.radius, strict=True):
                 self._start_radius(node, radius)
             self.shop = Shop(Database(self.stack.mariadb, DATABASE), self.stack.key_file)
-            self.customers = RoamingCustomers(self.radius, self._purses())
+            self.customers = RoamingCustomers(self.radius, self.purses())
             self.customers.start()
         except BaseException:
             self._end()

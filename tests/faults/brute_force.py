@@ -1,0 +1,92 @@
+"""A million guesses at PINs of cards that are in use (short: 4,000): no Accept, and the owners log in throughout.
+
+The guesses come from a thousand devices, each try with another PIN; the owners are the campaign's customers, who are
+refused nothing meanwhile.
+"""
+
+import os
+import random
+import select
+import socket
+
+from tests.bench import packet
+from tests.radius_client import SECRET
+
+from .campaign import Campaign, run
+from .results import Row
+
+WINDOW = 16
+SOURCES = 1000
+ANSWER_SECONDS = 0.5
+
+
+def campaign(short: bool) -> Row:
+    guesses = 4_000 if short else 1_000_000
+    with Campaign("brute force", customers=8) as servers:
+        attack = Attack(servers)
+        attack.play(guesses)
+        if attack.accepts:
+            servers.fail(f"{attack.accepts} guesses were accepted")
+        if servers.customers.refused:
+            servers.fail(f"owners were refused {servers.customers.refused} times")
+        row = servers.verdict(f"{attack.rejects} of {guesses} guesses rejected, {attack.silent} not answered in time")
+        return row._replace(acknowledged=attack.rejects)
+
+
+class Attack:
+    def __init__(self, servers: Campaign):
+        self.random = random.Random(1)
+        self.to = ("127.0.0.1", servers.stack.freeradius.auth_port)
+        self.secret = packet.Secret(SECRET.encode())
+        # One that never runs out of credit, and so is never refused for another reason.
+        self.cards = [one.purse.cards[0] for one in servers.customers.customers if one.purse.credit_seconds is None]
+        self.pins = {pin for _, pin in self.cards}
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.udp.setblocking(False)
+        self.open: dict[int, bytes] = {}
+        self.accepts = self.rejects = self.silent = 0
+
+    def play(self, guesses: int) -> None:
+        for number in range(guesses):
+            self._guess(number & 255)
+            while len(self.open) >= WINDOW:
+                if not self._read():
+                    self.silent += len(self.open)
+                    self.open.clear()
+        while self.open and self._read():
+            pass
+
+    def _guess(self, identifier: int) -> None:
+        guess = f"{self.random.randrange(10**10):010d}"
+        if guess in self.pins:
+            return
+        serial, _ = self.random.choice(self.cards)
+        source = self.random.randrange(SOURCES)
+        authenticator = os.urandom(16)
+        attributes = (
+            packet.text(packet.USER_NAME, serial)
+            + packet.attribute(packet.NAS_IP_ADDRESS, bytes((127, 0, 0, 1)))
+            + packet.text(packet.CALLING_STATION_ID, f"06-00-00-00-{source >> 8:02X}-{source & 255:02X}")
+            + packet.attribute(packet.USER_PASSWORD, self.secret.hide(guess.encode(), authenticator))
+        )
+        request = self.secret.access_request(identifier, authenticator, attributes)
+        self.open[identifier] = request
+        self.udp.sendto(request, self.to)
+
+    def _read(self) -> bool:
+        if not select.select([self.udp], (), (), ANSWER_SECONDS)[0]:
+            return False
+        answer = self.udp.recv(4096)
+        request = self.open.get(answer[1])
+        if request is not None and self.secret.is_answer(answer, request):
+            del self.open[answer[1]]
+            if answer[0] == packet.ACCESS_ACCEPT:
+                self.accepts += 1
+            else:
+                self.rejects += 1
+        return True
+
+
+if __name__ == "__main__":
+    run(campaign)
