@@ -73,6 +73,10 @@ test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run
 test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
 	@tests/debian-root.sh trixie $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
 
+.PHONY: faults
+faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes.
+	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short)
+
 .PHONY: lint
 lint: $(VENV)/test.stamp ## Check the Python code with ruff.
 	@$(VENV)/bin/ruff check .
@@ -90,6 +94,11 @@ system-test:
 .PHONY: system-cluster
 system-cluster:
 	@tests/stack/debian-packages.sh $(DEBIAN) $(DEBIAN_CLUSTER)
+
+# A clock that can be put forward.
+.PHONY: system-faults
+system-faults:
+	@tests/stack/debian-packages.sh libfaketime
 
 .PHONY: system-debootstrap
 system-debootstrap:

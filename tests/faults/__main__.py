@@ -2,6 +2,7 @@
 
     --short          some seconds each instead of minutes
     --only a,b       these
+    --jobs N         so many at once (short: 2, otherwise 1, because the long forms are to load the machine)
 
 One that fails does not keep the others from running.
 """
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .campaign import is_bad, row_line
@@ -31,19 +33,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Break things, and count what was lost, doubled or let in.")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", help="campaigns by name, with commas; 'model' is one of them")
+    parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), "model"]
     path = Path(os.environ.get("VAR", "var")) / "faults.json"
     began = time.time()
-    ended_badly = []
-    for name in chosen:
-        print(f"{name}:", flush=True)
-        if name == "model":
-            arguments = ["tests.faults.model_campaign", "--seeds", str(MODEL_SEEDS[0 if options.short else 1])]
-        else:
-            arguments = [f"tests.faults.{name}", *(["--short"] if options.short else [])]
-        if subprocess.run([sys.executable, "-m", *arguments]).returncode:
-            ended_badly.append(name)
+    with ThreadPoolExecutor(options.jobs or (2 if options.short else 1)) as jobs:
+        is_well = dict(zip(chosen, jobs.map(lambda name: play(name, options.short), chosen), strict=True))
+    ended_badly = [name for name in chosen if not is_well[name]]
     print()
     rows = json.loads(path.read_text()) if path.exists() and path.stat().st_mtime >= began else []
     for found in rows:
@@ -52,6 +49,17 @@ def main() -> int:
     if ended_badly:
         print(f"\nNot as it should be: {', '.join(ended_badly)}.")
     return 1 if ended_badly else 0
+
+
+def play(name: str, short: bool) -> bool:
+    """Run one campaign and print its words when it has ended; whether all was well."""
+    if name == "model":
+        arguments = ["tests.faults.model_campaign", "--seeds", str(MODEL_SEEDS[0 if short else 1])]
+    else:
+        arguments = [f"tests.faults.{name}", *(["--short"] if short else [])]
+    done = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(f"{name}:\n{done.stdout.rstrip()}", flush=True)
+    return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A million guesses at PINs of cards that are in use (short: 4,000): no Accept, and the owners log in throughout.
+"""A million guesses at PINs of cards that are in use (short: 2,000): no Accept, and the owners log in throughout.
 
 The guesses come from a thousand devices, each try with another PIN; the owners are the campaign's customers, who are
 refused nothing meanwhile.
@@ -21,7 +21,7 @@ ANSWER_SECONDS = 0.5
 
 
 def campaign(short: bool) -> Row:
-    guesses = 4_000 if short else 1_000_000
+    guesses = 2_000 if short else 1_000_000
     with Campaign("brute force", customers=8) as servers:
         attack = Attack(servers)
         attack.play(guesses)

@@ -1,4 +1,4 @@
-"""A storm of deadlocks: rivals lock the same rows in the other order, until 10,000 were counted (short: 50).
+"""A storm of deadlocks: rivals lock the same rows in the other order, until 10,000 were counted (short: 20).
 
 The rivals are heavy (each has written a hundred rows), so that InnoDB ends the module's transaction and not theirs.
 """
@@ -23,7 +23,7 @@ SCRATCH = "CREATE TABLE IF NOT EXISTS fault_scratch (id BIGINT AUTO_INCREMENT PR
 
 
 def campaign(short: bool) -> Row:
-    wanted = 50 if short else 10_000
+    wanted = 20 if short else 10_000
     # Queued, because the charger writes hundreds of sessions in one transaction; FreeRADIUS 3.2.1 has but one packet in Python.
     settings = {"accounting": "queued", "spool": ""}
     with Campaign("deadlock storm", customers=CUSTOMERS, settings=settings,

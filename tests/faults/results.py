@@ -1,5 +1,6 @@
 """What the campaigns found, in var/faults.json: a list of rows, the newest of each campaign and platform."""
 
+import fcntl
 import json
 import os
 import platform
@@ -21,6 +22,13 @@ def record(row: Row) -> None:
     """Keep a campaign's figures beside those of the others."""
     path = Path(os.environ.get("VAR", "var")) / "faults.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        # Several campaigns may run at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _write(path, row)
+
+
+def _write(path: Path, row: Row) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
     found = {**row._asdict(), "platform": this_platform(), "seconds": round(row.seconds, 1)}
     same = ("campaign", "platform")
