@@ -7,7 +7,7 @@ import click
 
 from freeradius_module import hours, vendors
 
-from . import errors, output, store_product
+from . import dictionaries, errors, output, store_product
 from .command import cli, json_option, option, pass_office
 from .option_types import (
     CLEARED,
@@ -36,7 +36,7 @@ def _reply(text: str) -> tuple[str, str, str]:
     >>> _reply('Mikrotik-Group := "guests"')
     ('Mikrotik-Group', ':=', 'guests')
     """
-    match = re.fullmatch(r"\s*([\w-]+)\s*(:=|\+=)\s*(.*\S)\s*", text)
+    match = re.fullmatch(r"\s*([\w-]+(?::[0-9]{1,2})?)\s*(:=|\+=)\s*(.*\S)\s*", text)
     if match is None:
         raise ValueError(_("{text!r} is not a reply attribute. Write it like 'Attribute := value'.").format(text=text))
     name, operator, value = match.groups()
@@ -114,6 +114,7 @@ def add(office, name, replies, as_json, **values):
     given = {column: value for column, value in values.items() if value is not None}
     given["name"] = _checked_name(name)
     _fix_last_day(given, given.get("timezone", "UTC"))
+    dictionaries.check_replies(office, replies)
     with office.transaction() as cursor:
         product_id = store_product.add(cursor, given)
         if replies:
@@ -173,6 +174,7 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
         changes["name"] = _checked_name(new_name)
     if not changes and not replies and not no_reply:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid product edit --help'."))
+    dictionaries.check_replies(office, replies)
     with office.transaction() as cursor:
         row = find(cursor, name)
         _fix_last_day(changes, changes.get("timezone", row["timezone"]))

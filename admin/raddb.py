@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from . import errors, output, raddb_files, share
+from . import errors, output, raddb_dictionary, raddb_files, share
 from .command import cli, json_option, option, pass_office
 from .raddb_files import Choice
 from .text import _
@@ -84,6 +84,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
             files=", ".join(edited), directory=directory)
 
     done = write_files(directory, texts, keep=edited)
+    done += raddb_dictionary.include(directory)
     done += write_links(directory, choice)
     done += make_certificates(directory)
     done += make_spool(directory, choice)
@@ -224,6 +225,9 @@ def differences(directory: Path, choice: Choice, record: dict) -> list[dict]:
                 line=first_difference(text, wanted))})
         elif text != wanted:
             found.append({"path": path, "what": _("is older than this program or its settings")})
+    if not raddb_dictionary.is_included(raddb_dictionary.content(directory / raddb_dictionary.LOCAL)):
+        found.append({"path": raddb_dictionary.LOCAL, "what": _("does not include {path}").format(
+            path=raddb_dictionary.OURS)})
     for link in raddb_files.links(choice):
         if not (directory / link).exists():
             found.append({"path": link, "what": _("is not enabled")})

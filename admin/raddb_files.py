@@ -11,7 +11,7 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-from . import errors
+from . import errors, raddb_dictionary
 from .text import _
 
 # Debian's own modules that our sites call by name.
@@ -82,6 +82,7 @@ def files(choice: Choice, template) -> dict[str, str]:
 def paths(choice: Choice) -> list[str]:
     """Every file of an installation."""
     return [
+        raddb_dictionary.OURS,
         *(f"mods-available/{name}" for name in modules(choice)),
         *(f"policy.d/{name}" for name in POLICIES),
         *(f"sites-available/{name}" for name in sites(choice)),

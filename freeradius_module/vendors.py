@@ -360,12 +360,12 @@ VOLUME = {
         ("Mikrotik-Xmit-Limit", "Mikrotik-Xmit-Limit-Gigawords", lambda limits: limits.down_octets),
         ("Mikrotik-Recv-Limit", "Mikrotik-Recv-Limit-Gigawords", lambda limits: limits.up_octets),
     ),
-    # CoovaChilli, chilli-radius(5): octets; Input is what the customer sends.  CoovaChilli knows gigawords
-    # (21 to 23), FreeRADIUS 3.2's dictionary does not, and would drop them and still accept.
+    # CoovaChilli, chilli-radius(5) and doc/dictionary.coovachilli: octets; Input is what the customer sends.
+    # FreeRADIUS 3.2's dictionary lacks the gigawords; raddb-config/dictionary.prepaid brings them.
     "chilli": (
-        ("ChilliSpot-Max-Total-Octets", None, lambda limits: limits.octets),
-        ("ChilliSpot-Max-Output-Octets", None, lambda limits: limits.down_octets),
-        ("ChilliSpot-Max-Input-Octets", None, lambda limits: limits.up_octets),
+        ("ChilliSpot-Max-Total-Octets", "ChilliSpot-Max-Total-Gigawords", lambda limits: limits.octets),
+        ("ChilliSpot-Max-Output-Octets", "ChilliSpot-Max-Output-Gigawords", lambda limits: limits.down_octets),
+        ("ChilliSpot-Max-Input-Octets", "ChilliSpot-Max-Input-Gigawords", lambda limits: limits.up_octets),
     ),
     # IOS counts volume only in dialogue with a prepaid server of its own kind.
     "cisco": (),

@@ -26,6 +26,7 @@ from pyrad.dictionary import Dictionary
 from tests import mschap
 
 DICTIONARIES = Path("/usr/share/freeradius")
+OUR_DICTIONARY = Path(__file__).resolve().parents[1] / "raddb-config" / "dictionary.prepaid"
 DICTIONARIES_READ = [
     "rfc2865", "rfc2866", "rfc2868", "rfc2869", "rfc3162", "rfc4818", "rfc6911",
     "wispr", "chillispot", "mikrotik", "microsoft", "cisco", "huawei", "erx", "pfsense",
@@ -270,7 +271,8 @@ def _counter(direction: str, octets: int | None, gigawords: bool) -> dict:
 
 @cache
 def dictionary() -> Dictionary:
-    """FreeRADIUS' own dictionaries; pyrad tells of the few nested attributes that it leaves out."""
+    """FreeRADIUS' own dictionaries and ours; pyrad tells of the few nested attributes that it leaves out."""
     logging.getLogger("pyrad").setLevel(logging.ERROR)
     names = [f"dictionary.{name}" for name in DICTIONARIES_READ]
-    return Dictionary(*[str(DICTIONARIES / name) for name in names if (DICTIONARIES / name).exists()])
+    files = [*(DICTIONARIES / name for name in names), OUR_DICTIONARY]
+    return Dictionary(*[str(path) for path in files if path.exists()])

@@ -263,9 +263,9 @@ def test_volumes_and_speeds_are_said_in_the_words_of_the_nas_vendor(shop, radius
 
     on_generic, on_chilli, on_mikrotik, _, apart_on_chilli, apart_on_mikrotik = replies
     assert (on_generic["WISPr-Bandwidth-Max-Down"], on_generic["WISPr-Bandwidth-Max-Up"]) == (2_000_000, 500_000)
-    # A counter of 32 bits, and no more than it holds: the rest at the next login.
-    assert on_chilli["ChilliSpot-Max-Total-Octets"] == 2**32 - 2
-    assert apart_on_chilli["ChilliSpot-Max-Output-Octets"] == 2**32 - 2
+    assert on_chilli["ChilliSpot-Max-Total-Gigawords"] * 2**32 + on_chilli["ChilliSpot-Max-Total-Octets"] == FIVE_GB
+    assert (apart_on_chilli["ChilliSpot-Max-Output-Gigawords"] * 2**32 + apart_on_chilli["ChilliSpot-Max-Output-Octets"]
+            == FIVE_GB)
     assert apart_on_chilli["ChilliSpot-Max-Input-Octets"] == 10**6
     assert on_mikrotik["Mikrotik-Total-Limit-Gigawords"] * 2**32 + on_mikrotik["Mikrotik-Total-Limit"] == FIVE_GB
     assert on_mikrotik["Mikrotik-Rate-Limit"] == "500k/2000k"

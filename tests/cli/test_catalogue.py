@@ -1,6 +1,10 @@
 """Products, partners and NAS: what is sold, to whom, and on which equipment."""
 
+import configparser
+
 import pytest
+
+from tests.office import Office
 
 # --- Products ---------------------------------------------------------------------------------------------
 
@@ -28,6 +32,41 @@ def test_a_product_has_everything_that_was_said(office):
         "commission_basis_points": 1250, "retired_at": None,
         "reply": ["Mikrotik-Group := guests", "Reply-Message += Bom dia"],
     }
+
+
+@pytest.mark.parametrize("reply", [
+    "Service-Type := Framed-User", "Service-Type := 2", "framed-ip-address := 10.0.0.1", "Tunnel-Type:1 := VLAN",
+    "Cisco-AVPair += ip:addr-pool=guests", "Framed-IPv6-Prefix := 2001:db8::/64", "Class-Of-Guest := 7",
+])
+def test_a_reply_attribute_that_freeradius_can_send_is_taken(office, tmp_path, reply):
+    """The last one is known to the administrator's own local dictionary alone, through a file that it includes."""
+    (tmp_path / "dictionary.guests").write_text(
+        "VENDOR Guests 61000\nBEGIN-VENDOR Guests\nATTRIBUTE Class-Of-Guest 1 byte\nEND-VENDOR Guests\n")
+    (tmp_path / "dictionary").write_text("# local\n$INCLUDE dictionary.guests\n")
+    office = with_settings(office, tmp_path, raddb=tmp_path)
+    office.must("product", "add", "Guest", "--time", "1h", "--reply", reply)
+    office.must("product", "edit", "Guest", "--reply", reply)
+    refused = office.run("product", "edit", "Guest", "--reply", "Class-Of-Guests := 7")
+    assert refused.exit_status == 1 and "Class-Of-Guests" in refused.stderr
+    assert len(office.json("product", "show", "Guest")["reply"]) == 1
+
+
+def test_without_freeradius_dictionaries_no_reply_attribute_is_taken_unseen(office, tmp_path):
+    office = with_settings(office, tmp_path, dictionaries=tmp_path)
+    result = office.run("product", "add", "Guest", "--time", "1h", "--reply", "Filter-Id := guests")
+    assert result.exit_status == 1 and str(tmp_path) in result.stderr and "dictionaries =" in result.stderr
+    office.must("product", "add", "Guest", "--time", "1h")
+
+
+def with_settings(office, folder, **settings) -> Office:
+    """The office with another option file."""
+    options = configparser.ConfigParser(interpolation=None)
+    options.read(office.option_file)
+    options["prepaid"].update({name: str(value) for name, value in settings.items()})
+    path = folder / "prepaid.cnf"
+    with open(path, "w") as file:
+        options.write(file)
+    return Office(path)
 
 
 def test_a_product_is_found_in_the_list_until_it_is_retired(office):
@@ -64,6 +103,16 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--reply", "Mikrotik-Group"), 2, "Attribute := value"),
         (("--time", "1h", "--reply", "Session-Timeout := 0"), 2, "Session-Timeout"),
         (("--time", "1h", "--sessions", "0"), 2, "1"),
+        # FreeRADIUS would drop these, and the guard refuse each login.
+        (("--time", "1h", "--reply", "Mikrotik-Grupp := guests"), 1, "Did you mean 'Mikrotik-Group'"),
+        (("--time", "1h", "--reply", "Service-Type := Frame"), 2, "'Frame' is no value of Service-Type"),
+        (("--time", "1h", "--reply", "Framed-IP-Address := 10.0.0.256"), 2, "ipaddr"),
+        (("--time", "1h", "--reply", "Filter-Id := " + "x" * 254), 2, "Filter-Id"),
+        (("--time", "1h", "--reply", "Mikrotik-Group := " + "x" * 248), 2, "Mikrotik-Group"),
+        (("--time", "1h", "--reply", "Auth-Type := Accept"), 2, "in no answer"),
+        (("--time", "1h", "--reply", "Mikrotik-Group:1 := guests"), 2, "no tag"),
+        # Known from the dictionary of ours, and a volume, which is the login's to say.
+        (("--time", "1h", "--reply", "ChilliSpot-Max-Total-Gigawords := 1"), 2, "set at each login"),
     ],
 )
 def test_a_product_that_makes_no_sense_is_refused(office, options, exit_status, word):

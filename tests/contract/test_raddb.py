@@ -98,7 +98,49 @@ def test_what_belongs_to_debian_is_left_alone(raddb):
     before = raddb.state()
     raddb.install()
     after = raddb.state()
-    assert {path: content for path, content in after.items() if path in before} == before
+    changed = {path for path in before if after[path] != before[path]}
+    assert changed == {Path("dictionary")}
+    assert after[Path("dictionary")].startswith(before[Path("dictionary")])
+
+
+# --- The local dictionary ---------------------------------------------------------------------------------------
+
+
+def test_the_local_dictionary_includes_ours_once(raddb):
+    raddb.install()
+    raddb.install("--auth-port", "11812")
+    assert raddb.text("dictionary").count("\n$INCLUDE\tdictionary.prepaid\n") == 1
+    assert raddb.text("dictionary.prepaid") == (TEMPLATES / "dictionary.prepaid").read_text()
+
+
+@pytest.mark.parametrize("there", [b"", b"ATTRIBUTE My-Own 3000 string", b"# S\xe3o Paulo\r\n"])
+def test_what_the_administrator_wrote_there_stays_with_its_mode_and_its_link(raddb, there):
+    elsewhere = raddb.folder / "shared-dictionary"
+    elsewhere.write_bytes(there)
+    elsewhere.chmod(0o644)
+    local = raddb.directory / "dictionary"
+    local.unlink()
+    local.symlink_to(elsewhere)
+    raddb.install()
+    assert local.readlink() == elsewhere and elsewhere.stat().st_mode & 0o777 == 0o644
+    text = elsewhere.read_bytes()
+    assert text.startswith(there) and b"\n$INCLUDE\tdictionary.prepaid\n" in text
+
+
+def test_a_line_that_the_administrator_wrote_is_enough(raddb):
+    local = raddb.directory / "dictionary"
+    local.write_text(f"$INCLUDE {raddb.directory}/dictionary.prepaid  # gigawords\n")
+    raddb.install()
+    assert local.read_text().count("dictionary.prepaid") == 1
+    assert raddb.problems() == {}
+
+
+def test_a_dictionary_that_was_replaced_is_noticed_and_mended(raddb):
+    raddb.install()
+    (raddb.directory / "dictionary").unlink()
+    assert raddb.problems() == {"dictionary": "does not include dictionary.prepaid"}
+    raddb.install()
+    assert raddb.problems() == {}
 
 
 def test_a_choice_is_remembered_until_another_one_is_made(raddb):

@@ -104,7 +104,7 @@ class Stack:
                 **self._database_place(),
                 "database": DATABASE,
             }
-        options["prepaid"] = {"key_file": str(self.key_file), **self.settings}
+        options["prepaid"] = {"key_file": str(self.key_file), "raddb": str(self.freeradius.raddb), **self.settings}
         options.update(self._owner_group())
         unfinished = self.option_file.with_suffix(".unfinished")
         unfinished.unlink(missing_ok=True)

@@ -46,7 +46,7 @@ GROUPS = {entry.path for entry in reference.entries() if entry.is_group}
 
 def test_every_setting_is_explained_with_its_default():
     told = page("docs/configuration.md")
-    assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month"}
+    assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month", "dictionaries", "raddb"}
     for name in settings_of_the_office() | set(settings.Settings._fields) - {"path"} | set(CONNECTION):
         row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", told, re.MULTILINE)
         assert row, f"{name} is not in docs/configuration.md"

@@ -23,6 +23,7 @@ GIB = 2**30
 WORD_MAX = 2**32 - 1
 
 DICTIONARIES = Path(os.environ.get("FREERADIUS_DICTIONARIES", "/usr/share/freeradius"))
+OUR_DICTIONARY = Path(__file__).parents[2] / "raddb-config" / "dictionary.prepaid"
 
 SESSION = SessionIdentity(
     user_name="1234567897",
@@ -202,10 +203,8 @@ def test_mikrotik_receives_what_the_customer_sends():
         (5 * GIB, "4294967294"),  # not 1 GiB, its low word
     ],
 )
-def test_one_word_is_all_that_chilli_and_pfsense_are_told(octets, said):
-    limits = Limits(60, octets=octets)
-    assert values(limit_attributes("chilli", limits))["ChilliSpot-Max-Total-Octets"] == said
-    assert values(limit_attributes("pfsense", limits))["pfSense-Max-Total-Octets"] == said
+def test_one_word_is_all_that_pfsense_is_told(octets, said):
+    assert values(limit_attributes("pfsense", Limits(60, octets=octets)))["pfSense-Max-Total-Octets"] == said
 
 
 def test_chilli_input_is_what_the_customer_sends():
@@ -213,6 +212,19 @@ def test_chilli_input_is_what_the_customer_sends():
         "Session-Timeout": "60",
         "ChilliSpot-Max-Output-Octets": "10000000",
         "ChilliSpot-Max-Input-Octets": "2000000",
+    }
+
+
+def test_chilli_is_told_each_volume_in_two_words():
+    limits = Limits(60, octets=6 * GIB, down_octets=5 * GIB, up_octets=9 * GIB)
+    assert values(limit_attributes("chilli", limits)) == {
+        "Session-Timeout": "60",
+        "ChilliSpot-Max-Total-Octets": str(2 * GIB),
+        "ChilliSpot-Max-Total-Gigawords": "1",
+        "ChilliSpot-Max-Output-Octets": str(GIB),
+        "ChilliSpot-Max-Output-Gigawords": "1",
+        "ChilliSpot-Max-Input-Octets": str(GIB),
+        "ChilliSpot-Max-Input-Gigawords": "2",
     }
 
 
@@ -432,7 +444,7 @@ def everything_said(vendor):
 @pytest.mark.skipif(not DICTIONARIES.is_dir(), reason="FreeRADIUS' dictionaries are not installed here")
 @pytest.mark.parametrize("vendor", vendors.VENDORS)
 def test_freeradius_knows_each_attribute_and_its_type(vendor):
-    types = dictionary_types(DICTIONARIES / "dictionary")
+    types = dictionary_types(DICTIONARIES / "dictionary") | dictionary_types(OUR_DICTIONARY)
     said = set(everything_said(vendor))
     table_names = {name for name, _, _ in vendors.SPEED[vendor]} | set(vendors.IDENTITY[vendor])
     table_names |= {name for low, high, _ in vendors.VOLUME[vendor] for name in (low, high) if name}
