@@ -25,7 +25,7 @@ CAMPAIGNS = (
     "timing", "soak",
 )
 # Three nodes on one machine, and a minute each at the least.
-ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_partition")
+ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")
 MODEL_SEEDS = (30, 1000)
 
 
