@@ -12,7 +12,7 @@ from admin import cli, reference  # noqa: F401  cli: all commands are in the gro
 from freeradius_module import login, settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "raddb-config" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 CONNECTION = ("user", "password", "unix_socket", "socket", "host", "port", "hosts", "database")
 
 
