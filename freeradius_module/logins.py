@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import pin, reply, store
+from . import reply, store
 from .attributes import SERIAL_MAX
 from .catalogue import Catalogue
 from .connection import Connection, DatabaseAway

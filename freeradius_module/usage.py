@@ -34,6 +34,9 @@ class Tariff(NamedTuple):
     mb_millicents: int = 0
 
 
+FREE = Tariff()
+
+
 class Credit(NamedTuple):
     """What was bought, or what is left of it; None where the product has no such credit."""
 
@@ -99,7 +102,7 @@ def cost_millicents(used: Usage, tariff: Tariff) -> int:
     ) // (SECONDS_A_MINUTE * OCTETS_A_MB)
 
 
-def left(credit: Credit, used: Usage, tariff: Tariff = Tariff()) -> Credit:
+def left(credit: Credit, used: Usage, tariff: Tariff = FREE) -> Credit:
     """What remains of a credit.  Beyond its end the balance stands at zero (the rest is overrun).
 
     >>> left(Credit(seconds=600, octets=1000), Usage(400, 700, 500))
