@@ -1,10 +1,15 @@
-"""This project as a side of the bench: the module, its schema and its site, set up by its own command."""
+"""This project as a side of the bench: the module, its schema and its site, set up by its own command.
+
+On a FreeRADIUS that bears one Python instance alone (3.2.1), logins and accounting have a radiusd each, as the
+documents advise.
+"""
 
 import time
 from pathlib import Path
 
+from admin import raddb_files
 from freeradius_module import keyring, pin
-from tests.stack import Stack
+from tests.stack import FreeRadius, Stack
 from tests.stack.daemon import Daemon
 from tests.stack.stack import DATABASE, PREPAID
 
@@ -61,10 +66,10 @@ class Ours:
             auth_port=endpoint.auth_port,
             acct_port=endpoint.acct_port,
             mariadb_options=servers.database_options(folder),
-            freeradius_options=servers.thread_options(threads),
             settings={"accounting": accounting} | ({"spool": str(self.spool)} if accounting == "queued" else {}),
             dies_with_parent=True,
         )
+        self.radiusds = servers_of(folder, endpoint, threads)
         self.charger = Daemon(
             "The charger",
             [str(PREPAID), "--config", str(self.stack.option_file), "charge", "--watch"],
@@ -77,7 +82,13 @@ class Ours:
     def start(self, cards: int, history: int):
         self.stack.start_database()
         self.load_cards(cards, history)
-        self.stack.start_freeradius()
+        for serve, server in self.radiusds.items():
+            server.copy_distribution()
+            self.stack.prepaid(
+                "raddb", "install", "--dir", str(server.raddb), "--serve", serve, "--listen", "127.0.0.1",
+                "--auth-port", str(self.endpoint.auth_port), "--acct-port", str(self.endpoint.acct_port),
+            )
+            server.start()
         if self.charger:
             self.charger.start(lambda: True)  # what it takes to begin is part of the warm-up
 
@@ -113,7 +124,7 @@ class Ours:
 
     def pids(self) -> dict[str, list[int]]:
         pids = {
-            "radiusd": [servers.running_pid(self.stack.freeradius.daemon)],
+            "radiusd": [servers.running_pid(server.daemon) for server in self.radiusds.values()],
             "mariadbd": [servers.running_pid(self.stack.mariadb.daemon)],
         }
         if self.charger:
@@ -121,7 +132,10 @@ class Ours:
         return pids
 
     def drain(self):
-        """Wait until what was acknowledged is charged: a file of the queue is deleted after its last commit."""
+        """Wait until what was acknowledged is charged: a file of the queue is removed after its last commit.
+
+        The files are looked at, not `prepaid spool status`: to start that command takes longer than to charge.
+        """
         if not self.charger:
             return
         ends_at = time.monotonic() + DRAIN_LIMIT_S
@@ -134,7 +148,20 @@ class Ours:
     def stop(self):
         if self.charger:
             self.charger.stop()
+        for server in self.radiusds.values():
+            server.stop()
         self.stack.down()
+
+
+def servers_of(folder: Path, endpoint: Endpoint, threads: int) -> dict[str, FreeRadius]:
+    """One server for both, or one for each, by what it serves."""
+    version = tuple(int(part) for part in servers.freeradius_version().split("."))
+    if raddb_files.instances_for(version, None) > 1:
+        return {"both": servers.radiusd(folder, endpoint, threads)}
+    return {
+        "auth": servers.radiusd(folder, endpoint._replace(acct_port=None), threads, name="auth"),
+        "acct": servers.radiusd(folder, endpoint._replace(auth_port=None), threads, name="acct"),
+    }
 
 
 def write_sealed(path: Path, count: int, keys):

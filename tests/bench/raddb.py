@@ -6,6 +6,8 @@ version must not silently leave the bench with something else than it says.
 
 from pathlib import Path
 
+from admin.raddb import certificates
+
 CLIENT = """
 client bench {{
 	ipaddr = 127.0.0.1
@@ -27,6 +29,25 @@ LISTENERS = """
 		port = {acct_port}
 	}}
 """
+
+
+def enable_eap(made: Path):
+    """As Debian ships it: the private copies of tests.stack leave it out.
+
+    Debian's key of the machine is for root alone, so EAP gets one of its own.  It wants the inner site, too,
+    whose listener is for tests and would hold a port.
+    """
+    for name, content in certificates("bench").items():
+        (made / "certs" / name).write_bytes(content)
+    change(
+        made / "mods-available/eap",
+        ("/etc/ssl/private/ssl-cert-snakeoil.key", "${certdir}/server.key"),
+        ("/etc/ssl/certs/ssl-cert-snakeoil.pem", "${certdir}/server.pem"),
+    )
+    (made / "mods-enabled/eap").symlink_to("../mods-available/eap")
+    inner = made / "sites-available/inner-tunnel"
+    inner.write_text(without_blocks(inner.read_text(), "listen {"))
+    (made / "sites-enabled/inner-tunnel").symlink_to("../sites-available/inner-tunnel")
 
 
 def change(file: Path, *replacements: tuple[str, str]):

@@ -30,16 +30,19 @@ from .ours import Ours
 SHARE_OF_HIGHEST_RATE = 0.7
 WINDOW = 64
 WARM_UP_SHARE = 0.25
-FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 12_000}
-SHORT = {"cards": [2_000], "history": [0], "rounds": 3, "requests": 3_000}
 
 SIDES = {
     "ours": functools.partial(Ours, accounting="direct"),
     "ours_queued": functools.partial(Ours, accounting="queued"),
-    "peer": peer.Peer,
+    "peer": functools.partial(peer.Peer, site="stock"),
+    "peer_lean": functools.partial(peer.Peer, site="lean"),
     "ceiling_files": ceilings.Files,
     "ceiling_python": ceilings.Python,
 }
+
+FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 12_000, "only": ",".join(SIDES)}
+SHORT = {"cards": [4_000], "history": [0], "rounds": 3, "requests": 4_000,
+         "only": "ours,ours_queued,peer,ceiling_files,ceiling_python"}
 
 # kind of row -> the side that is measured, the side it is measured against, the traffic of both
 KINDS = {
@@ -50,11 +53,14 @@ KINDS = {
     "ceiling_python": ("ceiling_python", "peer", "login"),
     "ceiling_files": ("ceiling_files", "peer", "login"),
 }
+# No row of its own, but in the table: the peer without what not everybody needs.
+BESIDE = [("peer_lean", kind) for kind in traffic.KINDS]
 
 
 def main():
     options = parse()
     if options.merge:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         write_json(options.output, table.merged(read_json(options.output), read_json(options.merge)))
         return
     rows, rounds = [], []
@@ -83,7 +89,7 @@ def parse():
     parser.add_argument("--requests", type=int, help="in one round")
     parser.add_argument("--window", type=int, default=WINDOW, help="open requests in the closed loop")
     parser.add_argument("--threads", type=int, default=32, help="of every radiusd; 32 is FreeRADIUS' own max_servers")
-    parser.add_argument("--only", default=",".join(SIDES), help="sides, with commas")
+    parser.add_argument("--only", metavar="SIDES", help="with commas: ours,peer")
     parser.add_argument("--folder", type=Path, default=var / "bench", help="of the private servers")
     parser.add_argument("--keep", action="store_true", help="use databases that are there, and leave them")
     parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
@@ -157,7 +163,7 @@ def wanted(sides) -> list[tuple[str, str]]:
         dict.fromkeys(
             (name, kind) for ours, other, kind in KINDS.values() for name in (ours, other) if name in sides
         )
-    )
+    ) + [(name, kind) for name, kind in BESIDE if name in sides]
 
 
 def turned(plan: list, number: int) -> list:

@@ -24,9 +24,10 @@ def database_options(folder: Path) -> list[str]:
     ]
 
 
-def radiusd(folder: Path, endpoint, threads: int) -> FreeRadius:
+def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
     return FreeRadius(
         folder,
+        name=name,
         auth_port=endpoint.auth_port,
         acct_port=endpoint.acct_port,
         options=thread_options(threads),

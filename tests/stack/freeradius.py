@@ -26,9 +26,12 @@ READY = "Ready to process requests"
 class FreeRadius:
     """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
 
-    def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int, acct_port: int,
+    def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int | None = None, acct_port: int | None = None,
                  options: dict[str, str] | None = None, dies_with_parent: bool = False):
-        """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}."""
+        """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
+
+        A server without `auth_port` serves no logins, and one without `acct_port` no accounting.
+        """
         self.folder = folder.resolve()
         self.raddb = self.folder / f"{name}.raddb"
         self.name = name
@@ -63,7 +66,7 @@ class FreeRadius:
         if self.is_running():
             return
         for variable, port in (("AUTH_PORT", self.auth_port), ("ACCT_PORT", self.acct_port)):
-            if is_taken(port):
+            if port and is_taken(port):
                 raise StackError(f"Port {port} on 127.0.0.1 is taken by another program; choose another one "
                                  f"with {variable}=…, or stop that program ('ss -lunp' names it).")
 
