@@ -20,7 +20,11 @@ PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 # Passed to pytest: make test PYTEST="-k returned -x"
 PYTEST ?=
-# The Debian 13 root that test-debian13 makes once and uses again.
+# Passed to the bench: make bench BENCH="--cards 10000 --history 0"
+BENCH ?=
+# The short form of what takes long: make bench SHORT=1, make faults SHORT=1
+SHORT ?=
+# The Debian 13 root that test-debian13 and bench-debian13 make once and use again.
 DEBIAN13 ?= /var/cache/prepaid-cards/debian13
 
 export VAR AUTH_PORT ACCT_PORT CLUSTER_PORT CLUSTER_AUTH_PORT CLUSTER_ACCT_PORT
@@ -29,6 +33,9 @@ STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
 # What tests read the product's work with: EAP logins, sealed exports, QR codes, the reports' page.
 DEBIAN_TEST := eapoltest age zbar-tools chromium
+
+# The peer's database driver.
+DEBIAN_BENCH := freeradius-mysql
 
 DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
 
@@ -77,6 +84,16 @@ test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes.
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short)
 
+.PHONY: bench
+bench: system-bench installed ## Measure against FreeRADIUS' own SQL modules, side by side; SHORT=1 for a short form.
+	@$(VENV)/bin/python -m tests.bench $(if $(SHORT),--short) $(BENCH)
+
+# What was measured there is in that root's copy of the checkout; its rows are taken over.
+.PHONY: bench-debian13
+bench-debian13: system-debootstrap installed ## The same on FreeRADIUS 3.2.7 in a Debian 13 root; one var/bench.json has both.
+	@tests/debian-root.sh trixie $(DEBIAN13) bench BENCH="$(BENCH)" SHORT="$(SHORT)"
+	@$(VENV)/bin/python -m tests.bench --merge $(DEBIAN13)/srv/prepaid-cards/var/bench.json
+
 .PHONY: lint
 lint: $(VENV)/test.stamp ## Check the Python code with ruff.
 	@$(VENV)/bin/ruff check .
@@ -90,6 +107,10 @@ system:
 .PHONY: system-test
 system-test:
 	@tests/stack/debian-packages.sh $(DEBIAN_TEST) $(DEBIAN_CLUSTER)
+
+.PHONY: system-bench
+system-bench:
+	@tests/stack/debian-packages.sh $(DEBIAN) $(DEBIAN_BENCH)
 
 .PHONY: system-cluster
 system-cluster:
