@@ -159,7 +159,7 @@ def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
     """How many Python instances this FreeRADIUS gets.
 
     >>> instances_for((3, 2, 7), None), instances_for((3, 2, 7), 8), instances_for((3, 2, 1), None)
-    (32, 8, 1)
+    (96, 8, 1)
     """
     if version < FIRST_WITH_SEVERAL_INSTANCES:
         if wanted not in (None, 1):
