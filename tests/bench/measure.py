@@ -1,4 +1,4 @@
-"""Figures: percentiles, medians, and the processor time that a server has used.
+"""Figures: percentiles, medians, the processor time that a server has used, and how long the disk takes.
 
 >>> percentile([5, 1, 4, 2, 3], 50), percentile(range(1, 101), 99)
 (3, 99)
@@ -41,6 +41,23 @@ def stat_ticks(stat: str) -> int:
 def cpu_s(pids) -> float:
     """Processor seconds these processes have used, all their threads together."""
     return sum(stat_ticks(Path(f"/proc/{pid}/stat").read_text()) for pid in pids) / TICKS_PER_S
+
+
+def flush_ms(folder: Path, times: int = 20) -> float:
+    """How long the disk takes to keep a line, as a commit has to wait for it; the median of some tries.
+
+    Beside every rate, because one commit after the other can never be faster than this.
+    """
+    path = folder / "flushed"
+    taken_s = []
+    with path.open("ab", buffering=0) as file:
+        for _ in range(times):
+            began = time.perf_counter()
+            file.write(bytes(512))
+            os.fdatasync(file.fileno())
+            taken_s.append(time.perf_counter() - began)
+    path.unlink()
+    return 1000 * median(taken_s)
 
 
 def settle(pids, quiet_s: float = 0.3, limit_s: float = 10.0):

@@ -121,6 +121,7 @@ class Round:
     p95_ms: float
     p99_ms: float
     lateness_p99_ms: float  # of the generator
+    flush_ms: float  # of the disk, just before
     complaint: str
 
 
@@ -200,6 +201,7 @@ class Player:
         every_pid = [pid for group in pids.values() for pid in group]
 
         self._play_unmeasured(sessions, before)
+        flush_ms = measure.flush_ms(self.side.folder)
         measure.settle(every_pid)
         used_before = {name: measure.cpu_s(group) for name, group in pids.items()}
         result = load.run(self.side.endpoint, sessions, order, window=window, rate_per_s=rate_per_s)
@@ -226,6 +228,7 @@ class Player:
             p95_ms=p95,
             p99_ms=p99,
             lateness_p99_ms=1000 * measure.percentile(result.lateness_s, 99),
+            flush_ms=flush_ms,
             complaint=result.complaint,
         )
 

@@ -43,7 +43,7 @@ def text(rounds: list, kinds: dict, title: str) -> str:
     """The table of one size: rates, latencies and processor time of every side that did the traffic."""
     lines = [
         "",
-        title,
+        f"{title}; a flush of the disk took {flush_told(rounds)}",
         f"{'traffic':<12}{'side':<16}{'per s: median':>14}{'lowest':>9}{'highest':>9}{'ratio':>7}"
         f"{'p50 ms':>9}{'p95':>9}{'p99':>9}{'radiusd µs':>12}{'mariadbd µs':>13}{'other µs':>10}",
     ]
@@ -70,6 +70,13 @@ def text(rounds: list, kinds: dict, title: str) -> str:
     if complaints:
         lines += ["Not answered as hoped:", *complaints]
     return "\n".join(lines) + "\n"
+
+
+def flush_told(rounds: list) -> str:
+    if not rounds:
+        return "a time that was not measured"
+    middle, lowest, highest = measure.summary([one.flush_ms for one in rounds])
+    return f"{middle:.2f} ms ({lowest:.2f} to {highest:.2f})"
 
 
 def values(rounds: list, side: str, traffic: str, loop: str, name: str) -> list:

@@ -203,7 +203,8 @@ def test_processor_time_of_this_process_only_rises():
 
 def round_of(side, per_s, loop="closed", **other):
     given = dict(radiusd_us=1.0, mariadbd_us=2.0, other_us=0.5, p50_ms=1.0, p95_ms=2.0, p99_ms=3.0)
-    return Round(side=side, traffic="login", loop=loop, per_s=per_s, lateness_p99_ms=0.1, complaint="", **{**given, **other})
+    given |= dict(lateness_p99_ms=0.1, flush_ms=0.3, complaint="")
+    return Round(side=side, traffic="login", loop=loop, per_s=per_s, **{**given, **other})
 
 
 def test_a_row_holds_medians_and_the_ratio_of_the_rates():
