@@ -105,3 +105,14 @@ def test_a_man_page_is_read_without_a_warning(path):
     done = subprocess.run(["groff", "-man", "-Tutf8", "-K", "utf8", "-ww", "-Wbreak", str(CHECKOUT / path)],
                           capture_output=True, text=True, check=True)
     assert done.stderr == "" and "prepaid deliver" in done.stdout
+
+
+def test_every_test_that_the_security_page_names_exists():
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
+    told = page("docs/security.md")
+    for name in re.findall(r"`(test_\w+)`", told):
+        assert f"def {name}(" in tests, name
+    for path in re.findall(r"`(tests/\S+\.py)`", told):
+        assert (CHECKOUT / path).exists(), path
+    for campaign in re.findall(r"`(\w+)`", " ".join(re.findall(r"campaigns? ((?:`\w+`(?:, )?)+)", told))):
+        assert (CHECKOUT / "tests" / "faults" / f"{campaign}.py").exists(), campaign
