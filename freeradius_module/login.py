@@ -249,7 +249,8 @@ def next_login_number(card: Card) -> int:
 def is_stale(session: Session) -> bool:
     """Whether an open session has been silent for so long that it no longer counts as open."""
     if not session.is_begun:
-        return session.silent_seconds > RESERVATION_SECONDS
+        # Or made in what is the future now, because the clock was put back: it would be in the way until then.
+        return abs(session.silent_seconds) > RESERVATION_SECONDS
     return session.silent_seconds > MISSED_INTERIMS * session.interim_seconds + GRACE_SECONDS
 
 

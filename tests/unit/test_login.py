@@ -254,6 +254,9 @@ def test_a_login_without_a_device_binds_nothing():
         ({"silent_seconds": 241.0, "interim_seconds": 60}, {"device": LAPTOP}, "stale"),
         ({"is_begun": False, "silent_seconds": 60.0}, {"device": LAPTOP}, "too_many_sessions"),
         ({"is_begun": False, "silent_seconds": 60.1}, {"device": LAPTOP}, "not_begun"),
+        # The clock was put back by an hour between that login and this one.
+        ({"is_begun": False, "silent_seconds": -3600.0}, {"device": LAPTOP}, "not_begun"),
+        ({"is_begun": False, "silent_seconds": -3600.0}, {}, "not_begun"),
         # What has ended is in nobody's way.
         ({"is_open": False}, {"device": LAPTOP}, None),
     ],
