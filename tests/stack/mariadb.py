@@ -96,7 +96,7 @@ class MariaDB:
         # Made aside and renamed: a run that was interrupted leaves no half of a data folder behind.
         unfinished = self.data_folder.with_name("mariadb.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [
                 program("mariadb-install-db"),
@@ -108,6 +108,7 @@ class MariaDB:
                 "--skip-test-db",
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"TMPDIR": str(self.folder / "tmp")},
         )
         if done.returncode != 0:
             log_file = self.daemon.log_file.with_name("mariadb-install.log")
