@@ -118,7 +118,8 @@ class Charges:
                     reached.append(row)
                 if row.reached & store.REACHED_FUP:
                     connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
-                if anomaly := _anomaly(charge.report, row):
+                # Where counters are followed, a fall is noted by the rule that read it, and is none for the total.
+                if self._counter_rule(charge.report) == "gigawords" and (anomaly := _anomaly(charge.report, row)):
                     anomalies.append(anomaly)
             if anomalies:
                 connection.run(store.record_anomalies, anomalies)
@@ -141,7 +142,7 @@ class Charges:
         plain, progress = [], []
         for index, charge in enumerate(charges):
             report = charge.report
-            rule = "gigawords" if report.has_gigawords else self._catalogue.counter_rule(report.nas_id)
+            rule = self._counter_rule(report)
             if rule != "gigawords":
                 charged[index] = connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, rule))
             elif report.kind == "Interim-Update" and self._known.get(charge[:2]) == _identity(report):
@@ -162,6 +163,10 @@ class Charges:
             for index in plain:
                 self._remember_identity(charges[index], charged[index])
         return [charged[index] for index in range(len(charges))]
+
+    def _counter_rule(self, report: Report) -> str:
+        """How a falling counter is read; a NAS that sends Gigawords after all needs no rule."""
+        return "gigawords" if report.has_gigawords else self._catalogue.counter_rule(report.nas_id)
 
     def _remember_identity(self, charge: Charge, row: store.Charged) -> None:
         if row.acct_session_id == charge.report.acct_session_id:

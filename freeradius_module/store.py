@@ -732,38 +732,53 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
         if status == "delivered" and _activate(cursor, card_id):
             statuses[card_id] = "in_use"
     in_use = [card_id for card_id, status in statuses.items() if status == "in_use"]
-    for card_id in _used_up(cursor, in_use) if in_use else ():
-        _exhaust(cursor, card_id)
+    for card_id, limit in _used_up(cursor, in_use) if in_use else ():
+        _exhaust(cursor, card_id, limit)
         statuses[card_id] = "exhausted"
     cursor.execute("COMMIT")
     return statuses
 
 
-def _used_up(cursor, card_ids: Sequence[int]) -> list[int]:
-    """Which of these cards, just settled, have no credit left: see usage.left and usage.is_used_up."""
+def _used_up(cursor, card_ids: Sequence[int]) -> Sequence[tuple[int, str]]:
+    """Which of these cards, just settled, have no credit left, and which of it was first to end in the order of the
+    login's limits: see usage.left and usage.is_used_up."""
     cursor.execute(
         f"""
-        SELECT card.id
+        SELECT card.id,
+               CASE WHEN card.settled_seconds >= CAST(product.credit_seconds AS SIGNED) + card.added_seconds
+                    THEN 'time'
+                    WHEN card.settled_down_octets + card.settled_up_octets
+                         >= CAST(product.credit_octets AS SIGNED) + card.added_octets
+                    THEN 'traffic'
+                    WHEN card.settled_down_octets
+                         >= CAST(product.credit_down_octets AS SIGNED) + card.added_down_octets
+                    THEN 'download'
+                    WHEN card.settled_up_octets >= CAST(product.credit_up_octets AS SIGNED) + card.added_up_octets
+                    THEN 'upload'
+                    WHEN CAST(card.settled_seconds AS DECIMAL(30)) * product.tariff_minute_millicents * 1000000
+                         + CAST(card.settled_down_octets + card.settled_up_octets AS DECIMAL(30))
+                           * product.tariff_mb_millicents * 60
+                         >= CAST(CAST(product.credit_cents AS SIGNED) + card.added_cents AS DECIMAL(30)) * 60000000000
+                    THEN 'money'
+               END AS ended_by
           FROM card
           JOIN product ON product.id = card.product_id
          WHERE card.id IN ({_places(card_ids)})
-           AND (card.settled_seconds >= CAST(product.credit_seconds AS SIGNED) + card.added_seconds
-                OR card.settled_down_octets + card.settled_up_octets
-                   >= CAST(product.credit_octets AS SIGNED) + card.added_octets
-                OR card.settled_down_octets >= CAST(product.credit_down_octets AS SIGNED) + card.added_down_octets
-                OR card.settled_up_octets >= CAST(product.credit_up_octets AS SIGNED) + card.added_up_octets
-                OR CAST(card.settled_seconds AS DECIMAL(30)) * product.tariff_minute_millicents * 1000000
-                   + CAST(card.settled_down_octets + card.settled_up_octets AS DECIMAL(30))
-                     * product.tariff_mb_millicents * 60
-                   >= CAST(CAST(product.credit_cents AS SIGNED) + card.added_cents AS DECIMAL(30)) * 60000000000)
+        HAVING ended_by IS NOT NULL
         """,
         card_ids,
     )
-    return [card_id for (card_id,) in cursor.fetchall()]
+    return cursor.fetchall()
 
 
-def _exhaust(cursor, card_id: int) -> None:
-    cursor.execute("UPDATE card SET status = 'exhausted' WHERE id = %s AND status = 'in_use'", (card_id,))
+def _exhaust(cursor, card_id: int, limit: str) -> None:
+    """A card is used up; its history names the credit that ended."""
+    cursor.execute("SET @prepaid_reason = %s", (limit,))
+    try:
+        cursor.execute("UPDATE card SET status = 'exhausted' WHERE id = %s AND status = 'in_use'", (card_id,))
+    finally:
+        # The connection serves other cards, and what it does to them has other reasons.
+        cursor.execute("SET @prepaid_reason = NULL")
     cursor.execute(
         """
         UPDATE session

@@ -167,6 +167,21 @@ def test_octets_that_fall_while_time_goes_on_are_recorded_and_not_guessed(shop, 
     assert shop.anomalies(card) == ["octets_fell"]
 
 
+def test_a_nas_whose_counters_wrap_or_reset_is_read_by_its_own_rule(shop, radius, log_in, known_nas):
+    """Octets come without Gigawords: 4,000,000,000, then 1,000, then 500,000,000."""
+    wrapping, resetting = shop.nas(counter_rule="wraps"), shop.nas(counter_rule="resets")
+    known_nas("generic")
+    for nas, rule, used in ((wrapping, "wraps", 2**32 + 500_000_000), (resetting, "resets", 4_500_000_000)):
+        card, = shop.sell(1)
+        session = log_in(card, nas_ip=nas)
+        for seconds, octets in ((60, 4_000_000_000), (120, 1000), (120, 1000), (180, 500_000_000)):
+            assert radius.interim(session, seconds, down_octets=octets, gigawords=False).is_acknowledged
+        radius.stop(session, 180, down_octets=500_000_000, gigawords=False)
+        assert shop.used(card) == (180, used, 0)
+        # Charged by the rule that was chosen, and listed all the same.
+        assert shop.anomalies(card) == [rule]
+
+
 def test_an_old_packet_is_no_anomaly(shop, radius, log_in):
     card, = shop.sell(1)
     session = log_in(card)

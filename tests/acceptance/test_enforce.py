@@ -124,6 +124,47 @@ def test_an_exhausted_card_is_off(office_with_nas, radius, nas, watch):
     assert office_with_nas.show(card)["status"] == "exhausted"
 
 
+def test_money_that_time_and_traffic_use_up_together_ends_a_session(office_with_nas, radius, nas, watch):
+    # R$ 1.00: 10 minutes alone, or 100 MB alone.  Five minutes and 50 MB are all of it, and neither limit by itself.
+    card, = office_with_nas.sell(1, "--money", "1.00", "--tariff-minute", "0.10", "--tariff-mb", "0.01")
+    session = begin(radius, card)
+    assert radius.interim(session, seconds=299, down_octets=50_000_000).is_acknowledged
+    assert office_with_nas.show(card)["status"] == "in_use"
+    assert radius.interim(session, seconds=300, down_octets=50_000_000).is_acknowledged
+    wait_until(nas.requests)
+    radius.stop(session, seconds=300, down_octets=50_000_000)
+    shown = office_with_nas.show(card)
+    assert (shown["status"], shown["remaining_cents"], shown["used_cents"]) == ("exhausted", 0, 100)
+    ended, = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "exhausted"]
+    assert ended["reason"] == "money"
+
+
+def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, watch, database):
+    # Allowed now and for some minutes more; then time passes for all that the session remembers.
+    begins, ends = database.query("SELECT TIME_FORMAT(UTC_TIMESTAMP() - INTERVAL 1 MINUTE, '%%H:%%i') AS begins,"
+                                  " TIME_FORMAT(UTC_TIMESTAMP() + INTERVAL 5 MINUTE, '%%H:%%i') AS ends")[0].values()
+    card, = office_with_nas.sell(1, "--time", "10h", "--hours", f"{begins}-{ends}")
+    accept = radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS)
+    assert 4 * 60 - 1 <= accept["Session-Timeout"] <= 5 * 60
+    session = radius.session(card.serial, accept, nas_ip=NAS_ADDRESS)
+    assert radius.start(session).is_acknowledged
+    database.execute("UPDATE session SET due_at = due_at - INTERVAL %s SECOND, login_at = login_at - INTERVAL %s SECOND",
+                     [accept["Session-Timeout"]] * 2)
+    wait_until(nas.requests)
+    assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
+    cut = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "cut"][0]
+    assert cut["reason"] == "hours"
+
+
+def test_a_session_is_off_when_its_cards_validity_is_over(office_with_nas, radius, nas, watch, database):
+    card, = office_with_nas.sell(1, "--time", "10h", "--valid-days", "1")
+    session = begin(radius, card)
+    database.execute("UPDATE card SET expires_at = UTC_TIMESTAMP(3) WHERE serial = %s", [card.serial])
+    wait_until(nas.requests)
+    radius.stop(session, seconds=5)
+    assert office_with_nas.show(card)["status"] == "expired"
+
+
 def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, nas, watch):
     card, = office_with_nas.sell(1, "--time", "10m", "--replace-oldest")
     first = begin(radius, card, calling_station_id="02-00-00-00-00-01")
@@ -131,6 +172,15 @@ def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, n
     assert accept.is_accept
     wait_until(nas.requests)
     assert nas.requests() == [f"Disconnect-Request {card.serial} {first.session_id}"]
+    # What the old one used before it was off is charged, and what is left is nothing.
+    radius.stop(first, seconds=200)
+    second = radius.session(card.serial, accept, nas_ip=NAS_ADDRESS, calling_station_id="02-00-00-00-00-02")
+    radius.start(second)
+    radius.stop(second, seconds=400)
+    shown = office_with_nas.show(card)
+    assert (shown["used_seconds"], shown["remaining_seconds"], shown["open_sessions"]) == (600, 0, 0)
+    assert radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS).is_reject
+    assert office_with_nas.show(card)["status"] == "exhausted"
 
 
 def test_a_session_past_its_fair_use_is_slowed_down(office_with_nas, radius, nas, watch):

@@ -1,5 +1,7 @@
 """Logins at a real radiusd: who is let in, with which limits, and what the others are told."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 PHONE, LAPTOP = "02-00-00-00-00-01", "02-00-00-00-00-02"
@@ -180,6 +182,30 @@ def test_too_many_wrong_pins_lock_their_source_out_and_no_other(shop, radius):
     assert radius.login(card.serial, card.pin, calling_station_id=PHONE).is_accept
 
 
+def test_a_thousand_tries_of_strangers_on_a_range_of_serials_lock_nobody_out(shop, radius):
+    cards = shop.sell(20)
+    with ThreadPoolExecutor(8) as strangers:
+        replies = list(strangers.map(
+            lambda number: radius.login(cards[number % 20].serial, f"{number:010}",
+                                        calling_station_id=f"02-00-00-00-{number % 50 // 5:02X}-FF"),
+            range(1000)))
+    assert not any(reply.is_accept for reply in replies)
+    for card in cards:
+        assert radius.login(card.serial, card.pin, calling_station_id=PHONE).is_accept
+
+
+def test_the_customers_own_device_gets_in_while_strangers_try(shop, radius):
+    card, = shop.sell(1, credit_seconds=3600)
+    assert radius.login(card.serial, card.pin, calling_station_id=PHONE).is_accept
+    for number in range(20):
+        radius.login(card.serial, "0000000000", calling_station_id=LAPTOP)
+        # Somebody who pretends to be that device, too.
+        if number % 2:
+            radius.login(card.serial, "0000000000", calling_station_id=PHONE)
+        shop.age(card, 2)
+        assert radius.login(card.serial, card.pin, calling_station_id=PHONE).is_accept
+
+
 def test_a_lock_ends_with_its_quarter_of_an_hour(shop, radius, database):
     card, = shop.sell(1)
     for _ in range(5):
@@ -275,6 +301,21 @@ def test_volumes_and_speeds_are_said_in_the_words_of_the_nas_vendor(shop, radius
     assert apart_on_mikrotik["Mikrotik-Recv-Limit"] == 10**6
     for reply in replies:
         assert reply.is_accept and reply["Session-Timeout"] == 86_400 and reply["Acct-Interim-Interval"] == 300
+
+
+def test_a_card_past_its_fair_use_logs_in_at_the_reduced_speed(shop, radius, known_nas):
+    generic, mikrotik = known_nas("generic", "mikrotik")
+    card, = shop.sell(1, credit_octets=10**9, speed_down_kbit=2000, speed_up_kbit=500, fup_share_percent=80,
+                      fup_down_kbit=256, fup_up_kbit=128)
+    for used, on_generic, on_mikrotik in ((799_999_999, 2_000_000, "500k/2000k"), (1, 256_000, "128k/256k")):
+        accept = radius.login(card.serial, card.pin, nas_ip=generic)
+        radius.stop(radius.session(card.serial, accept, nas_ip=generic), 60, down_octets=used)
+        accept = radius.login(card.serial, card.pin, nas_ip=generic)
+        assert accept["WISPr-Bandwidth-Max-Down"] == on_generic
+        radius.stop(radius.session(card.serial, accept, nas_ip=generic), 1)
+        accept = radius.login(card.serial, card.pin, nas_ip=mikrotik)
+        assert accept["Mikrotik-Rate-Limit"] == on_mikrotik
+        radius.stop(radius.session(card.serial, accept, nas_ip=mikrotik), 1)
 
 
 def test_a_products_own_attributes_are_sent(shop, radius, database):

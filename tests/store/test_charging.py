@@ -161,21 +161,22 @@ def test_posting_and_charging_at_once_lose_nothing(shop, desk, new_desk):
 
 
 CREDITS = [
-    ({"credit_seconds": 100}, (99, 0, 0), (100, 0, 0)),
-    ({"credit_octets": 1000}, (5, 600, 399), (5, 600, 400)),
-    ({"credit_down_octets": 1000}, (5, 999, 9999), (5, 1000, 9999)),
-    ({"credit_up_octets": 1000}, (5, 9999, 999), (5, 9999, 1000)),
+    ({"credit_seconds": 100}, (99, 0, 0), (100, 0, 0), "time"),
+    ({"credit_octets": 1000}, (5, 600, 399), (5, 600, 400), "traffic"),
+    ({"credit_down_octets": 1000}, (5, 999, 9999), (5, 1000, 9999), "download"),
+    ({"credit_up_octets": 1000}, (5, 9999, 999), (5, 9999, 1000), "upload"),
     # R$ 1.00 at 6 cents a minute is 1000 seconds; at 1 cent a MB, 100 MB.
-    ({"credit_cents": 100, "tariff_minute_millicents": 6000}, (999, 0, 0), (1000, 0, 0)),
-    ({"credit_cents": 100, "tariff_mb_millicents": 1000}, (5, 99_999_999, 0), (5, 50_000_000, 50_000_000)),
+    ({"credit_cents": 100, "tariff_minute_millicents": 6000}, (999, 0, 0), (1000, 0, 0), "money"),
+    ({"credit_cents": 100, "tariff_mb_millicents": 1000}, (5, 99_999_999, 0), (5, 50_000_000, 50_000_000), "money"),
     ({"credit_cents": 100, "tariff_minute_millicents": 6000, "tariff_mb_millicents": 1000},
-     (500, 49_999_999, 0), (500, 50_000_000, 0)),
-    ({"credit_seconds": 1000, "credit_octets": 1000}, (999, 999, 0), (5, 1000, 0)),
+     (500, 49_999_999, 0), (500, 50_000_000, 0), "money"),
+    ({"credit_seconds": 1000, "credit_octets": 1000}, (999, 999, 0), (5, 1000, 0), "traffic"),
+    ({"credit_seconds": 1000, "credit_octets": 1000}, (999, 999, 0), (1000, 5, 0), "time"),
 ]
 
 
-@pytest.mark.parametrize(("columns", "almost", "all_of_it"), CREDITS)
-def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, desk, columns, almost, all_of_it):
+@pytest.mark.parametrize(("columns", "almost", "all_of_it", "ended_by"), CREDITS)
+def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, desk, columns, almost, all_of_it, ended_by):
     for used, status in ((almost, "in_use"), (all_of_it, "exhausted")):
         card, = shop.sell(1, **columns)
         classes = class_of(log_in(desk, card))
@@ -183,6 +184,9 @@ def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, desk, columns
         desk.account(report(card, "Stop", seconds, classes, down=down, up=up))
         assert shop.status(card) == status
         assert log_in(desk, card).is_accepted is (status == "in_use")
+    # The card's history names the credit that ended, and lays that reason on no other event.
+    assert shop.database.query("SELECT to_status, reason FROM card_event WHERE card_id = %s AND reason IS NOT NULL",
+                               [shop.id(card)]) == [{"to_status": "exhausted", "reason": ended_by}]
 
 
 def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, desk):
