@@ -175,8 +175,8 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         ("traffic", granted.octets),
         ("money", None if granted.millicents is None else octets_for(granted.millicents, product.tariff)),
     )
-    used = used_of(card)
-    is_slowed_down = product.fup_octets is not None and used.octets >= product.fup_octets
+    fair_use = fair_use_octets(used_of(card), product)
+    is_slowed_down = product.fup_octets is not None and fair_use >= product.fup_octets
     return Accept(
         login_number=next_login_number(card),
         limits=Limits(
@@ -190,7 +190,7 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         granted=granted,
         balance=balance,
         is_slowed_down=is_slowed_down,
-        fup_left_octets=None if product.fup_octets is None or is_slowed_down else product.fup_octets - used.octets,
+        fup_left_octets=None if product.fup_octets is None or is_slowed_down else product.fup_octets - fair_use,
         closes=tuple(closes),
         replaces=replaces,
         activates=card.status == "delivered",
@@ -215,6 +215,11 @@ def is_locked_out(tries: int, wrong_pin_tries: int, device: str, is_known: bool)
 def source_of(nas_id: int, device: str) -> str:
     """Where a login comes from, as wrong PINs are counted."""
     return f"{nas_id}/{device}"
+
+
+def fair_use_octets(used: Usage, product: Product) -> int:
+    """What counts towards the share of the traffic: both directions, or the download where that alone was bought."""
+    return used.down_octets if product.credit.octets is None else used.octets
 
 
 def used_of(card: Card) -> Usage:

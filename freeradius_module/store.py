@@ -808,13 +808,28 @@ def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
 
 
 def slow_down(cursor, card_id: int, login_number: int) -> None:
-    """Note once that a running session has passed its fair-use share; `prepaid enforce` tells the NAS."""
+    """Note once that a running session has passed its fair-use share; `prepaid enforce` tells the NAS.
+
+    A report is looked at by its total; here, where it matters, a card that bought download alone is by that alone
+    (see login.fair_use_octets).
+    """
     cursor.execute(
-        "INSERT IGNORE INTO session_slow_down (card_id, login_number) VALUES (%s, %s)", (card_id, login_number)
+        """
+        INSERT IGNORE INTO session_slow_down (card_id, login_number)
+        SELECT session.card_id, session.login_number
+          FROM session
+          JOIN card ON card.id = session.card_id
+          JOIN product ON product.id = card.product_id
+         WHERE session.card_id = %s
+           AND session.login_number = %s
+           AND (product.credit_octets IS NOT NULL OR session.used_down_octets >= session.fup_octets)
+        """,
+        (card_id, login_number),
     )
-    cursor.execute(
-        "UPDATE session SET fup_octets = NULL WHERE card_id = %s AND login_number = %s", (card_id, login_number)
-    )
+    if cursor.rowcount:
+        cursor.execute(
+            "UPDATE session SET fup_octets = NULL WHERE card_id = %s AND login_number = %s", (card_id, login_number)
+        )
 
 
 def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float) -> int:

@@ -198,6 +198,22 @@ def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, desk):
     assert {session["due_cause"] for session in shop.sessions(card)} == {"exhausted"}
 
 
+@pytest.mark.parametrize(("columns", "below", "beyond"), [
+    ({"credit_octets": 1000}, (399, 400), (400, 400)),
+    # Upload costs this card nothing, and slows it down as little.
+    ({"credit_down_octets": 1000}, (799, 5000), (800, 5000)),
+])
+def test_a_session_is_slowed_down_by_its_share_of_what_was_bought(shop, desk, database, columns, below, beyond):
+    card, = shop.sell(1, fup_share_percent=80, fup_down_kbit=200, **columns)
+    answer = log_in(desk, card)
+    for seconds, (down, up), is_slow in ((60, below, 0), (120, beyond, 1), (180, beyond, 1)):
+        desk.account(report(card, "Interim-Update", seconds, class_of(answer), down=down, up=up, later_seconds=seconds))
+        assert database.value("SELECT COUNT(*) FROM session_slow_down") == is_slow
+    down, up = beyond
+    desk.account(report(card, "Stop", 200, class_of(answer), down=down, up=up, later_seconds=200))
+    assert ("WISPr-Bandwidth-Max-Down", ":=", "200000") in log_in(desk, card).reply
+
+
 # --- What is left for the next login ---------------------------------------------------------------------
 
 

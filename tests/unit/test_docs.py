@@ -107,12 +107,13 @@ def test_a_man_page_is_read_without_a_warning(path):
     assert done.stderr == "" and "prepaid deliver" in done.stdout
 
 
-def test_every_test_that_the_security_page_names_exists():
+@pytest.mark.parametrize("path", ["docs/security.md", "tests/mistakes.md"])
+def test_every_test_that_a_page_names_exists(path):
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
-    told = page("docs/security.md")
+    told = page(path)
     for name in re.findall(r"`(test_\w+)`", told):
         assert f"def {name}(" in tests, name
-    for path in re.findall(r"`(tests/\S+\.py)`", told):
-        assert (CHECKOUT / path).exists(), path
+    for file in re.findall(r"`(tests/\S+\.py)`", told):
+        assert (CHECKOUT / file).exists(), file
     for campaign in re.findall(r"`(\w+)`", " ".join(re.findall(r"campaigns? ((?:`\w+`(?:, )?)+)", told))):
         assert (CHECKOUT / "tests" / "faults" / f"{campaign}.py").exists(), campaign
