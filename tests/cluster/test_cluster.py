@@ -18,6 +18,7 @@ from freeradius_module.connection import Connection
 from freeradius_module.store import Reservation
 from freeradius_module.usage import Credit, Tariff
 from tests.database import Database
+from tests.faults.cluster import unequal_tables
 from tests.radius_client import RadiusClient
 from tests.shop import Shop
 from tests.stack import StackError, free_ports
@@ -135,6 +136,17 @@ def test_all_nodes_died_and_none_starts_before_positions_were_compared(cluster, 
         cluster.nodes[0].start("--new")
     cluster.start()
     assert shop.balance(card)["used_seconds"] == 77
+
+
+def test_what_only_one_node_has_is_seen(cluster):
+    """The campaigns' own eye: without it, 'all nodes hold the same' would say nothing."""
+    with cluster.nodes[2].connect(DATABASE) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION wsrep_on = OFF")
+        assert unequal_tables(cluster.nodes) == {}
+        cursor.execute("INSERT INTO site (name, value) VALUES ('only', 'here')")
+        assert list(unequal_tables(cluster.nodes)) == ["prepaid.site"]
+        cursor.execute("DELETE FROM site WHERE name = 'only'")
+    assert unequal_tables(cluster.nodes) == {}
 
 
 def test_the_office_goes_to_a_node_that_serves(stack, cluster, shop):

@@ -104,15 +104,11 @@ class ClusterCampaign(Campaign):
     def verdict(self, told: str = "") -> Row:
         self.cluster.wait_until_whole()
         self.customers.stop()
-        for table, sums in self.unequal_tables().items():
+        for table, sums in unequal_tables(self.nodes).items():
             self.fail(f"unequal: table {table} is not the same on all nodes: {sums}")
         lost = sum(int(node.status()[name]) for node in self.nodes
                    for name in ("wsrep_local_cert_failures", "wsrep_local_bf_aborts"))
         return super().verdict(f"{told}; {lost} transactions lost against another node's since the last starts")
-
-    def unequal_tables(self) -> dict[str, list]:
-        sums = [checksums(node) for node in self.nodes]
-        return {table: [each[table] for each in sums] for table in sums[0] if len({each[table] for each in sums}) > 1}
 
 
 class RoamingCustomers(Customers):
@@ -133,6 +129,12 @@ class RoamingCustomers(Customers):
         one.server = (one.server + 1) % len(self._servers)
         one.to = self._servers[one.server][one.asked]
         super()._repeat(one, now)
+
+
+def unequal_tables(nodes: list[Node]) -> dict[str, list]:
+    """Tables that are not the same everywhere, with each node's checksum."""
+    sums = [checksums(node) for node in nodes]
+    return {table: [each[table] for each in sums] for table in sums[0] if len({each[table] for each in sums}) > 1}
 
 
 def checksums(node: Node) -> dict[str, int]:
