@@ -18,6 +18,10 @@ def suspend(stack):
     stack.mariadb.daemon.suspend()
 
 
+def accepted(reply):
+    return reply if reply and reply.is_accept else None
+
+
 def bring_back(stack):
     if stack.mariadb.is_running():
         stack.mariadb.daemon.resume()
@@ -41,8 +45,10 @@ def test_while_the_database_is_away_there_is_no_answer_and_afterwards_all_is_wel
     # The NAS goes on repeating what was not answered.
     wait_until(lambda: radius.send(stop_packet, timeout_seconds=SILENCE_SECONDS))
     assert shop.used(known) == (90, 0, 0)
-    accept = wait_until(lambda: radius.login(new.serial, new.pin, timeout_seconds=SILENCE_SECONDS))
-    assert accept.is_accept and accept["Session-Timeout"] == 600
+    # A database that was only held up may have written the unanswered login when it went on: for a second the
+    # customer's next try is that one's rival.
+    accept = wait_until(lambda: accepted(radius.login(new.serial, new.pin, timeout_seconds=SILENCE_SECONDS)))
+    assert accept["Session-Timeout"] == 600
     again = radius.login(known.serial, known.pin)
     assert again.is_accept and again["Session-Timeout"] == 510
 

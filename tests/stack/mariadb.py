@@ -47,7 +47,7 @@ class MariaDB:
                 "--character-set-server=utf8mb4",
                 "--default-time-zone=+00:00",
                 "--skip-name-resolve",
-                "--max-connections=200",
+                "--max-connections=2000",
                 "--performance-schema=OFF",
                 *network,
                 *durability,
