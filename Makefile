@@ -81,8 +81,8 @@ test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.
 	@tests/debian-root.sh trixie $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
 
 .PHONY: faults
-faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes.
-	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short)
+faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,spool.
+	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench
 bench: system-bench installed ## Measure against FreeRADIUS' own SQL modules, side by side; SHORT=1 for a short form.
