@@ -838,7 +838,7 @@ def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float) -> int:
     By address, because a row of the table nas may be a network of many NAS.
 
     Not at the reboot: what happened in between, nobody has reported.  A session that was heard of after the event
-    is one that began after it.
+    is one that began after it; one of the same millisecond was on record already, so it came before.
     """
     return cursor.execute(
         """
@@ -849,7 +849,7 @@ def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float) -> int:
          WHERE nas_id = %s
            AND nas_address = %s
            AND due_at IS NOT NULL
-           AND COALESCE(heard_at, login_at) < UTC_TIMESTAMP(3) - INTERVAL %s SECOND
+           AND COALESCE(heard_at, login_at) <= UTC_TIMESTAMP(3) - INTERVAL %s SECOND
         """,
         (nas_id, nas_address, age_seconds),
     )
