@@ -4,9 +4,11 @@ Every step names its sessions by their key, so that it locks those rows and no g
 card goes on beside it.
 """
 
-# Ended long enough ago; whether they are settled is asked again once they are locked.
+# Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here.
+# Whether they are settled is asked again once they are locked.
 _IS_OLD = """
     session.due_at IS NULL
+    AND COALESCE(session.login_at, session.started_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
     AND COALESCE(session.stopped_at, session.closed_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY"""
 
 _IS_SETTLED = """

@@ -23,8 +23,9 @@ ROUNDS = 8
 LOGIN_TOLERANCE_SECONDS = 2
 # Two starts of one Acct-Session-Id within this time are one.
 SAME_START_SECONDS = 30
-# Archived sessions are at least this old; a packet of one is looked for there.
-ARCHIVE_SECONDS = 7 * 86_400
+# Archived sessions, and their logins, are at least a day older than this (`prepaid db archive`): a Class that says so,
+# and a packet of which only the memory knows whose it is, are trusted at once if they are younger.
+ARCHIVE_SECONDS = 6 * 86_400
 REMEMBERED_MOST = 100_000
 
 Pairs = Sequence[tuple[str, str]]
@@ -186,13 +187,8 @@ class Charges:
                 charges.append((index, Charge(*place, report)))
             else:
                 unknown[index] = report
-        for report in unknown.values():
-            if _is_old(report):
-                connection.run(
-                    lambda cursor, late: store.unarchive(cursor, late.serial, late.acct_session_id), report
-                )
         if unknown:
-            found = connection.run(store.find_candidates, list(unknown.values()))
+            found = _candidates(connection, list(unknown.values()))
             found |= self._look_behind_outer_identities(connection, unknown, found)
             new: dict[tuple[str, str], int] = {}
             for index, report in unknown.items():
@@ -231,7 +227,7 @@ class Charges:
             if serial := serials.get(report.claim.card_id):
                 unknown[index] = report._replace(serial=serial, claim=report.claim._replace(is_named=True))
         named = [unknown[index] for index in masked if unknown[index].serial in serials.values()]
-        return connection.run(store.find_candidates, named) if named else {}
+        return _candidates(connection, named) if named else {}
 
     def _place_at_once(self, report: Report) -> tuple[int, int] | None:
         start_age = report.age_seconds + (report.seconds or 0)
@@ -240,7 +236,7 @@ class Charges:
             login_age = report.at - claim.login_epoch
             if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and login_age < ARCHIVE_SECONDS:
                 return claim.card_id, claim.login_number
-        if report.kind == "Start":
+        if report.kind == "Start" or start_age >= ARCHIVE_SECONDS:
             return None
         known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
         if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS:
@@ -285,7 +281,10 @@ def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:
     )
 
 
-def _is_old(report: Report) -> bool:
-    """Whether a packet's session may be in the archive already."""
-    login_age = report.at - report.claim.login_epoch if report.claim else 0
-    return max(login_age, report.age_seconds + (report.seconds or 0)) >= ARCHIVE_SECONDS
+def _candidates(connection: Connection, reports: list[Report]) -> dict:
+    """The cards' sessions that the packets may belong to.
+
+    What a packet says of its age is the NAS' word, so the archive is asked whatever it says.
+    """
+    connection.run(store.unarchive, reports)
+    return connection.run(store.find_candidates, reports)

@@ -549,29 +549,42 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
     return charged
 
 
-def unarchive(cursor, serial: str, acct_session_id: str) -> None:
-    """Bring an archived session back, for a packet that comes after all: what it adds is the rise over what it had.
+def unarchive(cursor, reports: Sequence[Report]) -> None:
+    """Bring archived sessions back, for packets that come after all: what one adds is the rise over what was counted.
 
     The archive keeps its row; the session's row stands for it until it is archived again.
     """
+    serials = sorted({report.serial for report in reports})
+    identifiers = sorted({report.acct_session_id for report in reports})
+    # Nearly always there is none, and a plain read says so without a lock.
     cursor.execute(
-        """
-        INSERT IGNORE INTO session (
-            card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at, stop_cause,
-            used_seconds, used_down_octets, used_up_octets, settled_seconds, settled_down_octets, settled_up_octets,
-            framed_ipv4, framed_ipv6, delegated_prefix)
-        SELECT old.card_id, old.login_number, old.nas_id, old.acct_session_id, old.device, old.login_at, old.started_at,
-               old.ended_at, old.ended_at, old.end_cause,
-               old.used_seconds, old.used_down_octets, old.used_up_octets,
-               old.used_seconds, old.used_down_octets, old.used_up_octets,
-               old.framed_ipv4, old.framed_ipv6, old.delegated_prefix
-          FROM card
-          JOIN session_archive AS old ON old.card_id = card.id
-         WHERE card.serial = %s
-           AND old.acct_session_id = %s
+        f"""
+        SELECT STRAIGHT_JOIN old.card_id, old.login_number
+          FROM card FORCE INDEX (serial_is_unique)
+          JOIN session_archive AS old FORCE INDEX (PRIMARY) ON old.card_id = card.id
+         WHERE card.serial IN ({_places(serials)})
+           AND old.acct_session_id IN ({_places(identifiers)})
         """,
-        (serial, acct_session_id),
+        [*serials, *identifiers],
     )
+    for card_id, login_number in sorted(cursor.fetchall()):
+        cursor.execute(
+            """
+            INSERT IGNORE INTO session (
+                card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at,
+                stop_cause, used_seconds, used_down_octets, used_up_octets,
+                settled_seconds, settled_down_octets, settled_up_octets, framed_ipv4, framed_ipv6, delegated_prefix)
+            SELECT old.card_id, old.login_number, old.nas_id, old.acct_session_id, old.device, old.login_at,
+                   old.started_at, old.ended_at, old.ended_at,
+                   old.end_cause, old.used_seconds, old.used_down_octets, old.used_up_octets,
+                   old.used_seconds, old.used_down_octets, old.used_up_octets,
+                   old.framed_ipv4, old.framed_ipv6, old.delegated_prefix
+              FROM session_archive AS old
+             WHERE old.card_id = %s
+               AND old.login_number = %s
+            """,
+            (card_id, login_number),
+        )
 
 
 PROGRESS_ROW = (

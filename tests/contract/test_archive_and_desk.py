@@ -1,0 +1,81 @@
+"""An archived session and a packet of it that comes after all: whatever the packet says, its usage is counted once."""
+
+from dataclasses import replace
+
+import pytest
+
+from freeradius_module.desk import Desk
+from tests.at_the_desk import class_of, log_in, report
+from tests.shop import Shop
+
+DAYS_AGO = 8
+DAY_SECONDS = 86_400
+
+
+@pytest.fixture
+def shop(database, _unstarted_stack):
+    return Shop(database, _unstarted_stack.key_file)
+
+
+@pytest.fixture
+def archived(office, desk, shop, database):
+    """A card, the Class of its only session, and how long ago that session's packets came: 100 seconds, archived."""
+    card, = shop.sell(1, credit_seconds=10_000)
+    classes = class_of(log_in(desk, card))
+    for kind, seconds in ("Start", None), ("Interim-Update", 50), ("Stop", 100):
+        desk.account(report(card, kind, seconds, classes))
+    database.execute(
+        f"UPDATE session SET login_at = login_at - INTERVAL {DAYS_AGO} DAY, started_at = started_at - INTERVAL {DAYS_AGO} DAY,"
+        f" heard_at = heard_at - INTERVAL {DAYS_AGO} DAY, stopped_at = stopped_at - INTERVAL {DAYS_AGO} DAY")
+    assert office.json("db", "archive")["archived"] == 1
+    return card, classes
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("later_seconds", [None, DAYS_AGO * DAY_SECONDS])
+@pytest.mark.parametrize("delay", [None, DAYS_AGO * DAY_SECONDS])
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
+def test_a_repeated_packet_of_an_archived_session_adds_nothing(
+        archived, desk, module_settings, shop, kind, is_named, delay, later_seconds, is_restarted):
+    """As it was; with the delay that it had; at a later time; with Class and without; by a server that knows the session."""
+    card, classes = archived
+    if later_seconds is None and (is_named or not is_restarted):
+        pytest.skip("a Class, and what a server remembers, is as old as its login")
+    if is_restarted:
+        desk = Desk(module_settings)
+    seconds = {"Start": None, "Interim-Update": 50, "Stop": 100}[kind]
+    desk.account(report(card, kind, seconds, classes if is_named else (), delay=delay, later_seconds=later_seconds))
+    assert shop.used(card)[0] == 100
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_what_a_late_packet_adds_is_counted(archived, desk, shop, is_named):
+    card, classes = archived
+    desk.account(report(card, "Stop", 130, classes if is_named else (), delay=DAYS_AGO * DAY_SECONDS,
+                        later_seconds=DAYS_AGO * DAY_SECONDS))
+    assert shop.used(card)[0] == 130
+
+
+def test_an_archived_session_under_an_outer_identity_is_counted_once(archived, desk, shop):
+    card, classes = archived
+    desk.account(report(replace(card, serial="anonymous"), "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS,
+                        later_seconds=DAYS_AGO * DAY_SECONDS))
+    assert shop.used(card)[0] == 100
+
+
+def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(office, desk, shop, database):
+    """Its Class says that the login was today, so its packets are not looked for in the archive."""
+    card, = shop.sell(1, credit_seconds=10_000)
+    classes = class_of(log_in(desk, card))
+    desk.account(report(card, "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS))
+    office.must("db", "archive")
+    desk.account(report(card, "Stop", 100, classes))
+    assert shop.used(card)[0] == 100
+
+
+@pytest.mark.parametrize("days", ["0", "1", "6"])
+def test_sessions_are_not_archived_younger_than_the_module_looks_for_them(office, days):
+    refused = office.run("db", "archive", "--older-than", days)
+    assert refused.exit_status == 2
+    assert "7" in refused.stderr
