@@ -12,10 +12,10 @@ import pymysql
 
 from freeradius_module.keyring import KeyFileError
 from freeradius_module.pin import CryptographyError, SealError
-from freeradius_module.settings import SettingsError
+from freeradius_module.settings import DEFAULT_PATH, SettingsError
 
 from . import errors, text
-from .office import DEFAULT_CONFIG, Office
+from .office import Office
 from .text import _
 
 pass_office = click.make_pass_decorator(Office)
@@ -97,7 +97,7 @@ def _speak(ctx, param, value):
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110})
-@option("--config", type=click.Path(dir_okay=False), envvar="PREPAID_CONFIG", default=DEFAULT_CONFIG,
+@option("--config", type=click.Path(dir_okay=False), envvar="PREPAID_CONFIG", default=DEFAULT_PATH,
         help="The option file.  [$PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf]")
 @option("--lang", type=click.Choice(text.LANGUAGES), is_eager=True, expose_value=False, callback=_speak,
         help="The language of what is printed.  [the locale's]")

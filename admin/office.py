@@ -21,12 +21,10 @@ import pymysql
 import pymysql.cursors
 
 from freeradius_module import SCHEMA_VERSION, keyring
-from freeradius_module.settings import SettingsError, hosts_of
+from freeradius_module.settings import DEFAULT_PATH, SettingsError, hosts_of
 
 from . import errors, store
 from .text import _, told
-
-DEFAULT_CONFIG = "/etc/prepaid-cards/prepaid.cnf"
 
 CONNECT_TIMEOUT_SECONDS = 5
 # Long work (a million cards) is one statement after the other, none of which takes minutes.
@@ -36,7 +34,7 @@ ANSWER_TIMEOUT_SECONDS = 600
 class Office:
     """What a command works with.  Nothing is opened before it is needed, so that help needs nothing."""
 
-    def __init__(self, config_path: str = DEFAULT_CONFIG):
+    def __init__(self, config_path: str = DEFAULT_PATH):
         self.config_path = config_path
 
     @contextlib.contextmanager

@@ -12,6 +12,8 @@ from .vendors import Attribute
 
 # A new NAS is served within this time, and a moment for FreeRADIUS' own memory of clients.
 REFRESH_SECONDS = 5.0
+# Where a packet comes from can be forged, so what is remembered of addresses must not grow with them.
+ADDRESSES_MOST = 65_536
 # An address that no row covers: FreeRADIUS knows it from its own files.
 UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
 
@@ -54,6 +56,8 @@ class Catalogue:
         try:
             return self._nas[address]
         except KeyError:
+            if len(self._nas) >= ADDRESSES_MOST:
+                self._nas = {}
             nas = self._nas[address] = self._find(address)
             return nas
 

@@ -81,7 +81,6 @@ class Card(NamedTuple):
     status: str
     product_id: int
     product_revision: int
-    is_first_login: bool
     expires_in_seconds: int | None
     device: str | None
     added: Credit  # sum of the compensating entries

@@ -45,7 +45,7 @@ def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[s
                card.serial,
                {"card.pin_sealed" if with_pins else "NULL"},
                JSON_ARRAY(
-                   card.id, card.status, card.product_id, product.revision, card.first_login_at IS NULL,
+                   card.id, card.status, card.product_id, product.revision,
                    TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(
                        card.expires_at, IF(card.first_login_at IS NULL, {STARTING_VALIDITY}, product.valid_until_at))),
                    card.device, card.settled_login_number, card.key_number,
@@ -93,7 +93,7 @@ def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[s
 
 
 def _card(
-    serial, pin_sealed, session, card_id, status, product_id, revision, is_first_login, expires_in_seconds, device,
+    serial, pin_sealed, session, card_id, status, product_id, revision, expires_in_seconds, device,
     settled_login_number, key_number, was_tried, *amounts,
 ) -> Card:  # fmt: skip
     return Card(
@@ -102,7 +102,6 @@ def _card(
         status=status,
         product_id=product_id,
         product_revision=revision,
-        is_first_login=bool(is_first_login),
         expires_in_seconds=expires_in_seconds,
         device=device,
         added=Credit(*amounts[:5]),
@@ -160,8 +159,6 @@ class Reservation(NamedTuple):
     replaces: int | None
     activates: bool
     binds_device: bool
-
-
     token: int
 
 

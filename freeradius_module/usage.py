@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 SECONDS_A_MINUTE = 60
 OCTETS_A_MB = 10**6
-MILLICENTS_A_CENT = 1000
 WORD = 2**32
 
 

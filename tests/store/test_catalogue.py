@@ -2,6 +2,7 @@
 
 import pytest
 
+from freeradius_module import catalogue as catalogue_module
 from freeradius_module.catalogue import Catalogue
 from freeradius_module.connection import Connection, DatabaseAway
 
@@ -28,6 +29,15 @@ def test_the_longest_network_serves_an_address(shop, catalogue, database):
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db9::1", "", "no address", "127.0.0.1/32"])
 def test_an_address_that_no_row_covers_is_nobodys(shop, catalogue, address):
     assert catalogue.nas(address) is None
+
+
+def test_forged_addresses_fill_no_memory(shop, catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "ADDRESSES_MOST", 100)
+    mikrotik = shop.nas("mikrotik")
+    for number in range(1000):
+        catalogue.nas(f"192.0.2.{number}")
+        assert catalogue.nas(mikrotik).vendor == "mikrotik"
+    assert len(catalogue._nas) <= 100
 
 
 def test_a_nas_that_is_added_changed_or_removed_is_heard_of(shop, catalogue, database):

@@ -41,7 +41,7 @@ def product(**changes) -> Product:
 def card(**changes) -> Card:
     fields = {
         "id": 7, "serial": "4000017", "status": "in_use", "product_id": 1, "product_revision": 1,
-        "is_first_login": False, "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
+        "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
         "settled": Usage(), "settled_login_number": 0, "sessions": (), "pin_sealed": b"sealed", "key_number": 1,
         "was_tried": False,
     }
