@@ -20,6 +20,8 @@ PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 # Passed to pytest: make test PYTEST="-k returned -x"
 PYTEST ?=
+# So many workers with servers of their own; 0: one after the other, in this process, as a debugger needs it.
+JOBS ?= 2
 # Passed to the bench: make bench BENCH="--cards 10000 --history 0"
 BENCH ?=
 # The short form of what takes long: make bench SHORT=1, make faults SHORT=1
@@ -74,11 +76,11 @@ cluster-down: ## Stop the cluster; the data stays.
 
 .PHONY: test
 test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run every test.
-	@$(VENV)/bin/python -m pytest $(PYTEST)
+	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
 
 .PHONY: test-debian13
 test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
-	@tests/debian-root.sh trixie $(DEBIAN13) test PYTEST="tests/acceptance $(PYTEST)"
+	@tests/debian-root.sh trixie $(DEBIAN13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
 
 .PHONY: faults
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,spool.

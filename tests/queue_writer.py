@@ -7,6 +7,7 @@
 import contextlib
 import fcntl
 import itertools
+import os
 import subprocess
 import sys
 import time
@@ -44,10 +45,13 @@ class QueueWriter:
         self.path = folder / "queue"
 
     def write(self, *records: str) -> None:
-        """Append, under the lock that FreeRADIUS takes."""
-        with self.path.open("a") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-            file.write("".join(records))
+        """Append, under the lock that FreeRADIUS takes; like it, to a new file if a charger was done with the old one."""
+        while True:
+            with self.path.open("a") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink:
+                    file.write("".join(records))
+                    return
 
     def is_empty(self) -> bool:
         return not any(self.folder.glob("queue*"))
