@@ -14,6 +14,7 @@ from . import credit
 from . import custody
 from . import db
 from . import disconnect
+from . import doctor
 from . import enforce
 from . import export
 from . import generate

@@ -31,13 +31,14 @@ WORDS = (
     "generated", "imported", "exported", "received", "returned", "activated", "reopened", "unblocked", "credited",
     "transferred", "extended", "unbound", "login", "session", "refused", "cut",
     "internet", "telephony", "delivery", "return", "void", "active", "waiting", "retired", "disconnect", "slow_down",
+    "ok", "look", "fault", *login.REFUSALS,
 )
 # Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
 COLUMNS = (
     *cards.LISTED, *nas.COLUMNS, *store_product.COLUMNS, *track.COLUMNS,
     "accepted", "acct_session_id", "action", "added_cents", "added_down_octets", "added_octets", "added_seconds",
     "address", "allowed_hours", "at", "attempts", "batch", "bind_device", "binds_device", "blocked", "cards",
-    "chain_row", "checks", "closes", "commission_basis_points", "commission_cents", "contact", "count",
+    "chain_row", "check", "checks", "closes", "commission_basis_points", "commission_cents", "contact", "count",
     "counter_rule", "created", "credit_cents", "credit_down_octets", "credit_octets", "credit_seconds",
     "credit_up_octets", "database", "day", "delegated_prefix", "delivered", "delivery_note", "detail", "device",
     "disconnect_port", "document", "down_octets", "due_at", "due_cause", "end_cause", "ended_at", "ends_at",
@@ -54,7 +55,7 @@ COLUMNS = (
     "slowed_down", "sold_cents", "source", "speed_down_kbit", "speed_up_kbit", "started_at", "state", "status",
     "tariff_mb_millicents", "tariff_minute_millicents", "timezone", "to_status", "total", "tried_at", "tries",
     "up_octets", "used_cents", "used_down_octets", "used_octets", "used_seconds", "used_up_octets", "valid_days",
-    "valid_until_at", "vendor", "volume_limited_by", "what",
+    "valid_until_at", "vendor", "volume_limited_by", "what", "what_to_do",
 )
 # What click says about its own options, which ours replace.
 NOT_SAID = {"", " ", "(dynamic)", "%(prog)s, version %(version)s"}

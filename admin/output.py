@@ -119,7 +119,7 @@ def shown(name: str, value) -> str:
             return units.format_percent(value, lang)
         case "kbit", int():
             return f"{value} kbit/s"
-        case "status" | "kind" | "what" | "state" | "origin" | "action", str():
+        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
             return in_context("word", value)
     if isinstance(value, datetime):
         local = value.replace(tzinfo=UTC).astimezone()

@@ -111,25 +111,22 @@ def check(office, directory, as_json):
     Example:
         prepaid raddb check --dir /etc/freeradius/3.0
     """
-    check_is_raddb(directory)
-    version = freeradius_version()
-    raddb_files.check_version(version)
-    record = read_record(directory)
-    before = record["choice"]
-    choice = chosen(office, {
-        "serve": before.get("serve"),
-        "addresses": tuple(before.get("addresses", ())),
-        "auth_port": before.get("auth_port"),
-        "acct_port": before.get("acct_port"),
-        "instances": raddb_files.instances_for(version, before.get("wanted_instances")),
-    })
-    problems = differences(directory, choice, record) + surroundings(office, directory, choice)
+    problems = problems_of(office, directory)
     if as_json or problems:
         output.tell_rows(problems, as_json, columns=["path", "what"])
     if problems:
         raise errors.Refused(_("{count} things are not right in {directory}."), count=len(problems), directory=directory)
     if not as_json:
         click.echo(_("{directory} is as it should be.").format(directory=directory))
+
+
+def problems_of(office, directory: Path) -> list[dict]:
+    """What differs from an installation, and what is in its way: `path` and `what` of each."""
+    check_is_raddb(directory)
+    raddb_files.check_version(freeradius_version())
+    record = read_record(directory)
+    choice = installed_choice(office, record)
+    return differences(directory, choice, record) + surroundings(office, directory, choice)
 
 
 # --- What is chosen ---------------------------------------------------------------------------------------
@@ -155,6 +152,18 @@ def chosen(office, given: dict) -> Choice:
         spool=spool and raddb_files.checked_path(os.path.abspath(spool)),
         **{name: value for name, value in given.items() if value},
     )
+
+
+def installed_choice(office, record: dict) -> Choice:
+    """What was chosen at the last installation, with the option file as it is now."""
+    before = record["choice"]
+    return chosen(office, {
+        "serve": before.get("serve"),
+        "addresses": tuple(before.get("addresses", ())),
+        "auth_port": before.get("auth_port"),
+        "acct_port": before.get("acct_port"),
+        "instances": raddb_files.instances_for(freeradius_version(), before.get("wanted_instances")),
+    })
 
 
 def python_path() -> str:
@@ -392,16 +401,27 @@ def radiusd_user(directory: Path) -> str | None:
 
 def may_read(user: str, path: Path) -> bool:
     """Whether an account may read a file, by its mode."""
+    return _has_mode(user, path, 0o4)
+
+
+def may_write(user: str, folder: Path) -> bool:
+    """Whether an account may make files in a folder, by its mode."""
+    return _has_mode(user, folder, 0o3)
+
+
+def _has_mode(user: str, path: Path, bits: int) -> bool:
     account = pwd.getpwnam(user)
     try:
         status = path.stat()
     except OSError:
         return False
-    if account.pw_uid in (0, status.st_uid):
-        return bool(status.st_mode & 0o400)
-    if status.st_gid in os.getgrouplist(user, account.pw_gid):
-        return bool(status.st_mode & 0o040)
-    return bool(status.st_mode & 0o004)
+    if account.pw_uid == 0:
+        return True
+    if account.pw_uid == status.st_uid:
+        shift = 6
+    else:
+        shift = 3 if status.st_gid in os.getgrouplist(user, account.pw_gid) else 0
+    return status.st_mode >> shift & bits == bits
 
 
 def certificates(host: str) -> dict[str, bytes]:

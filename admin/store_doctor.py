@@ -1,0 +1,94 @@
+"""The statements behind `prepaid doctor`: how the server is set, what the accounts may, what has not run lately."""
+
+# An account's rights as the server knows them; each account may see its own.
+_RIGHTS = """
+    SELECT privilege_type AS privilege, '' AS table_name, '' AS column_name
+      FROM information_schema.schema_privileges
+     WHERE table_schema = DATABASE()
+     UNION ALL
+    SELECT privilege_type, table_name, ''
+      FROM information_schema.table_privileges
+     WHERE table_schema = DATABASE()
+     UNION ALL
+    SELECT privilege_type, table_name, column_name
+      FROM information_schema.column_privileges
+     WHERE table_schema = DATABASE()
+     UNION ALL
+    SELECT privilege_type, '*', ''
+      FROM information_schema.user_privileges
+     WHERE privilege_type <> 'USAGE'"""
+
+
+def rights(cursor) -> set[tuple[str, str, str]]:
+    """What this connection's account may: privilege, table ('' is the whole schema, '*' every one), column ('' is all)."""
+    cursor.execute(_RIGHTS)
+    return {tuple(str(value) for value in row.values()) for row in cursor.fetchall()}
+
+
+def settings(cursor) -> dict[str, str]:
+    """The server's settings that decide whether a commit outlives a power cut."""
+    cursor.execute(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin',"
+        " 'sync_binlog')")
+    return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
+
+
+def nas(cursor) -> list[dict]:
+    cursor.execute(
+        """
+        SELECT name, address, secret_sealed, key_number, require_message_authenticator
+          FROM nas
+         WHERE address <> ''
+         ORDER BY name
+        """)
+    return cursor.fetchall()
+
+
+def uncut_since_seconds(cursor) -> int | None:
+    """For how long already the session waits that should have been cut first, by somebody who never tried."""
+    cursor.execute(
+        """
+        SELECT TIMESTAMPDIFF(SECOND, MIN(due_at), UTC_TIMESTAMP(3)) AS seconds
+          FROM session
+         WHERE due_at <= UTC_TIMESTAMP(3)
+           AND acct_session_id <> ''
+           AND NOT EXISTS (SELECT 1
+                             FROM session_cut
+                            WHERE session_cut.card_id = session.card_id
+                              AND session_cut.login_number = session.login_number)
+        """)
+    return cursor.fetchone()["seconds"]
+
+
+def unsealed_since_hours(cursor) -> int | None:
+    """For how many hours already the oldest card event waits that is not in the hash chain."""
+    cursor.execute(
+        """
+        SELECT TIMESTAMPDIFF(HOUR, card_event.at, UTC_TIMESTAMP()) AS hours
+          FROM card_event
+         WHERE card_event.id > (SELECT row_id FROM history_floor WHERE source = 'card_event')
+           AND NOT EXISTS (SELECT 1
+                             FROM history_chain
+                            WHERE source = 'card_event'
+                              AND history_chain.row_id = card_event.id)
+         ORDER BY card_event.id
+         LIMIT 1
+        """)
+    row = cursor.fetchone()
+    return row and row["hours"]
+
+
+def unarchived(cursor, older_than_days: int, most: int) -> int:
+    """How many sessions, up to so many, ended longer ago and are not in the archive."""
+    cursor.execute(
+        """
+        SELECT COUNT(*) AS count
+          FROM (SELECT 1
+                  FROM session
+                 WHERE due_at IS NULL
+                   AND COALESCE(login_at, started_at) < UTC_TIMESTAMP() - INTERVAL %(days)s DAY
+                   AND COALESCE(stopped_at, closed_at) < UTC_TIMESTAMP() - INTERVAL %(days)s DAY
+                 LIMIT %(most)s) AS old
+        """,
+        {"days": older_than_days, "most": most})
+    return cursor.fetchone()["count"]

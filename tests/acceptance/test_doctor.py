@@ -1,0 +1,221 @@
+"""prepaid doctor on servers that run: all is well; then each thing that can go wrong is found, with what to do."""
+
+import socket
+
+import pytest
+
+from tests.office import Office
+from tests.stack.freeradius import set_option
+
+
+@pytest.fixture
+def doctor(stack, office):
+    """What `prepaid doctor` finds: state and words by check."""
+
+    def doctor(*arguments, stdin=None, option_file=None):
+        asked = Office(option_file) if option_file else office
+        result = asked.program("doctor", "--json", *arguments, stdin=stdin)
+        rows = result.json()
+        assert result.exit_status == (1 if any(row["state"] == "fault" for row in rows) else 0)
+        return rows
+
+    return doctor
+
+
+def faults(rows) -> dict[str, str]:
+    assert all(row["what_to_do"] or row["detail"] for row in rows)
+    return {row["check"]: row["detail"] for row in rows if row["state"] == "fault"}
+
+
+def state_of(rows, check: str) -> str:
+    found = [row["state"] for row in rows if row["check"] == check]
+    assert found, f"{check} was not checked"
+    return found[0]
+
+
+@pytest.fixture
+def options(stack, tmp_path):
+    """Another option file: this one with something changed."""
+
+    def options(old: str, new: str) -> str:
+        text = stack.option_file.read_text()
+        assert old in text
+        path = tmp_path / "prepaid.cnf"
+        path.write_text(text.replace(old, new))
+        path.chmod(0o600)
+        return path
+
+    return options
+
+
+def test_an_installation_in_good_health(doctor):
+    rows = doctor()
+    assert faults(rows) == {}
+    assert {"option_file", "database", "module_account", "server_settings", "clock", "key_file", "nas", "enforce", "spool",
+            "freeradius", "raddb", "configuration", "login"} <= {row["check"] for row in rows}
+    assert state_of(rows, "login") == "ok"
+
+
+def test_people_read_a_table_and_what_to_do(stack, office, database):
+    database.execute("UPDATE nas SET require_message_authenticator = 0 WHERE name = 'loopback'")
+    told = office.program("doctor").stdout
+    assert "Message-Authenticator" in told
+    assert "loopback" in told
+    assert "prepaid nas edit" in told
+
+
+def test_an_own_card_is_let_in_and_uses_nothing(doctor, shop):
+    card, = shop.sell(1, credit_seconds=600)
+    rows = doctor("--card", card.serial, stdin=card.pin + "\n")
+    assert faults(rows) == {}
+    assert state_of(rows, "card") == "ok"
+    assert shop.used(card) == (0, 0, 0)
+    assert shop.balance(card)["open_sessions"] == 0
+
+
+def test_an_own_card_that_is_refused(doctor, shop):
+    card, = shop.sell(1)
+    rows = doctor("--card", card.serial, stdin="0000\n")
+    assert "card" in faults(rows)
+    assert not any(card.pin in str(row) for row in rows)
+
+
+def test_freeradius_is_not_running(doctor, stack):
+    stack.freeradius.stop()
+    assert "login" in faults(doctor())
+
+
+LETS_EVERYBODY_IN = """
+clients everybody {{
+	client loopback {{
+		ipaddr = 127.0.0.0/8
+		secret = testing123
+	}}
+}}
+server prepaid {{
+	listen {{
+		type = auth
+		ipaddr = 127.0.0.1
+		port = {port}
+		clients = everybody
+	}}
+	authorize {{
+		update control {{
+			&Auth-Type := Accept
+		}}
+	}}
+	post-auth {{
+		update reply {{
+			&Message-Authenticator := 0x00
+		}}
+	}}
+}}
+"""
+
+
+def test_somebody_else_lets_everybody_in(doctor, stack):
+    stack.freeradius.stop()
+    site = stack.freeradius.raddb / "sites-enabled" / "prepaid"
+    site.unlink()
+    site.write_text(LETS_EVERYBODY_IN.format(port=stack.freeradius.auth_port))
+    stack.freeradius.start()
+    try:
+        assert "let in" in faults(doctor())["login"]
+    finally:
+        stack.freeradius.stop()
+
+
+def test_a_configuration_that_was_edited(doctor, stack):
+    path = stack.freeradius.raddb / "policy.d" / "prepaid"
+    text = path.read_text()
+    path.write_text(text + "# edited\n")
+    try:
+        assert "policy.d/prepaid" in faults(doctor())["raddb"]
+    finally:
+        path.write_text(text)
+
+
+def test_a_configuration_that_freeradius_does_not_accept(doctor, stack):
+    path = stack.freeradius.raddb / "radiusd.conf"
+    text = path.read_text()
+    path.write_text(set_option(text, "max_requests", "many {"))
+    try:
+        assert "configuration" in faults(doctor())
+    finally:
+        path.write_text(text)
+
+
+def test_the_database_is_away(stack, office):
+    stack.mariadb.stop()
+    result = office.run("doctor", "--json")
+    assert result.exit_status == 1
+    assert "database" in faults(result.json())
+
+
+def test_rights_that_the_module_lacks_or_need_not_have(doctor, database):
+    with database.mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("GRANT DELETE ON prepaid.session TO prepaid_radius@localhost")
+        cursor.execute("REVOKE INSERT ON prepaid.unknown_login FROM prepaid_radius@localhost")
+        try:
+            rows = doctor()
+            told = [row["detail"] for row in rows if row["state"] == "fault" and row["check"] == "module_account"]
+            assert len(told) == 2
+            assert "INSERT unknown_login" in told[0]
+            assert "DELETE session" in told[1]
+        finally:
+            cursor.execute("REVOKE DELETE ON prepaid.session FROM prepaid_radius@localhost")
+            cursor.execute("GRANT INSERT ON prepaid.unknown_login TO prepaid_radius@localhost")
+
+
+def test_an_option_file_that_everybody_may_read(doctor, options):
+    path = options("[prepaid]", "[prepaid]")
+    path.chmod(0o644)
+    assert "option_file" in faults(doctor(option_file=path))
+
+
+def test_a_key_file_of_another_installation(doctor, options, stack, tmp_path):
+    key = tmp_path / "key"
+    key.write_text(stack.key_file.read_text()[:-10] + "0123456789")
+    key.chmod(0o600)
+    assert "key_file" in faults(doctor(option_file=options(str(stack.key_file), str(key))))
+
+
+def test_a_session_that_nobody_cuts(doctor, shop, database, radius):
+    card, = shop.sell(1, credit_seconds=600)
+    session = radius.session(card.serial, radius.login(card.serial, card.pin))
+    radius.start(session)
+    assert state_of(doctor(), "enforce") == "ok"
+    database.execute("UPDATE session SET due_at = UTC_TIMESTAMP(3) - INTERVAL 61 MINUTE")
+    assert "61" in faults(doctor())["enforce"]
+
+
+def test_a_spool_without_a_charger(doctor, options, tmp_path):
+    (tmp_path / "spool").mkdir()
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'spool'}\n"))
+    assert "charger" in faults(rows)["spool"]
+
+
+def test_a_spool_that_is_not_there(doctor, options, tmp_path):
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'nowhere'}\n"))
+    assert "nowhere" in faults(rows)["spool"]
+
+
+def test_settings_that_a_power_cut_punishes(doctor, database):
+    """The tests' own server is set for speed, and says so."""
+    with database.mariadb.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
+        assert state_of(doctor(), "server_settings") == "look"
+        cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+
+
+def test_no_nas_for_this_machine(doctor, database):
+    database.execute("UPDATE nas SET address = '192.0.2.0/24' WHERE name = 'loopback'")
+    assert state_of(doctor(), "login") == "look"
+
+
+def test_a_port_on_which_nobody_answers(doctor, stack):
+    """FreeRADIUS hangs: the check ends all the same."""
+    stack.freeradius.stop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", stack.freeradius.auth_port))
+        assert "login" in faults(doctor())
