@@ -6,6 +6,8 @@ from datetime import date, datetime, timedelta
 
 import click
 
+from freeradius_module import pin
+
 from . import errors, output, partner, product, selection, store_batch, store_card, store_entry
 from .command import cli, json_option, option, pass_office
 from .option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
@@ -73,17 +75,30 @@ def in_pages(cursor, card_ids):
 
 @cli.command()
 @click.argument("serial")
+@option("--pin", "with_pin", is_flag=True, help="And its PIN: needs the role see_pin, and leaves a record in the card's history.")
 @json_option
 @pass_office
-def show(office, serial, as_json):
+def show(office, serial, with_pin, as_json):
     """One card in full: status, credit, use, what is left, until when.
 
     \b
     Example:
         prepaid show LIVRE000000016
+        prepaid show LIVRE000000016 --pin
     """
-    with office.reading() as cursor:
-        output.tell_one(_overview(cursor, serial), as_json)
+    if not with_pin:
+        with office.reading() as cursor:
+            output.tell_one(_overview(cursor, serial), as_json)
+        return
+    keyring = office.keyring
+    # What is shown was recorded before: the PIN is printed after the commit.
+    with office.transaction() as cursor:
+        card = selection.find(cursor, serial)
+        row = _overview(cursor, serial)
+        sealed, key_number = store_card.sealed_pin(cursor, card["id"])
+        code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
+        store_card.record_pin_read(cursor, card["id"])
+    output.tell_one({"serial": row["serial"], "pin": code, **row}, as_json)
 
 
 @cli.command()

@@ -112,7 +112,7 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
             batch = _take(cursor, batch_id, again)
             count = batch["in_stock"]
             with _sealed(new.file, recipients) as target, output.progress(count, _("Exporting")) as advance:
-                reader = _Reader(_stock(cursor, batch_id), keyring, advance)
+                reader = _Reader(_stock(cursor, batch_id, with_pins=keyring is not None), keyring, advance)
                 write(target, export_fields.Fields(names, batch, qr_url), count, reader)
             if reader.count != count:
                 raise errors.Busy()
@@ -210,11 +210,11 @@ class _Reader:
             self._advance(len(cards.serials))
 
 
-def _stock(cursor, batch_id: int):
+def _stock(cursor, batch_id: int, with_pins: bool):
     """The sealed cards in stock, a block at a time."""
     first, last = store_card.stock_ends(cursor, batch_id)
     for start in range(first, last + 1, IDS_A_BLOCK):
-        block = store_card.sealed_stock(cursor, batch_id, start, start + IDS_A_BLOCK - 1)
+        block = store_card.sealed_stock(cursor, batch_id, start, start + IDS_A_BLOCK - 1, with_pins)
         if block:
             yield block
 

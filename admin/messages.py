@@ -29,7 +29,7 @@ CLICK_KEYWORDS = {"_": None, "ngettext": (1, 2)}
 WORDS = (
     "created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted",
     "generated", "imported", "exported", "received", "returned", "activated", "reopened", "unblocked", "credited",
-    "transferred", "extended", "unbound", "login", "session", "refused", "cut",
+    "transferred", "extended", "unbound", "pin_read", "login", "session", "refused", "cut",
     "internet", "telephony", "delivery", "return", "void", "active", "waiting", "retired", "disconnect", "slow_down",
     "ok", "look", "fault", *login.REFUSALS,
 )
@@ -47,7 +47,7 @@ COLUMNS = (
     "fup_left_octets", "fup_share_percent", "fup_up_kbit", "hash", "heard_at", "idle_seconds", "in_stock", "in_use",
     "interim_seconds", "is_due", "is_off", "is_stale", "kind", "last_at", "last_serial", "limited_by", "login_at",
     "login_number", "made_at", "max_sessions", "may", "message", "name", "nas", "note", "number", "octets", "open",
-    "open_sessions", "operator", "origin", "other_card", "outcome", "owed_cents", "partner", "price_cents", "product",
+    "open_sessions", "operator", "origin", "other_card", "outcome", "owed_cents", "partner", "pin", "price_cents", "product",
     "program", "reason", "redeemed", "remaining_cents", "remaining_down_octets", "remaining_octets",
     "remaining_seconds", "remaining_up_octets", "replace_oldest", "reply", "require_message_authenticator",
     "retired_at", "returned", "role", "roles", "row", "rows", "seals", "seconds", "sell_by", "sentence", "serial",

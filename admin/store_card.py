@@ -97,16 +97,17 @@ def stock_ends(cursor, batch_id: int) -> tuple[int, int]:
     return ends["first"], ends["last"]
 
 
-def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int) -> list[tuple[str, bytes, int]]:
+def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool) -> list[tuple[str, bytes, int]]:
     """Serial, sealed PIN and key number of the cards in stock among these ids, by serial.
 
+    Without PINs that column is not read: its readers have a role of their own.
     They come as one long text: the driver takes longer over a row than the server, the cipher and the file together.
     They are put in order here, where they are in order already: the server would take as long again as for reading them.
     """
     cursor.execute(
-        """
+        f"""
         SET STATEMENT group_concat_max_len = 16777216 FOR
-        SELECT GROUP_CONCAT(serial, '\n', HEX(pin_sealed), '\n', key_number SEPARATOR '\n') AS cards
+        SELECT GROUP_CONCAT(serial, '\n', {"HEX(pin_sealed)" if with_pins else "''"}, '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
@@ -235,6 +236,18 @@ def delete(cursor, choice: Choice) -> int:
         f"UPDATE card SET status = 'deleted', pin_sealed = '' WHERE {choice.where} AND card.status = 'created'",
         choice.values,
     )
+
+
+def sealed_pin(cursor, card_id: int) -> tuple[bytes, int]:
+    """A card's sealed PIN, and the number of its key."""
+    cursor.execute("SELECT pin_sealed, key_number FROM card WHERE id = %(card_id)s", {"card_id": card_id})
+    row = cursor.fetchone()
+    return row["pin_sealed"], row["key_number"]
+
+
+def record_pin_read(cursor, card_id: int) -> int:
+    return cursor.execute("INSERT INTO card_event (card_id, what, operator) VALUES (%(card_id)s, 'pin_read', '')",
+                          {"card_id": card_id})
 
 
 def set_note(cursor, card_id: int, note: str | None) -> int:

@@ -323,7 +323,7 @@ def record_disconnect(cursor, card_id: int, reason: str | None) -> int:
     return cursor.execute(
         """
         INSERT INTO card_event (card_id, what, operator, reason)
-        VALUES (%(card_id)s, 'disconnected', SUBSTRING_INDEX(USER(), '@', 1), %(reason)s)
+        VALUES (%(card_id)s, 'disconnected', '', %(reason)s)
         """,
         {"card_id": card_id, "reason": reason},
     )

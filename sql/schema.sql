@@ -351,10 +351,12 @@ CREATE TABLE card_event (
 -- does not: USER() is what the server authenticated.
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
     INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id)
-    SELECT NEW.id, OLD.status, NEW.status, SUBSTRING_INDEX(USER(), '@', 1), @prepaid_reason, @prepaid_note
+    SELECT NEW.id, OLD.status, NEW.status, '', @prepaid_reason, @prepaid_note
       FROM DUAL
      WHERE NEW.status <> OLD.status;
 
+CREATE TRIGGER event_names_its_operator BEFORE INSERT ON card_event FOR EACH ROW
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
 CREATE TRIGGER history_is_never_edited BEFORE UPDATE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON card_event FOR EACH ROW

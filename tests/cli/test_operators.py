@@ -200,3 +200,26 @@ def test_every_role_is_listed_with_what_it_is_for(office):
     from admin.roles import ROLES
 
     assert [row["role"] for row in office.json("operator", "list", "--roles")] == list(ROLES)
+
+
+def test_a_pin_is_shown_to_who_may_read_it_and_it_is_on_record(office, hire):
+    card, = office.sell(1, "--time", "10m")
+    _, clerk = hire("see", "block")
+    result = clerk.run("show", card.serial, "--pin")
+    assert result.exit_status == 1 and "'see_pin'" in result.stderr and card.pin not in result.stdout + result.stderr
+    assert "pin" not in clerk.json("show", card.serial)
+    before = len(office.track(card))
+    name, trusted = hire("see_pin")
+    assert trusted.json("show", card.serial, "--pin")["pin"] == card.pin
+    history = office.track(card)
+    assert len(history) == before + 1
+    assert (history[-1]["what"], history[-1]["operator"]) == ("pin_read", name)
+
+
+def test_an_export_without_pins_needs_no_role_for_pins(office, hire, tmp_path):
+    product = office.product("--time", "10m")
+    made = office.json("generate", "--product", product, "--count", 3)
+    _, packer = hire("export")
+    packer.must("export", "--batch", made["batch"], "--fields", "serial,product", "--output", tmp_path / "labels.csv")
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines[1] == f"{made['first_serial']},{product}" and len(lines) == 4

@@ -128,3 +128,11 @@ def test_two_roles_are_two_actions(person, numbers):
 def test_every_role_is_tried():
     # `export` only writes that a batch was exported, as others do too.
     assert {*ONLY, "see", "export", "admin"} == set(roles.ROLES)
+
+
+def test_nobody_signs_history_with_another_name(person, numbers, database):
+    """The operator of a row is the account that the server authenticated, whatever the statement says."""
+    with person("see_pin") as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO card_event (card_id, what, operator) VALUES (%s, 'pin_read', 'somebody else')", [numbers["C"]])
+        connection.commit()
+    assert database.value("SELECT operator FROM card_event WHERE what = 'pin_read'") == "trial"
