@@ -14,7 +14,7 @@ from freeradius_module.keyring import KeyFileError
 from freeradius_module.pin import CryptographyError, SealError
 from freeradius_module.settings import DEFAULT_PATH, SettingsError
 
-from . import errors, text
+from . import complete_names, errors, text
 from .office import Office
 from .text import _
 
@@ -83,7 +83,8 @@ class _Told(click.ClickException):
 
 
 def option(*declarations, **attributes):
-    """click.option with its help in the reader's language."""
+    """click.option with its help in the reader's language, and with the names that the shell can complete."""
+    attributes.setdefault("shell_complete", complete_names.OF_OPTION.get(declarations[0]))
     return click.option(*declarations, cls=Option, **attributes)
 
 

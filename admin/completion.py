@@ -11,7 +11,7 @@ SHELLS = ("bash", "zsh", "fish")
 @cli.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell):
-    """Print the script with which a shell completes commands and options.
+    """Print the script with which a shell completes commands, options and names.
 
     \b
     Example:
@@ -19,4 +19,6 @@ def completion(shell):
         prepaid completion zsh > /usr/local/share/zsh/site-functions/_prepaid
         prepaid completion fish > ~/.config/fish/completions/prepaid.fish
     """
-    click.echo(get_completion_class(shell)(cli, {}, "prepaid", "_PREPAID_COMPLETE").source())
+    script = get_completion_class(shell)(cli, {}, "prepaid", "_PREPAID_COMPLETE").source()
+    # Names have blanks, and click's script for bash would offer each word of one for itself.
+    click.echo(script.replace("COMPREPLY+=($value)", """COMPREPLY+=("$(printf '%q' "$value")")"""))

@@ -9,7 +9,7 @@ import click
 
 from freeradius_module import pin
 
-from . import errors, output, store_nas
+from . import complete_names, errors, output, store_nas
 from .command import cli, json_option, option, pass_office
 from .text import _
 
@@ -123,7 +123,7 @@ def list_(office, as_json):
 
 
 @nas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.nas)
 @json_option
 @pass_office
 def show(office, name, as_json):
@@ -138,7 +138,7 @@ def show(office, name, as_json):
 
 
 @nas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.nas)
 @nas_options(required=False)
 @json_option
 @pass_office
@@ -162,7 +162,7 @@ def edit(office, name, secret, as_json, **values):
 
 
 @nas.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.nas)
 @json_option
 @pass_office
 def remove(office, name, as_json):

@@ -3,7 +3,7 @@
 import click
 from stdnum.br import cnpj, cpf
 
-from . import errors, output, store_partner
+from . import complete_names, errors, output, store_partner
 from .command import cli, json_option, option, pass_office
 from .option_types import CLEARED, PERCENT, clearable
 from .text import _
@@ -65,7 +65,7 @@ def list_(office, retired_too, as_json):
 
 
 @partner.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.partner)
 @json_option
 @pass_office
 def show(office, name, as_json):
@@ -80,7 +80,7 @@ def show(office, name, as_json):
 
 
 @partner.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.partner)
 @option("--rename", "new_name", metavar="NAME", help="Another name.")
 @partner_options(edit=True)
 @json_option
@@ -108,7 +108,7 @@ def edit(office, name, new_name, as_json, **values):
 
 
 @partner.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.partner)
 @json_option
 @pass_office
 def retire(office, name, as_json):

@@ -7,7 +7,7 @@ import click
 
 from freeradius_module import hours, vendors
 
-from . import dictionaries, errors, output, store_product
+from . import complete_names, dictionaries, errors, output, store_product
 from .command import cli, json_option, option, pass_office
 from .option_types import (
     CLEARED,
@@ -139,7 +139,7 @@ def list_(office, retired_too, as_json):
 
 
 @product.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.product)
 @json_option
 @pass_office
 def show(office, name, as_json):
@@ -154,7 +154,7 @@ def show(office, name, as_json):
 
 
 @product.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.product)
 @option("--rename", "new_name", metavar="NAME", help="Another name.")
 @option("--no-reply", is_flag=True, help="Remove the free reply attributes.")
 @product_options(edit=True)
@@ -189,7 +189,7 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
 
 
 @product.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names.product)
 @json_option
 @pass_office
 def retire(office, name, as_json):

@@ -1,10 +1,13 @@
 """What somebody expects of a command who works on a terminal all day: completion, hints, pipes."""
 
 import os
+import re
+import shlex
 import subprocess
 
 import pytest
 
+from tests.office import Office
 from tests.stack.stack import PREPAID
 
 
@@ -31,6 +34,39 @@ def test_bash_completes_commands_and_options(office):
         done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True,
                               env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}"})
         assert set(done.stdout.split()) == expected, done.stderr
+
+
+@pytest.mark.parametrize(("typed", "expected"), [
+    ("generate --product ", {"Dez\\ horas", "Dois\\ GB"}), ("list --product De", {"Dez\\ horas"}),
+    ("product show dez\\ h", {"Dez\\ horas"}), ("deliver --partner ", {"Banca"}), ("nas show ", {"loopback"}),
+    ("list --product nothing", {""}),
+])
+def test_bash_completes_names_of_the_database(office, typed, expected):
+    office.must("product", "add", "Dez horas", "--kind", "internet", "--time", "10h")
+    office.must("product", "add", "Dois GB", "--kind", "internet", "--traffic", "2GB")
+    office.must("partner", "add", "Banca")
+    assert set(completed(office, typed)) == expected
+
+
+def test_a_database_that_is_away_completes_nothing_and_says_nothing(office, tmp_path):
+    nowhere = tmp_path / "prepaid.cnf"
+    nowhere.write_text("[prepaid-admin]\nuser = x\nunix_socket = /nowhere\n")
+    assert completed(Office(nowhere), "generate --product ") == [""]
+
+
+def completed(office, typed: str) -> list[str]:
+    """What bash offers when somebody presses tab behind these words, which it hands over as they were typed."""
+    words = ["prepaid", *re.split(r"(?<!\\\\) ", typed)]
+    asked = f"""{office.must('completion', 'bash').stdout}
+        COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
+        $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", asked], capture_output=True, text=True,
+        env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}", "PREPAID_CONFIG": str(office.option_file)})
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1]
 
 
 @pytest.mark.parametrize(("typed", "meant"), [
