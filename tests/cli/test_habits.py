@@ -56,7 +56,7 @@ def test_a_database_that_is_away_completes_nothing_and_says_nothing(office, tmp_
 
 def completed(office, typed: str) -> list[str]:
     """What bash offers when somebody presses tab behind these words, which it hands over as they were typed."""
-    words = ["prepaid", *re.split(r"(?<!\\\\) ", typed)]
+    words = ["prepaid", *re.split(r"(?<!\\) ", typed)]
     asked = f"""{office.must('completion', 'bash').stdout}
         COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
         $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
