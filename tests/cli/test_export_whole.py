@@ -1,8 +1,6 @@
 """export: whole or not at all, whatever happens in between."""
 
 import os
-import random
-import signal
 import subprocess
 import time
 
@@ -20,25 +18,6 @@ def batch(office):
 
 def exports(database) -> int:
     return database.value("SELECT COUNT(*) FROM batch_event WHERE what = 'exported'")
-
-
-def test_killed_in_the_middle_it_leaves_neither_file_nor_record(office, batch, database, tmp_path):
-    began = time.monotonic()
-    office.program("export", "--batch", batch, "--output", tmp_path / "whole.csv")
-    seconds = time.monotonic() - began
-    killed = 0
-    for number in range(12):
-        path = tmp_path / f"{number}.xlsx"
-        before = exports(database)
-        process = office.spawn("export", "--batch", batch, "--format", "xlsx", "--again", "--reason", "test", "--output", path)
-        time.sleep(random.uniform(0, 1.2 * seconds))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        killed += process.returncode == -signal.SIGKILL
-        _wait_until_nobody_works(database)
-        assert path.exists() == (exports(database) == before + 1)
-        assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
-    assert killed
 
 
 def test_a_record_that_cannot_be_written_leaves_no_file(office, batch, database, tmp_path, monkeypatch):
@@ -127,12 +106,6 @@ def test_a_sealed_file_is_not_opened(office, batch, tmp_path):
     result = office.run("export", "--batch", batch, "--output", tmp_path / "x", "--open", "--seal",
                         "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")
     assert result.exit_status == 2 and list(tmp_path.iterdir()) == []
-
-
-def _wait_until_nobody_works(database) -> None:
-    """The server takes a moment to see that its client is gone; until then it may still commit."""
-    _wait_for(lambda: database.value(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'prepaid_admin'") == 0)
 
 
 def _wait_for(condition) -> None:

@@ -1,13 +1,11 @@
 """generate: a batch, whole or not at all, and never a serial twice."""
 
 import os
-import signal
 
 import pytest
 
 from admin.office import Office
 from freeradius_module import pin, serial
-from tests.cli.waiting import wait_until
 
 
 @pytest.fixture
@@ -101,21 +99,6 @@ def test_two_offices_at_once_never_make_the_same_serial(office, product, databas
     assert database.value("SELECT COUNT(*) FROM batch WHERE card_count = 3000") == 4
     for process in running:
         process.communicate()
-
-
-def test_kill_9_leaves_no_half_batch(office, product, database):
-    """Killed while cards are on their way; what the next command makes is whole."""
-    for _ in range(3):
-        process = office.spawn("generate", "--product", product, "--count", 100_000)
-        wait_until(lambda: database.value(
-            "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_rows_modified > 4000") > 0)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        # The server notices the closed connection and rolls back.
-        wait_until(lambda: database.value("SELECT COUNT(*) FROM information_schema.innodb_trx") == 0)
-        assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM batch") == 0
-    assert office.json("generate", "--product", product, "--count", 10)["count"] == 10
-    assert database.value("SELECT COUNT(*) FROM card") == 10
 
 
 def test_a_hundred_thousand_cards_need_no_more_memory_than_a_thousand(office, product):

@@ -1,6 +1,5 @@
 """import: cards made elsewhere, with what was used of them there; all of them or none."""
 
-import time
 
 import pytest
 
@@ -162,23 +161,6 @@ def test_a_dry_run_changes_nothing(bring, database):
     result = bring("serial,pin", "A1,1234567890", "A2,1234567890", options=("--dry-run",))
     assert result.exit_status == 0 and (result.json()["count"], result.json()["batch"]) == (2, None)
     assert nothing_came(database)
-
-
-def test_a_killed_import_leaves_no_half_batch(office, database, tmp_path):
-    path = tmp_path / "cards.csv"
-    path.write_text("serial,pin\n" + "".join(f"K{number:06},1234567890\n" for number in range(20_000)))
-    product = office.product("--time", "10h")
-    for attempt in range(8):
-        run = office.spawn("import", path, "--product", product)
-        time.sleep(0.4 + attempt * 0.15)
-        run.kill()
-        status = run.wait()
-        # A server notices that its client is gone when it next reads from it.
-        assert database.value("SELECT COUNT(*) FROM card") in ((0, 20_000) if status else (20_000,))
-    result = office.run("import", path, "--product", product)
-    assert database.value("SELECT COUNT(*) FROM card") == 20_000
-    assert database.value("SELECT COUNT(*) FROM batch") == 1
-    assert result.exit_status in (0, 1)
 
 
 def test_the_books_agree_with_what_was_used_elsewhere(office, bring):

@@ -22,7 +22,7 @@ from .results import Row
 CAMPAIGNS = (
     "kill_database", "kill_radiusd", "pause_database", "restart_all", "spool", "deadlocks", "disk_full", "clock_steps",
     "schema_upgrade", "key_rotation", "overspend", "backup", "poison", "fuzz_module", "fuzz_packets", "brute_force",
-    "timing", "soak",
+    "timing", "kill_office", "soak",
 )
 # Three nodes on one machine, and a minute each at the least.
 ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")
