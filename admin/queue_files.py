@@ -22,21 +22,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from freeradius_module import queue_record
 from freeradius_module.queue_record import (
-    FIRST_LINE,
     NOT_FINISHED,
-    REASON_NAME,
     RECORD_OCTETS_MAX,
     Record,
     Unreadable,
-    escaped,
     split,
+    with_reason,
 )
 
 from . import errors
 from .text import _
 
 BLOCK_OCTETS = 262_144
+FILLING = queue_record.FILLING.encode()
+FIRST = queue_record.FIRST.encode()
 CHARGED_MARK = "user.prepaid.charged_octets"
 
 
@@ -105,8 +106,7 @@ class Spool:
 
     def set_aside(self, refused: Iterable[Unreadable]) -> None:
         """Put records into the quarantine; they are on the disk when this returns."""
-        text = "".join(
-            f'{_without_reason(each.text)[:RECORD_OCTETS_MAX]}\n\t{REASON_NAME} = "{escaped(each.reason)}"\n\n' for each in refused)
+        text = "".join(with_reason(each.text, each.reason) for each in refused)
         descriptor = self._open_quarantine()
         try:
             end_octets = os.lseek(descriptor, 0, os.SEEK_END)
@@ -226,10 +226,10 @@ class WorkFile:
 def _groups(descriptor: int, begin: int, size: int) -> Iterator[Group]:
     parts: list[Record | Unreadable] = []
     end = begin
-    for count, (octets, is_finished) in enumerate(_between_empty_lines(descriptor, begin), start=1):
-        end += len(octets) + (2 if is_finished else 0)
+    for count, (octets, is_finished) in enumerate(_lines(descriptor, begin), start=1):
+        end += len(octets) + is_finished
         if octets.strip():
-            text = octets.decode("utf-8", "surrogateescape")
+            text = octets.rstrip(FILLING).decode("utf-8", "surrogateescape")
             parts += split(text) if is_finished else [Unreadable(text, NOT_FINISHED)]
         if count % size == 0:
             yield Group(parts, end)
@@ -238,17 +238,19 @@ def _groups(descriptor: int, begin: int, size: int) -> Iterator[Group]:
         yield Group(parts, end)
 
 
-def _between_empty_lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, bool]]:
-    """What stands between empty lines, and whether the empty line behind it was there."""
+def _lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, bool]]:
+    """Each line without its end, and whether that was there."""
     os.lseek(descriptor, begin, os.SEEK_SET)
     rest = b""
     while block := os.read(descriptor, BLOCK_OCTETS):
-        *parts, rest = (rest + block).split(b"\n\n")
-        for part in parts:
-            yield part, True
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield line, True
         if len(rest) > RECORD_OCTETS_MAX:
             # No record is as long: a crash has left something else here.  What may be the begin of a record is kept.
-            start = max(rest.rfind(FIRST_LINE.encode()) - 16, 0) or len(rest) - 64
+            start = rest.rfind(FIRST)
+            if start <= 0:
+                start = len(rest) - len(FIRST)
             yield rest[:start], False
             rest = rest[start:]
     if rest:
@@ -264,11 +266,9 @@ def _first_received_at(descriptor: int, begin: int) -> float | None:
 
 
 def _count_records(file) -> int:
-    count, last = 0, b""
+    count = 0
     while block := file.read(BLOCK_OCTETS):
-        # An empty line may lie across two blocks.
-        count += (last + block).count(b"\n\n")
-        last = b"\n" if block.endswith(b"\n") and not block.endswith(b"\n\n") else b""
+        count += block.count(b"\n")
     return count
 
 
@@ -282,10 +282,6 @@ def _charged_octets(descriptor: int) -> int:
 def _write_all(descriptor: int, octets: bytes) -> None:
     while octets:
         octets = octets[os.write(descriptor, octets):]
-
-
-def _without_reason(text: str) -> str:
-    return text.partition(f"\n\t{REASON_NAME} = ")[0].rstrip("\n")
 
 
 def _number(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The accounting queue as FreeRADIUS' detail writer fills it, for tests that need no FreeRADIUS.
+"""The accounting queue as FreeRADIUS fills it, for tests that need no FreeRADIUS.
 
     queue = QueueWriter(folder)
     queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
@@ -6,14 +6,12 @@
 
 import contextlib
 import fcntl
-import itertools
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-_ports = itertools.count(40_000)
+from urllib.parse import quote
 
 
 def report(user_name: str | None, status: str, *, session_id: str | None = "81000001", seconds: int | None = None,
@@ -21,22 +19,18 @@ def report(user_name: str | None, status: str, *, session_id: str | None = "8100
     """The record of a packet that was received so long ago; `Acct_Delay_Time=5` adds an attribute."""
     received_at = (at or time.time()) - ago_seconds
     second, microsecond = int(received_at), int(received_at % 1 * 1_000_000)
-    lines = {
-        "Packet-Src-IP-Address": nas,
-        "Packet-Dst-IP-Address": "127.0.0.1",
-        "Packet-Src-Port": next(_ports) % 65_536,
-        "Packet-Dst-Port": 1813,
-        "User-Name": user_name and f'"{user_name}"',
+    fields = {
+        "Tmp-String-1": f"{second}.{microsecond}",
+        "Tmp-String-0": nas,
+        "User-Name": quote(user_name or "", safe=""),
         "Acct-Status-Type": status,
-        "Acct-Session-Id": session_id and f'"{session_id}"',
-        "Acct-Session-Time": seconds,
-        **{name.replace("_", "-"): value for name, value in attributes.items()},
-        "Tmp-String-0": f'"{nas}"',
-        "Tmp-Integer-0": 0,
-        "Tmp-String-1": f'"{second}.{microsecond}"',
-        "Timestamp": second,
+        "Acct-Session-Id": quote(session_id or "", safe=""),
+        "Acct-Session-Time": "" if seconds is None else seconds,
+        **{name.replace("_", "-"): value for name, value in attributes.items() if name != "Class"},
+        "Class": attributes.get("Class", ""),
     }
-    return f"{second}\n" + "".join(f"\t{name} = {value}\n" for name, value in lines.items() if value is not None) + "\n"
+    text = "".join(f"{name}={value}&" for name, value in fields.items())
+    return text[:2047].ljust(2047, ".") + "\n"
 
 
 class QueueWriter:

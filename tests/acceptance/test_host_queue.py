@@ -1,9 +1,11 @@
 """The accounting queue: when a packet goes there, what is written, and that nothing is answered that was not written."""
 
 import fcntl
+import time
 
 import pytest
 
+from freeradius_module import queue_record
 from tests.host import NAS, SILENCE_SECONDS, Host
 
 
@@ -24,17 +26,37 @@ def queue(tmp_path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def records(text: str) -> list[dict[str, str]]:
+    return [dict(queue_record.parse(line).pairs) for line in text.splitlines()]
+
+
 def test_queued_accounting_is_written_and_answered_without_python(queued, tmp_path):
     # The module would not charge it.
     assert queued.report("fail", attributes={"Event-Timestamp": 1700000000, "Class": [b"\x01", b"\x02"]}).is_acknowledged
-    record = queue(tmp_path)
-    first, *lines = record.splitlines()
-    assert first.isdecimal()
-    for line in (f"Packet-Src-IP-Address = {NAS}", 'User-Name = "fail"', "Acct-Status-Type = Interim-Update",
-                 "Acct-Session-Time = 300", "Class = 0x01", "Class = 0x02",
-                 f'Tmp-String-0 = "{NAS}"', "Tmp-Integer-0 = 1700000000", f"Timestamp = {first}"):
-        assert f"\t{line}" in lines
-    assert lines[-1] == ""
+    record = queue_record.parse(queue(tmp_path).removesuffix("\n"))
+    assert abs(record.received_at - time.time()) < 60
+    for pair in (("Tmp-String-0", NAS), ("User-Name", "fail"), ("Acct-Status-Type", "Interim-Update"),
+                 ("Acct-Session-Time", "300"), ("Class", "0x01"), ("Class", "0x02")):
+        assert pair in record.pairs
+
+
+def test_a_record_has_all_that_its_charging_asks_for(queued, tmp_path):
+    sent = {
+        "Acct-Input-Octets": 1, "Acct-Input-Gigawords": 2, "Acct-Output-Octets": 3, "Acct-Output-Gigawords": 4,
+        "Acct-Delay-Time": 5, "Acct-Terminate-Cause": "User-Request", "Calling-Station-Id": "a=b & c",
+        "Framed-IP-Address": "192.0.2.9", "Framed-IPv6-Address": "2001:db8::9", "Framed-IPv6-Prefix": "2001:db8:1::/64",
+        "Delegated-IPv6-Prefix": "2001:db8:2::/56",
+    }
+    assert queued.report("good", attributes=sent).is_acknowledged
+    (record,) = records(queue(tmp_path))
+    assert {name: record.get(name) for name in sent} == {name: str(value) for name, value in sent.items()}
+
+
+def test_a_record_fills_half_a_page_however_much_came(queued, tmp_path):
+    for text, classes in (("x", []), ("&" * 250, [b"y" * 250] * 6)):
+        assert queued.report(text, attributes={"Class": classes}).is_acknowledged
+    assert {len(line) for line in queue(tmp_path).splitlines()} == {2047}
+    assert [record["User-Name"] for record in records(queue(tmp_path))] == ["x", "&" * 250]
 
 
 def test_the_queue_is_for_nobody_else_to_read(queued, tmp_path):
@@ -44,8 +66,11 @@ def test_the_queue_is_for_nobody_else_to_read(queued, tmp_path):
 
 
 def test_a_text_in_a_record_cannot_end_it(queued, tmp_path):
-    assert queued.report('a"\\b').is_acknowledged
-    assert '\tUser-Name = "a\\"\\\\b"\n' in queue(tmp_path)
+    texts = ['a"\\b', "a&Acct-Session-Time=0&", "%26Class=", "%{User-Password}"]
+    for text in texts:
+        assert queued.report(text).is_acknowledged
+    found = records(queue(tmp_path))
+    assert [(record["User-Name"], record["Acct-Session-Time"]) for record in found] == [(text, "300") for text in texts]
 
 
 def test_without_a_place_to_write_nothing_is_answered(queued, tmp_path):
@@ -70,8 +95,7 @@ def test_a_reader_takes_the_queue_over_and_nothing_is_lost(queued, tmp_path):
                 taken.append(file.read())
                 work.unlink()
     taken.append(queue(tmp_path))
-    found = [line.strip() for line in "".join(taken).splitlines() if "User-Name" in line]
-    assert found == [f'User-Name = "card-{number}"' for number in range(60)]
+    assert [record["User-Name"] for record in records("".join(taken))] == [f"card-{number}" for number in range(60)]
 
 
 def test_a_queue_that_is_being_read_is_not_written_to(queued, tmp_path):
@@ -90,13 +114,17 @@ def test_what_cannot_be_charged_now_is_written_if_there_is_a_spool(spooling, tmp
     assert queue(tmp_path) == ""
     for answer in ("fail", "exception", "nothing", "reject"):
         assert spooling.report(answer).is_acknowledged
-        assert f'User-Name = "{answer}"' in queue(tmp_path)
+        assert records(queue(tmp_path))[-1]["User-Name"] == answer
 
 
 def test_what_python_cannot_read_never_comes_into_the_queue(queued, tmp_path):
     assert queued.report(b"caf\xe9").is_acknowledged
+    assert queued.report(b"a\nTmp-String-1=1&").is_acknowledged
     assert queue(tmp_path) == ""
-    assert r'User-Name = "caf\351"' in (tmp_path / "spool" / "quarantine").read_text()
+    latin, line_break = records((tmp_path / "spool" / "quarantine").read_text())
+    assert latin["User-Name"] == r"caf\xe9"
+    assert line_break["User-Name"] == "a\nTmp-String-1=1&"
+    assert line_break["Tmp-String-0"] == NAS
 
 
 def test_two_servers_share_the_work():
