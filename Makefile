@@ -26,6 +26,8 @@ JOBS ?= 2
 BENCH ?=
 # The short form of what takes long: make bench SHORT=1, make faults SHORT=1
 SHORT ?=
+# Some campaigns only: make faults ONLY=spool,model
+ONLY ?=
 # The Debian 13 root that test-debian13 and bench-debian13 make once and use again.
 DEBIAN13 ?= /var/cache/prepaid-cards/debian13
 
@@ -86,6 +88,12 @@ test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,spool.
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
+# What was found there is in that root's copy of the checkout; its rows are taken over.
+.PHONY: faults-debian13
+faults-debian13: system-debootstrap installed ## The same on FreeRADIUS 3.2.7 in a Debian 13 root; one var/faults.json has both.
+	@tests/debian-root.sh trixie $(DEBIAN13) faults SHORT="$(SHORT)" ONLY="$(ONLY)"
+	@$(VENV)/bin/python -m tests.faults --merge $(DEBIAN13)/srv/prepaid-cards/var/faults.json
+
 .PHONY: bench
 bench: system-bench installed ## Measure against FreeRADIUS' own SQL modules, side by side; SHORT=1 for a short form.
 	@$(VENV)/bin/python -m tests.bench $(if $(SHORT),--short) $(BENCH)
@@ -121,7 +129,7 @@ system-cluster:
 # A clock that can be put forward.
 .PHONY: system-faults
 system-faults:
-	@tests/stack/debian-packages.sh libfaketime
+	@tests/stack/debian-packages.sh libfaketime $(DEBIAN_CLUSTER)
 
 .PHONY: system-debootstrap
 system-debootstrap:

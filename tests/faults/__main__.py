@@ -3,13 +3,13 @@
     --short          some seconds each instead of minutes
     --only a,b       these
     --jobs N         so many at once (short: 2, otherwise 1, because the long forms are to load the machine)
+    --merge FILE     run nothing: take over the rows of another faults.json, of another Debian
 
 One that fails does not keep the others from running.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .campaign import is_bad, row_line
-from .results import Row
+from .results import Row, keep
+from .results import path as results_path
 
 CAMPAIGNS = (
     "kill_database", "kill_radiusd", "pause_database", "restart_all", "spool", "deadlocks", "disk_full", "clock_steps",
@@ -34,9 +35,13 @@ def main() -> int:
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", help="campaigns by name, with commas; 'model' is one of them")
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--merge", type=Path)
     options = parser.parse_args()
+    if options.merge:
+        keep(json.loads(options.merge.read_text()))
+        return 0
     chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), "model"]
-    path = Path(os.environ.get("VAR", "var")) / "faults.json"
+    path = results_path()
     began = time.time()
     with ThreadPoolExecutor(options.jobs or (2 if options.short else 1)) as jobs:
         is_well = dict(zip(chosen, jobs.map(lambda name: play(name, options.short), chosen), strict=True))

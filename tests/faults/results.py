@@ -18,24 +18,27 @@ class Row(NamedTuple):
     seconds: float = 0.0
 
 
+def path() -> Path:
+    return Path(os.environ.get("VAR", "var")) / "faults.json"
+
+
 def record(row: Row) -> None:
     """Keep a campaign's figures beside those of the others."""
-    path = Path(os.environ.get("VAR", "var")) / "faults.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    keep([{**row._asdict(), "platform": this_platform(), "seconds": round(row.seconds, 1)}])
+
+
+def keep(found: list[dict]) -> None:
+    """Keep rows, in the place of older ones of the same campaign and platform."""
+    path().parent.mkdir(parents=True, exist_ok=True)
+    with path().with_suffix(".lock").open("w") as lock:
         # Several campaigns may run at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _write(path, row)
-
-
-def _write(path: Path, row: Row) -> None:
-    rows = json.loads(path.read_text()) if path.exists() else []
-    found = {**row._asdict(), "platform": this_platform(), "seconds": round(row.seconds, 1)}
-    same = ("campaign", "platform")
-    rows = [old for old in rows if any(old[name] != found[name] for name in same)]
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps([*rows, found], indent=1) + "\n")
-    unfinished.rename(path)
+        rows = json.loads(path().read_text()) if path().exists() else []
+        new = {(row["campaign"], row["platform"]) for row in found}
+        rows = [row for row in rows if (row["campaign"], row["platform"]) not in new]
+        unfinished = path().with_suffix(".unfinished")
+        unfinished.write_text(json.dumps([*rows, *found], indent=1) + "\n")
+        unfinished.rename(path())
 
 
 def this_platform() -> str:
