@@ -115,6 +115,8 @@ class Charges:
                     # The row is another session's: the Class was used twice, or somebody was quicker.
                     reports[index] = charge.report
                     continue
+                if charge.report.kind == "Stop":
+                    self._forget(charge)
                 if row.reached & store.REACHED_LIMIT:
                     reached.append(row)
                 if row.reached & store.REACHED_FUP:
@@ -242,6 +244,12 @@ class Charges:
         if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS:
             return known[:2]
         return None
+
+    def _forget(self, charge: Charge) -> None:
+        """What has stopped reports no more, or is looked for once more: memory holds what is open."""
+        self._known.pop(charge[:2], None)
+        report = charge.report
+        self._sessions.pop((report.nas_id, report.serial, report.acct_session_id), None)
 
     def _remember(self, report: Report, card_id: int, login_number: int, started_at: float) -> None:
         if len(self._sessions) >= REMEMBERED_MOST:

@@ -57,6 +57,8 @@ copy_checkout() {
 enter() {
     local root=$1
     shift
+    # A mount of its own, so that what runs in it can make mount namespaces, too.
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/run"

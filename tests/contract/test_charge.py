@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests import at_the_desk
 from tests.office import Office
 from tests.queue_writer import QueueWriter, another_charger, report
 from tests.shop import Shop
@@ -288,3 +289,18 @@ def test_without_a_spool_the_sentence_says_which_setting(office):
     office.option_file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("spool")))
     result = office.run("charge")
     assert result.exit_status == 2 and "spool = " in result.stderr
+
+
+def test_memory_holds_open_sessions_only(desk, shop):
+    """Ten thousand sessions a day, and a server that runs for a year."""
+    cards = shop.sell(20, credit_seconds=10_000)
+    for card in cards:
+        for kind, seconds in ("Start", None), ("Interim-Update", 60), ("Interim-Update", 90):
+            desk.account(at_the_desk.report(card, kind, seconds))
+    held = len(desk.charges._sessions), len(desk.charges._known)
+    assert min(held) == 20
+    for card in cards:
+        desk.account(at_the_desk.report(card, "Stop", 100))
+        desk.account(at_the_desk.report(card, "Stop", 100))
+    assert (len(desk.charges._sessions), len(desk.charges._known)) == (0, 0)
+    assert {shop.used(card)[0] for card in cards} == {100}

@@ -87,7 +87,9 @@ def restore(servers: Campaign, backup: Path, moment: datetime) -> None:
     with (backup / "prepaid.sql").open("rb") as file:
         subprocess.run(["mariadb", *client(servers)], stdin=file, check=True)
     first, position = re.search(r"MASTER_LOG_FILE='binlog\.(\d+)', MASTER_LOG_POS=(\d+)", head(backup / "prepaid.sql")).groups()
-    logs = [path for path in sorted((backup / "binlog").glob("binlog.[0-9]*")) if int(path.suffix[1:]) >= int(first)]
+    # MariaDB 11 lays an index of positions beside each (.idx).
+    logs = [path for path in sorted((backup / "binlog").glob("binlog.[0-9]*"))
+            if path.suffix[1:].isdigit() and int(path.suffix[1:]) >= int(first)]
     # The options' times are read in the client's time zone.
     replay = subprocess.Popen(
         ["mariadb-binlog", "--no-defaults", f"--start-position={position}", f"--stop-datetime={moment:%Y-%m-%d %H:%M:%S}",
