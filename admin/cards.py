@@ -13,7 +13,6 @@ from .command import cli, json_option, option, pass_office
 from .option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .text import _
 
-STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
 # How often a card is set free from its device, unless the option file says otherwise: phones change their address.
 UNBINDS_A_MONTH = 3
 MONTH_DAYS = 30
@@ -24,7 +23,8 @@ CARDS_A_PAGE = 500
 
 
 @cli.command("list")
-@option("--status", multiple=True, type=click.Choice(STATUSES), help="In this status; can be given several times.")
+@option("--status", multiple=True, type=click.Choice(store_card.LISTED_STATUSES),
+        help="In this status; can be given several times.")
 @selection.batch_option
 @option("--product", "product_name", metavar="NAME", help="Of this product.")
 @option("--partner", "partner_name", metavar="NAME", help="With this partner.")

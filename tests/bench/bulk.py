@@ -6,6 +6,9 @@
 `prepaid generate` draws and seals a PIN a card; LOAD DATA gets them sealed, from a file, into an empty table with the
 same indexes and without foreign keys.  `prepaid export` opens each PIN; SELECT INTO OUTFILE writes the same rows
 sealed.  Both sides commit to the same server.  Memory is the command's highest, as the kernel saw it.
+
+Beside them, and against nothing: `prepaid import`, and the other formats of `prepaid export`; as a PDF a tenth of the
+cards, which is some ten thousand sheets of paper.
 """
 
 import argparse
@@ -23,6 +26,9 @@ from . import measure, servers
 
 PRODUCT = "bench"
 COLUMNS = "serial, pin_sealed, key_number, status, batch_id, product_id"
+# Exports of other forms, and the share of the cards that they are tried with.
+FORMS = {"delimited": 1, "xlsx": 1, "pdf": 10}
+PAIRS = (("generate", "load_data"), ("export", "into_outfile"))
 ROWS_OUT = "SELECT {columns} FROM card WHERE batch_id = %s INTO OUTFILE %s"
 EXPORT_OUT = """
     SELECT card.serial, card.pin_sealed, product.name, product.price_cents, card.batch_id
@@ -78,10 +84,31 @@ def one_round(stack: Stack, folder: Path, cards: int) -> dict:
         written_s = statement(cursor, EXPORT_OUT, [batch, str(out)])
     exported_s, export_octets, _said = command(
         stack, "export", "--batch", str(batch), "--output", str(folder / f"cards-{batch}.csv"))
+    imported_s, import_octets = imported(stack, folder / f"old-{batch}.csv", cards, batch)
+    found = {"generate_s": generated_s, "load_data_s": loaded_s, "export_s": exported_s, "into_outfile_s": written_s,
+             "generate_octets": generate_octets, "export_octets": export_octets, "import_s": imported_s,
+             "import_octets": import_octets}
+    for form, share in FORMS.items():
+        some = batch if share == 1 else part(stack, cards // share)
+        found[f"{form}_s"], found[f"{form}_octets"], _said = command(
+            stack, "export", "--batch", str(some), "--format", form, "--again", "--reason", "bench",
+            "--output", str(folder / f"cards-{batch}.{form}"))
     for file in folder.glob(f"*-{batch}*"):
         file.unlink()
-    return {"generate_s": generated_s, "load_data_s": loaded_s, "export_s": exported_s, "into_outfile_s": written_s,
-            "generate_octets": generate_octets, "export_octets": export_octets}
+    return found
+
+
+def imported(stack: Stack, path: Path, cards: int, number: int) -> tuple[float, int]:
+    with path.open("w", encoding="ascii") as file:
+        file.write("serial,pin\n")
+        file.writelines(f"K{number:03}{card:09},{card * 7_918_283 % 10**10:010}\n" for card in range(cards))
+    seconds, octets, _said = command(stack, "import", str(path), "--product", PRODUCT, "--json")
+    return seconds, octets
+
+
+def part(stack: Stack, cards: int) -> int:
+    """A batch of its own; its number."""
+    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9")["batch"]
 
 
 def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
@@ -111,19 +138,25 @@ def medians(rounds: list[dict], cards: int) -> dict:
     2.0
     """
     row = {"cards": cards}
-    for ours, theirs in (("generate", "load_data"), ("export", "into_outfile")):
-        row[f"{ours}_s"] = round(measure.median([one[f"{ours}_s"] for one in rounds]), 1)
-        row[f"{theirs}_s"] = round(measure.median([one[f"{theirs}_s"] for one in rounds]), 1)
+    for name in rounds[0]:
+        if name.endswith("_s"):
+            row[name] = round(measure.median([one[name] for one in rounds]), 1)
+        else:
+            row[name.replace("_octets", "_mb")] = round(max(one[name] for one in rounds) / 1e6)
+    for ours, theirs in PAIRS:
         row[f"{ours}_ratio"] = round(measure.median([one[f"{ours}_s"] / one[f"{theirs}_s"] for one in rounds]), 2)
-        row[f"{ours}_mb"] = round(max(one[f"{ours}_octets"] for one in rounds) / 1e6)
     return row
 
 
 def tell(row: dict):
     print(f"{row['cards']:,} cards")
-    for ours, theirs in (("generate", "load_data"), ("export", "into_outfile")):
+    for ours, theirs in PAIRS:
         print(f"  prepaid {ours:<9}{row[f'{ours}_s']:>7.1f} s, {row[f'{ours}_mb']} MB   "
               f"{theirs.replace('_', ' ').upper():<13}{row[f'{theirs}_s']:>7.1f} s   ratio {row[f'{ours}_ratio']}")
+    for name, share in {"import": 1, **FORMS}.items():
+        some = row["cards"] // share
+        print(f"  {name:<17}{row[f'{name}_s']:>7.1f} s, {row[f'{name}_mb']} MB   {some:,} cards, "
+              f"{some / row[f'{name}_s']:,.0f} a second")
 
 
 if __name__ == "__main__":
