@@ -61,6 +61,8 @@ enter() {
     mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
+    # Network namespaces are entered with a /sys of their own in the place of this one.
+    mount -t sysfs sysfs "$root/sys"
     mount -t tmpfs tmpfs "$root/run"
     # How the network is reached is this machine's affair, the authorities it trusts included.
     cp --dereference /etc/resolv.conf /etc/hosts "$root/etc/"
