@@ -60,7 +60,7 @@ def redeem(office, serial_text, account, as_json):
             credit = store_voice.of_card(cursor, card["id"])
     if refusal is not None:
         if reason is not None:
-            _record(office, card["serial"], f"office/{account}", reason)
+            _record(office, card["id"], f"office/{account}", reason)
         raise errors.Refused(refusal)
     facts = {name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")}
     output.tell_done(
@@ -100,15 +100,15 @@ def _proved(office, compacted: str, tried: str, source: str, rules: settings.Set
     is_right = hmac.compare_digest(right.encode(), tried.encode("utf-8", "replace"))
     if card and is_right and not is_locked_out:
         return card
-    _record(office, compacted, source, "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
+    _record(office, card_id, source, "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
     raise errors.Refused(
         _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, a quarter of an hour has to "
           "pass."), most=rules.wrong_pin_tries)
 
 
-def _record(office, compacted: str, source: str, reason: str) -> None:
+def _record(office, card_id: int, source: str, reason: str) -> None:
     """Count what was refused, as a login's refusal is counted."""
-    refused = RefusedLogin(compacted, source[:128], reason, NO_NAS)
+    refused = RefusedLogin(card_id, source[:128], reason, NO_NAS)
     with office.transaction(), office.stream(pymysql.cursors.Cursor) as cursor:
         if reason == "unknown_card":
             module_store.record_unknown(cursor, [refused])

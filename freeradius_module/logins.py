@@ -76,15 +76,20 @@ class Logins:
 
     def _run(self, connection: Connection, asks: list[Ask]) -> list:
         results: list = [None] * len(asks)
-        cards = connection.run(store.read_cards, list({ask.attempt.serial[:SERIAL_MAX] for ask in asks}))
+        # A wrong PIN asks for no more of its card than whether there is one, so that an unknown serial costs the same.
+        full = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN})
+        brief = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what == WRONG_PIN})
+        cards = connection.run(store.read_cards, full) if full else {}
+        card_ids = connection.run(store.find_cards, brief) if brief else {}
         undecided: dict[int, Card] = {}
         handouts: dict[int, Handout] = {}
         refused: list[RefusedLogin] = []
         for index, ask in enumerate(asks):
             card = cards.get(ask.attempt.serial)
             if ask.what == WRONG_PIN:
-                reason = "wrong_pin" if card else "unknown_card"
-                refused.append(_refusal(ask.attempt, reason))
+                card_id = card_ids.get(ask.attempt.serial)
+                reason = "unknown_card" if card_id is None else "wrong_pin"
+                refused.append(_refusal(ask.attempt, reason, card_id))
                 results[index] = _line(ask.attempt, reason)
             elif ask.what == AUTHORIZE:
                 try:
@@ -96,7 +101,7 @@ class Logins:
                 if card and ask.proof and ask.proof(handout.pin):
                     undecided[index] = card
             elif card is None:
-                refused.append(_refusal(ask.attempt, "unknown_card"))
+                refused.append(_refusal(ask.attempt, "unknown_card", None))
                 results[index] = self._refuse(ask.attempt, "unknown_card")
             else:
                 undecided[index] = card
@@ -124,7 +129,7 @@ class Logins:
                 decision = decide(card, product, attempt, self._settings.longest_session_seconds)
                 if isinstance(decision, Refusal):
                     self._bring_up_to_date(connection, card, decision.reason)
-                    refused.append(_refusal(attempt, decision.reason))
+                    refused.append(_refusal(attempt, decision.reason, card.id))
                     results[index] = self._refuse(attempt, decision.reason)
                     continue
                 accepted[index] = card, product, decision
@@ -237,8 +242,8 @@ def _record(connection: Connection, refused: list[RefusedLogin]) -> None:
         connection.run(store.record_unknown, of_none)
 
 
-def _refusal(attempt: Attempt, reason: str) -> RefusedLogin:
-    return RefusedLogin(attempt.serial[:SERIAL_MAX], source_of(attempt.nas_id, attempt.device), reason, attempt.nas_id)
+def _refusal(attempt: Attempt, reason: str, card_id: int | None) -> RefusedLogin:
+    return RefusedLogin(card_id or 0, source_of(attempt.nas_id, attempt.device), reason, attempt.nas_id)
 
 
 def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept) -> Reservation:

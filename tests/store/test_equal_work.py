@@ -1,0 +1,51 @@
+"""A wrong PIN and an unknown serial ask the same work of the database, so that the time of an answer tells little."""
+
+import types
+
+import pymysql
+import pytest
+
+from freeradius_module import store
+from tests.at_the_desk import request
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The statements that are sent, without their values."""
+    texts = []
+    execute = pymysql.cursors.Cursor.execute
+
+    def keep(cursor, query, args=None):
+        texts.append(" ".join(str(query).split()))
+        return execute(cursor, query, args)
+
+    monkeypatch.setattr(pymysql.cursors.Cursor, "execute", keep)
+    return texts
+
+
+def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, desk, asked):
+    card, = shop.sell(1)
+    seen = {}
+    for serial in (card.serial, card.serial, "9" * 12):
+        asked.clear()
+        login = request(types.SimpleNamespace(serial=serial)) | {"User-Password": "no such PIN"}
+        assert desk.authorize(login).answer is None
+        desk.record_wrong_pin(login)
+        seen[serial] = list(asked)
+    known, unknown = seen.values()
+    # But for the table that the try is counted in.
+    assert len(known) == 3
+    assert known[:2] == unknown[:2]
+    assert "login_refusal" in known[2] and "unknown_login" in unknown[2]
+    assert known[2].split("VALUES")[0].startswith("INSERT INTO") and "SELECT" not in known[2]
+
+
+def test_a_row_is_read_for_a_serial_that_has_none(shop, desk, monkeypatch):
+    card, = shop.sell(1)
+    made = []
+    make = store._card
+    monkeypatch.setattr(store, "_card", lambda *arguments: made.append(1) or make(*arguments))
+    for serial in (card.serial, "9" * 12):
+        made.clear()
+        desk.authorize(request(types.SimpleNamespace(serial=serial)))
+        assert made == [1]
