@@ -72,7 +72,7 @@ def parse():
 def one_round(stack: Stack, folder: Path, cards: int) -> dict:
     """Ours and theirs in turn, in seconds; and the memory of ours."""
     generated_s, generate_octets, said = command(
-        stack, "generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--json")
+        stack, "generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12", "--json")
     batch = json.loads(said)["batch"]
     with stack.mariadb.connect(DATABASE, local_infile=True) as connection, connection.cursor() as cursor:
         rows = folder / f"rows-{batch}"
@@ -108,7 +108,7 @@ def imported(stack: Stack, path: Path, cards: int, number: int) -> tuple[float, 
 
 def part(stack: Stack, cards: int) -> int:
     """A batch of its own; its number."""
-    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9")["batch"]
+    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12")["batch"]
 
 
 def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
