@@ -108,7 +108,8 @@ def imported(stack: Stack, path: Path, cards: int, number: int) -> tuple[float, 
 
 def part(stack: Stack, cards: int) -> int:
     """A batch of its own; its number."""
-    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12")["batch"]
+    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9",
+                              "--pin-length", "12")["batch"]
 
 
 def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
