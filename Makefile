@@ -170,9 +170,16 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 # folders are not searched for the .pth files that editable installations live by.
 SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
 	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
-FOLDERS := $(shell find admin freeradius_module sql raddb-config docs/man -type d -not -name __pycache__)
 
-$(VENV)/installed.stamp: $(VENV)/requirements.stamp $(SOURCES) $(FOLDERS) $(CATALOGUES)
+# Which files there are, so that one that was removed is noticed, too.  Not by the age of their folders: Python's caches
+# change that in the middle of a test run, and an installation takes the command away for a moment.
+$(VENV)/sources.list: FORCE | $(VENV)/venv.stamp
+	@printf '%s\n' $(sort $(SOURCES)) > $@.new; if cmp --quiet $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+.PHONY: FORCE
+FORCE:
+
+$(VENV)/installed.stamp: $(VENV)/requirements.stamp $(VENV)/sources.list $(SOURCES) $(CATALOGUES)
 	@rm -rf build prepaid_cards.egg-info
 	@flock $(VENV)/lock $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
 		--no-build-isolation --force-reinstall . $(call or_say,prepaid-cards could not be installed into $(VENV); see pip's words above.)
