@@ -41,20 +41,21 @@ def floor(cursor, source: str) -> int:
 
 
 def unsealed(cursor, source: str, after: int, limit: int) -> list[tuple]:
-    """The next rows of history that are not in the chain yet, in the order of their numbers."""
+    """The next rows of history that are not in the chain yet, in the order of their numbers.
+
+    A join that looks each row up: of NOT EXISTS the optimizer makes a table of the whole chain, once for every step.
+    """
     cursor.execute(
         f"""
         SELECT {_columns(source)}
           FROM {source}
+          LEFT JOIN history_chain ON history_chain.source = %s AND history_chain.row_id = {source}.id
          WHERE {source}.id > %s
-           AND NOT EXISTS (SELECT 1
-                             FROM history_chain
-                            WHERE history_chain.source = %s
-                              AND history_chain.row_id = {source}.id)
+           AND history_chain.seq IS NULL
          ORDER BY {source}.id
          LIMIT {int(limit)}
         """,
-        (after, source),
+        (source, after),
     )
     return cursor.fetchall()
 

@@ -5,7 +5,7 @@ import random
 import pymysql.cursors
 import pytest
 
-from admin import audit
+from admin import audit, store_audit
 
 CHANGES = 1000
 
@@ -183,3 +183,24 @@ def test_beside_other_work_it_seals_by_itself(office, history, database):
     first = sealer._thread
     sealer.keep_up()
     assert sealer._thread is first
+
+
+def test_a_step_does_not_read_the_whole_chain(office, database):
+    """Ten million rows are sealed in two thousand steps: what a step costs must not grow with those before."""
+    card, = office.stock(1, "--time", "10m")
+    events = ("INSERT INTO card_event (card_id, what, operator) SELECT id, 'tried', 'test' FROM card JOIN seq_1_to_{}"
+              " WHERE serial = %s")
+    database.execute(events.format(20_000), [card.serial])
+    office.must("audit", "seal")
+    last_id = database.value("SELECT MAX(id) FROM card_event")
+    database.execute(events.format(20_000), [card.serial])
+    with database.connect() as connection, connection.cursor(pymysql.cursors.Cursor) as cursor:
+        before = _rows_read(cursor)
+        found = store_audit.unsealed(cursor, "card_event", last_id, 100)
+        read = _rows_read(cursor) - before
+    assert len(found) == 100 and read < 1000
+
+
+def _rows_read(cursor) -> int:
+    cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    return sum(int(value) for _name, value in cursor.fetchall())
