@@ -66,11 +66,9 @@ def unsealed_since_hours(cursor) -> int | None:
         """
         SELECT TIMESTAMPDIFF(HOUR, card_event.at, UTC_TIMESTAMP()) AS hours
           FROM card_event
+          LEFT JOIN history_chain ON history_chain.source = 'card_event' AND history_chain.row_id = card_event.id
          WHERE card_event.id > (SELECT row_id FROM history_floor WHERE source = 'card_event')
-           AND NOT EXISTS (SELECT 1
-                             FROM history_chain
-                            WHERE source = 'card_event'
-                              AND history_chain.row_id = card_event.id)
+           AND history_chain.seq IS NULL
          ORDER BY card_event.id
          LIMIT 1
         """)
