@@ -174,7 +174,7 @@ SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin fre
 # Which files there are, so that one that was removed is noticed, too.  Not by the age of their folders: Python's caches
 # change that in the middle of a test run, and an installation takes the command away for a moment.
 $(VENV)/sources.list: FORCE | $(VENV)/venv.stamp
-	@printf '%s\n' $(sort $(SOURCES)) > $@.new; if cmp --quiet $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@new=$@.$$$$; printf '%s\n' $(sort $(SOURCES)) > $$new; if cmp --quiet $$new $@; then rm $$new; else mv $$new $@; fi
 
 .PHONY: FORCE
 FORCE:

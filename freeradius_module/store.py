@@ -738,11 +738,13 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
                        settled_down_octets = used_down_octets,
                        settled_up_octets = used_up_octets
                  WHERE card_id = %s
+                   AND login_number <= %s
                    AND (used_seconds > settled_seconds
                         OR used_down_octets > settled_down_octets
                         OR used_up_octets > settled_up_octets)
                 """,
-                (card_id,),
+                # Not a session that came in between: nothing of it is in the sum.
+                (card_id, login_number),
             )
         cursor.execute(
             """
