@@ -32,6 +32,11 @@ STARTING_VALIDITY = """LEAST(
 # Logins -------------------------------------------------------------------------------------------------
 
 
+# Read for a serial that is no card's, as a new card's row is: what takes no time at all would tell that there is none.
+DECOY = json.dumps([1, "delivered", 1, 1, 2_592_000, None, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+NO_SESSION = json.dumps([None] * 18)
+
+
 def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[str, Card]:
     """All that a decision needs to know, of all cards that are asked for, in one statement.
 
@@ -92,11 +97,6 @@ def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[s
     for _ in range(len(serials) - len(cards)):
         _card("", b"", _session(*json.loads(NO_SESSION)), *json.loads(DECOY))
     return cards
-
-
-# Read for a serial that is no card's, as a new card's row is: what takes no time at all would tell that there is none.
-DECOY = json.dumps([1, "delivered", 1, 1, 2_592_000, None, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-NO_SESSION = json.dumps([None] * 18)
 
 
 def find_cards(cursor, serials: Sequence[str]) -> dict[str, int]:
@@ -706,7 +706,7 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """Post what the cards' sessions have used to the cards themselves; return the status of each.
 
     A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card's row is
-    locked first, so that what is summed is what is posted.
+    locked first, so that what is summed is what is posted: a new session's foreign key waits for it, too.
     """
     wanted = sorted(set(card_ids))
     cursor.execute("BEGIN")
@@ -738,13 +738,11 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
                        settled_down_octets = used_down_octets,
                        settled_up_octets = used_up_octets
                  WHERE card_id = %s
-                   AND login_number <= %s
                    AND (used_seconds > settled_seconds
                         OR used_down_octets > settled_down_octets
                         OR used_up_octets > settled_up_octets)
                 """,
-                # Not a session that came in between: nothing of it is in the sum.
-                (card_id, login_number),
+                (card_id,),
             )
         cursor.execute(
             """

@@ -3,8 +3,10 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 
+import pymysql
 import pytest
 
+from freeradius_module import store
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
 
 
@@ -249,3 +251,48 @@ def test_the_first_login_is_limited_by_the_validity_that_it_starts(shop, module_
     card, = shop.sell(1, credit_seconds=10**6, valid_days=1)
     answer = log_in(Desk(module_settings._replace(longest_session_seconds=7 * 86_400)), card)
     assert session_timeout(answer) == 86_400
+
+
+@pytest.mark.parametrize(("later_seconds", "is_ended"), [(-0.001, False), (0, True), (0.001, True)])
+def test_an_accounting_on_ends_what_was_heard_of_until_its_own_millisecond(
+        shop, desk, database, cursor, later_seconds, is_ended):
+    """On a fast machine the interim before it came in the same one."""
+    card, = shop.sell(1)
+    desk.account(report(card, "Interim-Update", 60))
+    session, = shop.sessions(card)
+    heard_at = database.value("SELECT UNIX_TIMESTAMP(heard_at) FROM session")
+    cursor.execute("SET timestamp = %s", [float(heard_at) + later_seconds])
+    store.close_nas(cursor, session["nas_id"], session["nas_address"], 0.0)
+    session, = shop.sessions(card)
+    assert (session["due_at"] is None) == is_ended
+
+
+def test_no_session_begins_between_the_sum_and_the_posting(shop, desk, database, cursor):
+    """It would be posted without having been summed, and be free.  The card's row, which a session refers to, is locked."""
+    card, = shop.sell(1, credit_seconds=10_000)
+    desk.account(report(card, "Interim-Update", 60))
+    card_id = shop.id(card)
+
+    class InBetween:
+        """A cursor beside whose sum somebody else charges a session of the same card."""
+
+        refused = None
+
+        def __getattr__(self, name):
+            return getattr(cursor, name)
+
+        def execute(self, statement, *arguments):
+            result = cursor.execute(statement, *arguments)
+            if "GROUP BY card_id" in statement:
+                with database.connect() as other, other.cursor() as rival:
+                    rival.execute("SET SESSION innodb_lock_wait_timeout = 1")
+                    with pytest.raises(pymysql.err.OperationalError) as waited:
+                        rival.execute("INSERT INTO session (card_id, login_number, nas_id, used_seconds) VALUES (%s, 77, 1, 500)",
+                                      [card_id])
+                    self.refused = waited.value.args[0]
+            return result
+
+    between = InBetween()
+    store.settle(between, {card_id})
+    assert between.refused == 1205
+    assert shop.card(card)["settled_seconds"] == shop.used(card)[0] == 60
