@@ -10,6 +10,7 @@ import pymysql
 from click.shell_completion import CompletionItem
 
 from . import errors, store_batch, store_nas, store_partner, store_product
+from .office import Office
 
 # More than a screen is no help.
 MOST = 200
@@ -17,8 +18,6 @@ MOST = 200
 
 def _names_by(listed: Callable, column: str, about: str | None = None):
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from .office import Office
-
         office = Office(ctx.find_root().params["config"])
         try:
             with office.reading() as cursor:

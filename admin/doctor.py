@@ -4,13 +4,11 @@ Each check is a function that yields findings; one that cannot be made because o
 """
 
 import contextlib
-import ipaddress
 import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC
@@ -18,13 +16,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import pymysql.cursors
 
 from freeradius_module import keyring, pin, serial
+from freeradius_module import store as module_store
+from freeradius_module.catalogue import Catalogue
+from freeradius_module.connection import Connection, DatabaseAway, WrongSchema
 from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
+from freeradius_module.store import Nas
 
-from . import doctor_login, errors, output, raddb, raddb_files, share, store, store_doctor
+from . import doctor_login, errors, output, raddb, raddb_files, share, store, store_archive, store_doctor
 from .archive import YOUNGEST_DAYS
 from .command import cli, json_option, option, pass_office
+from .pin_input import read_pin
 from .queue_files import Spool, age_seconds
 from .text import _, told
 
@@ -70,7 +74,7 @@ def doctor(office, directory, serial_text, as_json):
         sudo prepaid doctor
         sudo prepaid doctor --card LIVRE000000016 < pin.txt
     """
-    card_pin = sys.stdin.readline().strip() if serial_text else None
+    card_pin = read_pin() if serial_text else None
     directory = directory or Path(office.settings("prepaid").get("raddb") or raddb.DEFAULT_DIR)
     findings = list(Doctor(office, directory, serial_text, card_pin).findings())
     output.tell_rows((finding._asdict() for finding in findings), as_json)
@@ -113,6 +117,8 @@ class Doctor:
             yield Finding(name, "fault", str(error))
         except (keyring.KeyFileError, pin.SealError, SettingsError) as error:
             yield Finding(name, "fault", told(error))
+        except (DatabaseAway, WrongSchema) as error:
+            yield Finding(name, "fault", str(error))
 
     # --- The option file and the key -------------------------------------------------------------------
 
@@ -194,16 +200,15 @@ class Doctor:
             yield Finding("clock", "ok", _("the database's and this machine's agree"))
 
     def _nas(self) -> Iterator[Finding]:
-        with self.office.reading() as cursor:
-            rows = store_doctor.nas(cursor)
-        lax = [row["name"] for row in rows if not row["require_message_authenticator"]]
+        rows = self._read_nas()
+        lax = [row.name for row in rows if not row.require_message_authenticator]
         if lax:
             yield Finding("nas", "look",
                           _("These need not send Message-Authenticator, so their answers can be forged: {names}.").format(
                               names=", ".join(lax)),
                           "prepaid nas edit NAME --message-authenticator")
         for row in rows:
-            pin.open_nas_secret(row["secret_sealed"], row["key_number"], row["name"], self.office.keyring)
+            self._secret(row)
         if not rows:
             yield Finding("nas", "look", _("There is none."), "prepaid nas add")
         elif not lax:
@@ -214,7 +219,7 @@ class Doctor:
         with self.office.reading() as cursor:
             uncut = store_doctor.uncut_since_seconds(cursor) or 0
             unsealed = store_doctor.unsealed_since_hours(cursor) or 0
-            unarchived = store_doctor.unarchived(cursor, UNARCHIVED_DAYS, UNARCHIVED_MANY)
+            unarchived = len(store_archive.candidates(cursor, (0, 0), UNARCHIVED_MANY, UNARCHIVED_DAYS))
         if uncut > UNCUT_SECONDS:
             yield Finding("enforce", "fault",
                           _("A session should be off for {minutes} minutes and nobody has tried to cut it.").format(
@@ -287,10 +292,10 @@ class Doctor:
         if os.geteuid() != 0:
             yield Finding("configuration", "look", _("FreeRADIUS' own check was not made."), _("Run this as root."))
             return
-        program = shutil.which("freeradius") or shutil.which("radiusd") or "/usr/sbin/freeradius"
         try:
-            done = subprocess.run([program, "-C", "-l", "stdout", "-d", str(self.directory)], capture_output=True, text=True,
-                                  timeout=CHECK_SECONDS, env=os.environ | {"TZ": "UTC"}, errors="replace")
+            done = subprocess.run(
+                [raddb.freeradius_program(), "-C", "-l", "stdout", "-d", str(self.directory)], capture_output=True,
+                text=True, errors="replace", timeout=CHECK_SECONDS, env=os.environ | {"TZ": "UTC"})
         except subprocess.TimeoutExpired:
             yield Finding("configuration", "fault", _("FreeRADIUS' own check does not come to an end."),
                           f"freeradius -XC -d {self.directory}")
@@ -308,27 +313,33 @@ class Doctor:
         choice = raddb.installed_choice(self.office, raddb.read_record(self.directory))
         if choice.serve == "acct":
             return
-        with self.office.reading() as cursor:
-            rows = store_doctor.nas(cursor)
-        host, nas = self._place(choice, rows)
+        host = self._host(choice)
+        nas = self._nas_at(host)
         if nas is None:
             yield Finding("login", "look", _("None was tried: no NAS has the address {address}.").format(address=host),
                           f"prepaid nas add doctor --address {host} --secret-file FILE")
             return
-        secret = pin.open_nas_secret(nas["secret_sealed"], nas["key_number"], nas["name"], self.office.keyring)
-        client = doctor_login.Client(host, choice.auth_port, choice.acct_port, secret.encode())
+        client = doctor_login.Client(host, choice.auth_port, choice.acct_port, self._secret(nas).encode())
         yield self._stranger(client)
         if self.serial_text:
             yield from self._card(client, choice)
 
     @staticmethod
-    def _place(choice, rows: list[dict]) -> tuple[str, dict | None]:
-        """Where this machine reaches its FreeRADIUS, and the NAS that it is then, by the longest match."""
+    def _host(choice) -> str:
+        """Where this machine reaches its FreeRADIUS."""
         given = [address for address in choice.addresses if address not in ("*", "::")]
-        host = given[0] if given else ("::1" if choice.addresses == ("::",) else "127.0.0.1")
-        networks = [(ipaddress.ip_network(row["address"]), row) for row in rows]
-        matching = [(network.prefixlen, row) for network, row in networks if ipaddress.ip_address(host) in network]
-        return host, max(matching, key=lambda match: match[0])[1] if matching else None
+        return given[0] if given else ("::1" if choice.addresses == ("::",) else "127.0.0.1")
+
+    def _nas_at(self, host: str) -> Nas | None:
+        """The NAS that this machine is to FreeRADIUS, which asks the module's catalogue."""
+        return Catalogue(Connection(load(self.office.config_path))).nas(host)
+
+    def _read_nas(self) -> list[Nas]:
+        with self.office.reading(), self.office.stream(pymysql.cursors.Cursor) as cursor:
+            return module_store.read_nas(cursor)
+
+    def _secret(self, nas: Nas) -> str:
+        return pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, self.office.keyring)
 
     def _stranger(self, client) -> Finding:
         name = "login"

@@ -1,33 +1,18 @@
 """A NAS of one login, for `prepaid doctor`: asks the running FreeRADIUS by its own port (RFC 2865, RFC 2866)."""
 
-import io
 import secrets
 import socket
 import time
-from functools import cache
 from typing import NamedTuple
 
 from pyrad import packet as codec
-from pyrad.dictionary import Dictionary
+
+from .radius_dictionary import dictionary
 
 # FreeRADIUS holds a refusal back for a second.
 TIMEOUT_SECONDS = 5.0
 DEVICE = "02-00-00-00-00-00"
-
-DICTIONARY = """
-ATTRIBUTE User-Name 1 string
-ATTRIBUTE User-Password 2 octets
-ATTRIBUTE NAS-Port 5 integer
-ATTRIBUTE Reply-Message 18 string
-ATTRIBUTE Class 25 octets
-ATTRIBUTE Session-Timeout 27 integer
-ATTRIBUTE Calling-Station-Id 31 string
-ATTRIBUTE NAS-Identifier 32 string
-ATTRIBUTE Acct-Status-Type 40 integer
-ATTRIBUTE Acct-Session-Id 44 string
-ATTRIBUTE Acct-Session-Time 46 integer
-ATTRIBUTE Message-Authenticator 80 octets
-"""
+# Acct-Status-Type (RFC 2866, 5.1).
 STOP = 2
 
 
@@ -111,11 +96,6 @@ def unknown_serial() -> str:
 
 def any_pin() -> str:
     return secrets.token_hex(6)
-
-
-@cache
-def dictionary() -> Dictionary:
-    return Dictionary(io.StringIO(DICTIONARY))
 
 
 def _all(reply, name: str) -> list:

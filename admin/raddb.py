@@ -4,7 +4,6 @@ Beside the files lies `prepaid.installed`: what was chosen, and a checksum of ev
 second install chooses the same again, and a file that somebody has edited since is known and not overwritten.
 """
 
-import datetime
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from . import errors, output, raddb_dictionary, raddb_files, share
+from . import errors, output, raddb_certificates, raddb_dictionary, raddb_files, share
 from .command import cli, json_option, option, pass_office
 from .raddb_files import Choice
 from .text import _
@@ -27,7 +26,6 @@ DEFAULT_DIR = "/etc/freeradius/3.0"
 RECORD = "prepaid.installed"
 
 CERTIFICATES = Path("certs/prepaid")
-CERTIFICATE_DAYS = 5 * 365
 
 
 @cli.group()
@@ -176,14 +174,18 @@ def python_path() -> str:
     return ":".join(folders)
 
 
-def freeradius_version() -> tuple[int, int, int]:
-    """The version of the FreeRADIUS that is installed here."""
-    program = next(filter(None, (shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-                                 for name in ("freeradius", "radiusd"))), None)
+def freeradius_program() -> str:
+    """Where the FreeRADIUS is that is installed here; an ordinary user's PATH may lack its folder."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    program = shutil.which("freeradius", path=path) or shutil.which("radiusd", path=path)
     if not program:
         raise errors.Refused(
             _("FreeRADIUS is not installed here. Install it: apt-get install freeradius freeradius-python3"))
-    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
+    return program
+
+
+def freeradius_version() -> tuple[int, int, int]:
+    said = subprocess.run([freeradius_program(), "-v"], capture_output=True, text=True, check=False)
     return raddb_files.parse_version(said.stdout + said.stderr)
 
 
@@ -311,7 +313,7 @@ def make_certificates(directory: Path) -> list[str]:
         return []
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     give(directory, folder)
-    for name, content_bytes in certificates(socket.getfqdn()).items():
+    for name, content_bytes in raddb_certificates.certificates(socket.getfqdn()).items():
         write(directory, folder / name, content_bytes.decode())
     return [str(CERTIFICATES)]
 
@@ -422,40 +424,3 @@ def _has_mode(user: str, path: Path, bits: int) -> bool:
     else:
         shift = 3 if status.st_gid in os.getgrouplist(user, account.pw_gid) else 0
     return status.st_mode >> shift & bits == bits
-
-
-def certificates(host: str) -> dict[str, bytes]:
-    """server.pem, server.key and ca.pem.  The authority's own key is forgotten: it signs nothing else."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    now = datetime.datetime.now(datetime.UTC)
-
-    def named(text):
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
-
-    def certificate(subject, key, issuer):
-        return (x509.CertificateBuilder().subject_name(named(subject)).issuer_name(named(issuer))
-                .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                .not_valid_before(now - datetime.timedelta(days=1))
-                .not_valid_after(now + datetime.timedelta(days=CERTIFICATE_DAYS)))
-
-    authority_name = "prepaid cards, trial authority"
-    authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = (certificate(authority_name, authority_key, authority_name)
-                 .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-                 .sign(authority_key, hashes.SHA256()))
-    server = (certificate(host, server_key, authority_name)
-              .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-              .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-              .sign(authority_key, hashes.SHA256()))
-    pem = serialization.Encoding.PEM
-    return {
-        "ca.pem": authority.public_bytes(pem),
-        "server.key": server_key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-        # The last one: a folder that has it is complete.
-        "server.pem": server.public_bytes(pem) + authority.public_bytes(pem),
-    }

@@ -9,22 +9,20 @@
 Nothing here waits for one NAS: a dead one costs its own requests their time, and nobody else's.
 """
 
-import io
 import ipaddress
-import logging
 import secrets
 import select
 import socket
 import time
 from collections import Counter
 from collections.abc import Hashable
-from functools import cache
 from typing import NamedTuple
 
 from pyrad import packet as codec
-from pyrad.dictionary import Dictionary
 
 from freeradius_module.vendors import Attribute
+
+from .radius_dictionary import dictionary
 
 # The same request again after this long, then given up: some six seconds for a NAS that is there.
 RESEND_SECONDS = (1.0, 2.0, 3.0)
@@ -55,49 +53,6 @@ ERROR_CAUSES = {
     507: "Request-Initiated",
     508: "Multiple-Session-Selection-Unsupported",
 }
-
-# What our requests say, by the names of vendors.py.  FreeRADIUS' own dictionaries are not read: the office's
-# machine need not have FreeRADIUS.  Numbers from RFC 2865, 2866, 2869, 3162, 5176 and the vendors' dictionaries.
-DICTIONARY = """
-ATTRIBUTE User-Name 1 string
-ATTRIBUTE NAS-IP-Address 4 ipaddr
-ATTRIBUTE NAS-Port 5 integer
-ATTRIBUTE Framed-IP-Address 8 ipaddr
-ATTRIBUTE Calling-Station-Id 31 string
-ATTRIBUTE Acct-Session-Id 44 string
-ATTRIBUTE Event-Timestamp 55 date
-ATTRIBUTE Message-Authenticator 80 octets
-ATTRIBUTE NAS-IPv6-Address 95 ipv6addr
-ATTRIBUTE Error-Cause 101 integer
-VENDOR Cisco 9
-BEGIN-VENDOR Cisco
-ATTRIBUTE Cisco-AVPair 1 string
-END-VENDOR Cisco
-VENDOR Huawei 2011
-BEGIN-VENDOR Huawei
-ATTRIBUTE Huawei-Input-Average-Rate 2 integer
-ATTRIBUTE Huawei-Output-Average-Rate 5 integer
-END-VENDOR Huawei
-VENDOR ERX 4874
-BEGIN-VENDOR ERX
-ATTRIBUTE ERX-Ingress-Policy-Name 10 string
-ATTRIBUTE ERX-Egress-Policy-Name 11 string
-END-VENDOR ERX
-VENDOR WISPr 14122
-BEGIN-VENDOR WISPr
-ATTRIBUTE WISPr-Bandwidth-Max-Up 7 integer
-ATTRIBUTE WISPr-Bandwidth-Max-Down 8 integer
-END-VENDOR WISPr
-VENDOR ChilliSpot 14559
-BEGIN-VENDOR ChilliSpot
-ATTRIBUTE ChilliSpot-Bandwidth-Max-Up 4 integer
-ATTRIBUTE ChilliSpot-Bandwidth-Max-Down 5 integer
-END-VENDOR ChilliSpot
-VENDOR Mikrotik 14988
-BEGIN-VENDOR Mikrotik
-ATTRIBUTE Mikrotik-Rate-Limit 8 string
-END-VENDOR Mikrotik
-"""
 
 
 class Request(NamedTuple):
@@ -265,9 +220,3 @@ def error_cause(values: list | None) -> str | None:
     if not values:
         return None
     return f"{values[0]} {ERROR_CAUSES.get(values[0], '')}".strip()
-
-
-@cache
-def dictionary() -> Dictionary:
-    logging.getLogger("pyrad").setLevel(logging.ERROR)
-    return Dictionary(io.StringIO(DICTIONARY))

@@ -3,7 +3,6 @@
 import hmac
 import re
 import secrets
-import sys
 
 import click
 import pymysql.cursors
@@ -14,13 +13,13 @@ from freeradius_module.store import RefusedLogin
 
 from . import errors, output, store, store_card, store_entry, store_voice
 from .command import cli, json_option, option, pass_office
+from .pin_input import read_pin
 from .text import _
 
 # The row of NAS that stands for what is no listed NAS.
 NO_NAS = 1
 # Of the account no sign could do anything in a spreadsheet or in another program's file.
 ACCOUNT = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
-LONGEST_PIN = 256
 
 
 def _account(ctx, param, value):
@@ -47,7 +46,7 @@ def redeem(office, serial_text, account, as_json):
     """
     rules = settings.load(office.config_path)
     keyring = office.keyring
-    card = _proved(office, serial.compact(serial_text), _read_pin(), f"office/{account}", rules, keyring)
+    card = _proved(office, serial.compact(serial_text), read_pin(), f"office/{account}", rules, keyring)
     reason, refusal = None, None
     with office.transaction() as cursor:
         store_entry.lock(cursor, [card["id"]])
@@ -68,13 +67,6 @@ def redeem(office, serial_text, account, as_json):
             serial=card["serial"], account=account, number=number,
             amounts=", ".join(output.shown(name, credit[name]) for name in ("credit_cents", "credit_seconds")
                               if credit[name] is not None)), as_json)
-
-
-def _read_pin() -> str:
-    """From a terminal without showing it, else the first line of standard input; never from an argument."""
-    if sys.stdin.isatty():
-        return click.prompt(_("PIN"), hide_input=True, err=True).strip()
-    return sys.stdin.buffer.readline(LONGEST_PIN).decode("utf-8", "replace").strip()
 
 
 def _proved(office, compacted: str, tried: str, source: str, rules: settings.Settings, keyring) -> dict:

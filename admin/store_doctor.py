@@ -33,17 +33,6 @@ def settings(cursor) -> dict[str, str]:
     return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
 
 
-def nas(cursor) -> list[dict]:
-    cursor.execute(
-        """
-        SELECT name, address, secret_sealed, key_number, require_message_authenticator
-          FROM nas
-         WHERE address <> ''
-         ORDER BY name
-        """)
-    return cursor.fetchall()
-
-
 def uncut_since_seconds(cursor) -> int | None:
     """For how long already the session waits that should have been cut first, by somebody who never tried."""
     cursor.execute(
@@ -74,19 +63,3 @@ def unsealed_since_hours(cursor) -> int | None:
         """)
     row = cursor.fetchone()
     return row and row["hours"]
-
-
-def unarchived(cursor, older_than_days: int, most: int) -> int:
-    """How many sessions, up to so many, ended longer ago and are not in the archive."""
-    cursor.execute(
-        """
-        SELECT COUNT(*) AS count
-          FROM (SELECT 1
-                  FROM session
-                 WHERE due_at IS NULL
-                   AND COALESCE(login_at, started_at) < UTC_TIMESTAMP() - INTERVAL %(days)s DAY
-                   AND COALESCE(stopped_at, closed_at) < UTC_TIMESTAMP() - INTERVAL %(days)s DAY
-                 LIMIT %(most)s) AS old
-        """,
-        {"days": older_than_days, "most": most})
-    return cursor.fetchone()["count"]
