@@ -203,15 +203,12 @@ def test_the_module_is_told_where_its_options_are_and_whose_server_it_is_in():
         assert "seen by instantiate: ['option_file', 'server_version'] 3.2." in host.log()
         assert host.login("card").is_accept
         assert f"('Tmp-String-0', '{NAS}')" in host.log()
-        assert host.report("card", attributes={"Event-Timestamp": 1700000000}).is_acknowledged
-        assert "('Tmp-Integer-0', '1700000000')" in host.log()
 
 
 def test_the_times_do_not_depend_on_the_servers_time_zone():
-    """Event-Timestamp reaches Python as a local time without its zone."""
+    """Event-Timestamp reaches Python as a local time, so what counts is when FreeRADIUS received the packet."""
     with Host("seen", time_zone="America/Sao_Paulo") as host:
         assert host.report("card", attributes={"Event-Timestamp": 1700000000}).is_acknowledged
         assert "('Event-Timestamp', 'Nov 14 2023 19:13:20 -03')" in host.log()
-        assert "('Tmp-Integer-0', '1700000000')" in host.log()
         received_at, = re.findall(r"'Tmp-String-1', '(\d+\.\d{6})'", host.log())
         assert abs(float(received_at) - time.time()) < 3600
