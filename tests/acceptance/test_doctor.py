@@ -1,10 +1,15 @@
 """prepaid doctor on servers that run: all is well; then each thing that can go wrong is found, with what to do."""
 
 import socket
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from admin.queue_files import Spool
+from freeradius_module.queue_record import Unreadable
 from tests.office import Office
+from tests.queue_writer import QueueWriter, report
 from tests.stack.freeradius import set_option
 
 
@@ -198,6 +203,45 @@ def test_a_spool_without_a_charger(doctor, options, tmp_path):
 def test_a_spool_that_is_not_there(doctor, options, tmp_path):
     rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'nowhere'}\n"))
     assert "nowhere" in faults(rows)["spool"]
+
+
+def test_packets_that_wait_or_were_put_aside(doctor, options, tmp_path):
+    queue = QueueWriter(tmp_path / "spool")
+    queue.folder.mkdir()
+    queue.write(report("7000000001", "Stop", seconds=60, ago_seconds=600))
+    option_file = options("[prepaid]\n", f"[prepaid]\nspool = {queue.folder}\n")
+    charger = Spool(queue.folder)
+    charger.set_aside([Unreadable("half a record", "tried")])
+    with charger.charging():
+        rows = [row for row in doctor(option_file=option_file) if row["check"] == "spool"]
+    assert [row["state"] for row in rows] == ["fault", "look"]
+    assert "600 s" in rows[0]["detail"] or "601 s" in rows[0]["detail"]
+    assert rows[1]["what_to_do"] == "prepaid spool quarantine"
+
+
+def test_history_that_nobody_seals(doctor, office, shop, database):
+    card, = shop.sell(1)
+    assert not any(row["check"] == "audit" for row in doctor())
+    database.execute("INSERT INTO card_event (card_id, at, what, operator)"
+                     " VALUES (%s, UTC_TIMESTAMP() - INTERVAL 72 HOUR, 'tried', '')", [shop.id(card)])
+    database.execute("UPDATE history_floor SET row_id = (SELECT MAX(id) - 1 FROM card_event) WHERE source = 'card_event'")
+    assert state_of(doctor(), "audit") == "look"
+
+
+def test_sessions_that_nobody_archives(doctor, shop, database):
+    card, = shop.sell(1)
+    ended = ("INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, stopped_at)"
+             " SELECT %s, seq, 1, seq, at, at FROM seq_{}_to_{} JOIN (SELECT UTC_TIMESTAMP() - INTERVAL 20 DAY AS at) AS moment")
+    database.execute(ended.format(1, 999), [shop.id(card)])
+    assert not any(row["check"] == "archive" for row in doctor())
+    database.execute(ended.format(1000, 1001), [shop.id(card)])
+    assert state_of(doctor(), "archive") == "look"
+
+
+def test_two_clocks_that_differ(stack, office, monkeypatch):
+    """In this process, whose clock can be put forward."""
+    monkeypatch.setattr("admin.doctor.time", SimpleNamespace(time=lambda: time.time() + 60))
+    assert "60 s" in faults(office.run("doctor", "--json").json())["clock"]
 
 
 def test_settings_that_a_power_cut_punishes(doctor, database):

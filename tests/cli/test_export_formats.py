@@ -44,6 +44,8 @@ def test_csv_for_excel_in_brazil(office, hostile, database, tmp_path):
     heading, *rows = rows_of(path, "utf-8-sig", delimiter=";")
     assert {row[0]: row[1] for row in rows} == pins_of(office, database, hostile)
     assert {tuple(row[2:]) for row in rows} == {("'" + HOSTILE, "12.50", str(hostile))}
+    # As wide as they were made: no zero in front is lost.
+    assert {len(row[0]) for row in rows} == {len(office.json("batch", "show", hostile)["first_serial"])}
     assert all(row[0].startswith("0") for row in rows)
 
 

@@ -31,21 +31,26 @@ def archived(office, desk, shop, database):
     return card, classes
 
 
-@pytest.mark.parametrize("is_restarted", [False, True])
-@pytest.mark.parametrize("later_seconds", [None, DAYS_AGO * DAY_SECONDS])
-@pytest.mark.parametrize("delay", [None, DAYS_AGO * DAY_SECONDS])
-@pytest.mark.parametrize("is_named", [False, True])
+# A Class, and what a server remembers, is as old as its login: then the packet comes later, too.
+HOW_IT_COMES = {
+    "as it was": {}, "with its delay": {"delay": DAYS_AGO * DAY_SECONDS}, "later": {"later_seconds": DAYS_AGO * DAY_SECONDS},
+    "later, with its delay": {"delay": DAYS_AGO * DAY_SECONDS, "later_seconds": DAYS_AGO * DAY_SECONDS},
+}
+
+
+@pytest.mark.parametrize(("how", "is_named", "is_restarted"), [
+    (how, is_named, is_restarted) for how in HOW_IT_COMES for is_named in (False, True) for is_restarted in (False, True)
+    if how.startswith("later") or (is_restarted and not is_named)
+])
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 def test_a_repeated_packet_of_an_archived_session_adds_nothing(
-        archived, desk, module_settings, shop, kind, is_named, delay, later_seconds, is_restarted):
+        archived, desk, module_settings, shop, kind, how, is_named, is_restarted):
     """As it was; with the delay that it had; at a later time; with Class and without; by a server that knows the session."""
     card, classes = archived
-    if later_seconds is None and (is_named or not is_restarted):
-        pytest.skip("a Class, and what a server remembers, is as old as its login")
     if is_restarted:
         desk = Desk(module_settings)
     seconds = {"Start": None, "Interim-Update": 50, "Stop": 100}[kind]
-    desk.account(report(card, kind, seconds, classes if is_named else (), delay=delay, later_seconds=later_seconds))
+    desk.account(report(card, kind, seconds, classes if is_named else (), **HOW_IT_COMES[how]))
     assert shop.used(card)[0] == 100
 
 
@@ -70,7 +75,7 @@ def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(off
     classes = class_of(log_in(desk, card))
     desk.account(report(card, "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS))
     office.must("db", "archive")
-    desk.account(report(card, "Stop", 100, classes))
+    desk.account(report(card, "Stop", 100, classes, later_seconds=200))
     assert shop.used(card)[0] == 100
 
 

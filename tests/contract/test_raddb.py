@@ -349,7 +349,7 @@ def test_every_function_that_freeradius_calls_is_there():
 
 def test_every_policy_that_a_site_calls_is_there():
     policy = (TEMPLATES / "policy.d" / "prepaid").read_text()
-    own_modules = {"prepaid_eap", "prepaid_queue", "prepaid_room", "prepaid_quarantine", "prepaid_guard_log", "prepaid_unreadable"}
+    own_modules = {"prepaid_eap", "prepaid_queue", "prepaid_quarantine", "prepaid_guard_log", "prepaid_unreadable"}
     defined = set(re.findall(r"(?m)^(prepaid_\w+) \{$", policy)) | own_modules
     for path in [*(TEMPLATES / "sites-available").iterdir(), TEMPLATES / "policy.d" / "prepaid"]:
         called = set(re.findall(r"(?m)^\t+(prepaid_[a-z_]+)\b(?! = )", path.read_text()))

@@ -377,6 +377,14 @@ class _HandOver(Act):
         self.partner = self.office.partner()
         self.batch = self.office.json("generate", "--product", self.product, "--count", self.cards)["batch"]
 
+    def prepare(self) -> None:
+        if self.status() == self.to_status:
+            self.office.must(self.undo, "--batch", self.batch, "--partner", self.partner)
+        super().prepare()
+
+    def arguments(self):
+        return self.name, "--batch", self.batch, "--partner", self.partner
+
     def count_done(self) -> int:
         return self.since("note", f"kind = '{self.kind}'")
 
@@ -403,27 +411,11 @@ class _HandOver(Act):
 
 
 class Deliver(_HandOver):
-    name, kind, from_status, to_status = "deliver", "delivery", "created", "delivered"
-
-    def prepare(self) -> None:
-        if self.status() == "delivered":
-            self.office.must("return", "--batch", self.batch, "--partner", self.partner)
-        super().prepare()
-
-    def arguments(self):
-        return "deliver", "--batch", self.batch, "--partner", self.partner
+    name, kind, from_status, to_status, undo = "deliver", "delivery", "created", "delivered", "return"
 
 
 class Return(_HandOver):
-    name, kind, from_status, to_status = "return", "return", "delivered", "created"
-
-    def prepare(self) -> None:
-        if self.status() == "created":
-            self.office.must("deliver", "--batch", self.batch, "--partner", self.partner)
-        super().prepare()
-
-    def arguments(self):
-        return "return", "--batch", self.batch, "--partner", self.partner
+    name, kind, from_status, to_status, undo = "return", "return", "delivered", "created", "deliver"
 
 
 ACTS = (Generate, Import, Export, Deliver, Return)
