@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -10,12 +11,16 @@ from pathlib import Path
 from . import errors
 from .text import _
 
+# How a hidden name ends.
+UNFINISHED = ".prepaid-unfinished"
+
 
 class NewFile:
     """Write to `file`, then `publish`.  Before that, nobody sees anything under the file's name.
 
     The file has no name while it is written, so that even kill -9 leaves nothing behind; where the file system
-    cannot do that, it has a hidden one.
+    cannot do that, or where another file is replaced, it has a hidden one.  What a killed command left under such a
+    name goes when the next file is made in that folder.
     """
 
     def __init__(self, path: str | os.PathLike, force: bool = False):
@@ -26,6 +31,7 @@ class NewFile:
         with _sentences_for(self.path):
             if self.path.is_dir():
                 raise errors.Refused(_("{path} is a folder. Name a file."), path=self.path)
+            _remove_unfinished(self.path.parent)
             self.file = open(self._descriptor(), "w+b")
 
     def sha256(self) -> str:
@@ -78,14 +84,24 @@ class NewFile:
         os.fsync(self.file.fileno())
 
     def _descriptor(self) -> int:
+        """Locked as long as it is open: by that others know that somebody is still writing."""
         if os.path.isdir("/proc/self/fd"):
             try:
-                return os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(self.path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                     raise
-        self._hidden = self._beside()
-        return os.open(self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            else:
+                _lock(descriptor)
+                return descriptor
+        while True:
+            self._hidden = self._beside()
+            descriptor = os.open(self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            _lock(descriptor)
+            # Somebody may have taken it for a left one before it was locked.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)
 
     def _link(self, name: Path) -> None:
         if self._hidden is not None:
@@ -106,7 +122,26 @@ class NewFile:
         self._hidden = None
 
     def _beside(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+
+
+def _lock(descriptor: int) -> None:
+    # Where there are no locks, nobody gets one, and so nobody removes anything either.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """What killed commands left behind: hidden files that nobody holds locked."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        # Another account's file, or one that is being written, is left alone; so is a link.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def _exists_already(path: Path) -> errors.Refused:

@@ -1,8 +1,12 @@
 """export: whole or not at all, whatever happens in between."""
 
 import os
+import signal
+import stat
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -86,6 +90,56 @@ def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path,
     assert office.run("export", "--batch", batch, "--output", path, *again).exit_status == 1
     office.must("export", "--batch", batch, "--output", path, "--force", *again)
     assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"] and exports(database) == 2
+
+
+KILLED = """
+import errno, os, signal
+from admin import export_manifest
+from admin.cli import cli
+
+def killed(*_arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def without_unnamed_files(path, flags, *mode, open_file=os.open):
+    if flags & os.O_TMPFILE == os.O_TMPFILE:
+        raise OSError(errno.EOPNOTSUPP, "as on a memory stick")
+    return open_file(path, flags, *mode)
+
+{stage}
+cli()
+"""
+KILLED_AT = {
+    "before it has its name": "os.open = without_unnamed_files; export_manifest.write = killed",
+    "while it replaces another": "os.replace = killed",
+}
+
+
+@pytest.mark.parametrize("stage", KILLED_AT)
+def test_what_kill_9_leaves_is_the_owners_alone_and_goes_with_the_next_file_there(office, batch, tmp_path, stage):
+    path = tmp_path / "cards.csv"
+    path.write_text("an older one")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(stage=KILLED_AT[stage]), "--config", office.option_file, "export", "--batch",
+         str(batch), "--output", path, "--force"], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert path.read_text() == "an older one"
+    left = [each for each in tmp_path.iterdir() if each != path]
+    assert any(b"serial,pin" in each.read_bytes() for each in left)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in left} == {0o600}
+    # A link of that name is somebody's trick, and is not followed.
+    trick = tmp_path / f".trick{new_file.UNFINISHED}"
+    trick.symlink_to(path)
+    office.must("export", "--batch", batch, "--output", tmp_path / "next.csv", "--again", "--reason", "test")
+    assert sorted(os.listdir(tmp_path)) == [trick.name, "cards.csv", "next.csv", "next.csv.manifest.json"]
+
+
+def test_a_file_that_is_still_written_is_no_leftover(office, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+    with new_file.NewFile(tmp_path / "slow") as slow:
+        slow.file.write(b"slow")
+        office.must("export", "--batch", batch, "--output", tmp_path / "quick")
+        slow.publish()
+    assert (tmp_path / "slow").read_bytes() == b"slow"
 
 
 def test_it_is_opened_without_a_shell(office, batch, tmp_path):
