@@ -76,8 +76,9 @@ def _require_columns(path, names: list[str], needed: tuple[str, ...], known: tup
     missing = [name for name in needed if name not in names]
     unknown = [name for name in names if name not in known]
     if missing or unknown or len(set(names)) < len(names):
+        # What is no column's name is not repeated: without a heading the first line is a card, with its PIN.
         raise errors.Refused(
-            _("The first line of {path} names its columns: {needed}, and perhaps {optional}. This one has {found}. Nothing "
-              "was changed."), path=path, needed=", ".join(needed),
+            _("The first line of {path} names its columns: {needed}, and perhaps {optional}. This one has {found} and "
+              "{count} others. Nothing was changed."), path=path, needed=", ".join(needed),
             optional=", ".join(name for name in known if name not in needed) or "-",
-            found=", ".join(map(ascii, names)) or "-")
+            found=", ".join(name for name in names if name in known) or "-", count=len(unknown))

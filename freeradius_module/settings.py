@@ -4,6 +4,7 @@ The file is the one that the office uses: $PREPAID_CONFIG, or /etc/prepaid-cards
 ordinary MySQL option file; PyMySQL reads the connection from it by itself.
 """
 
+import configparser
 import contextlib
 import ipaddress
 import os
@@ -60,8 +61,15 @@ def load(path: str | None = None) -> Settings:
         raise SettingsError(Sentence(
             "There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.", path=path))
     parser = Parser(interpolation=None, strict=False, allow_no_value=True)
-    with open(path, encoding="utf-8") as file:
-        parser.read_file(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file)
+    except configparser.Error as error:
+        # Its own text repeats the line, which may hold a password, and would go to FreeRADIUS' log.
+        raise SettingsError(Sentence(
+            "{path} is not an option file: line {line} is neither a [group] nor a setting.",
+            path=path, line=error.errors[0][0] if hasattr(error, "errors") else getattr(error, "lineno", 0),
+        )) from None
     found: dict = {"path": path}
     for name in ("socket", "unix_socket"):
         if parser.has_option(RADIUS_GROUP, name):

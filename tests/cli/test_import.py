@@ -129,6 +129,13 @@ def test_a_file_that_is_none(bring, database, lines):
     assert nothing_came(database)
 
 
+def test_a_file_without_a_heading_shows_no_pin_of_its_first_line(bring, database):
+    """It begins with a card, and the message goes to a terminal, or with cron's mail to anybody."""
+    result = bring("A1,4711471147", "A2,1234567890")
+    assert result.exit_status == 1 and "serial, pin" in result.stderr and "2 others" in result.stderr
+    assert "4711471147" not in result.stderr and nothing_came(database)
+
+
 def test_a_file_that_is_not_utf_8(bring, database):
     result = bring("serial,pin,note", "A1,1234567890,caf\xe9", encoding="latin-1")
     assert result.exit_status == 1 and "UTF-8" in result.stderr

@@ -34,6 +34,14 @@ def test_a_number_that_is_none_is_named_with_its_file(write, value):
         load(path)
 
 
+@pytest.mark.parametrize("text", ["password = S3cret\n", "[prepaid]\nlang = en\n= S3cret\n"])
+def test_a_line_that_is_none_is_named_and_not_repeated(write, text):
+    path = write(text)
+    with pytest.raises(SettingsError, match=f"{path} is not an option file: line {text.count(chr(10))} ") as raised:
+        load(path)
+    assert "S3cret" not in str(raised.value) and raised.value.__cause__ is None
+
+
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):
     with pytest.raises(SettingsError, match=r"no option file .*none\.cnf.*PREPAID_CONFIG"):
         load(str(tmp_path / "none.cnf"))
