@@ -45,6 +45,8 @@ UNARCHIVED_DAYS = YOUNGEST_DAYS + 3
 UNARCHIVED_MANY = 1000
 FREE_OCTETS = 1_000_000_000
 CHECK_SECONDS = 60
+# Of radiusd.conf: what writes PINs into the log, or lets a core be written, which holds PINs and keys.
+TELLS_PINS = ("auth_badpass", "auth_goodpass", "allow_core_dumps")
 
 
 class Finding(NamedTuple):
@@ -285,7 +287,18 @@ class Doctor:
                           f"prepaid raddb install --dir {self.directory}")
         if not problems:
             yield Finding("raddb", "ok", str(self.directory))
+            yield from self._secrecy()
             yield from self._configuration()
+
+    def _secrecy(self) -> Iterator[Finding]:
+        """What is off in Debian's radiusd.conf, and is turned on by who looks for a fault, and forgotten."""
+        path = self.directory / "radiusd.conf"
+        found = dict.fromkeys(re.findall(rf'(?mi)^\s*({"|".join(TELLS_PINS)})\s*=\s*"?(?:yes|on)\b',
+                                         raddb.content(path) or ""))
+        if found:
+            yield Finding("pins", "fault", _("{path} turns on {options}: FreeRADIUS writes PINs down.").format(
+                path=path, options=", ".join(found)),
+                _("Set them to no, restart FreeRADIUS, and remove the log and the cores that it has written."))
 
     def _configuration(self) -> Iterator[Finding]:
         """FreeRADIUS' own check, which loads the module; as root, because its files are closed to others."""

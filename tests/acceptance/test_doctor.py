@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from admin.doctor import TELLS_PINS
 from admin.queue_files import Spool
 from freeradius_module.queue_record import Unreadable
 from tests.office import Office
@@ -146,6 +147,18 @@ def test_a_configuration_that_freeradius_does_not_accept(doctor, stack):
     path.write_text(set_option(text, "max_requests", "many {"))
     try:
         assert "configuration" in faults(doctor())
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("option", TELLS_PINS)
+def test_a_freeradius_that_would_write_pins_down(doctor, stack, option):
+    path = stack.freeradius.raddb / "radiusd.conf"
+    text = path.read_text()
+    assert not any(row["check"] == "pins" for row in doctor())
+    path.write_text(set_option(text, option, "yes"))
+    try:
+        assert option in faults(doctor())["pins"]
     finally:
         path.write_text(text)
 
