@@ -6,6 +6,7 @@ Errors leave here: whatever a command raises becomes one sentence on stderr and 
 """
 
 import inspect
+import resource
 
 import click
 import pymysql
@@ -118,4 +119,15 @@ def cli(ctx, config):
     Results go to stdout, everything else to stderr.
     Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 database or server not reachable.
     """
+    _leave_no_core()
     ctx.obj = Office(config)
+
+
+def _leave_no_core() -> None:
+    """PINs and keys are in our memory from here on, and a core would be a file with both.
+
+    One octet and not none: the kernel writes no core so small, and hands none to a program either (core_pattern with a
+    pipe, as systemd-coredump has it), for which it would pass over a limit of none.
+    """
+    _soft, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if most == 0 else 1, most))

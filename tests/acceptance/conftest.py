@@ -15,7 +15,7 @@ def shop(database, _unstarted_stack):
     return Shop(database, _unstarted_stack.key_file)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until():
     """Ask again until the answer is true; the answer."""
 

@@ -18,14 +18,14 @@ SILENCE_SECONDS = 2
 class QueuedSite:
     """A FreeRADIUS of its own on the stack's database, whose accounting goes through `folder`/spool."""
 
-    def __init__(self, stack, folder, accounting: str):
+    def __init__(self, stack, folder, accounting: str, options: dict[str, str] | None = None):
         self.spool = folder / "spool"
         option_file = folder / "prepaid.cnf"
         option_file.write_text(stack.option_file.read_text().replace(
             "[prepaid]\n", f"[prepaid]\naccounting = {accounting}\nspool = {self.spool}\n"))
         self.office = Office(option_file)
         auth_port, acct_port = free_ports(2)
-        self.server = FreeRadius(folder, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
+        self.server = FreeRadius(folder, auth_port=auth_port, acct_port=acct_port, options=options, dies_with_parent=True)
         self.server.copy_distribution()
         self.office.must("raddb", "install", "--dir", self.server.raddb, "--listen", "127.0.0.1",
                          "--auth-port", auth_port, "--acct-port", acct_port)

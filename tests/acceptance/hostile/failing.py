@@ -1,0 +1,68 @@
+"""The product's own hooks, on a desk that fails and tells all that it knows.
+
+Where and with which exception, the Calling-Station-Id says: "authorize KeyError"; a NAS whose secret is a canary is
+never served.
+"""
+
+import pymysql
+
+from freeradius_module import hooks
+
+NAS_WITH_A_CANARY = "127.0.0.9"
+FAULTS = {
+    "ValueError": ValueError,
+    "KeyError": KeyError,
+    "UnicodeEncodeError": lambda text: UnicodeEncodeError("ascii", text, 0, 1, text),
+    "DataError": lambda text: pymysql.err.DataError(1406, text),
+}
+
+
+class Failing:
+    def __init__(self, desk):
+        self.desk = desk
+        self.wrong_text = desk.wrong_text
+        self.known = ""
+
+    def authorize(self, request):
+        handout = self.desk.authorize(request)
+        self.known = f"{handout.pin} for {request}"
+        self.fail_if_asked("authorize", request)
+        # Without an answer of its own, so that post-auth is called.
+        return handout._replace(answer=None)
+
+    def admit(self, request):
+        self.fail_if_asked("post_auth", request)
+        return self.desk.admit(request)
+
+    def record_wrong_pin(self, request):
+        self.fail_if_asked("login_refused", request)
+        return self.desk.record_wrong_pin(request)
+
+    def account(self, pairs):
+        self.fail_if_asked("accounting", dict(pairs))
+        return self.desk.account(pairs)
+
+    def client(self, address):
+        found = self.desk.client(address)
+        if address == NAS_WITH_A_CANARY:
+            raise ValueError(f"the secret is {found[1]}")
+        return found
+
+    def fail_if_asked(self, function, request):
+        where, _, kind = request.get("Calling-Station-Id", "").partition(" ")
+        if where == function:
+            raise FAULTS[kind](f"it is {self.known}")
+
+
+def instantiate(packet):
+    answer = hooks.instantiate(packet)
+    hooks._desk = Failing(hooks._desk)
+    return answer
+
+
+authorize = hooks.authorize
+post_auth = hooks.post_auth
+login_refused = hooks.login_refused
+accounting = hooks.accounting
+client = hooks.client
+detach = hooks.detach
