@@ -53,14 +53,16 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
     with db.owner_connection(office, root_user, root_socket) as connection, connection.cursor() as cursor:
         store_schema.use(cursor, database)
         is_known = bool(store_operators.listed(cursor, name))
-        if not is_known and store_operators.has_account(cursor, name):
+        # Roles without an account are what is left where the server did not like the password.
+        has_account = store_operators.has_account(cursor, name)
+        if has_account and not is_known:
             raise errors.Refused(_("The database has an account {name!r} already that is no operator. Choose another name."),
                                  name=name)
-        if is_known and password_file is not None:
+        if has_account and password_file is not None:
             raise errors.WrongUsage(_("{name} has a password already. Change it in the mysql shell with ALTER USER."),
                                     name=name)
         store_operators.give(cursor, database, name, list(chosen))
-        if not store_operators.has_account(cursor, name):
+        if not has_account:
             password = _read(password_file) if password_file is not None else secrets.token_urlsafe(PASSWORD_BYTES)
             store_operators.create(cursor, database, name, db.hosts_of(office.settings("prepaid-admin")), password)
         (row,) = store_operators.listed(cursor, name)

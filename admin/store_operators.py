@@ -5,7 +5,7 @@ can be repeated, and finds done what was done.
 """
 
 from . import roles
-from .store_schema import quoted
+from .store_schema import create_user, quoted
 
 
 def has_account(cursor, operator: str) -> bool:
@@ -58,7 +58,7 @@ def create(cursor, database: str, operator: str, hosts: list[str], password: str
     own = quoted(roles.of_operator(database, operator))
     for host in hosts:
         account = {"operator": operator, "host": host}
-        cursor.execute("CREATE USER %(operator)s@%(host)s IDENTIFIED BY %(password)s", {**account, "password": password})
+        create_user(cursor, operator, host, password)
         cursor.execute(f"GRANT {own} TO %(operator)s@%(host)s", account)
         cursor.execute(f"SET DEFAULT ROLE {own} FOR %(operator)s@%(host)s", account)
 

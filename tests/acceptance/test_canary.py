@@ -2,9 +2,10 @@
 
 Played once, on servers of their own: MariaDB writes every statement down (general, slow and binary log), one
 FreeRADIUS charges directly and has a spool, one has a queue, and one has a module whose every function fails with the
-PIN in the text of its exception.  The NAS' secret is a canary, too.
+PIN in the text of its exception.  A NAS' secret and an operator's password are canaries, too.
 """
 
+import configparser
 import contextlib
 import fcntl
 import os
@@ -72,6 +73,9 @@ class Premises:
         self.stack.start_database()
         self.office.must("nas", "add", "canary", "--address", f"{NAS_WITH_A_CANARY}/32", "--secret-file", "-",
                          stdin=f"{MARK}-nas\n")
+        # The password is shown once, to whoever makes the account.
+        self.office.must("operator", "add", "canary", "--role", "see", "--password-file", "-", stdin=f"{MARK}-operator\n")
+        self.office.said.pop()
         self._import_and_refuse_to()
         self._export()
         self._hand_over_and_look_at()
@@ -289,6 +293,18 @@ def test_what_is_no_secret_is_where_it_is_searched_for(premises):
 def test_no_log_no_queue_and_no_file_of_the_servers_holds_a_pin(premises):
     """Of radiusd and MariaDB, redo log and data files as they are, spool, quarantine, configuration, temporary files."""
     assert canary.search(premises.folder, premises.needles) == {}
+
+
+def test_passwords_and_keys_are_in_the_files_for_them_and_in_no_other(premises):
+    """The operator's password, whose hash alone the server was told, is a canary, and so looked for above."""
+    options = configparser.ConfigParser(interpolation=None)
+    options.read(premises.stack.option_file)
+    wanted = {group: options[group]["password"].encode() for group in ("prepaid-admin", "prepaid-radius")}
+    for key in re.findall("[0-9a-f]{64}", premises.stack.key_file.read_text()):
+        wanted |= {f"{key}, as it is": bytes.fromhex(key), f"{key}, as hex": key.encode()}
+    assert len(wanted) == 6
+    files = {premises.stack.option_file, premises.stack.key_file, *(site.office.option_file for site in premises.sites)}
+    assert set(canary.search(premises.folder, wanted)) == set(map(str, files))
 
 
 @pytest.mark.parametrize("options", [("--skip-hex-blob",), ("--hex-blob",)], ids=str)

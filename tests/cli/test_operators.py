@@ -178,6 +178,21 @@ def test_a_password_of_ones_own(office, hire, tmp_path):
     assert office.run("operator", "add", name, "--role", "see", "--password-file", path).exit_status == 2
 
 
+def test_a_server_that_judges_passwords_sees_them(office, database, tmp_path):
+    """It takes no hash of one that it has not seen (strict_password_validation)."""
+    name = f"person-{next(_names)}"
+    database.execute("INSTALL SONAME 'simple_password_check'")
+    try:
+        weak = office.run("operator", "add", name, "--role", "see", "--password-file", "-", stdin="correct horse\n")
+        told = office.json("operator", "add", name, "--role", "see", "--password-file", "-", stdin="Correct-Horse-5\n")
+    finally:
+        database.execute("UNINSTALL SONAME 'simple_password_check'")
+    assert weak.exit_status == 1 and "policy" in weak.stderr
+    (tmp_path / "prepaid.cnf").write_text("\n".join(told["option_file"]) + "\n")
+    assert Office(tmp_path / "prepaid.cnf").json("list") == []
+    office.must("operator", "remove", name)
+
+
 @pytest.mark.parametrize(("name", "status"), [("prepaid_admin", 1), ("root", 1), ("ana@home", 2), ("", 2), ("x y", 2)])
 def test_what_is_no_name_for_a_person_is_refused(office, name, status):
     assert office.run("operator", "add", name, "--role", "see").exit_status == status
