@@ -281,13 +281,13 @@ class Doctor:
         version = raddb.freeradius_version()
         raddb_files.check_version(version)
         yield Finding("freeradius", "ok", ".".join(map(str, version)))
+        yield from self._secrecy()
         problems = raddb.problems_of(self.office, self.directory)
         for problem in problems:
             yield Finding("raddb", "fault", f"{problem['path']}: {problem['what']}",
                           f"prepaid raddb install --dir {self.directory}")
         if not problems:
             yield Finding("raddb", "ok", str(self.directory))
-            yield from self._secrecy()
             yield from self._configuration()
 
     def _secrecy(self) -> Iterator[Finding]:

@@ -55,8 +55,10 @@ class Failing:
 
 
 def instantiate(packet):
+    """Called by each instance, and all of them share one desk."""
     answer = hooks.instantiate(packet)
-    hooks._desk = Failing(hooks._desk)
+    if not isinstance(hooks._desk, Failing):
+        hooks._desk = Failing(hooks._desk)
     return answer
 
 
