@@ -67,11 +67,11 @@ def charge(office, watch, as_json):
 
 def charger_of(office, spool: Spool, *, is_patient: bool = False) -> "Charger":
     """With the module's rules, on the module's own connection."""
-    return Charger(Desk(_settings(office)), spool, config_path=office.config_path, is_patient=is_patient)
+    return Charger(Desk(module_settings(office)), spool, config_path=office.config_path, is_patient=is_patient)
 
 
 def spool_of(office) -> Spool:
-    folder = _settings(office).spool
+    folder = module_settings(office).spool
     if not folder:
         raise errors.WrongUsage(
             _("The group [prepaid] of {config} names no directory for the queue: spool = /var/spool/prepaid-cards"),
@@ -206,7 +206,7 @@ def _reason(fault: Exception) -> str:
     return str(fault) if isinstance(fault, NeverCharged) else f"{type(fault).__name__}: {fault}"
 
 
-def _settings(office) -> settings.Settings:
+def module_settings(office) -> settings.Settings:
     try:
         return settings.load(office.config_path)
     except settings.SettingsError as fault:

@@ -13,6 +13,7 @@ from . import completion
 from . import credit
 from . import custody
 from . import db
+from . import desk
 from . import disconnect
 from . import doctor
 from . import enforce

@@ -43,7 +43,7 @@ class Charges:
         self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
         self._known: dict[tuple[int, int], tuple] = {}
         self._group = group(settings, self._run)
-        self._queue = lane(settings, self._run)
+        self._lane = lane(settings, self._run)
 
     def submit(self, pairs: Pairs) -> str | None:
         """Charge one packet, with whatever others wait; return a line for the log if there is something to say.
@@ -52,13 +52,17 @@ class Charges:
         """
         return self._group.submit((pairs, 0.0))
 
+    def submit_all(self, packets: Sequence[Pairs]) -> list[str | Exception | None]:
+        """The same for many at once, in their order.  Raises DatabaseAway if none can be done now."""
+        return self._lane([(pairs, 0.0) for pairs in packets])
+
     def queued(self, packets: Sequence[tuple[Pairs, float]]) -> list[Exception | None]:
         """Charge packets that have waited in a queue: pairs, and for how many seconds they waited.
 
         In their order, hundreds in one statement and one commit, by the same rules as one alone.  The answer for each
         is None, or what forbids to charge it.  Raises DatabaseAway if none is certain; then ask again with all of them.
         """
-        return [result if isinstance(result, Exception) else None for result in self._queue(list(packets))]
+        return [result if isinstance(result, Exception) else None for result in self._lane(list(packets))]
 
     def needs_order(self, pairs: Pairs) -> bool:
         """Whether a packet means something else after a later one: it ends all sessions of its NAS, or that NAS'

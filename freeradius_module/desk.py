@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from . import attributes, keyring, messages, pin, store
 from .catalogue import UNLISTED, Catalogue
 from .charges import Charges, NeverCharged, Pairs
-from .connection import Connection
+from .connection import Connection, DatabaseAway, WrongSchema
 from .keyring import KeyFileError, Keyring
 from .login import Attempt, Card
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
@@ -42,15 +42,15 @@ class Desk:
         For a serial that is no card's the PIN is one that nobody can know: it goes the same way as a wrong PIN, and
         takes as long.
         """
-        return self.logins.submit(self._ask(AUTHORIZE, request, proof_of(request)))
+        return self.logins.submit(self.ask(AUTHORIZE, request))
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         """The answer to a login whose PIN FreeRADIUS has found right."""
-        return self.logins.submit(self._ask(ADMIT, request))
+        return self.logins.submit(self.ask(ADMIT, request))
 
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
         """Count a wrong PIN; the line for the log says whether there is such a card."""
-        return self.logins.submit(self._ask(WRONG_PIN, request))
+        return self.logins.submit(self.ask(WRONG_PIN, request))
 
     def account(self, pairs: Pairs) -> str | None:
         """Charge what a packet reports; return a line for the log if there is something to say.
@@ -69,7 +69,8 @@ class Desk:
             return None
         return nas, self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
 
-    def _ask(self, what: str, request: Mapping[str, str], proof: Callable[[str], bool] | None = None) -> Ask:
+    def ask(self, what: str, request: Mapping[str, str]) -> Ask:
+        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN."""
         address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
         nas = self.catalogue.nas(address) or UNLISTED
         at = attributes.received_at(request)
@@ -81,7 +82,7 @@ class Desk:
             asked_seconds_ago=max(time.time() - at, 0.0),
             at=at,
         )
-        return Ask(what, attempt, nas.vendor, proof)
+        return Ask(what, attempt, nas.vendor, proof_of(request) if what == AUTHORIZE else None)
 
     def _pin_of(self, card: Card | None) -> str:
         """A card's PIN; for no card one that nobody can know, by the same work."""
@@ -106,3 +107,11 @@ class Desk:
         # What an unknown serial opens must open as long as these keys serve.
         self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", keys)
         self.keys = keys
+
+
+def speakable(fault: Exception) -> str:
+    """A fault for the log.  Of an unforeseen one only kind and number: its text might hold what nobody may read."""
+    if isinstance(fault, DatabaseAway | WrongSchema):
+        return f"{type(fault).__name__} {fault}"
+    numbers = " ".join(str(number) for number in fault.args if isinstance(number, int))
+    return f"{type(fault).__name__} {numbers}".rstrip()

@@ -15,12 +15,13 @@ the NAS, is what any exception becomes: the NAS then asks the next server.
 import radiusd
 
 from . import attributes, settings
-from .connection import DatabaseAway, WrongSchema
-from .desk import Desk
+from .connection import DatabaseAway
+from .desk import Desk, speakable
 from .logins import Answer
+from .shared_desk import DeskFault, SharedDesk
 
 # One desk for all instances of this radiusd (they share this module): they share statements through it.
-_desk: Desk | None = None
+_desk: Desk | SharedDesk | None = None
 
 # These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
 REFUSED_VERSIONS = ("3.2.9", "3.2.10")
@@ -46,7 +47,7 @@ def instantiate(_packet) -> int:
         # FreeRADIUS ignores an exception here and would serve without us; only -1 stops it.
         _log_error(f"{type(fault).__name__}: {fault}")
         return -1
-    _desk = desk
+    _desk = SharedDesk(desk.settings.desk, desk) if desk.settings.desk else desk
     return 0
 
 
@@ -137,10 +138,8 @@ def _request(packet) -> dict[str, str]:
 
 
 def _no_answer(what: str, fault: Exception) -> int:
-    """FAIL, and why.  Only kind and number of an unforeseen fault are logged: its text might hold what nobody may read."""
-    known = isinstance(fault, DatabaseAway | WrongSchema)
-    text = str(fault) if known else " ".join(str(number) for number in fault.args if isinstance(number, int))
-    _log_error(f"no answer to a {what}: {type(fault).__name__} {text}".rstrip())
+    """FAIL, and why."""
+    _log_error(f"no answer to a {what}: {fault if isinstance(fault, DeskFault) else speakable(fault)}")
     return radiusd.RLM_MODULE_FAIL
 
 

@@ -17,7 +17,7 @@ from .attributes import SERIAL_MAX
 from .catalogue import Catalogue
 from .connection import Connection, DatabaseAway
 from .identity import Claim, make_class
-from .lane import group
+from .lane import group, lane
 from .login import Accept, Attempt, Card, Product, Refusal, decide, is_locked_out, source_of
 from .settings import Settings
 from .store import RefusedLogin, Reservation
@@ -69,10 +69,15 @@ class Logins:
         self._open_pin = open_pin
         self._class_key = class_key
         self._group = group(settings, self._run)
+        self._lane = lane(settings, self._run)
 
     def submit(self, ask: Ask) -> Handout | Answer | str:
         """A Handout for authorize, an Answer for admit, the line for the log for a wrong PIN."""
         return self._group.submit(ask)
+
+    def submit_all(self, asks: list[Ask]) -> list[Handout | Answer | str | Exception]:
+        """The same for many at once.  Raises DatabaseAway if none can be done now."""
+        return self._lane(asks)
 
     def _run(self, connection: Connection, asks: list[Ask]) -> list:
         results: list = [None] * len(asks)

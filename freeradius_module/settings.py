@@ -45,6 +45,8 @@ class Settings(NamedTuple):
     accounting: str = "direct"
     # The directory of the queue; with direct accounting it is used while the database is away.  None: there is no queue.
     spool: str | None = None
+    # The socket of a desk that all FreeRADIUS processes of this machine share (`prepaid desk`).  None: each has its own.
+    desk: str | None = None
 
 
 MARIADB_PORT = 3306

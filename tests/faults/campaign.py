@@ -15,6 +15,7 @@
 import argparse
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -46,7 +47,7 @@ class Stalled(Exception):
 
 
 class Campaign:
-    """`settings` are those of the group [prepaid]; with a spool a charger runs too."""
+    """`settings` are those of the group [prepaid]; with a spool a charger runs too, with a desk that desk."""
 
     def __init__(self, name: str, *, customers: int = CUSTOMERS, settings: dict | None = None,
                  mariadb_options: list[str] = (), prepare: Callable[["Campaign"], None] = lambda campaign: None):
@@ -58,15 +59,15 @@ class Campaign:
         self.is_spooling = "spool" in settings
         if self.is_spooling:
             settings["spool"] = str(self.spool)
+        self.has_desk = "desk" in settings
+        if self.has_desk:
+            settings["desk"] = str(self.folder / "desk")
         auth_port, acct_port = free_ports(2)
         self.stack = Stack(self.folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, settings=settings,
                            mariadb_options=mariadb_options, freeradius_options={"reject_delay": "0"},
                            dies_with_parent=True)
-        self.charger = Daemon(
-            "The charger", [str(PREPAID), "--config", str(self.stack.option_file), "charge", "--watch"],
-            pid_file=self.folder / "charger.pid", log_file=self.folder / "log" / "charger.log",
-            mark=str(self.stack.option_file), dies_with_parent=True,
-        )
+        self.charger = self._service("charger", "charge", "--watch")
+        self.desk = self._service("desk", "desk")
         self.customer_count = customers
         self.failures: list[str] = []
         self._prepare = prepare
@@ -77,6 +78,8 @@ class Campaign:
             self.stack.up()
             if self.is_spooling:
                 self.charger.start(lambda: True)
+            if self.has_desk:
+                self.start_desk()
             self.shop = Shop(Database(self.stack.mariadb, DATABASE), self.stack.key_file)
             self.customers = Customers(self.stack.freeradius.auth_port, self.stack.freeradius.acct_port, self.purses())
             self.customers.start()
@@ -90,11 +93,27 @@ class Campaign:
 
     def _end(self) -> None:
         self.charger.stop()
+        self.desk.stop()
         for server in (self.stack.mariadb, self.stack.freeradius):
             if server.is_running():
                 server.daemon.resume()
         self.stack.down()
         self._remove_folder()
+
+    def _service(self, name: str, *command: str) -> Daemon:
+        return Daemon(
+            f"The {name}", [str(PREPAID), "--config", str(self.stack.option_file), *command],
+            pid_file=self.folder / f"{name}.pid", log_file=self.folder / "log" / f"{name}.log",
+            mark=str(self.stack.option_file), dies_with_parent=True,
+        )
+
+    def start_desk(self) -> None:
+        """FreeRADIUS finds it within a second."""
+        self.desk.start(self._is_desk_open)
+
+    def _is_desk_open(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            return probe.connect_ex(str(self.folder / "desk")) == 0
 
     def _remove_folder(self) -> None:
         if os.environ.get("PREPAID_TEST_KEEP"):

@@ -1,0 +1,138 @@
+"""The desk as a FreeRADIUS process sees it that shares one with others: see desk_service.py.
+
+While nobody is there, it is its own desk: slower, and no less right, because what matters is in the database.
+"""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from . import store
+from .charges import Pairs
+from .connection import DatabaseAway, WrongSchema
+from .desk import Desk
+from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX
+from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Handout
+
+# A desk that is not there is looked for again after this time; one that hangs costs each who asks it a time-out.
+PAUSE_SECONDS = 1.0
+HUNG_PAUSE_SECONDS = 10.0
+# The desk waits for the database on behalf of all: for two nodes of a cluster, and for a transaction that is repeated.
+TIMEOUTS_MOST = 4
+
+
+class NobodyThere(Exception):
+    """No desk is open; nobody has seen the request."""
+
+
+class DeskEnded(DatabaseAway):
+    """The desk ended, or hangs, with this request: whether it was done is not known."""
+
+
+class DeskFault(Exception):
+    """The desk could not do it, for a reason that it has logged."""
+
+
+class SharedDesk:
+    def __init__(self, path: str, own: Desk):
+        self.wrong_text = own.wrong_text
+        self._path = path
+        self._own = own
+        self._local = threading.local()
+        self._not_before = 0.0
+        self._timeout = struct.pack("ll", own.settings.database_timeout_seconds * TIMEOUTS_MOST, 0)
+
+    def authorize(self, request: Mapping[str, str]) -> Handout:
+        """See Desk.  Raises DeskEnded where it may have been let in: the NAS asks again, and takes that login over."""
+        try:
+            pin, answer = self._ask(AUTHORIZE, request)
+        except NobodyThere:
+            return self._own.authorize(request)
+        return Handout(pin, answer and _answer(answer))
+
+    def admit(self, request: Mapping[str, str]) -> Answer:
+        try:
+            return _answer(self._ask(ADMIT, request))
+        except NobodyThere:
+            return self._own.admit(request)
+
+    def record_wrong_pin(self, request: Mapping[str, str]) -> str:
+        try:
+            return self._ask(WRONG_PIN, request)
+        except NobodyThere:
+            return self._own.record_wrong_pin(request)
+
+    def account(self, pairs: Pairs) -> str | None:
+        try:
+            return self._ask(ACCOUNT, pairs)
+        except (NobodyThere, DeskEnded):
+            # Twice is as good as once: counters only rise to what was reported.
+            return self._own.account(pairs)
+
+    def client(self, address: str) -> tuple[store.Nas, str] | None:
+        return self._own.client(address)
+
+    def _ask(self, what: str, attributes: Mapping[str, str] | Pairs) -> Any:
+        line = self._sent(json.dumps((what, attributes)).encode())
+        try:
+            told = line.recv(MESSAGE_OCTETS_MAX)
+        except BlockingIOError:
+            self._leave(HUNG_PAUSE_SECONDS)
+            raise DeskEnded("the shared desk does not answer") from None
+        except OSError:
+            told = b""
+        if not told:
+            self._leave(PAUSE_SECONDS)
+            raise DeskEnded("the shared desk ended while it had this packet")
+        word, result = json.loads(told)
+        if word == "done":
+            return result
+        raise {"away": DatabaseAway, "schema": WrongSchema}.get(word, DeskFault)(result)
+
+    def _sent(self, message: bytes) -> socket.socket:
+        """The line, with the message on it.  A line of a desk that has ended takes none: then a new one is tried."""
+        try:
+            line = self._line()
+            try:
+                line.send(message)
+            except ConnectionError:
+                self._hang_up()
+                line = self._line()
+                line.send(message)
+        except OSError:
+            self._leave(PAUSE_SECONDS)
+            raise NobodyThere from None
+        return line
+
+    def _line(self) -> socket.socket:
+        """This thread's own.  Raises NobodyThere, or OSError if it was tried in vain."""
+        line = getattr(self._local, "line", None)
+        if line is None:
+            if time.monotonic() < self._not_before:
+                raise NobodyThere  # Missed a moment ago; to ask meanwhile does not make that moment longer.
+            line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # The kernel's time-outs: Python's own would cost a system call more for each message.
+            for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                line.setsockopt(socket.SOL_SOCKET, direction, self._timeout)
+            self._local.line = line
+            line.connect(self._path)
+        return line
+
+    def _leave(self, seconds: float) -> None:
+        self._hang_up()
+        self._not_before = time.monotonic() + seconds
+
+    def _hang_up(self) -> None:
+        if line := getattr(self._local, "line", None):
+            line.close()
+            self._local.line = None
+
+
+def _answer(told: list) -> Answer:
+    """Tuples, as FreeRADIUS wants them (see attributes.checked_reply), from the arrays of JSON."""
+    is_accepted, reply, reason, log = told
+    return Answer(is_accepted, tuple(map(tuple, reply)), reason, log)

@@ -1,0 +1,212 @@
+"""Two FreeRADIUS processes and the desk that they share, which may be killed at any moment."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.office import Office
+from tests.radius_client import RadiusClient
+from tests.stack import FreeRadius, free_ports
+
+NOBODY = 65534
+
+
+class SharedDeskSite:
+    """Two FreeRADIUS of their own on the stack's database, and a desk."""
+
+    def __init__(self, stack, folder):
+        self.socket = folder / "desk"
+        option_file = folder / "prepaid.cnf"
+        option_file.write_text(stack.option_file.read_text().replace("[prepaid]\n", f"[prepaid]\ndesk = {self.socket}\ndatabase_timeout_seconds = 1\n"))
+        self.office = Office(option_file)
+        self.servers, self.nas = [], []
+        for number in range(2):
+            auth_port, acct_port = free_ports(2)
+            own = folder / str(number)
+            own.mkdir()
+            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
+            server.copy_distribution()
+            self.office.must("raddb", "install", "--dir", server.raddb, "--listen", "127.0.0.1",
+                             "--auth-port", auth_port, "--acct-port", acct_port)
+            server.start()
+            self.servers.append(server)
+            self.nas.append(RadiusClient(auth_port, acct_port))
+        self.desks: list[subprocess.Popen] = []
+
+    def open_desk(self) -> subprocess.Popen:
+        desk = self.office.spawn("desk")
+        self.desks.append(desk)
+        return desk
+
+    def is_open(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+        for desk in self.desks:
+            desk.kill()
+            desk.communicate()
+
+
+@pytest.fixture
+def site(stack, tmp_path):
+    site = SharedDeskSite(stack, tmp_path)
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def desk(site, wait_until):
+    desk = site.open_desk()
+    wait_until(site.is_open)
+    return desk
+
+
+def ended(desk: subprocess.Popen) -> tuple[int, int]:
+    """How many logins and packets it had answered."""
+    desk.send_signal(signal.SIGTERM)
+    said, _ = desk.communicate(timeout=30)
+    logins, packets = re.fullmatch(r"Decided (\d+) logins and charged (\d+) packets\.\n", said).groups()
+    return int(logins), int(packets)
+
+
+def use(nas: RadiusClient, card) -> None:
+    """A card's whole session, and somebody who does not know its PIN."""
+    accepted = nas.login(card.serial, card.pin)
+    assert accepted.is_accept
+    session = nas.session(card.serial, accepted)
+    assert nas.start(session).is_acknowledged
+    assert nas.stop(session, 60).is_acknowledged
+    assert nas.login(card.serial, "0000000000").is_reject
+
+
+def test_two_servers_hand_their_packets_over(site, desk, shop):
+    cards = shop.sell(2)
+    for nas, card in zip(site.nas, cards, strict=True):
+        use(nas, card)
+    assert [shop.used(card) for card in cards] == [(60, 0, 0)] * 2
+    # A wrong PIN is asked for and counted: two messages.
+    assert ended(desk) == (6, 4)
+    assert not site.socket.exists()
+
+
+def test_every_way_to_prove_a_pin(site, desk, shop):
+    card, = shop.sell(1, max_sessions=9)
+    for number, method in enumerate(("pap", "chap", "mschap", "mschap2")):
+        device = f"02-00-00-00-01-0{number}"
+        assert site.nas[0].login(card.serial, card.pin, method=method, calling_station_id=device).is_accept, method
+        assert site.nas[0].login(card.serial, "0000000000", method=method, calling_station_id=device).is_reject, method
+
+
+def test_without_the_desk_each_server_is_its_own(site, shop, wait_until):
+    card, later = shop.sell(2)
+    use(site.nas[0], card)
+    assert shop.used(card) == (60, 0, 0)
+    desk = site.open_desk()
+    wait_until(site.is_open)
+    # The desk is looked for again a second after it was missed.
+    wait_until(lambda: site.nas[0].login("9999999999", "0000000000").is_reject and is_read(desk))
+    use(site.nas[0], later)
+    assert ended(desk)[1] == 2
+
+
+def is_read(desk: subprocess.Popen) -> bool:
+    """Whether a FreeRADIUS has a line to it: an open socket beside the one that it listens on."""
+    return sum(os.readlink(f"/proc/{desk.pid}/fd/{number}").startswith("socket:")
+               for number in os.listdir(f"/proc/{desk.pid}/fd")) > 2
+
+
+def test_a_desk_that_is_killed_costs_nobody_anything(site, desk, shop, wait_until):
+    card, later = shop.sell(2)
+    nas = site.nas[0]
+    accepted = nas.login(card.serial, card.pin)
+    session = nas.session(card.serial, accepted)
+    assert nas.start(session).is_acknowledged
+    desk.kill()
+    desk.wait()
+    assert nas.interim(session, 60).is_acknowledged
+    use(nas, later)
+    again = site.open_desk()
+    wait_until(site.is_open)
+    assert nas.stop(session, 90).is_acknowledged
+    assert shop.used(card) == (90, 0, 0)
+    assert shop.used(later) == (60, 0, 0)
+    ended(again)
+
+
+def test_a_desk_that_hangs_is_not_waited_for_for_ever(site, desk, shop):
+    card, = shop.sell(1)
+    nas = site.nas[0]
+    session = nas.session(card.serial, nas.login(card.serial, card.pin))
+    assert nas.start(session).is_acknowledged
+    desk.send_signal(signal.SIGSTOP)
+    try:
+        assert nas.interim(session, 60).is_acknowledged
+    finally:
+        desk.send_signal(signal.SIGCONT)
+    # It has the packet, too.
+    assert nas.stop(session, 61).is_acknowledged
+    assert ended(desk)[1] == 2
+    assert shop.used(card) == (61, 0, 0)
+
+
+def test_one_desk_a_socket(site, desk):
+    second = site.open_desk()
+    _, said = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert said == f"Error: Another desk is open at {site.socket}.\n"
+    assert site.is_open()
+
+
+def test_another_file_is_not_taken_for_a_socket(site):
+    site.socket.write_text("mine")
+    refused = site.open_desk()
+    _, said = refused.communicate(timeout=30)
+    assert refused.returncode == 1
+    assert said == f"Error: {site.socket} is there and is no socket; name another path for the desk.\n"
+    assert site.socket.read_text() == "mine"
+
+
+def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        line.settimeout(30)
+        line.connect(str(site.socket))
+        for nonsense in (b"\xff", b"[]", b'["account", [1]]', b'["account", {}]', b'["authorize", []]', b'["what", {}]', b"{" * 9999):
+            line.send(nonsense)
+            word, _ = json.loads(line.recv(65_536))
+            assert word in ("fault", "done"), nonsense
+    use(site.nas[0], shop.sell(1)[0])
+
+
+def test_nobody_else_is_served(site, desk):
+    """The socket's mode keeps others out; where somebody has opened it, the desk looks who calls."""
+    assert site.socket.stat().st_mode & 0o777 == 0o600
+    site.socket.chmod(0o666)
+    for folder in site.socket.parents:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    stranger = subprocess.run(
+        [sys.executable, "-c", STRANGER, str(site.socket)], user=NOBODY, group=NOBODY, extra_groups=[],
+        capture_output=True, text=True)
+    assert (stranger.stdout, stranger.stderr) == ("nothing\n", "")
+
+
+STRANGER = """
+import socket, sys
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.settimeout(30)
+line.connect(sys.argv[1])
+try:
+    line.send(b'["authorize", {"User-Name": "7000000001"}]')
+    print(line.recv(65_536) or "nothing")
+except ConnectionError:
+    print("nothing")
+"""

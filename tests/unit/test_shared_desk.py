@@ -1,0 +1,159 @@
+"""FreeRADIUS' side of a shared desk that ends, or hangs, at the worst moment: with a request in its hands."""
+
+import json
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from freeradius_module.connection import DatabaseAway, WrongSchema
+from freeradius_module.logins import Answer, Handout
+from freeradius_module.settings import Settings
+from freeradius_module.shared_desk import PAUSE_SECONDS, DeskEnded, DeskFault, SharedDesk
+
+LOGIN = {"User-Name": "7000000001", "User-Password": "0123456789"}
+PACKET = (("Acct-Status-Type", "Stop"), ("User-Name", "7000000001"))
+OWN = Handout("0123456789", Answer(True, (), "time", "by its own desk"))
+SHARED = Handout("0123456789", Answer(True, (("Session-Timeout", ":=", "600"),), "time", "by the shared desk"))
+
+
+class OwnDesk:
+    settings = Settings(database_timeout_seconds=1)
+    wrong_text = "Wrong."
+
+    def __init__(self):
+        self.packets = []
+
+    def authorize(self, request):
+        return OWN
+
+    def account(self, pairs):
+        self.packets.append(pairs)
+        return "charged by its own desk"
+
+
+class Desk:
+    """In the place of the real one: `lives` are what it does with the request of each of its lines, one after the other."""
+
+    def __init__(self, path, *lives):
+        self.received = []
+        self.hung_up = threading.Semaphore(0)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve, args=(lives,), daemon=True)
+        self._thread.start()
+
+    def _serve(self, lives):
+        for answer in lives:
+            line, _ = self._listener.accept()
+            with line:
+                self.received.append(json.loads(line.recv(65_536)))
+                answer(line)
+            self.hung_up.release()
+
+    def end(self):
+        self._thread.join(30)
+        self._listener.close()
+
+
+def tells(*answer):
+    return lambda line: line.send(json.dumps(answer).encode())
+
+
+def ends(line):
+    pass
+
+
+def hangs(line):
+    line.recv(1)
+
+
+@pytest.fixture
+def own():
+    return OwnDesk()
+
+
+@pytest.fixture
+def shared(tmp_path, own):
+    return SharedDesk(str(tmp_path / "desk"), own)
+
+
+@pytest.fixture
+def open_desk(tmp_path):
+    desks = []
+
+    def open_desk(*lives):
+        desks.append(Desk(tmp_path / "desk", *lives))
+        return desks[-1]
+
+    yield open_desk
+    for desk in desks:
+        desk.end()
+
+
+def test_what_the_desk_says_is_the_answer(shared, open_desk):
+    desk = open_desk(tells("done", SHARED))
+    assert shared.authorize(LOGIN) == SHARED
+    assert desk.received == [["authorize", LOGIN]]
+
+
+def test_tuples_for_freeradius(shared, open_desk):
+    """rlm_python3 drops a pair that is a list, and the Accept leaves without it."""
+    open_desk(tells("done", SHARED))
+    reply = shared.authorize(LOGIN).answer.reply
+    assert type(reply) is tuple and type(reply[0]) is tuple
+
+
+def test_a_desk_that_is_not_there(shared, own):
+    assert shared.authorize(LOGIN) == OWN
+    assert shared.account(PACKET) == "charged by its own desk"
+
+
+def test_a_desk_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_desk, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("freeradius_module.shared_desk.time", SimpleNamespace(monotonic=lambda: now))
+    assert shared.authorize(LOGIN) == OWN
+    now += PAUSE_SECONDS * 0.9
+    assert shared.authorize(LOGIN) == OWN
+    desk = open_desk(tells("done", SHARED))
+    now += PAUSE_SECONDS * 0.2
+    assert shared.authorize(LOGIN) == SHARED
+    assert len(desk.received) == 1
+
+
+@pytest.mark.parametrize("end", [ends, hangs])
+def test_a_login_that_it_had_is_not_answered(shared, open_desk, end):
+    """It may have been let in, and a second decision would find it in the way: the NAS asks again."""
+    open_desk(end)
+    with pytest.raises(DeskEnded):
+        shared.authorize(LOGIN)
+    assert shared.authorize(LOGIN) == OWN
+
+
+@pytest.mark.parametrize("end", [ends, hangs])
+def test_a_packet_that_it_had_is_charged_nevertheless(shared, own, open_desk, end):
+    """Charged twice is charged once."""
+    open_desk(end)
+    assert shared.account(PACKET) == "charged by its own desk"
+    assert own.packets == [PACKET]
+
+
+def test_a_new_desk_on_an_old_line(shared, open_desk):
+    """Nobody has read what an ended desk's line did not take, so the next one is asked for it."""
+    desk = open_desk(tells("done", SHARED), tells("done", SHARED))
+    assert shared.authorize(LOGIN) == SHARED
+    assert desk.hung_up.acquire(timeout=30)
+    assert shared.authorize(LOGIN) == SHARED
+    assert len(desk.received) == 2
+
+
+@pytest.mark.parametrize(("word", "fault"), [("away", DatabaseAway), ("schema", WrongSchema), ("fault", DeskFault)])
+def test_why_it_could_not(shared, own, open_desk, word, fault):
+    open_desk(*[tells(word, "because")] * 2)
+    with pytest.raises(fault, match="because"):
+        shared.authorize(LOGIN)
+    with pytest.raises(fault, match="because"):
+        shared.account(PACKET)
+    assert own.packets == []
