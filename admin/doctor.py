@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import time
@@ -106,6 +107,7 @@ class Doctor:
             yield from self._guarded("nas", self._nas)
             yield from self._guarded("nightly_work", self._nightly_work)
         yield from self._guarded("spool", self._spool)
+        yield from self._guarded("desk", self._desk)
         yield from self._guarded("freeradius", self._freeradius)
         if is_database_there:
             yield from self._guarded("login", self._login)
@@ -274,6 +276,28 @@ class Doctor:
             findings.append(Finding(name, "look", _("The disk of {path} is nearly full.").format(path=folder),
                                     _("Without room accounting is not acknowledged.")))
         yield from findings or [Finding(name, "ok", str(folder))]
+
+    # --- The shared desk -------------------------------------------------------------------------------
+
+    def _desk(self) -> Iterator[Finding]:
+        path = load(self.office.config_path).desk
+        if not path:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            try:
+                line.connect(path)
+            except OSError as fault:
+                yield Finding("desk", "fault",
+                              _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
+                                  path=path, cause=fault.strerror), "systemctl enable --now prepaid-desk")
+                return
+        user, owner = raddb.radiusd_user(self.directory), Path(path).owner()
+        if user and user not in (owner, "root"):
+            yield Finding("desk", "fault",
+                          _("The desk runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
+                              owner=owner, user=user), _("Run 'prepaid desk' as {user}.").format(user=user))
+            return
+        yield Finding("desk", "ok", path)
 
     # --- FreeRADIUS ------------------------------------------------------------------------------------
 

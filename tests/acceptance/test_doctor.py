@@ -213,6 +213,24 @@ def test_a_spool_without_a_charger(doctor, options, tmp_path):
     assert "charger" in faults(rows)["spool"]
 
 
+def test_a_desk_that_is_closed(doctor, options, tmp_path):
+    path = tmp_path / "desk"
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\ndesk = {path}\n"))
+    assert str(path) in faults(rows)["desk"]
+
+
+def test_a_desk_that_is_open(doctor, options, tmp_path, wait_until):
+    path = tmp_path / "desk"
+    option_file = options("[prepaid]\n", f"[prepaid]\ndesk = {path}\n")
+    desk = Office(option_file).spawn("desk")
+    try:
+        wait_until(path.is_socket)
+        assert state_of(doctor(option_file=option_file), "desk") == "ok"
+    finally:
+        desk.terminate()
+        desk.communicate()
+
+
 def test_a_spool_that_is_not_there(doctor, options, tmp_path):
     rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'nowhere'}\n"))
     assert "nowhere" in faults(rows)["spool"]

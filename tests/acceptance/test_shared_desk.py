@@ -23,7 +23,8 @@ class SharedDeskSite:
     def __init__(self, stack, folder):
         self.socket = folder / "desk"
         option_file = folder / "prepaid.cnf"
-        option_file.write_text(stack.option_file.read_text().replace("[prepaid]\n", f"[prepaid]\ndesk = {self.socket}\ndatabase_timeout_seconds = 1\n"))
+        option_file.write_text(stack.option_file.read_text().replace(
+            "[prepaid]\n", f"[prepaid]\ndesk = {self.socket}\ndatabase_timeout_seconds = 1\n"))
         self.office = Office(option_file)
         self.servers, self.nas = [], []
         for number in range(2):
@@ -179,7 +180,8 @@ def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
         line.settimeout(30)
         line.connect(str(site.socket))
-        for nonsense in (b"\xff", b"[]", b'["account", [1]]', b'["account", {}]', b'["authorize", []]', b'["what", {}]', b"{" * 9999):
+        for nonsense in (b"\xff", b"[]", b'["account", [1]]', b'["account", {}]', b'["authorize", []]', b'["what", {}]',
+                         b"{" * 9999):
             line.send(nonsense)
             word, _ = json.loads(line.recv(65_536))
             assert word in ("fault", "done"), nonsense

@@ -27,12 +27,17 @@ RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
 
 class Endpoint(NamedTuple):
-    """Where a server answers."""
+    """Where a side answers: one server, or several that have the ports after these, two by two."""
 
     auth_port: int
     acct_port: int
     secret: bytes = b"testing123"
     host: str = "127.0.0.1"
+    servers: int = 1
+
+    def of(self, number: int) -> "Endpoint":
+        """One of its servers."""
+        return self._replace(auth_port=self.auth_port + 2 * number, acct_port=self.acct_port + 2 * number, servers=1)
 
 
 @dataclass
@@ -85,7 +90,9 @@ def run(
 
 
 class Line:
-    """Sockets to the server, and which identifiers are free on them.
+    """Sockets to the servers, and which identifiers are free on them.
+
+    To each server there is a socket at the least: they stand for NAS of which each has a server of its own.
 
     A place is socket number * 256 + identifier.  Places are used in turn, so that an identifier
     rests as long as possible before it is used again.
@@ -94,15 +101,17 @@ class Line:
     def __init__(self, endpoint: Endpoint):
         self.secret = packet.Secret(endpoint.secret)
         self.sockets = []
-        for port in [endpoint.auth_port] * SOCKETS + [endpoint.acct_port] * SOCKETS:
+        self.count = max(SOCKETS, endpoint.servers)
+        places = [endpoint.of(number % endpoint.servers) for number in range(self.count)]
+        for port in [place.auth_port for place in places] + [place.acct_port for place in places]:
             line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
             line.connect((endpoint.host, port))
             line.setblocking(False)
             self.sockets.append(line)
-        turn = [number * 256 + identifier for identifier in range(256) for number in range(SOCKETS)]
+        turn = [number * 256 + identifier for identifier in range(256) for number in range(self.count)]
         self.free_login = deque(turn)
-        self.free_accounting = deque(place + SOCKETS * 256 for place in turn)
+        self.free_accounting = deque(place + self.count * 256 for place in turn)
 
     def close(self):
         for line in self.sockets:
@@ -197,7 +206,7 @@ class _Run:
         readable, _, _ = select.select(line.sockets, (), (), wait_s)
         for ready in readable:
             base = line.sockets.index(ready) << 8
-            free = line.free_login if base < SOCKETS << 8 else line.free_accounting
+            free = line.free_login if base < line.count << 8 else line.free_accounting
             while True:
                 try:
                     answer = ready.recv(4096)
@@ -257,6 +266,6 @@ class _Run:
                 outcome.lost += 1
                 outcome.latencies_s.append(now - due)
                 session.is_refused = session.steps[session.position][0] is not None
-                free = self.line.free_login if place < SOCKETS << 8 else self.line.free_accounting
+                free = self.line.free_login if place < self.line.count << 8 else self.line.free_accounting
                 free.append(place)
                 self._advance(session)

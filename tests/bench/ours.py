@@ -1,7 +1,7 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command.
 
-On a FreeRADIUS that bears one Python instance alone (3.2.1), logins and accounting have a radiusd each, as the
-documents advise.
+On a FreeRADIUS that bears one Python instance alone (3.2.1) several share the work, as the documents advise: many
+with a desk, else one for logins and one for accounting.
 """
 
 import time
@@ -53,40 +53,58 @@ SESSIONS = """
 """
 
 
-class Ours:
-    """`accounting` is direct or queued; queued has a charger of its own beside radiusd."""
+# On a FreeRADIUS with one Python instance a server has one call under way, so as many servers as a group is to have.
+MOST_SERVERS = 16
+THREADS_A_SERVER = 4
 
-    def __init__(self, folder: Path, endpoint: Endpoint, threads: int, accounting: str):
-        self.name = "ours" if accounting == "direct" else "ours_queued"
+
+class Ours:
+    """`ours`: with the desk that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
+    charger of its own beside radiusd."""
+
+    def __init__(self, name: str, folder: Path, endpoint: Endpoint, threads: int):
+        self.name = name
         self.folder = folder
-        self.endpoint = endpoint
         self.spool = folder / "spool"
+        self.desk_socket = folder / "desk"
+        settings = {
+            "ours": {"desk": str(self.desk_socket)},
+            "ours_alone": {},
+            "ours_queued": {"accounting": "queued", "spool": str(self.spool)},
+        }[name]
         self.stack = Stack(
             folder,
             auth_port=endpoint.auth_port,
             acct_port=endpoint.acct_port,
             mariadb_options=servers.database_options(folder),
-            settings={"accounting": accounting} | ({"spool": str(self.spool)} if accounting == "queued" else {}),
+            settings=settings,
             dies_with_parent=True,
         )
-        self.radiusds = servers_of(folder, endpoint, threads)
-        self.charger = Daemon(
-            "The charger",
-            [str(PREPAID), "--config", str(self.stack.option_file), "charge", "--watch"],
-            pid_file=folder / "charger.pid",
-            log_file=folder / "log" / "charger.log",
+        self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_desk="desk" in settings)
+        self.desk = self._service("desk", "desk") if "desk" in settings else None
+        self.charger = self._service("charger", "charge", "--watch") if "spool" in settings else None
+
+    def _service(self, name: str, *command: str) -> Daemon:
+        return Daemon(
+            f"The {name}",
+            [str(PREPAID), "--config", str(self.stack.option_file), *command],
+            pid_file=self.folder / f"{name}.pid",
+            log_file=self.folder / "log" / f"{name}.log",
             mark=str(self.stack.option_file),
             dies_with_parent=True,
-        ) if accounting == "queued" else None
+        )
 
     def start(self, cards: int, history: int):
         self.stack.start_database()
         self.load_cards(cards, history)
-        for serve, server in self.radiusds.items():
+        if self.desk:
+            self.desk.start(self.desk_socket.is_socket)
+        for serve, server in self.radiusds:
             server.copy_distribution()
+            ports = {"auth": server.auth_port, "acct": server.acct_port}
             self.stack.prepaid(
                 "raddb", "install", "--dir", str(server.raddb), "--serve", serve, "--listen", "127.0.0.1",
-                "--auth-port", str(self.endpoint.auth_port), "--acct-port", str(self.endpoint.acct_port),
+                *(word for name, port in ports.items() if port for word in (f"--{name}-port", str(port))),
             )
             server.start()
         if self.charger:
@@ -124,11 +142,12 @@ class Ours:
 
     def pids(self) -> dict[str, list[int]]:
         pids = {
-            "radiusd": [servers.running_pid(server.daemon) for server in self.radiusds.values()],
+            "radiusd": [servers.running_pid(server.daemon) for _, server in self.radiusds],
             "mariadbd": [servers.running_pid(self.stack.mariadb.daemon)],
         }
-        if self.charger:
-            pids["charger"] = [servers.running_pid(self.charger)]
+        for name, service in (("desk", self.desk), ("charger", self.charger)):
+            if service:
+                pids[name] = [servers.running_pid(service)]
         return pids
 
     def drain(self):
@@ -146,22 +165,32 @@ class Ours:
             time.sleep(0.005)
 
     def stop(self):
-        if self.charger:
-            self.charger.stop()
-        for server in self.radiusds.values():
+        for service in (self.desk, self.charger):
+            if service:
+                service.stop()
+        for _, server in self.radiusds:
             server.stop()
         self.stack.down()
 
 
-def servers_of(folder: Path, endpoint: Endpoint, threads: int) -> dict[str, FreeRadius]:
-    """One server for both, or one for each, by what it serves."""
+def servers_of(
+    folder: Path, endpoint: Endpoint, threads: int, shares_desk: bool
+) -> tuple[list[tuple[str, FreeRadius]], Endpoint]:
+    """The servers by what they serve: one where it can have several Python instances, else one for each port, or many that
+    share a desk; and where they answer, all together."""
     version = tuple(int(part) for part in servers.freeradius_version().split("."))
     if raddb_files.instances_for(version, None) > 1:
-        return {"both": servers.radiusd(folder, endpoint, threads)}
-    return {
-        "auth": servers.radiusd(folder, endpoint._replace(acct_port=None), threads, name="auth"),
-        "acct": servers.radiusd(folder, endpoint._replace(auth_port=None), threads, name="acct"),
-    }
+        return [("both", servers.radiusd(folder, endpoint, threads))], endpoint
+    if shares_desk:
+        many = endpoint._replace(servers=MOST_SERVERS)
+        return [
+            ("both", servers.radiusd(folder, many.of(number), THREADS_A_SERVER, name=f"radiusd-{number}"))
+            for number in range(MOST_SERVERS)
+        ], many
+    return [
+        ("auth", servers.radiusd(folder, endpoint._replace(acct_port=None), threads, name="auth")),
+        ("acct", servers.radiusd(folder, endpoint._replace(auth_port=None), threads, name="acct")),
+    ], endpoint
 
 
 def write_sealed(path: Path, count: int, keys):

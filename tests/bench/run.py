@@ -25,15 +25,16 @@ from pathlib import Path
 
 from . import ceilings, load, measure, packet, peer, servers, table, traffic
 from .cards import Deck
-from .ours import Ours
+from .ours import MOST_SERVERS, Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
 WINDOW = 64
 WARM_UP_SHARE = 0.25
 
 SIDES = {
-    "ours": functools.partial(Ours, accounting="direct"),
-    "ours_queued": functools.partial(Ours, accounting="queued"),
+    "ours": functools.partial(Ours, "ours"),
+    "ours_alone": functools.partial(Ours, "ours_alone"),
+    "ours_queued": functools.partial(Ours, "ours_queued"),
     "peer": functools.partial(peer.Peer, site="stock"),
     "peer_lean": functools.partial(peer.Peer, site="lean"),
     "ceiling_files": ceilings.Files,
@@ -53,8 +54,8 @@ KINDS = {
     "ceiling_python": ("ceiling_python", "peer", "login"),
     "ceiling_files": ("ceiling_files", "peer", "login"),
 }
-# No row of its own, but in the table: the peer without what not everybody needs.
-BESIDE = [("peer_lean", kind) for kind in traffic.KINDS]
+# No row of its own, but in the table: ours without a desk, and the peer without what not everybody needs.
+BESIDE = [(side, kind) for side in ("ours_alone", "peer_lean") for kind in traffic.KINDS]
 
 
 def main():
@@ -134,7 +135,8 @@ def bench(options, cards: int, history: int) -> list[Round]:
             if not options.keep:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
-            endpoint = load.Endpoint(options.port + 2 * place, options.port + 2 * place + 1)
+            port = options.port + 2 * MOST_SERVERS * place
+            endpoint = load.Endpoint(port, port + 1)
             side = SIDES[name](folder, endpoint, options.threads)
             stack.callback(side.stop)  # before its start: half a side is stopped, too
             tell(f"Starting {name} with {cards:,} cards and {history} earlier sessions a card")
