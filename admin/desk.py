@@ -3,8 +3,6 @@
 import signal
 from pathlib import Path
 
-import click
-
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.desk import Desk
 from freeradius_module.desk_service import DeskService, NoPlace
@@ -12,13 +10,14 @@ from freeradius_module.keyring import KeyFileError
 
 from . import errors, output
 from .charge import module_settings
-from .command import cli, pass_office
+from .command import cli, json_option, pass_office
 from .text import _, told
 
 
 @cli.command()
+@json_option
 @pass_office
-def desk(office):
+def desk(office, as_json):
     """Decide logins and charge accounting for all FreeRADIUS processes of this machine, as a service.
 
     It opens at the socket that `desk` in the group [prepaid] of the option file names. FreeRADIUS hands its packets over
@@ -40,8 +39,12 @@ def desk(office):
         service.serve()
     except (NoPlace, KeyFileError, WrongSchema) as fault:
         raise errors.Refused(told(fault)) from fault
-    click.echo(_("Decided {decided} logins and charged {charged} packets.").format(
-        decided=service.decided, charged=service.charged))
+    output.tell_done(
+        {"decided": service.decided, "charged": service.charged},
+        _("Decided {decided} logins and charged {charged} packets.").format(
+            decided=service.decided, charged=service.charged),
+        as_json,
+    )
 
 
 def _desk(settings) -> Desk:

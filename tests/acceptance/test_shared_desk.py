@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -41,7 +40,7 @@ class SharedDeskSite:
         self.desks: list[subprocess.Popen] = []
 
     def open_desk(self) -> subprocess.Popen:
-        desk = self.office.spawn("desk")
+        desk = self.office.spawn("desk", "--json")
         self.desks.append(desk)
         return desk
 
@@ -75,8 +74,8 @@ def ended(desk: subprocess.Popen) -> tuple[int, int]:
     """How many logins and packets it had answered."""
     desk.send_signal(signal.SIGTERM)
     said, _ = desk.communicate(timeout=30)
-    logins, packets = re.fullmatch(r"Decided (\d+) logins and charged (\d+) packets\.\n", said).groups()
-    return int(logins), int(packets)
+    told = json.loads(said)
+    return told["decided"], told["charged"]
 
 
 def use(nas: RadiusClient, card) -> None:
