@@ -40,6 +40,8 @@ from .sentence import Sentence
 KEY_OCTETS = 32
 MAX_NUMBER = 65535
 STATES = ("active", "waiting", "retired")
+# How the name of a file ends that is written to take the key file's place.
+UNFINISHED = ".unfinished-keys"
 
 
 class KeyFileError(Exception):
@@ -359,7 +361,10 @@ def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], st
 
 
 def _write_beside(path: Path, text: str, mode: int, owner: os.stat_result | None = None) -> str:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # The folder is locked, so what is there of this name was left by a program that was killed, with its keys.
+    for left in path.parent.glob(f".*{UNFINISHED}"):
+        left.unlink(missing_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):

@@ -4,7 +4,10 @@ import concurrent.futures
 import contextlib
 import os
 import pickle
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -259,6 +262,21 @@ def test_a_change_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypa
         keyring.add_key(path)
 
     assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["keys"]
+
+
+def test_keys_that_a_killed_program_left_go_with_the_next_change(path):
+    killed = """
+import os, signal, sys
+from freeradius_module import keyring
+os.replace = lambda *_names: os.kill(os.getpid(), signal.SIGKILL)
+keyring.add_key(sys.argv[1])
+"""
+    done = subprocess.run([sys.executable, "-c", killed, path], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left, = set(path.parent.iterdir()) - {path}
+    assert "\n2 " in left.read_text() and stat.S_IMODE(left.stat().st_mode) == stat.S_IMODE(path.stat().st_mode)
+    keyring.add_key(path)
     assert os.listdir(path.parent) == ["keys"]
 
 
