@@ -85,6 +85,8 @@ def upgrade(office, root_user, root_socket, as_json):
                 if store.schema_version(cursor) != number_of(path):
                     raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
             after = store.schema_version(cursor)
+            if after == SCHEMA_VERSION:
+                store_schema.give_room(cursor)
         make_accounts(office, connection)
     if after > SCHEMA_VERSION:
         raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
@@ -157,12 +159,16 @@ def make_schema(office, connection) -> list[str]:
                 raise errors.OtherSchema(
                     found=found, expected=SCHEMA_VERSION,
                     remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."))
+            # It may have come out of a dump, into new files.
+            store_schema.give_room(cursor)
             return made
         if tables:
             raise errors.Refused(
                 _("Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
                   "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
         run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
+        store_schema.give_room(cursor)
+        store_schema.count_from_one(cursor)
     return [*made, f"schema version {SCHEMA_VERSION}"]
 
 

@@ -6,6 +6,20 @@ from hashlib import sha1
 import pymysql
 from pymysql.constants import ER
 
+# An extent of InnoDB's.
+ROOM_OCTETS = 2**20
+# Rows as long as they can be, and enough of them to fill that.
+ROOM_ROWS = {
+    "card": (
+        "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id, note) VALUES (%s, %s, 0, 0, 0, %s)",
+        [(f"room {number}", "-" * 96, "-" * 255) for number in range(4_000)],
+    ),
+    "session": (
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device) VALUES (0, %s, 0, %s, %s)",
+        [(number, "-" * 253, "-" * 64) for number in range(4_000)],
+    ),
+}
+
 
 def take_turn(cursor) -> bool:
     """One `prepaid db` at a time; the turn ends with the connection."""
@@ -31,6 +45,43 @@ def tables(cursor) -> list[str]:
         "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY table_name"
     )
     return [row["name"] for row in cursor.fetchall()]
+
+
+def give_room(cursor) -> None:
+    """Let the files of the tables whose rows grow be larger than an extent, whatever they hold.
+
+    In a smaller one, InnoDB looks for the pages of an update and does not reserve them.  On a full disk another
+    connection may take them meanwhile; then the row that was to grow is gone, or the server ends in a rollback.  A
+    file keeps the size that it had once, so rows that are never committed are enough.
+    """
+    for table, (statement, rows) in ROOM_ROWS.items():
+        if _size_octets(cursor, table) >= ROOM_OCTETS:
+            continue
+        cursor.execute("SET foreign_key_checks = 0")
+        cursor.execute("BEGIN")
+        try:
+            cursor.executemany(statement, rows)
+        finally:
+            cursor.execute("ROLLBACK")
+            cursor.execute("SET foreign_key_checks = 1")
+
+
+def count_from_one(cursor) -> None:
+    """Numbers are not rolled back; the first card of all shall be number one."""
+    cursor.execute("ALTER TABLE card AUTO_INCREMENT = 1, ALGORITHM = INPLACE")
+
+
+def _size_octets(cursor, table: str) -> int:
+    cursor.execute(
+        """
+        SELECT data_length + index_length + data_free AS octets
+          FROM information_schema.tables
+         WHERE table_schema = DATABASE()
+           AND table_name = %(table)s
+        """,
+        {"table": table},
+    )
+    return cursor.fetchone()["octets"]
 
 
 def create_account(cursor, user: str, host: str, password: str) -> bool:

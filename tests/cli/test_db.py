@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from tests.database import Database
+
 COMMANDS_THAT_ASK = (
     ("list",), ("show", "A1"), ("track", "A1"), ("product", "list"), ("generate", "--product", "x", "--count", "1"),
     ("deliver", "--partner", "x", "--batch", "1"), ("block", "A1"), ("export", "--batch", "1", "--output", "/tmp/x/y"),
@@ -51,6 +53,10 @@ def test_init_makes_a_database_with_accounts_and_key(option_file, office, mariad
         assert f"database {name}" in made and f"key file {tmp_path / 'key'}" in made
         assert os.stat(tmp_path / "key").st_mode & 0o777 == 0o600
         assert office.program("--config", path, "product", "list", "--json").json() == []
+        made_database = Database(mariadb, name)
+        assert min(file_sizes(made_database).values()) >= 2**20
+        assert made_database.value(
+            "SELECT auto_increment FROM information_schema.tables WHERE table_schema = %s AND table_name = 'card'", [name]) == 1
         # Another key file is noticed before anything is sealed with it.
         (tmp_path / "key").unlink()
         result = office.program("--config", path, "db", "init")
@@ -59,6 +65,24 @@ def test_init_makes_a_database_with_accounts_and_key(option_file, office, mariad
     finally:
         with mariadb.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.mark.parametrize("command", ("init", "upgrade"))
+def test_no_table_whose_rows_grow_has_a_file_smaller_than_an_extent(office, database, command):
+    for table in ("session", "card"):
+        with database.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SET foreign_key_checks = 0")
+            cursor.execute(f"TRUNCATE TABLE {table}")
+    assert max(file_sizes(database).values()) < 2**20
+    office.must("db", command)
+    assert min(file_sizes(database).values()) >= 2**20
+    assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM session") == 0
+
+
+def file_sizes(database) -> dict[str, int]:
+    return {row["name"]: row["file_size"] for row in database.query(
+        "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
+        " WHERE name IN (CONCAT(DATABASE(), '/card'), CONCAT(DATABASE(), '/session'))")}
 
 
 def test_upgrade_with_nothing_to_do(office):
