@@ -83,8 +83,10 @@ class SharedDesk:
         except BlockingIOError:
             self._leave(HUNG_PAUSE_SECONDS)
             raise DeskEnded("the shared desk does not answer") from None
-        except OSError:
-            told = b""
+        except ConnectionResetError:
+            # How Linux ends a line that holds a message which nobody has read.
+            self._leave(PAUSE_SECONDS)
+            raise NobodyThere from None
         if not told:
             self._leave(PAUSE_SECONDS)
             raise DeskEnded("the shared desk ended while it had this packet")

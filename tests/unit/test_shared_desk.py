@@ -49,8 +49,11 @@ class Desk:
         for answer in lives:
             line, _ = self._listener.accept()
             with line:
-                self.received.append(json.loads(line.recv(65_536)))
-                answer(line)
+                message = line.recv(65_536, socket.MSG_PEEK)
+                if answer is not reads_nothing:
+                    line.recv(65_536)
+                    self.received.append(json.loads(message))
+                    answer(line)
             self.hung_up.release()
 
     def end(self):
@@ -63,6 +66,10 @@ def tells(*answer):
 
 
 def ends(line):
+    pass
+
+
+def reads_nothing(line):
     pass
 
 
@@ -129,6 +136,11 @@ def test_a_login_that_it_had_is_not_answered(shared, open_desk, end):
     open_desk(end)
     with pytest.raises(DeskEnded):
         shared.authorize(LOGIN)
+    assert shared.authorize(LOGIN) == OWN
+
+
+def test_a_login_that_it_had_not_read_is_decided_at_once(shared, open_desk):
+    open_desk(reads_nothing)
     assert shared.authorize(LOGIN) == OWN
 
 
