@@ -101,7 +101,7 @@ def accounting(packet):
     try:
         line = _desk.account(packet or ())
     except Exception as fault:
-        return _no_answer("accounting", fault)
+        return _no_answer("packet of accounting", fault)
     if line:
         radiusd.radlog(radiusd.L_INFO, line)
     # Only this is acknowledged by the site: OK is also what a forgotten return would be.

@@ -284,7 +284,7 @@ def test_what_is_no_secret_is_where_it_is_searched_for(premises):
     failures = premises.failing.server.log_file.read_text()
     for line in ("no answer to a login: ValueError", "no answer to a login: KeyError", "no answer to a login: UnicodeEncodeError",
                  "no answer to a login: DataError 1406", "a wrong PIN was not counted: ValueError",
-                 "no answer to a accounting: ValueError", "no answer to a client: ValueError"):
+                 "no answer to a packet of accounting: ValueError", "no answer to a client: ValueError"):
         assert line in failures
     assert b"CANARY0" in premises.dump()
     assert canary.which((premises.papers / "csv").read_bytes(), premises.needles)

@@ -53,9 +53,10 @@ SESSIONS = """
 """
 
 
-# On a FreeRADIUS with one Python instance a server has one call under way, so as many servers as a group is to have.
+# On a FreeRADIUS with one Python instance a server has one call under way, so as many servers as a group is to have, and no
+# second thread to wait for the first.
 MOST_SERVERS = 16
-THREADS_A_SERVER = 4
+THREADS_A_SERVER = 1
 
 
 class Ours:
