@@ -14,16 +14,16 @@ from .campaign import Campaign, run
 from .results import Row
 
 FULL_SECONDS = (3, 6)
+DISKS = {"mariadb": "320m", "log": "4m", "spool": "80m"}
 IN_NAMESPACE = "PREPAID_FAULTS_NAMESPACE"
 
 
 def campaign(short: bool) -> Row:
     rounds = 1 if short else 5
     full_seconds = FULL_SECONDS[0 if short else 1]
-    disks = {"mariadb": "320m", "log": "4m", "spool": "80m"}
 
     def prepare(servers: Campaign) -> None:
-        for name, size in disks.items():
+        for name, size in DISKS.items():
             folder = servers.folder / name
             folder.mkdir(mode=0o750)
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0750", "tmpfs", str(folder)], check=True)
@@ -32,7 +32,7 @@ def campaign(short: bool) -> Row:
     options = ["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M"]
     with Disks("full disks", settings={"spool": ""}, mariadb_options=options, prepare=prepare) as servers:
         for _ in range(rounds):
-            for name in disks:
+            for name in DISKS:
                 servers.load_for(500)
                 before = servers.customers.acknowledged
                 with full(servers.folder / name):
@@ -64,6 +64,12 @@ class Disks(Campaign):
                 self.stack.mariadb.daemon.argv[index] = f"--datadir={data}"
         self.stack.mariadb.data_folder = data
         self.stack.mariadb.daemon.mark = f"--datadir={data}"
+
+    def _remove_folder(self) -> None:
+        # A folder on which a disk is mounted cannot be removed.
+        for name in DISKS:
+            subprocess.run(["umount", str(self.folder / name)], stderr=subprocess.DEVNULL)
+        super()._remove_folder()
 
 
 @contextlib.contextmanager
