@@ -23,6 +23,7 @@ from freeradius_module import keyring, pin, serial
 from freeradius_module import store as module_store
 from freeradius_module.catalogue import Catalogue
 from freeradius_module.connection import Connection, DatabaseAway, WrongSchema
+from freeradius_module.desk_service import accounting_path
 from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
 from freeradius_module.store import Nas
 
@@ -283,14 +284,15 @@ class Doctor:
         path = load(self.office.config_path).desk
         if not path:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-            try:
-                line.connect(path)
-            except OSError as fault:
-                yield Finding("desk", "fault",
-                              _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
-                                  path=path, cause=fault.strerror), "systemctl enable --now prepaid-desk")
-                return
+        for window in (Path(path), accounting_path(Path(path))):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+                try:
+                    line.connect(str(window))
+                except OSError as fault:
+                    yield Finding("desk", "fault",
+                                  _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
+                                      path=window, cause=fault.strerror), "systemctl enable --now prepaid-desk")
+                    return
         user, owner = raddb.radiusd_user(self.directory), Path(path).owner()
         if user and user not in (owner, "root"):
             yield Finding("desk", "fault",

@@ -70,7 +70,9 @@ class Desk:
         return nas, self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
 
     def ask(self, what: str, request: Mapping[str, str]) -> Ask:
-        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN."""
+        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else."""
+        if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
+            raise ValueError("no login wants this")
         address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
         nas = self.catalogue.nas(address) or UNLISTED
         at = attributes.received_at(request)

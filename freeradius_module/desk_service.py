@@ -1,9 +1,10 @@
 """A desk for all FreeRADIUS processes of a machine: what waits at the same time is done together, whichever of them
 it came to.
 
-One thread, and no lock: it takes every request that has come, has the logins decided in one group and the packets
-charged in another, answers each, and takes what has come meanwhile.  FreeRADIUS' threads wait in the kernel, not
-for Python's lock; and a FreeRADIUS that bears one Python instance alone (3.2.1) gets its groups from several processes.
+It has two windows, one for logins and one for accounting, so that neither waits for the other.  A window is a socket and a
+thread: it takes every request that has come, has them done as one group, answers each, and takes what has come
+meanwhile.  FreeRADIUS' threads wait in the kernel, not for Python's lock; and a FreeRADIUS that bears one Python instance
+alone (3.2.1) gets its groups from several processes.
 
 A line is a Unix socket that keeps messages apart (SOCK_SEQPACKET).  A request is the JSON of [what, attributes]: an object
 for a login, pairs for accounting.  Its answer is ["done", result], or ["away" | "schema" | "fault", text].
@@ -17,6 +18,7 @@ import socket
 import stat
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,29 +40,75 @@ class NoPlace(Exception):
     """The desk cannot open at this path."""
 
 
-class DeskService:
-    """`decided` and `charged`: how many logins and packets were answered."""
+def accounting_path(path: Path) -> Path:
+    """The window for accounting, beside that for logins."""
+    return path.with_name(f"{path.name}-accounting")
 
+
+class DeskService:
     def __init__(self, desk: Desk, path: Path):
-        self.decided = 0
-        self.charged = 0
-        self._desk = desk
-        self._path = path
-        self._most = desk.settings.group_size
-        self._is_ended = False
+        most = desk.settings.group_size
+        self._logins = Window(path, desk.ask, desk.logins.submit_all, most)
+        self._accounting = Window(accounting_path(path), _pairs, desk.charges.submit_all, most)
+        self._is_ended = threading.Event()
+        self._fault: BaseException | None = None
+
+    @property
+    def decided(self) -> int:
+        """How many logins were answered."""
+        return self._logins.done
+
+    @property
+    def charged(self) -> int:
+        return self._accounting.done
 
     def serve(self) -> None:
         """Until `end`.  Raises NoPlace if another desk is open there, or nothing can be."""
-        with listening(self._path) as listener, selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            while not self._is_ended:
-                self._answer(list(self._received(selector, listener)))
+        with listening(self._logins.path) as logins, listening(self._accounting.path) as accounting:
+            beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
+            beside.start()
+            try:
+                self._logins.serve(logins, self._is_ended)
+            finally:
+                self._is_ended.set()
+                beside.join()
+        if self._fault:
+            raise self._fault
 
     def end(self) -> None:
         """After what is being done.  Who is not answered then asks elsewhere."""
-        self._is_ended = True
+        self._is_ended.set()
 
-    def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[tuple[socket.socket, bytes]]:
+    def _serve_accounting(self, listener: socket.socket) -> None:
+        try:
+            self._accounting.serve(listener, self._is_ended)
+        except BaseException as fault:
+            # Half a desk is worse than none: FreeRADIUS would wait for it.
+            self._fault = fault
+            self._is_ended.set()
+
+
+class Window:
+    """Requests of one kind: `read(what, attributes)` makes one of a message, `work(requests)` has a result, or an exception,
+    for each, in order."""
+
+    def __init__(self, path: Path, read: Callable[[str, Any], Any], work: Callable[[list], Sequence], most: int):
+        self.path = path
+        self.done = 0
+        self._read = read
+        self._work = work
+        self._most = most
+
+    def serve(self, listener: socket.socket, is_ended: threading.Event) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            while not is_ended.is_set():
+                requests = list(self._received(selector, listener))
+                for start in range(0, len(requests), self._most):
+                    self._do(requests[start : start + self._most])
+
+    def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[tuple[socket.socket, Any]]:
+        """What has come, and on which line; new lines are taken, and ended ones closed."""
         for key, _ in selector.select(PAUSE_SECONDS):
             line = key.fileobj
             if line is listener:
@@ -72,37 +120,30 @@ class DeskService:
                 message = line.recv(MESSAGE_OCTETS_MAX)
             except OSError:
                 message = b""
-            if message:
-                yield line, message
-            else:
+            if not message:
                 selector.unregister(line)
                 line.close()
-
-    def _answer(self, received: list[tuple[socket.socket, bytes]]) -> None:
-        asks, packets = [], []
-        for line, message in received:
+                continue
             try:
-                what, attributes = json.loads(message)
-                if what == ACCOUNT:
-                    packets.append((line, [(name, value) for name, value in attributes]))
-                else:
-                    asks.append((line, self._desk.ask(what, attributes)))
+                yield line, self._read(*json.loads(message))
             except Exception as fault:
                 _tell(line, fault)
-        for some in _parts(asks, self._most):
-            self.decided += self._do(self._desk.logins.submit_all, some)
-        for some in _parts(packets, self._most):
-            self.charged += self._do(self._desk.charges.submit_all, some)
 
-    def _do(self, work: Callable[[list], Sequence], some: list[tuple[socket.socket, Any]]) -> int:
+    def _do(self, requests: list[tuple[socket.socket, Any]]) -> None:
         """Answer each after the commit of all."""
         try:
-            results = work([request for _, request in some])
+            results = self._work([request for _, request in requests])
         except Exception as fault:
-            results = [fault] * len(some)
-        for (line, _), result in zip(some, results, strict=True):
+            results = [fault] * len(requests)
+        for (line, _), result in zip(requests, results, strict=True):
             _tell(line, result)
-        return sum(not isinstance(result, Exception) for result in results)
+            self.done += not isinstance(result, Exception)
+
+
+def _pairs(what: str, attributes: list) -> list[tuple[str, str]]:
+    if what != ACCOUNT:
+        raise ValueError("accounting knows nothing else")
+    return [(name, value) for name, value in attributes]
 
 
 @contextlib.contextmanager
@@ -168,8 +209,3 @@ def _tell(line: socket.socket, result: Any) -> None:
     # Whoever asked may be gone; the next look at the line says so.
     with contextlib.suppress(OSError):
         line.send(json.dumps(answer).encode())
-
-
-def _parts(some: list, size: int) -> Iterator[list]:
-    for start in range(0, len(some), size):
-        yield some[start : start + size]

@@ -9,13 +9,14 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from . import store
 from .charges import Pairs
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk
-from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX
+from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX, accounting_path
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Handout
 
 # A desk that is not there is looked for again after this time; one that hangs costs each who asks it a time-out.
@@ -38,37 +39,38 @@ class DeskFault(Exception):
 
 
 class SharedDesk:
+    """See Desk, whose methods these are."""
+
     def __init__(self, path: str, own: Desk):
         self.wrong_text = own.wrong_text
-        self._path = path
         self._own = own
-        self._local = threading.local()
-        self._not_before = 0.0
-        self._timeout = struct.pack("ll", own.settings.database_timeout_seconds * TIMEOUTS_MOST, 0)
+        seconds = own.settings.database_timeout_seconds * TIMEOUTS_MOST
+        self._logins = Way(Path(path), seconds)
+        self._accounting = Way(accounting_path(Path(path)), seconds)
 
     def authorize(self, request: Mapping[str, str]) -> Handout:
-        """See Desk.  Raises DeskEnded where it may have been let in: the NAS asks again, and takes that login over."""
+        """Raises DeskEnded where it may have been let in: the NAS asks again, and takes that login over."""
         try:
-            pin, answer = self._ask(AUTHORIZE, request)
+            pin, answer = self._logins.ask(AUTHORIZE, request)
         except NobodyThere:
             return self._own.authorize(request)
         return Handout(pin, answer and _answer(answer))
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         try:
-            return _answer(self._ask(ADMIT, request))
+            return _answer(self._logins.ask(ADMIT, request))
         except NobodyThere:
             return self._own.admit(request)
 
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
         try:
-            return self._ask(WRONG_PIN, request)
+            return self._logins.ask(WRONG_PIN, request)
         except NobodyThere:
             return self._own.record_wrong_pin(request)
 
     def account(self, pairs: Pairs) -> str | None:
         try:
-            return self._ask(ACCOUNT, pairs)
+            return self._accounting.ask(ACCOUNT, pairs)
         except (NobodyThere, DeskEnded):
             # Twice is as good as once: counters only rise to what was reported.
             return self._own.account(pairs)
@@ -76,7 +78,18 @@ class SharedDesk:
     def client(self, address: str) -> tuple[store.Nas, str] | None:
         return self._own.client(address)
 
-    def _ask(self, what: str, attributes: Mapping[str, str] | Pairs) -> Any:
+
+class Way:
+    """To one window of the desk; each of FreeRADIUS' threads has a line of its own."""
+
+    def __init__(self, path: Path, timeout_seconds: int):
+        self._path = str(path)
+        self._timeout = struct.pack("ll", timeout_seconds, 0)
+        self._local = threading.local()
+        self._not_before = 0.0
+
+    def ask(self, what: str, attributes: Mapping[str, str] | Pairs) -> Any:
+        """The result.  Raises NobodyThere, or DeskEnded, or what the desk says is in the way."""
         line = self._sent(json.dumps((what, attributes)).encode())
         try:
             told = line.recv(MESSAGE_OCTETS_MAX)

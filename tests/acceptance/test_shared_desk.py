@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from freeradius_module.desk_service import accounting_path
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import FreeRadius, free_ports
@@ -95,7 +96,7 @@ def test_two_servers_hand_their_packets_over(site, desk, shop):
     assert [shop.used(card) for card in cards] == [(60, 0, 0)] * 2
     # A wrong PIN is asked for and counted: two messages.
     assert ended(desk) == (6, 4)
-    assert not site.socket.exists()
+    assert not site.socket.exists() and not accounting_path(site.socket).exists()
 
 
 def test_every_way_to_prove_a_pin(site, desk, shop):
@@ -176,20 +177,21 @@ def test_another_file_is_not_taken_for_a_socket(site):
 
 
 def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
-        line.settimeout(30)
-        line.connect(str(site.socket))
-        for nonsense in (b"\xff", b"[]", b'["account", [1]]', b'["account", {}]', b'["authorize", []]', b'["what", {}]',
-                         b"{" * 9999):
-            line.send(nonsense)
-            word, _ = json.loads(line.recv(65_536))
-            assert word in ("fault", "done"), nonsense
+    for window in (site.socket, accounting_path(site.socket)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            line.settimeout(30)
+            line.connect(str(window))
+            for nonsense in (b"\xff", b"[]", b"{}", b'["authorize"]', b'["authorize", []]', b'["account", [1]]', b'["what", {}]',
+                             b'["what", []]', b"{" * 9999):
+                line.send(nonsense)
+                word, _ = json.loads(line.recv(65_536))
+                assert word == "fault", nonsense
     use(site.nas[0], shop.sell(1)[0])
 
 
 def test_nobody_else_is_served(site, desk):
     """The socket's mode keeps others out; where somebody has opened it, the desk looks who calls."""
-    assert site.socket.stat().st_mode & 0o777 == 0o600
+    assert {window.stat().st_mode & 0o777 for window in (site.socket, accounting_path(site.socket))} == {0o600}
     site.socket.chmod(0o666)
     for folder in site.socket.parents:
         if not folder.stat().st_mode & 0o001:

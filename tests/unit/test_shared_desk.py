@@ -91,8 +91,8 @@ def shared(tmp_path, own):
 def open_desk(tmp_path):
     desks = []
 
-    def open_desk(*lives):
-        desks.append(Desk(tmp_path / "desk", *lives))
+    def open_desk(*lives, window="desk"):
+        desks.append(Desk(tmp_path / window, *lives))
         return desks[-1]
 
     yield open_desk
@@ -147,7 +147,7 @@ def test_a_login_that_it_had_not_read_is_decided_at_once(shared, open_desk):
 @pytest.mark.parametrize("end", [ends, hangs])
 def test_a_packet_that_it_had_is_charged_nevertheless(shared, own, open_desk, end):
     """Charged twice is charged once."""
-    open_desk(end)
+    open_desk(end, window="desk-accounting")
     assert shared.account(PACKET) == "charged by its own desk"
     assert own.packets == [PACKET]
 
@@ -163,7 +163,8 @@ def test_a_new_desk_on_an_old_line(shared, open_desk):
 
 @pytest.mark.parametrize(("word", "fault"), [("away", DatabaseAway), ("schema", WrongSchema), ("fault", DeskFault)])
 def test_why_it_could_not(shared, own, open_desk, word, fault):
-    open_desk(*[tells(word, "because")] * 2)
+    for window in ("desk", "desk-accounting"):
+        open_desk(tells(word, "because"), window=window)
     with pytest.raises(fault, match="because"):
         shared.authorize(LOGIN)
     with pytest.raises(fault, match="because"):
