@@ -15,7 +15,7 @@ from tests.radius_client import SECRET
 from .campaign import Campaign, run
 from .results import Row
 
-WINDOW = 16
+WINDOW = 48
 SOURCES = 1000
 ANSWER_SECONDS = 0.5
 
