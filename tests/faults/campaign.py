@@ -31,6 +31,7 @@ from tests.stack.stack import DATABASE, PREPAID
 
 from . import checker
 from .customers import Customers, Purse
+from .processes import open_files
 from .results import Row, record
 
 CUSTOMERS = 40
@@ -110,6 +111,10 @@ class Campaign:
     def start_desk(self) -> None:
         """FreeRADIUS finds it within a second."""
         self.desk.start(self._is_desk_open)
+
+    def is_desk_used(self) -> bool:
+        """Whether FreeRADIUS has found it: it has a line to it, and one to the database, beside its two windows."""
+        return sum(target.startswith("socket:") for target in open_files(self.desk.pid())) > 3
 
     def _is_desk_open(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:

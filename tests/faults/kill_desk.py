@@ -11,12 +11,14 @@ def campaign(short: bool) -> Row:
     times, packets = (5, 6_000) if short else (20, 100_000)
     with Campaign("kill of the desk", settings={"desk": ""}) as servers:
         for number in range(times):
+            servers.wait_until(servers.is_desk_used)
             servers.load_for(packets // (times + 1))
             servers.desk.kill()
             if number % 2:
                 # FreeRADIUS decides by itself for a while.
                 servers.load_for(packets // (times + 1) // 2)
             servers.start_desk()
+        servers.wait_until(servers.is_desk_used)
         servers.load_for(packets // (times + 1))
         row = servers.verdict(f"{times} times")
         servers.desk.stop()

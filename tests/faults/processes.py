@@ -1,5 +1,7 @@
 """What a process holds: memory, file handles, threads."""
 
+import contextlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,3 +18,13 @@ class Held(NamedTuple):
 def held(pid: int) -> Held:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return Held(int(status["VmRSS"].split()[0]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]))
+
+
+def open_files(pid: int) -> list[str]:
+    """What its handles lead to, as in 'socket:[4711]'."""
+    found = []
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        # It may be closed before we look.
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(handle))
+    return found
