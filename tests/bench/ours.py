@@ -10,8 +10,7 @@ from pathlib import Path
 from admin import raddb_files
 from freeradius_module import keyring, pin
 from tests.stack import FreeRadius, Stack
-from tests.stack.daemon import Daemon
-from tests.stack.stack import DATABASE, PREPAID
+from tests.stack.stack import DATABASE
 
 from . import servers
 from .cards import card
@@ -82,18 +81,8 @@ class Ours:
             dies_with_parent=True,
         )
         self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_desk="desk" in settings)
-        self.desk = self._service("desk", "desk") if "desk" in settings else None
-        self.charger = self._service("charger", "charge", "--watch") if "spool" in settings else None
-
-    def _service(self, name: str, *command: str) -> Daemon:
-        return Daemon(
-            f"The {name}",
-            [str(PREPAID), "--config", str(self.stack.option_file), *command],
-            pid_file=self.folder / f"{name}.pid",
-            log_file=self.folder / "log" / f"{name}.log",
-            mark=str(self.stack.option_file),
-            dies_with_parent=True,
-        )
+        self.desk = self.stack.service("desk", "desk") if "desk" in settings else None
+        self.charger = self.stack.service("charger", "charge", "--watch") if "spool" in settings else None
 
     def start(self, cards: int, history: int):
         self.stack.start_database()

@@ -25,9 +25,8 @@ from pathlib import Path
 from tests.database import Database
 from tests.shop import Shop
 from tests.stack import Stack, free_ports
-from tests.stack.daemon import Daemon
 from tests.stack.mariadb import QUICK
-from tests.stack.stack import DATABASE, PREPAID
+from tests.stack.stack import DATABASE
 
 from . import checker
 from .customers import Customers, Purse
@@ -67,8 +66,8 @@ class Campaign:
         self.stack = Stack(self.folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, settings=settings,
                            mariadb_options=mariadb_options, freeradius_options={"reject_delay": "0"},
                            dies_with_parent=True)
-        self.charger = self._service("charger", "charge", "--watch")
-        self.desk = self._service("desk", "desk")
+        self.charger = self.stack.service("charger", "charge", "--watch")
+        self.desk = self.stack.service("desk", "desk")
         self.customer_count = customers
         self.failures: list[str] = []
         self._prepare = prepare
@@ -100,13 +99,6 @@ class Campaign:
                 server.daemon.resume()
         self.stack.down()
         self._remove_folder()
-
-    def _service(self, name: str, *command: str) -> Daemon:
-        return Daemon(
-            f"The {name}", [str(PREPAID), "--config", str(self.stack.option_file), *command],
-            pid_file=self.folder / f"{name}.pid", log_file=self.folder / "log" / f"{name}.log",
-            mark=str(self.stack.option_file), dies_with_parent=True,
-        )
 
     def start_desk(self) -> None:
         """FreeRADIUS finds it within a second."""

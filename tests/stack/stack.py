@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.stack.daemon import Daemon
 from tests.stack.errors import StackError
 from tests.stack.freeradius import FreeRadius
 from tests.stack.mariadb import DURABLE, MariaDB
@@ -88,6 +89,14 @@ class Stack:
             raise StackError(f"'prepaid {' '.join(arguments)}' failed with exit status {done.returncode}; "
                              f"its words:\n{done.stderr.strip()}")
         return done.stdout
+
+    def service(self, name: str, *command: str) -> Daemon:
+        """A command that goes on, as systemd would have it: `stack.service("charger", "charge", "--watch").start(…)`."""
+        return Daemon(
+            f"The {name}", [str(PREPAID), "--config", str(self.option_file), *command],
+            pid_file=self.folder / f"{name}.pid", log_file=self.folder / "log" / f"{name}.log",
+            mark=str(self.option_file), dies_with_parent=True,
+        )
 
     def prepaid_json(self, *arguments: str):
         return json.loads(self.prepaid(*arguments, "--json"))
