@@ -52,7 +52,7 @@ def init(office, root_user, root_socket, as_json):
     """
     made = []
     with owner_connection(office, root_user, root_socket) as connection:
-        made += make_schema(office, connection)
+        made += make_schema(office, connection, owner_of(office, root_user, root_socket))
         made += make_accounts(office, connection)
         made += make_key(office, connection)
     check_accounts(office)
@@ -85,8 +85,8 @@ def upgrade(office, root_user, root_socket, as_json):
                 if store.schema_version(cursor) != number_of(path):
                     raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
             after = store.schema_version(cursor)
-            if after == SCHEMA_VERSION:
-                store_schema.give_room(cursor)
+        if after == SCHEMA_VERSION:
+            give_room(office, connection, owner_of(office, root_user, root_socket))
         make_accounts(office, connection)
     if after > SCHEMA_VERSION:
         raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
@@ -118,17 +118,7 @@ def version(office, as_json):
 @contextmanager
 def owner_connection(office, root_user: str | None = None, root_socket: str | None = None):
     """A connection that may make tables and accounts, one such at a time."""
-    given = office.settings("prepaid-owner")
-    place = given if given else office.settings("prepaid-admin")
-    changes = {
-        "user": root_user or given.get("user") or getpass.getuser(),
-        "password": given.get("password", ""),
-        "unix_socket": root_socket or place.get("unix_socket") or place.get("socket"),
-        "host": place.get("host"),
-        "port": int(place.get("port") or 3306),
-        "database": None,
-        "client_flag": CLIENT.MULTI_STATEMENTS,
-    }
+    changes = owner_of(office, root_user, root_socket)
     try:
         connection = office.connect("prepaid-owner", **changes)
     except errors.NotReachable as error:
@@ -143,7 +133,23 @@ def owner_connection(office, root_user: str | None = None, root_socket: str | No
         yield connection
 
 
-def make_schema(office, connection) -> list[str]:
+def owner_of(office, root_user: str | None, root_socket: str | None) -> dict:
+    """Where the owner's connections go, and as whom."""
+    given = office.settings("prepaid-owner")
+    place = given if given else office.settings("prepaid-admin")
+    return {
+        "user": root_user or given.get("user") or getpass.getuser(),
+        "password": given.get("password", ""),
+        "unix_socket": root_socket or place.get("unix_socket") or place.get("socket"),
+        "host": place.get("host"),
+        "port": int(place.get("port") or 3306),
+        "database": None,
+        "client_flag": CLIENT.MULTI_STATEMENTS,
+    }
+
+
+def make_schema(office, connection, owner: dict) -> list[str]:
+    """*owner*: of that connection, for those to the other nodes of a cluster."""
     database = database_name(office)
     with connection.cursor() as cursor:
         made = [f"database {database}"] if store_schema.create_database(cursor, database) else []
@@ -160,16 +166,37 @@ def make_schema(office, connection) -> list[str]:
                     found=found, expected=SCHEMA_VERSION,
                     remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."))
             # It may have come out of a dump, into new files.
-            store_schema.give_room(cursor)
+            give_room(office, connection, owner)
             return made
         if tables:
             raise errors.Refused(
                 _("Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
                   "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
         run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
-        store_schema.give_room(cursor)
+        give_room(office, connection, owner)
         store_schema.count_from_one(cursor)
     return [*made, f"schema version {SCHEMA_VERSION}"]
+
+
+def give_room(office, connection, owner: dict) -> None:
+    """On each node of a cluster: what makes a file larger is rolled back, and that no other node sees."""
+    database = database_name(office)
+    with connection.cursor() as cursor:
+        store_schema.give_room(cursor)
+        size = store_schema.cluster_size(cursor)
+    served = 0
+    for node in office.connect_to_each("prepaid-owner", **owner):
+        with node.cursor() as cursor:
+            store_schema.wait_for_other_nodes(cursor)
+            store_schema.use(cursor, database)
+            store_schema.give_room(cursor)
+        served += 1
+    served, size = max(served, 1), max(size, len(office.nodes("prepaid-owner")))
+    if served < size:
+        output.hint(_(
+            "On {served} of {size} nodes only, small tables were given the room that keeps them whole on a full disk. Run "
+            "this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."
+        ).format(served=served, size=size, config=office.config_path))
 
 
 def make_accounts(office, connection) -> list[str]:

@@ -147,7 +147,24 @@ class Office:
                 _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
                 config=self.config_path, group=group,
             )
-        arguments = {
+        arguments = self._arguments(settings, changes)
+        nodes = self.nodes(group)
+        for node in nodes[:-1]:
+            with contextlib.suppress(errors.NotReachable):
+                return self._connect_to_node(group, arguments | node)
+        return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
+
+    def connect_to_each(self, group: str, **changes):
+        """One after the other, a connection to each node that this group names and that serves."""
+        arguments = self._arguments(self.settings(group), changes) | {"unix_socket": None}
+        for node in self.nodes(group):
+            with contextlib.suppress(errors.NotReachable):
+                with contextlib.closing(self._connect_to_node(group, arguments | node)) as connection:
+                    yield connection
+
+    @staticmethod
+    def _arguments(settings: dict[str, str], changes: dict) -> dict:
+        return {
             "user": settings.get("user"),
             "password": settings.get("password", ""),
             "database": settings.get("database", "prepaid"),
@@ -155,11 +172,6 @@ class Office:
             "host": settings.get("host"),
             "port": int(settings.get("port") or 3306),
         } | changes
-        nodes = self.nodes(group)
-        for node in nodes[:-1]:
-            with contextlib.suppress(errors.NotReachable):
-                return self._connect_to_node(group, arguments | node)
-        return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
 
     def nodes(self, group: str) -> list[dict]:
         """The nodes of a cluster that this group names, in the order in which they are tried."""

@@ -52,7 +52,8 @@ def give_room(cursor) -> None:
 
     In a smaller one, InnoDB looks for the pages of an update and does not reserve them.  On a full disk another
     connection may take them meanwhile; then the row that was to grow is gone, or the server ends in a rollback.  A
-    file keeps the size that it had once, so rows that are never committed are enough.
+    file keeps the size that it had once, so rows that are never committed are enough.  They are nobody's but this
+    server's: a cluster's other nodes and replicas need their own.
     """
     for table, (statement, rows) in ROOM_ROWS.items():
         if _size_octets(cursor, table) >= ROOM_OCTETS:
@@ -64,6 +65,18 @@ def give_room(cursor) -> None:
         finally:
             cursor.execute("ROLLBACK")
             cursor.execute("SET foreign_key_checks = 1")
+
+
+def cluster_size(cursor) -> int:
+    """How many nodes there are; one, of a server that is in no cluster."""
+    cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
+    return max(int((cursor.fetchone() or {}).get("Value") or 0), 1)
+
+
+def wait_for_other_nodes(cursor) -> None:
+    """Until this node has what was done on others before, and from now on before each read."""
+    cursor.execute("SET SESSION wsrep_sync_wait = 1")
+    cursor.execute("SELECT COUNT(*) FROM information_schema.schemata")
 
 
 def count_from_one(cursor) -> None:

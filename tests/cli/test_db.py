@@ -2,6 +2,9 @@
 
 import configparser
 import os
+import re
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -69,14 +72,30 @@ def test_init_makes_a_database_with_accounts_and_key(option_file, office, mariad
 
 @pytest.mark.parametrize("command", ("init", "upgrade"))
 def test_no_table_whose_rows_grow_has_a_file_smaller_than_an_extent(office, database, command):
+    make_small(database)
+    office.must("db", command)
+    assert min(file_sizes(database).values()) >= 2**20
+    assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM session") == 0
+
+
+def test_what_is_said_by_hand_on_a_replica_does_the_same(database):
+    """The statements of docs/operations.md."""
+    make_small(database)
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    script = textwrap.dedent(re.search(r"(?m)^    SET sql_log_bin.*\n(?:    .*\n)+", page).group())
+    with database.connect() as connection, connection.cursor() as cursor:
+        for statement in script.split(";\n")[:-1]:
+            cursor.execute(statement)
+    assert min(file_sizes(database).values()) >= 2**20
+    assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM session") == 0
+
+
+def make_small(database) -> None:
     for table in ("session", "card"):
         with database.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET foreign_key_checks = 0")
             cursor.execute(f"TRUNCATE TABLE {table}")
     assert max(file_sizes(database).values()) < 2**20
-    office.must("db", command)
-    assert min(file_sizes(database).values()) >= 2**20
-    assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM session") == 0
 
 
 def file_sizes(database) -> dict[str, int]:

@@ -17,8 +17,10 @@ from freeradius_module import store
 from freeradius_module.connection import Connection
 from freeradius_module.store import Reservation
 from freeradius_module.usage import Credit, Tariff
+from tests.cli.test_db import file_sizes
 from tests.database import Database
 from tests.faults.cluster import unequal_tables
+from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.shop import Shop
 from tests.stack import StackError, free_ports
@@ -152,6 +154,28 @@ def test_what_only_one_node_has_is_seen(cluster):
 def test_the_office_goes_to_a_node_that_serves(stack, cluster, shop):
     cluster.nodes[0].stop()
     assert stack.prepaid_json("product", "list") is not None
+
+
+def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluster, tmp_path):
+    """What is rolled back on one node is nothing to the others, so each needs its own.  Numbers begin at one all the same."""
+    name = "made_on_three"
+    option_file = tmp_path / "prepaid.cnf"
+    option_file.write_text(stack.option_file.read_text().replace(f"database = {DATABASE}\n", f"database = {name}\n")
+                           .replace(str(stack.key_file), str(tmp_path / "key")))
+    office = Office(option_file)
+    result = office.must("db", "init")
+    try:
+        assert result.stderr == ""
+        for node in cluster.nodes:
+            made = Database(OnNode(node), name)
+            assert min(file_sizes(made).values()) >= 2**20
+            assert made.query("SELECT auto_increment FROM information_schema.tables"
+                              " WHERE table_schema = %s AND table_name = 'card'", [name]) == [{"auto_increment": 1}]
+        cluster.nodes[2].stop()
+        assert "On 2 of 3 nodes only" in office.must("db", "init").stderr
+        assert "On 2 of 3 nodes only" in office.must("db", "upgrade").stderr
+    finally:
+        Database(stack.mariadb, None).execute(f"DROP DATABASE {name}")
 
 
 def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
