@@ -72,6 +72,7 @@ class Attack:
                     self.open.clear()
         while self.open and self._read():
             pass
+        self.silent += len(self.open)
 
     def _guess(self, identifier: int) -> None:
         guess = f"{self.random.randrange(10**10):010d}"
@@ -87,6 +88,8 @@ class Attack:
             + packet.attribute(packet.USER_PASSWORD, self.secret.hide(guess.encode(), authenticator))
         )
         request = self.secret.access_request(identifier, authenticator, attributes)
+        # One that was never answered, and whose number comes up again.
+        self.silent += identifier in self.open
         self.open[identifier] = request
         self.udp.sendto(request, self.to)
 
