@@ -14,7 +14,7 @@ import select
 import socket
 from collections import deque
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, time
 from typing import NamedTuple
 
 from . import packet
@@ -186,7 +186,7 @@ class _Run:
         if authenticator:
             request = line.secret.access_request(place & 255, authenticator, attributes)
         else:
-            request = line.secret.accounting_request(place & 255, attributes + session.classes)
+            request = line.secret.accounting_request(place & 255, attributes + session.clock(time()) + session.classes)
         self.outcome.requests += 1
         sent = perf_counter()
         self.open[place] = (session, request, due, sent, 1)
@@ -226,6 +226,7 @@ class _Run:
                     outcome.responses += 1
                 elif code == packet.ACCESS_ACCEPT:
                     outcome.accepts += 1
+                    session.began = time()
                     session.classes = b"".join(
                         packet.attribute(packet.CLASS, value) for value in packet.find_attributes(answer, packet.CLASS)
                     )

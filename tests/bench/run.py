@@ -197,7 +197,7 @@ class Player:
         count = max(1, int(self.requests * share) // len(chain))
         self.plays += 1
         run = f"{self.run}{self.plays:04x}"
-        sessions = traffic.sessions(kind, self.deck.deal(count), self.secret, run, int(time.time()))
+        sessions = traffic.sessions(kind, self.deck.deal(count), self.secret, run, time.time())
         order = traffic.interleave(count, measured)
         pids = self.side.pids()
         every_pid = [pid for group in pids.values() for pid in group]

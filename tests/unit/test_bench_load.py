@@ -71,9 +71,22 @@ def test_every_packet_of_a_session_arrives_once_and_in_its_order(speed):
     assert len(result.latencies_s) == result.requests == 78
     for number in range(6):
         said = [one for one in server.seen if packet.find_attributes(one, packet.USER_NAME) == [card(number).serial.encode()]]
-        times = [packet.find_attributes(one, packet.ACCT_SESSION_TIME) for one in said]
+        octets = [packet.find_attributes(one, packet.ACCT_INPUT_OCTETS) for one in said]
         assert said[0][0] == packet.ACCESS_REQUEST
-        assert [int.from_bytes(time[0], "big") for time in times[2:]] == list(range(1, 12))
+        assert [int.from_bytes(count[0], "big") for count in octets[2:]] == [stage * 30_000_000 for stage in range(1, 12)]
+
+
+def test_a_report_tells_of_no_more_time_than_has_passed_since_the_login(monkeypatch):
+    times = iter(range(1_800_000_000, 1_800_000_100, 7))
+    monkeypatch.setattr(load, "time", lambda: next(times))
+    with Server() as server:
+        load.run(server.endpoint, sessions("mixed", 1), [0] * 3, window=1)
+    told = [
+        [int.from_bytes(packet.find_attributes(one, number)[0], "big")
+         for number in (packet.EVENT_TIMESTAMP, packet.ACCT_SESSION_TIME)]
+        for one in server.seen[1:]
+    ]
+    assert told == [[1_800_000_007, 7], [1_800_000_014, 14]]
 
 
 def test_the_class_of_the_accept_comes_back_in_every_report():

@@ -10,7 +10,7 @@ from pyrad.packet import AcctPacket, AuthPacket
 
 from tests.bench import packet
 from tests.bench.cards import card
-from tests.bench.traffic import accounting_attributes, login_attributes
+from tests.bench.traffic import Session, accounting_attributes, login_attributes
 
 SECRET = b"testing123"
 
@@ -78,7 +78,9 @@ def test_a_password_of_any_length_is_hidden_as_pyrad_does(dictionary, password):
 
 
 def test_a_stop_reads_as_it_was_meant(dictionary):
-    attributes = accounting_attributes(5, "ab", stage=11, now=1_800_000_000) + packet.attribute(packet.CLASS, b"token")
+    session = Session(5, [], began=1_799_999_989.2)
+    attributes = accounting_attributes(5, "ab", stage=11) + session.clock(1_800_000_000.5)
+    attributes += packet.attribute(packet.CLASS, b"token")
     request = packet.Secret(SECRET).accounting_request(9, attributes)
     read = AcctPacket(packet=request, secret=SECRET, dict=dictionary)
     assert read.VerifyAcctRequest()
