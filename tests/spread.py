@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-SERVERS = {1812: range(18200, 18216), 1813: range(18300, 18316)}
+SERVERS = {1812: range(18200, 18232), 1813: range(18300, 18332)}
 ADDRESSES = [f"192.0.2.{number}" for number in range(101, 121)] + [f"2001:db8::{number}" for number in range(101, 121)]
 PLACES = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 WAIT_SECONDS = 10

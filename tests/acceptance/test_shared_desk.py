@@ -18,7 +18,7 @@ NOBODY = 65534
 
 
 class SharedDeskSite:
-    """Two FreeRADIUS of their own on the stack's database, and a desk."""
+    """Two FreeRADIUS of their own on the stack's database, one of them without threads, and a desk."""
 
     def __init__(self, stack, folder):
         self.socket = folder / "desk"
@@ -31,7 +31,7 @@ class SharedDeskSite:
             auth_port, acct_port = free_ports(2)
             own = folder / str(number)
             own.mkdir()
-            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
+            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, has_threads=number == 0, dies_with_parent=True)
             server.copy_distribution()
             self.office.must("raddb", "install", "--dir", server.raddb, "--listen", "127.0.0.1",
                              "--auth-port", auth_port, "--acct-port", acct_port)

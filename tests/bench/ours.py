@@ -1,7 +1,7 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command.
 
-On a FreeRADIUS that bears one Python instance alone (3.2.1) several share the work, as the documents advise: many
-with a desk, else one for logins and one for accounting.
+As the documents advise: one radiusd with many threads, each deciding by itself in groups; on a FreeRADIUS that bears one
+Python instance alone (3.2.1) many radiusd that share a desk.
 """
 
 import time
@@ -54,13 +54,12 @@ SESSIONS = """
 
 # On a FreeRADIUS with one Python instance a server has one call under way, so as many servers as a group is to have, and no
 # second thread to wait for the first.
-MOST_SERVERS = 16
-THREADS_A_SERVER = 1
+MOST_SERVERS = 32
 
 
 class Ours:
-    """`ours`: with the desk that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
-    charger of its own beside radiusd."""
+    """`ours`: as advised for this FreeRADIUS, which is one of the next two; `ours_desk`: with a desk that all servers share;
+    `ours_alone`: without; `ours_queued`: accounting is queued, and has a charger of its own beside radiusd."""
 
     def __init__(self, name: str, folder: Path, endpoint: Endpoint, threads: int):
         self.name = name
@@ -68,10 +67,10 @@ class Ours:
         self.spool = folder / "spool"
         self.desk_socket = folder / "desk"
         settings = {
-            "ours": {"desk": str(self.desk_socket)},
+            "ours_desk": {"desk": str(self.desk_socket)},
             "ours_alone": {},
             "ours_queued": {"accounting": "queued", "spool": str(self.spool)},
-        }[name]
+        }[advised() if name == "ours" else name]
         self.stack = Stack(
             folder,
             auth_port=endpoint.auth_port,
@@ -163,18 +162,26 @@ class Ours:
         self.stack.down()
 
 
+def has_many_instances() -> bool:
+    version = tuple(int(part) for part in servers.freeradius_version().split("."))
+    return raddb_files.instances_for(version, None) > 1
+
+
+def advised() -> str:
+    return "ours_alone" if has_many_instances() else "ours_desk"
+
+
 def servers_of(
     folder: Path, endpoint: Endpoint, threads: int, shares_desk: bool
 ) -> tuple[list[tuple[str, FreeRadius]], Endpoint]:
     """The servers by what they serve: one where it can have several Python instances, else one for each port, or many that
     share a desk; and where they answer, all together."""
-    version = tuple(int(part) for part in servers.freeradius_version().split("."))
-    if raddb_files.instances_for(version, None) > 1:
+    if has_many_instances():
         return [("both", servers.radiusd(folder, endpoint, threads))], endpoint
     if shares_desk:
         many = endpoint._replace(servers=MOST_SERVERS)
         return [
-            ("both", servers.radiusd(folder, many.of(number), THREADS_A_SERVER, name=f"radiusd-{number}"))
+            ("both", servers.radiusd(folder, many.of(number), threads=0, name=f"radiusd-{number}"))
             for number in range(MOST_SERVERS)
         ], many
     return [

@@ -25,12 +25,14 @@ def database_options(folder: Path) -> list[str]:
 
 
 def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
+    """With so many threads, or none beside its own."""
     return FreeRadius(
         folder,
         name=name,
         auth_port=endpoint.auth_port,
         acct_port=endpoint.acct_port,
-        options=thread_options(threads),
+        options=thread_options(threads) if threads else {},
+        has_threads=bool(threads),
         dies_with_parent=True,
     )
 

@@ -27,7 +27,7 @@ class FreeRadius:
     """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
 
     def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int | None = None, acct_port: int | None = None,
-                 options: dict[str, str] | None = None, dies_with_parent: bool = False):
+                 options: dict[str, str] | None = None, has_threads: bool = True, dies_with_parent: bool = False):
         """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
 
         A server without `auth_port` serves no logins, and one without `acct_port` no accounting.
@@ -41,9 +41,9 @@ class FreeRadius:
         self.log_file = self.folder / "log" / f"{name}.log"
         self.daemon = Daemon(
             "FreeRADIUS",
-            # -f: in the foreground, threads and all, as systemd runs it.  Never -X: debug mode is another
-            # server, with one thread, and 3.2.9 and 3.2.10 work only there.
-            ["/usr/sbin/freeradius", "-f", "-d", str(self.raddb), "-l", str(self.log_file)],
+            # In the foreground, as systemd runs it: with threads, or as one of the many that share a desk.  Never -X: debug
+            # mode is another server, and 3.2.9 and 3.2.10 work only there.
+            ["/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",
             log_file=self.log_file,
             mark=str(self.raddb),
