@@ -32,7 +32,7 @@ SERVER_TROUBLE = {3, 1021, 1030, 1036, 1037, 1038, 1041, 1044, 1045, 1054, 1114,
                   1792, 1836}
 # How soon new packets are seen: at once while they come, and never later than this.
 PAUSE_SECONDS_MIN = 0.01
-PAUSE_SECONDS_MAX = 0.2
+PAUSE_SECONDS_MAX = 0.05
 DATABASE_PAUSE_SECONDS = 0.5
 # A file that cannot be brought to its end because the disk is full does not hold up the others.
 FILE_PAUSE_SECONDS = 5.0
