@@ -83,7 +83,7 @@ def device_of(request: Mapping[str, str]) -> str:
     >>> device_of({"Calling-Station-Id": "pppoe ether1"})
     'pppoe ether1'
     """
-    return _device(request.get("Calling-Station-Id", "").strip()[:64])
+    return _device(request.get("Calling-Station-Id", "").strip()[:64].rstrip())
 
 
 @functools.lru_cache(16_384)  # A device is in each of its session's packets.

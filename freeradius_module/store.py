@@ -188,9 +188,10 @@ RESERVATION_COLUMNS = (
     " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
     " fup_octets, interim_seconds, login_token"
 )
+# Numbers as they are: to escape each of them as a parameter takes the driver longer than all else of the row.
 RESERVATION_ROW = (
-    "(%s, %s, %s, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL %s SECOND,"
-    " %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "({:d}, {:d}, {:d}, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, %s,"
+    " {}, {}, {}, {}, {}, {}, {}, {}, {}, {})"
 )
 
 
@@ -201,27 +202,24 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
     meanwhile: this one has to read and decide again.  IGNORE, because one that came too late must not undo
     the others; RETURNING says who was in time.
     """
-    parameters: list[Any] = []
+    rows: list[str] = []
+    texts: list[str] = []
     for one in reservations:
-        parameters += (
-            one.card_id,
-            one.login_number,
-            one.nas_id,
-            one.nas_address,
-            one.device,
-            one.due_in_seconds,
-            one.due_cause,
-            *one.granted,
-            *one.tariff,
-            one.fup_octets,
-            one.interim_seconds,
-            one.token,
+        rows.append(
+            RESERVATION_ROW.format(
+                one.card_id,
+                one.login_number,
+                one.nas_id,
+                one.due_in_seconds,
+                *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
+            )
         )
+        texts += (one.nas_address, one.device, one.due_cause)
     cursor.execute(
         f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS})"
-        f" VALUES {', '.join([RESERVATION_ROW] * len(reservations))}"
+        f" VALUES {', '.join(rows)}"
         " RETURNING card_id, login_number",
-        parameters,
+        texts,
     )
     won = set(cursor.fetchall())
     if len(won) < len(reservations):
@@ -249,6 +247,10 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
         _cut_session(cursor, reservation.card_id, reservation.replaces, "replaced")
     cursor.execute("COMMIT")
     return True
+
+
+def _number(value: int | None) -> str:
+    return "NULL" if value is None else f"{value:d}"
 
 
 def _key(reservation: Reservation) -> tuple[int, int]:
@@ -602,8 +604,9 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
         )
 
 
+# See RESERVATION_ROW.
 PROGRESS_ROW = (
-    "(%s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, %s, %s, %s)"
+    "({:d}, {:d}, {:d}, %s, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
 )
 PROGRESS_UPDATE = """
     started_at = IF(due_at IS NULL, started_at, LEAST(started_at, VALUES(started_at))),
@@ -617,28 +620,24 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
     """The same as ``charge`` at half the price, for interims of sessions that have been charged before and say nothing
     new but their counters; None for one whose row is not open any more: that is for ``charge`` to judge."""
     ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
-    parameters: list[Any] = []
+    rows, identifiers = [], []
     for index in ordered:
         card_id, login_number, report = charges[index]
-        parameters += (
-            card_id,
-            login_number,
-            report.nas_id,
-            report.acct_session_id,
-            report.age_seconds + (report.seconds or 0),
-            report.age_seconds,
-            report.seconds or 0,
-            report.down_octets or 0,
-            report.up_octets or 0,
+        seconds, age = report.seconds or 0, report.age_seconds
+        rows.append(
+            PROGRESS_ROW.format(
+                card_id, login_number, report.nas_id, age + seconds, age, seconds, report.down_octets or 0, report.up_octets or 0
+            )
         )
+        identifiers.append(report.acct_session_id)
     cursor.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, started_at, heard_at,"
         " used_seconds, used_down_octets, used_up_octets)"
-        f" VALUES {', '.join([PROGRESS_ROW] * len(charges))}"
+        f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {PROGRESS_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
         f" {REACHED}, due_at IS NULL)",
-        parameters,
+        identifiers,
     )
     charged: list[Charged | None] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):

@@ -139,6 +139,7 @@ def test_what_is_no_mac_address_stays_as_it_is(name):
 
 
 @given(st.text(max_size=300))
+@example("0" * 63 + " 0")
 def test_a_device_of_any_name_has_the_same_name_twice(name):
     once = device_of({"Calling-Station-Id": name})
     assert len(once) <= 64
