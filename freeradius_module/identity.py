@@ -105,8 +105,8 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
     2. The newest session with this Acct-Session-Id on this NAS, unless the NAS has used the identifier again
        (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
     3. One with this Acct-Session-Id on another NAS that began when the packet's did: a NAS whose address changed.
-    4. A login that waits for its first packet, of this device where both are known: on this NAS, the newest
-       first; then on another.
+    4. A login that waits for its first packet, of this device where both are known: on this NAS, the one that came
+       when the packet's session began, else the newest; then on another.
     """
     known = sorted(one for one in candidates if one.acct_session_id == sign.acct_session_id)
     continued = [one for one in known if _began_together(sign, one)]
@@ -115,8 +115,11 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         return earlier[-1].login_number if earlier else sign.claimed
     waiting = [
         one
-        for one in sorted(candidates, reverse=True)
-        if one.acct_session_id == "" and one.is_open and (not sign.device or not one.device or one.device == sign.device)
+        for one in sorted(candidates, key=lambda one: (_distance(sign, one), -one.login_number))
+        if one.acct_session_id == ""
+        # One whose first packet took longer than a login waits is still the one that began then.
+        and (one.is_open or _distance(sign, one) <= START_TOLERANCE_SECONDS)
+        and (not sign.device or not one.device or one.device == sign.device)
     ]
     known_here = [one for one in known if one.nas_id == sign.nas_id]
     if known_here:
@@ -128,6 +131,12 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         return continued[-1].login_number
     waiting.sort(key=lambda login: (login.nas_id != sign.nas_id, not _could_have_begun(sign, login)))
     return waiting[0].login_number if waiting else None
+
+
+def _distance(sign: Sign, login: Candidate) -> float:
+    """How far from this login the packet's session began, where it is near enough to say anything."""
+    distance = abs(sign.start_age - login.login_age) if login.login_age is not None else START_TOLERANCE_SECONDS * 2
+    return min(distance, START_TOLERANCE_SECONDS * 2)
 
 
 def _could_have_begun(sign: Sign, login: Candidate) -> bool:
@@ -143,13 +152,16 @@ def _began_together(sign: Sign, known: Candidate) -> bool:
 def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
     """Whether a packet with a known session's identifier is the first of the session that a later login began.
 
-    The login must have come after the known session was last heard of.  Then the packet tells: it is a Start; or
+    The login must have come after the known session was last heard of, and nearer to when the packet's session began: a Start
+    that comes again is the known session's, whoever logs in meanwhile.  Then the packet tells: it is a Start; or
     its session began after the known one was last heard of; or it is a Stop, and the known one has had
     another.  Else it is a late packet of the known session, and adds nothing that was not used there.
     """
     if login.login_number < known.login_number or login.login_age is None:
         return False
     if known.heard_age is not None and login.login_age > known.heard_age:
+        return False
+    if known.start_age is not None and abs(sign.start_age - known.start_age) < abs(sign.start_age - login.login_age):
         return False
     return (
         sign.kind == "Start"

@@ -81,6 +81,7 @@ def packet(kind="Interim-Update", seconds: int | None = 1000, **changes) -> Sign
 
 
 STOPPED = session(is_open=False, is_stopped=True)
+LONG_AGO = session(is_open=False, login_age=90_000, start_age=90_000, heard_age=89_000)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,14 @@ STOPPED = session(is_open=False, is_stopped=True)
         pytest.param(packet("Start", None), [session(heard_age=2.0), login()], 1,
                      id="heard of after the login: it still runs"),
         pytest.param(packet(), [session(1), session(4, start_age=50.0)], 4, id="the newest of those that had it"),
+        pytest.param(packet("Stop", 96, age_seconds=863), [LONG_AGO, login(login_age=959, is_open=False)], 2,
+                     id="reused: its first packet took longer than a login waits"),
+        pytest.param(packet("Start", None, age_seconds=387),
+                     [LONG_AGO, login(2, login_age=387, is_open=False), login(3, login_age=385)], 2,
+                     id="reused: the login that was taken over meanwhile, not the one after it"),
+        pytest.param(packet("Start", None, age_seconds=48),
+                     [session(login_age=48, start_age=48, heard_age=48, used_seconds=0), login(login_age=46)], 1,
+                     id="a Start that comes again, after another login"),
         # An identifier that nobody has had.
         pytest.param(packet(acct_session_id="9"), [session(), login()], 2, id="the login that waits"),
         pytest.param(packet(acct_session_id="9"), [login(2), login(3)], 3, id="the newest login that waits"),
