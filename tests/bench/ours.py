@@ -1,7 +1,7 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command.
 
-As the documents advise: one radiusd with many threads, each deciding by itself in groups; on a FreeRADIUS that bears one
-Python instance alone (3.2.1) many radiusd that share a desk.
+As the documents advise: with a desk, and on a FreeRADIUS that bears one Python instance alone (3.2.1) many radiusd that
+share it.
 """
 
 import time
@@ -71,8 +71,8 @@ MOST_SERVERS = 32
 
 
 class Ours:
-    """`ours`: as advised for this FreeRADIUS, which is one of the next two; `ours_desk`: with a desk that all servers share;
-    `ours_alone`: without; `ours_queued`: accounting is queued, and has a charger of its own beside radiusd."""
+    """`ours`: with the desk that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
+    charger of its own beside radiusd."""
 
     def __init__(self, name: str, folder: Path, endpoint: Endpoint, threads: int):
         self.name = name
@@ -80,10 +80,10 @@ class Ours:
         self.spool = folder / "spool"
         self.desk_socket = folder / "desk"
         settings = {
-            "ours_desk": {"desk": str(self.desk_socket)},
+            "ours": {"desk": str(self.desk_socket)},
             "ours_alone": {},
             "ours_queued": {"accounting": "queued", "spool": str(self.spool)},
-        }[advised() if name == "ours" else name]
+        }[name]
         self.stack = Stack(
             folder,
             auth_port=endpoint.auth_port,
@@ -179,10 +179,6 @@ class Ours:
 def has_many_instances() -> bool:
     version = tuple(int(part) for part in servers.freeradius_version().split("."))
     return raddb_files.instances_for(version, None) > 1
-
-
-def advised() -> str:
-    return "ours_alone" if has_many_instances() else "ours_desk"
 
 
 def servers_of(

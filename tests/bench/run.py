@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import ceilings, load, measure, packet, peer, servers, table, traffic
 from .cards import Deck
-from .ours import MOST_SERVERS, Ours, advised
+from .ours import MOST_SERVERS, Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
 WINDOW = 64
@@ -33,7 +33,6 @@ WARM_UP_SHARE = 0.25
 
 SIDES = {
     "ours": functools.partial(Ours, "ours"),
-    "ours_desk": functools.partial(Ours, "ours_desk"),
     "ours_alone": functools.partial(Ours, "ours_alone"),
     "ours_queued": functools.partial(Ours, "ours_queued"),
     "peer": functools.partial(peer.Peer, site="stock"),
@@ -55,8 +54,8 @@ KINDS = {
     "ceiling_python": ("ceiling_python", "peer", "login"),
     "ceiling_files": ("ceiling_files", "peer", "login"),
 }
-# No row of its own, but in the table: ours with a desk or without, and the peer without what not everybody needs.
-BESIDE = [(side, kind) for side in ("ours_desk", "ours_alone", "peer_lean") for kind in traffic.KINDS]
+# No row of its own, but in the table: ours without a desk, and the peer without what not everybody needs.
+BESIDE = [(side, kind) for side in ("ours_alone", "peer_lean") for kind in traffic.KINDS]
 
 
 def main():
@@ -102,8 +101,6 @@ def parse():
         if getattr(options, name) is None:
             setattr(options, name, value)
     options.only = options.only.split(",")
-    if "ours" in options.only and advised() in options.only:
-        options.only.remove(advised())  # the same once more
     unknown = set(options.only) - set(SIDES)
     if unknown:
         parser.error(f"there is no side {', '.join(sorted(unknown))}; there are {', '.join(SIDES)}")
