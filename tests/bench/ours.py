@@ -93,7 +93,7 @@ class Ours:
             dies_with_parent=True,
         )
         self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_desk="desk" in settings)
-        self.desk = self.stack.service("desk", "desk") if "desk" in settings else None
+        self.desk = self.stack.service("desk", "desk", is_batch=True) if "desk" in settings else None
         self.charger = self.stack.service("charger", "charge", "--watch") if "spool" in settings else None
 
     def start(self, cards: int, history: int):

@@ -25,7 +25,7 @@ def database_options(folder: Path) -> list[str]:
 
 
 def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
-    """With so many threads, or none beside its own."""
+    """With so many threads, or none beside its own; under the batch policy on all sides, because the peer gains by it, too."""
     return FreeRadius(
         folder,
         name=name,
@@ -33,6 +33,7 @@ def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> Free
         acct_port=endpoint.acct_port,
         options=thread_options(threads) if threads else {},
         has_threads=bool(threads),
+        is_batch=True,
         dies_with_parent=True,
     )
 

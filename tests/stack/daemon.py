@@ -13,6 +13,9 @@ START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 20
 LOG_LINES_SHOWN = 15
 
+# What systemd does for `CPUSchedulingPolicy=batch`.
+BATCH = ("chrt", "--batch", "0")
+
 
 class Daemon:
     """`mark` is a word of the command line, such as its own data folder, that no other process has.

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.stack.daemon import Daemon
+from tests.stack.daemon import BATCH, Daemon
 from tests.stack.errors import StackError
 from tests.stack.ports import is_taken
 
@@ -27,10 +27,12 @@ class FreeRadius:
     """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
 
     def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int | None = None, acct_port: int | None = None,
-                 options: dict[str, str] | None = None, has_threads: bool = True, dies_with_parent: bool = False):
+                 options: dict[str, str] | None = None, has_threads: bool = True, is_batch: bool = False,
+                 dies_with_parent: bool = False):
         """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
 
-        A server without `auth_port` serves no logins, and one without `acct_port` no accounting.
+        A server without `auth_port` serves no logins, and one without `acct_port` no accounting.  `is_batch`: under the
+        scheduler's batch policy, as raddb-config/systemd advises.
         """
         self.folder = folder.resolve()
         self.raddb = self.folder / f"{name}.raddb"
@@ -43,7 +45,7 @@ class FreeRadius:
             "FreeRADIUS",
             # In the foreground, as systemd runs it: with threads, or as one of the many that share a desk.  Never -X: debug
             # mode is another server, and 3.2.9 and 3.2.10 work only there.
-            ["/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
+            [*(BATCH if is_batch else ()), "/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",
             log_file=self.log_file,
             mark=str(self.raddb),
