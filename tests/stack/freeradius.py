@@ -45,7 +45,8 @@ class FreeRadius:
             "FreeRADIUS",
             # In the foreground, as systemd runs it: with threads, or as one of the many that share a desk.  Never -X: debug
             # mode is another server, and 3.2.9 and 3.2.10 work only there.
-            [*(BATCH if is_batch else ()), "/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
+            [*(BATCH if is_batch else ()), "/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb),
+             "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",
             log_file=self.log_file,
             mark=str(self.raddb),
