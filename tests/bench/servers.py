@@ -25,7 +25,8 @@ def database_options(folder: Path) -> list[str]:
 
 
 def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
-    """With so many threads, or none beside its own; under the batch policy on all sides, because the peer gains by it, too."""
+    """With so many threads, and under the batch policy, by which the peer gains, too; or with none beside its own, and without
+    it, as raddb-config/systemd has them."""
     return FreeRadius(
         folder,
         name=name,
@@ -33,7 +34,7 @@ def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> Free
         acct_port=endpoint.acct_port,
         options=thread_options(threads) if threads else {},
         has_threads=bool(threads),
-        is_batch=True,
+        is_batch=bool(threads),
         dies_with_parent=True,
     )
 
