@@ -13,9 +13,6 @@ START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 20
 LOG_LINES_SHOWN = 15
 
-# What systemd does for `CPUSchedulingPolicy=batch`.
-BATCH = ("chrt", "--batch", "0")
-
 
 class Daemon:
     """`mark` is a word of the command line, such as its own data folder, that no other process has.
@@ -25,7 +22,7 @@ class Daemon:
     """
 
     def __init__(self, name: str, argv: list[str], *, pid_file: Path, log_file: Path, mark: str,
-                 env: dict[str, str] | None = None, dies_with_parent: bool = False):
+                 env: dict[str, str] | None = None, dies_with_parent: bool = False, is_batch: bool = False):
         self.name = name
         self.argv = argv
         self.pid_file = pid_file
@@ -34,6 +31,8 @@ class Daemon:
         self.env = env
         # For tests: a pytest that is killed cannot stop what it started.
         self.dies_with_parent = dies_with_parent
+        # What systemd does for `CPUSchedulingPolicy=batch`.
+        self.is_batch = is_batch
         self._child: subprocess.Popen | None = None
 
     def pid(self) -> int | None:
@@ -50,6 +49,7 @@ class Daemon:
         if self.pid():
             return
         prefix = ["setpriv", "--pdeathsig", "KILL"] if self.dies_with_parent else []
+        prefix += ["chrt", "--batch", "0"] if self.is_batch else []
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(

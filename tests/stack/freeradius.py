@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.stack.daemon import BATCH, Daemon
+from tests.stack.daemon import Daemon
 from tests.stack.errors import StackError
 from tests.stack.ports import is_taken
 
@@ -45,13 +45,13 @@ class FreeRadius:
             "FreeRADIUS",
             # In the foreground, as systemd runs it: with threads, or as one of the many that share a desk.  Never -X: debug
             # mode is another server, and 3.2.9 and 3.2.10 work only there.
-            [*(BATCH if is_batch else ()), "/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb),
-             "-l", str(self.log_file)],
+            ["/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",
             log_file=self.log_file,
             mark=str(self.raddb),
             env=self._environment(),
             dies_with_parent=dies_with_parent,
+            is_batch=is_batch,
         )
         self._log_offset = 0
 

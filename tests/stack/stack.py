@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.stack.daemon import BATCH, Daemon
+from tests.stack.daemon import Daemon
 from tests.stack.errors import StackError
 from tests.stack.freeradius import FreeRadius
 from tests.stack.mariadb import DURABLE, MariaDB
@@ -93,9 +93,9 @@ class Stack:
     def service(self, name: str, *command: str, is_batch: bool = False) -> Daemon:
         """A command that goes on, as systemd would have it: `stack.service("charger", "charge", "--watch").start(…)`."""
         return Daemon(
-            f"The {name}", [*(BATCH if is_batch else ()), str(PREPAID), "--config", str(self.option_file), *command],
+            f"The {name}", [str(PREPAID), "--config", str(self.option_file), *command],
             pid_file=self.folder / f"{name}.pid", log_file=self.folder / "log" / f"{name}.log",
-            mark=str(self.option_file), dies_with_parent=True,
+            mark=str(self.option_file), dies_with_parent=True, is_batch=is_batch,
         )
 
     def prepaid_json(self, *arguments: str):
