@@ -6,12 +6,10 @@ thread: it takes every request that has come, has them done as one group, answer
 meanwhile.  FreeRADIUS' threads wait in the kernel, not for Python's lock; and a FreeRADIUS that bears one Python instance
 alone (3.2.1) gets its groups from several processes.
 
-A line is a Unix socket that keeps messages apart (SOCK_SEQPACKET).  A request is the JSON of [what, attributes]: an object
-for a login, pairs for accounting.  Its answer is ["done", result], or ["away" | "schema" | "fault", text].
+A line is a Unix socket that keeps messages apart (SOCK_SEQPACKET); for what goes over it see line.py.
 """
 
 import contextlib
-import json
 import os
 import selectors
 import socket
@@ -23,7 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .charges import NeverCharged
+from . import line
+from .charges import NeverCharged, Pairs
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk, speakable
 from .sentence import Sentence
@@ -48,7 +47,7 @@ def accounting_path(path: Path) -> Path:
 class DeskService:
     def __init__(self, desk: Desk, path: Path):
         most = desk.settings.group_size
-        self._logins = Window(path, desk.ask, desk.logins.submit_all, most)
+        self._logins = Window(path, lambda what, pairs: desk.ask(what, dict(pairs)), desk.logins.submit_all, most)
         self._accounting = Window(accounting_path(path), _pairs, desk.charges.submit_all, most)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
@@ -89,10 +88,10 @@ class DeskService:
 
 
 class Window:
-    """Requests of one kind: `read(what, attributes)` makes one of a message, `work(requests)` has a result, or an exception,
+    """Requests of one kind: `read(what, pairs)` makes one of a message, `work(requests)` has a result, or an exception,
     for each, in order."""
 
-    def __init__(self, path: Path, read: Callable[[str, Any], Any], work: Callable[[list], Sequence], most: int):
+    def __init__(self, path: Path, read: Callable[[str, Pairs], Any], work: Callable[[list], Sequence], most: int):
         self.path = path
         self.done = 0
         self._read = read
@@ -110,24 +109,24 @@ class Window:
     def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[tuple[socket.socket, Any]]:
         """What has come, and on which line; new lines are taken, and ended ones closed."""
         for key, _ in selector.select(PAUSE_SECONDS):
-            line = key.fileobj
-            if line is listener:
+            caller = key.fileobj
+            if caller is listener:
                 with contextlib.suppress(OSError):
-                    if caller := _accepted(listener):
-                        selector.register(caller, selectors.EVENT_READ)
+                    if accepted := _accepted(listener):
+                        selector.register(accepted, selectors.EVENT_READ)
                 continue
             try:
-                message = line.recv(MESSAGE_OCTETS_MAX)
+                message = caller.recv(MESSAGE_OCTETS_MAX)
             except OSError:
                 message = b""
             if not message:
-                selector.unregister(line)
-                line.close()
+                selector.unregister(caller)
+                caller.close()
                 continue
             try:
-                yield line, self._read(*json.loads(message))
+                yield caller, self._read(*line.read_request(message))
             except Exception as fault:
-                _tell(line, fault)
+                _tell(caller, fault)
 
     def _do(self, requests: list[tuple[socket.socket, Any]]) -> None:
         """Answer each after the commit of all."""
@@ -135,15 +134,15 @@ class Window:
             results = self._work([request for _, request in requests])
         except Exception as fault:
             results = [fault] * len(requests)
-        for (line, _), result in zip(requests, results, strict=True):
-            _tell(line, result)
+        for (caller, _), result in zip(requests, results, strict=True):
+            _tell(caller, result)
             self.done += not isinstance(result, Exception)
 
 
-def _pairs(what: str, attributes: list) -> list[tuple[str, str]]:
+def _pairs(what: str, pairs: Pairs) -> Pairs:
     if what != ACCOUNT:
         raise ValueError("accounting knows nothing else")
-    return [(name, value) for name, value in attributes]
+    return pairs
 
 
 @contextlib.contextmanager
@@ -194,18 +193,25 @@ def _accepted(listener: socket.socket) -> socket.socket | None:
     return None
 
 
-def _tell(line: socket.socket, result: Any) -> None:
-    if isinstance(result, NeverCharged):
-        answer = ("done", str(result))
-    elif isinstance(result, DatabaseAway):
-        answer = ("away", str(result))
-    elif isinstance(result, WrongSchema):
-        answer = ("schema", str(result))
-    elif isinstance(result, Exception):
-        answer = ("fault", speakable(result))
-        print(f"no answer: {answer[1]}", file=sys.stderr, flush=True)
-    else:
-        answer = ("done", result)
+def _tell(caller: socket.socket, result: Any) -> None:
+    try:
+        answer = line.message(*_answer(result))
+    except line.Unsayable as fault:
+        answer = line.message(*_answer(fault))
     # Whoever asked may be gone; the next look at the line says so.
     with contextlib.suppress(OSError):
-        line.send(json.dumps(answer).encode())
+        caller.send(answer)
+
+
+def _answer(result: Any) -> Sequence[str]:
+    if not isinstance(result, Exception):
+        return (line.DONE, *line.result(result))
+    if isinstance(result, NeverCharged):
+        return (line.DONE, str(result))
+    if isinstance(result, DatabaseAway):
+        return ("away", str(result))
+    if isinstance(result, WrongSchema):
+        return ("schema", str(result))
+    text = speakable(result)
+    print(f"no answer: {text}", file=sys.stderr, flush=True)
+    return ("fault", text)

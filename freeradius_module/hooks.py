@@ -76,8 +76,8 @@ def post_auth(packet):
 
 
 def _answered(answer: Answer, *config):
-    radiusd.radlog(radiusd.L_AUTH, answer.log)
     if not answer.is_accepted:
+        radiusd.radlog(radiusd.L_AUTH, answer.log)
         return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
     # The site counts the reply: FreeRADIUS drops an attribute that it does not know and sends the rest.
     return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))), *config)

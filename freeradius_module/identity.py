@@ -12,6 +12,7 @@ With EAP it may not be (an outer identity, "anonymous"); but a User-Name that is
 A packet without our Class is matched with the card's sessions by ``identify``.
 """
 
+import functools
 import hashlib
 from typing import NamedTuple
 
@@ -172,4 +173,11 @@ def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
 
 
 def _hash(text: bytes, key: bytes) -> bytes:
-    return hashlib.blake2b(text, key=key, digest_size=HASH_SIZE).hexdigest().encode()
+    hashed = _keyed(key).copy()
+    hashed.update(text)
+    return hashed.hexdigest().encode()
+
+
+@functools.lru_cache(8)  # A key is half the work, and always the same.
+def _keyed(key: bytes) -> "hashlib._Hash":
+    return hashlib.blake2b(key=key, digest_size=HASH_SIZE)

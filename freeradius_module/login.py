@@ -60,16 +60,14 @@ class Product(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One login of a card that still matters: open, or not yet posted to the card."""
+    """One login of a card that is open: not stopped, not closed."""
 
     login_number: int
     nas_id: int
     device: str
     is_begun: bool  # an accounting packet has come
-    is_open: bool  # not stopped, not closed
     silent_seconds: float  # since it was last heard of, or since the login
     interim_seconds: int
-    unsettled: Usage
     granted_left: Credit  # granted and not used yet
 
 
@@ -84,9 +82,10 @@ class Card(NamedTuple):
     expires_in_seconds: int | None
     device: str | None
     added: Credit  # sum of the compensating entries
-    settled: Usage
-    settled_login_number: int
-    sessions: tuple[Session, ...]
+    used: Usage  # by all its sessions, posted to its row or not
+    last_login_number: int  # 0: it never logged in
+    sessions: tuple[Session, ...]  # that are open
+    unposted: int  # how many have ended and are not posted to its row
     pin_sealed: bytes
     key_number: int
     was_tried: bool  # somebody sent a wrong PIN in this quarter of an hour
@@ -174,10 +173,11 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         ("traffic", granted.octets),
         ("money", None if granted.millicents is None else octets_for(granted.millicents, product.tariff)),
     )
-    fair_use = fair_use_octets(used_of(card), product)
+    fair_use = fair_use_octets(card.used, product)
     is_slowed_down = product.fup_octets is not None and fair_use >= product.fup_octets
     return Accept(
-        login_number=next_login_number(card),
+        # Whoever claims a number first has decided on the facts as they are.
+        login_number=card.last_login_number + 1,
         limits=Limits(
             min(seconds, SESSION_TIMEOUT_MAX),
             octets,
@@ -221,16 +221,6 @@ def fair_use_octets(used: Usage, product: Product) -> int:
     return used.down_octets if product.credit.octets is None else used.octets
 
 
-def used_of(card: Card) -> Usage:
-    """All that a card has used, posted to its row or not."""
-    seconds, down_octets, up_octets = card.settled
-    for session in card.sessions:
-        seconds += session.unsettled.seconds
-        down_octets += session.unsettled.down_octets
-        up_octets += session.unsettled.up_octets
-    return Usage(seconds, down_octets, up_octets)
-
-
 def credit_of(card: Card, product: Product) -> Credit:
     """What was bought: the product's credit and the entries made by hand since."""
     return Credit(
@@ -242,12 +232,7 @@ def credit_of(card: Card, product: Product) -> Credit:
 
 
 def balance_of(card: Card, product: Product) -> Credit:
-    return left(credit_of(card, product), used_of(card), product.tariff)
-
-
-def next_login_number(card: Card) -> int:
-    """The number that this login claims; whoever claims it first has decided on the facts as they are."""
-    return max(card.settled_login_number, *(session.login_number for session in card.sessions), 0) + 1
+    return left(credit_of(card, product), card.used, product.tariff)
 
 
 def is_stale(session: Session) -> bool:
@@ -267,8 +252,6 @@ def _others(card: Card, attempt: Attempt) -> tuple[list[Session], list[tuple[int
     """
     others, closes = [], []
     for session in sorted(card.sessions):
-        if not session.is_open:
-            continue
         if is_stale(session):
             closes.append((session.login_number, "stale" if session.is_begun else "not_begun"))
         elif _is_own(session, attempt):

@@ -8,7 +8,7 @@ Either way nothing about a card is revealed, reserved or written before its PIN 
 
 import hashlib
 import hmac
-import secrets
+import random
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from .vendors import Attribute
 # Rivals for one card's next login number: each round one of them wins.
 ROUNDS = 64
 # Ended sessions of a card that are not posted yet; beyond this a login posts them.
-UNSETTLED_MOST = 8
+UNPOSTED_MOST = 32
 # Session-Timeout ends a session by itself; only what is still on after that is cut.
 TIMEOUT_GRACE_SECONDS = 15
 
@@ -44,12 +44,13 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What goes back to FreeRADIUS, and a line for its log."""
+    """What goes back to FreeRADIUS, and a line for its log: of refusals.  What was accepted is in the table of sessions,
+    and in the log, too, where FreeRADIUS' own `log { auth = yes }` says so."""
 
     is_accepted: bool
     reply: tuple[Attribute, ...]
     reason: str
-    log: str
+    log: str = ""
 
 
 class Handout(NamedTuple):
@@ -143,7 +144,7 @@ class Logins:
             winners = _reserve(connection, reservations)
             for index in winners:
                 card, product, accept = accepted.pop(index)
-                if sum(not session.is_open for session in card.sessions) > UNSETTLED_MOST:
+                if card.unposted > UNPOSTED_MOST:
                     connection.run(store.settle, [card.id])
                 results[index] = self._accept(card, product, asks[index], accept)
             if not accepted:
@@ -192,11 +193,7 @@ class Logins:
             self._settings.lang,
             self._settings.currency,
         )
-        limits = accept.limits
-        log = f"login of {card.serial}: accepted, {limits.session_seconds} s by {accept.limited_by}"
-        if limits.octets is not None:
-            log += f", {limits.octets} octets by {accept.volume_limited_by}"
-        return Answer(True, answered, accept.limited_by, log)
+        return Answer(True, answered, accept.limited_by)
 
 
 def proof_of(request: Mapping[str, str]) -> Callable[[str], bool] | None:
@@ -269,7 +266,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         replaces=accept.replaces,
         activates=accept.activates,
         binds_device=accept.binds_device,
-        token=secrets.randbits(63),
+        token=random.getrandbits(63),  # A name, and no secret.
     )
 
 

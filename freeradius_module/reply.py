@@ -8,7 +8,9 @@ from .vendors import Attribute, limit_attributes, terms_attributes
 
 def terms(product: Product, vendor: str, is_slowed_down: bool) -> tuple[Attribute, ...]:
     """What all logins with this product get on this vendor's NAS; the desk builds it once and keeps it."""
-    return terms_attributes(vendor, product.fup_terms if is_slowed_down and product.fup_terms else product.terms)
+    return checked_reply(
+        terms_attributes(vendor, product.fup_terms if is_slowed_down and product.fup_terms else product.terms)
+    )
 
 
 def accepted(
@@ -21,9 +23,8 @@ def accepted(
     currency: str,
 ) -> tuple[Attribute, ...]:
     """The product's terms, what this login may use, our Class, and what is left as a text."""
-    return checked_reply(
+    return terms + checked_reply(
         (
-            *terms,
             *limit_attributes(vendor, accept.limits),
             ("Class", "+=", class_value),
             ("Reply-Message", ":=", messages.accepted(accept, expires_in_seconds, lang, currency)),

@@ -3,16 +3,14 @@
 While nobody is there, it is its own desk: slower, and no less right, because what matters is in the database.
 """
 
-import json
 import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from . import store
+from . import line, store
 from .charges import Pairs
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk
@@ -51,26 +49,25 @@ class SharedDesk:
     def authorize(self, request: Mapping[str, str]) -> Handout:
         """Raises DeskEnded where it may have been let in: the NAS asks again, and takes that login over."""
         try:
-            pin, answer = self._logins.ask(AUTHORIZE, request)
+            return line.read_handout(self._logins.ask(AUTHORIZE, request.items()))
         except NobodyThere:
             return self._own.authorize(request)
-        return Handout(pin, answer and _answer(answer))
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         try:
-            return _answer(self._logins.ask(ADMIT, request))
+            return line.read_answer(self._logins.ask(ADMIT, request.items()))
         except NobodyThere:
             return self._own.admit(request)
 
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
         try:
-            return self._logins.ask(WRONG_PIN, request)
+            return line.read_text(self._logins.ask(WRONG_PIN, request.items()))
         except NobodyThere:
             return self._own.record_wrong_pin(request)
 
     def account(self, pairs: Pairs) -> str | None:
         try:
-            return self._accounting.ask(ACCOUNT, pairs)
+            return line.read_text(self._accounting.ask(ACCOUNT, pairs))
         except (NobodyThere, DeskEnded):
             # Twice is as good as once: counters only rise to what was reported.
             return self._own.account(pairs)
@@ -92,11 +89,11 @@ class Way:
         self._lines: dict[int, socket.socket] = {}
         self._not_before = 0.0
 
-    def ask(self, what: str, attributes: Mapping[str, str] | Pairs) -> Any:
-        """The result.  Raises NobodyThere, or DeskEnded, or what the desk says is in the way."""
-        line = self._sent(json.dumps((what, attributes)).encode())
+    def ask(self, what: str, attributes: Iterable[tuple[str, str]]) -> list[str]:
+        """The result's words.  Raises NobodyThere, or DeskEnded, or what the desk says is in the way."""
+        own = self._sent(line.request(what, attributes))
         try:
-            told = line.recv(MESSAGE_OCTETS_MAX)
+            told = own.recv(MESSAGE_OCTETS_MAX)
         except BlockingIOError:
             self._leave(HUNG_PAUSE_SECONDS)
             raise DeskEnded("the shared desk does not answer") from None
@@ -107,50 +104,44 @@ class Way:
         if not told:
             self._leave(PAUSE_SECONDS)
             raise DeskEnded("the shared desk ended while it had this packet")
-        word, result = json.loads(told)
-        if word == "done":
+        word, *result = line.words(told)
+        if word == line.DONE:
             return result
-        raise {"away": DatabaseAway, "schema": WrongSchema}.get(word, DeskFault)(result)
+        raise {"away": DatabaseAway, "schema": WrongSchema}.get(word, DeskFault)(*result)
 
     def _sent(self, message: bytes) -> socket.socket:
         """The line, with the message on it.  A line of a desk that has ended takes none: then a new one is tried."""
         try:
-            line = self._line()
+            own = self._own_socket()
             try:
-                line.send(message)
+                own.send(message)
             except ConnectionError:
                 self._hang_up()
-                line = self._line()
-                line.send(message)
+                own = self._own_socket()
+                own.send(message)
         except OSError:
             self._leave(PAUSE_SECONDS)
             raise NobodyThere from None
-        return line
+        return own
 
-    def _line(self) -> socket.socket:
-        """This thread's own.  Raises NobodyThere, or OSError if it was tried in vain."""
-        line = self._lines.get(threading.get_ident())
-        if line is None:
+    def _own_socket(self) -> socket.socket:
+        """This thread's line.  Raises NobodyThere, or OSError if it was tried in vain."""
+        own = self._lines.get(threading.get_ident())
+        if own is None:
             if time.monotonic() < self._not_before:
                 raise NobodyThere  # Missed a moment ago; to ask meanwhile does not make that moment longer.
-            line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # The kernel's time-outs: Python's own would cost a system call more for each message.
             for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                line.setsockopt(socket.SOL_SOCKET, direction, self._timeout)
-            self._lines[threading.get_ident()] = line
-            line.connect(self._path)
-        return line
+                own.setsockopt(socket.SOL_SOCKET, direction, self._timeout)
+            self._lines[threading.get_ident()] = own
+            own.connect(self._path)
+        return own
 
     def _leave(self, seconds: float) -> None:
         self._hang_up()
         self._not_before = time.monotonic() + seconds
 
     def _hang_up(self) -> None:
-        if line := self._lines.pop(threading.get_ident(), None):
-            line.close()
-
-
-def _answer(told: list) -> Answer:
-    """Tuples, as FreeRADIUS wants them (see attributes.checked_reply), from the arrays of JSON."""
-    is_accepted, reply, reason, log = told
-    return Answer(is_accepted, tuple(map(tuple, reply)), reason, log)
+        if own := self._lines.pop(threading.get_ident(), None):
+            own.close()

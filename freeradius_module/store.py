@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from pymysql.converters import escape_string
+
 from . import hours
 from .attributes import Report
 from .identity import Candidate
@@ -34,13 +36,17 @@ STARTING_VALIDITY = """LEAST(
 
 # Read for a serial that is no card's, as a new card's row is: what takes no time at all would tell that there is none.
 DECOY = json.dumps([1, "delivered", 1, 1, 2_592_000, None, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-NO_SESSION = json.dumps([None] * 18)
+
+OPEN = """(session.due_at > UTC_TIMESTAMP(3)
+           OR (session.due_at IS NOT NULL AND session.due_cause IN ('unknown', 'revived')))"""
+_facts = json.JSONDecoder().raw_decode
 
 
 def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[str, Card]:
     """All that a decision needs to know, of all cards that are asked for, in one statement.
 
-    A card comes with its sessions that are open, not yet posted, or newer than the last posting.
+    A card is one row, whatever it was used for: of its sessions that are open, not yet posted, or newer than the last
+    posting, it has the sums, and beside them those that are open.
     The order of the join and the key are given: a few products and a plan through all their cards looks cheap to an
     optimizer that has no statistics yet.  EXISTS + 0, because alone it becomes the JSON text "0", which is true.
     """
@@ -62,40 +68,42 @@ def read_cards(cursor, serials: Sequence[str], with_pins: bool = True) -> dict[s
                    card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets,
                    card.added_cents * 1000,
                    card.settled_seconds, card.settled_down_octets, card.settled_up_octets),
-               JSON_ARRAY(
-                   session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
-                   session.due_at > UTC_TIMESTAMP(3)
-                       OR (session.due_at IS NOT NULL AND session.due_cause IN ('unknown', 'revived')),
-                   TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
-                   session.interim_seconds,
-                   session.used_seconds, session.used_down_octets, session.used_up_octets,
-                   session.settled_seconds, session.settled_down_octets, session.settled_up_octets,
-                   session.granted_seconds, session.granted_octets, session.granted_down_octets,
-                   session.granted_up_octets, session.granted_millicents)
+               (SELECT CONCAT_WS('',
+                           '[', MAX(session.login_number),
+                           ',', COUNT(IF({OPEN}, NULL, 1)),
+                           ',', SUM(session.used_seconds) - SUM(session.settled_seconds),
+                           ',', SUM(session.used_down_octets) - SUM(session.settled_down_octets),
+                           ',', SUM(session.used_up_octets) - SUM(session.settled_up_octets),
+                           ',', COUNT(IF({OPEN}, 1, NULL)),
+                           ',[', GROUP_CONCAT(IF({OPEN}, JSON_ARRAY(
+                               session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
+                               TIMESTAMPDIFF(
+                                   MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)),
+                               session.interim_seconds,
+                               session.used_seconds, session.used_down_octets, session.used_up_octets,
+                               session.granted_seconds, session.granted_octets, session.granted_down_octets,
+                               session.granted_up_octets, session.granted_millicents), NULL)), ']]')
+                  FROM session
+                 WHERE session.card_id = card.id
+                   AND (session.login_number > card.settled_login_number
+                        OR session.due_at IS NOT NULL
+                        OR session.used_seconds > session.settled_seconds
+                        OR session.used_down_octets > session.settled_down_octets
+                        OR session.used_up_octets > session.settled_up_octets)
+                HAVING COUNT(*) > 0)
           FROM card FORCE INDEX (serial_is_unique)
           JOIN product ON product.id = card.product_id
-          LEFT JOIN session
-            ON session.card_id = card.id
-           AND (session.login_number > card.settled_login_number
-                OR session.due_at IS NOT NULL
-                OR session.used_seconds > session.settled_seconds
-                OR session.used_down_octets > session.settled_down_octets
-                OR session.used_up_octets > session.settled_up_octets)
          WHERE card.serial IN ({_places(serials)})
            AND card.status <> 'deleted'
         """,
         serials,
     )
-    cards: dict[str, Card] = {}
-    for serial, pin_sealed, card_facts, session_facts in cursor.fetchall():
-        session = _session(*json.loads(session_facts))
-        known = cards.get(serial)
-        if known is None:
-            cards[serial] = _card(serial, pin_sealed, session, *json.loads(card_facts))
-        else:
-            cards[serial] = known._replace(sessions=(*known.sessions, session))
+    cards = {
+        serial: _card(serial, pin_sealed, sessions and _facts(sessions)[0], *_facts(facts)[0])
+        for serial, pin_sealed, facts, sessions in cursor.fetchall()
+    }
     for _ in range(len(serials) - len(cards)):
-        _card("", b"", _session(*json.loads(NO_SESSION)), *json.loads(DECOY))
+        _card("", b"", None, *_facts(DECOY)[0])
     return cards
 
 
@@ -114,9 +122,21 @@ def find_cards(cursor, serials: Sequence[str]) -> dict[str, int]:
 
 
 def _card(
-    serial, pin_sealed, session, card_id, status, product_id, revision, expires_in_seconds, device,
-    settled_login_number, key_number, was_tried, *amounts,
+    serial, pin_sealed, of_sessions, card_id, status, product_id, revision, expires_in_seconds, device,
+    settled_login_number, key_number, was_tried, added_seconds, added_octets, added_down, added_up, added_millicents,
+    seconds, down_octets, up_octets,
 ) -> Card:  # fmt: skip
+    last_login_number, unposted, sessions = settled_login_number, 0, ()
+    if of_sessions:
+        number, unposted, unsettled_seconds, unsettled_down, unsettled_up, open_count, found = of_sessions
+        if len(found) != open_count:
+            # GROUP_CONCAT cuts what is too long for it, and a session that is overlooked would be free.
+            raise ValueError(f"card {card_id} has {open_count} open sessions, and only {len(found)} were read")
+        last_login_number = max(last_login_number, number)
+        seconds += unsettled_seconds
+        down_octets += unsettled_down
+        up_octets += unsettled_up
+        sessions = tuple(_session(*facts) for facts in found)
     return Card(
         id=card_id,
         serial=serial,
@@ -125,10 +145,11 @@ def _card(
         product_revision=revision,
         expires_in_seconds=expires_in_seconds,
         device=device,
-        added=Credit(*amounts[:5]),
-        settled=Usage(*amounts[5:]),
-        settled_login_number=settled_login_number,
-        sessions=(session,) if session else (),
+        added=Credit(added_seconds, added_octets, added_down, added_up, added_millicents),
+        used=Usage(seconds, down_octets, up_octets),
+        last_login_number=last_login_number,
+        sessions=sessions,
+        unposted=unposted,
         pin_sealed=pin_sealed,
         key_number=key_number,
         was_tried=bool(was_tried),
@@ -136,21 +157,16 @@ def _card(
 
 
 def _session(
-    number, nas_id, device, is_begun, is_open, silent_us, interim_seconds,
-    used_seconds, used_down, used_up, settled_seconds, settled_down, settled_up,
+    number, nas_id, device, is_begun, silent_us, interim_seconds, used_seconds, used_down, used_up,
     granted_seconds, granted_octets, granted_down, granted_up, granted_millicents,
-) -> Session | None:  # fmt: skip
-    if number is None:
-        return None
+) -> Session:  # fmt: skip
     return Session(
         login_number=number,
         nas_id=nas_id,
         device=device,
         is_begun=bool(is_begun),
-        is_open=bool(is_open),
         silent_seconds=(silent_us or 0) / 1_000_000,
         interim_seconds=interim_seconds,
-        unsettled=Usage(used_seconds - settled_seconds, used_down - settled_down, used_up - settled_up),
         granted_left=Credit(
             None if granted_seconds is None else max(granted_seconds - used_seconds, 0),
             None if granted_octets is None else max(granted_octets - used_down - used_up, 0),
@@ -188,9 +204,9 @@ RESERVATION_COLUMNS = (
     " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
     " fup_octets, interim_seconds, login_token"
 )
-# Numbers as they are: to escape each of them as a parameter takes the driver longer than all else of the row.
+# As text, and not as parameters: to escape each of them takes the driver longer than all else of the row.
 RESERVATION_ROW = (
-    "({:d}, {:d}, {:d}, %s, %s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, %s,"
+    "({:d}, {:d}, {:d}, '{}', '{}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, '{}',"
     " {}, {}, {}, {}, {}, {}, {}, {}, {}, {})"
 )
 
@@ -200,31 +216,25 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
 
     A number that is taken means that another login of that card, here or on another server, was decided
     meanwhile: this one has to read and decide again.  IGNORE, because one that came too late must not undo
-    the others; RETURNING says who was in time.
+    the others; where the count says that some did, the tokens tell which were in time.
     """
-    rows: list[str] = []
-    texts: list[str] = []
-    for one in reservations:
-        rows.append(
-            RESERVATION_ROW.format(
-                one.card_id,
-                one.login_number,
-                one.nas_id,
-                one.due_in_seconds,
-                *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
-            )
+    rows = [
+        RESERVATION_ROW.format(
+            one.card_id,
+            one.login_number,
+            one.nas_id,
+            escape_string(one.nas_address),
+            escape_string(one.device),
+            one.due_in_seconds,
+            one.due_cause,
+            *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
         )
-        texts += (one.nas_address, one.device, one.due_cause)
-    cursor.execute(
-        f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS})"
-        f" VALUES {', '.join(rows)}"
-        " RETURNING card_id, login_number",
-        texts,
-    )
-    won = set(cursor.fetchall())
-    if len(won) < len(reservations):
-        won.update(_key(one) for one in reservations if _key(one) not in won and _is_written(cursor, one))
-    return won
+        for one in reservations
+    ]
+    written = cursor.execute(f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS}) VALUES {', '.join(rows)}")
+    if written == len(reservations):
+        return {_key(one) for one in reservations}
+    return _written(cursor, reservations)
 
 
 def reserve_with_changes(cursor, reservation: Reservation) -> bool:
@@ -240,7 +250,7 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
     )
     if not is_in_time:
         cursor.execute("ROLLBACK")
-        return _is_written(cursor, reservation)
+        return bool(_written(cursor, [reservation]))
     for login_number, cause in reservation.closes:
         _close_session(cursor, reservation.card_id, login_number, cause)
     if reservation.replaces is not None:
@@ -257,13 +267,15 @@ def _key(reservation: Reservation) -> tuple[int, int]:
     return reservation.card_id, reservation.login_number
 
 
-def _is_written(cursor, reservation: Reservation) -> bool:
-    """Whether the row that is there is this very login's: its commit went well, only the answer got lost."""
+def _written(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
+    """Where the row that is there is this very login's: just written, or before, by a commit whose answer got lost."""
+    # Not one IN of triples, which MariaDB looks for in the whole table.
+    this_one = "(card_id = %s AND login_number = %s AND login_token = %s)"
     cursor.execute(
-        "SELECT 1 FROM session WHERE card_id = %s AND login_number = %s AND login_token = %s",
-        (*_key(reservation), reservation.token),
+        f"SELECT card_id, login_number FROM session WHERE {' OR '.join([this_one] * len(reservations))}",
+        [value for one in reservations for value in (*_key(one), one.token)],
     )
-    return cursor.fetchone() is not None
+    return set(cursor.fetchall())
 
 
 def _activate(cursor, card_id: int) -> bool:

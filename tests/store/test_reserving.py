@@ -80,14 +80,31 @@ def test_a_login_number_is_claimed_once_whoever_claims_it(shop, cursor):
     card, other = shop.sell(2)
     one, two = shop.id(card), shop.id(other)
     assert store.reserve(cursor, [_reservation(one), _reservation(two)]) == {(one, 1), (two, 1)}
-    assert store.reserve(cursor, [_reservation(one), _reservation(two, 2)]) == {(two, 2)}
+    late = _reservation(one)._replace(token=8)
+    assert store.reserve(cursor, [late, _reservation(two, 2)]) == {(two, 2)}
+
+
+def test_a_login_that_is_written_again_is_its_own(shop, cursor):
+    """Its commit went well, and the answer got lost."""
+    card, other = shop.sell(2)
+    claims = [_reservation(shop.id(card)), _reservation(shop.id(other))]
+    for _ in range(2):
+        assert store.reserve(cursor, claims) == {(shop.id(card), 1), (shop.id(other), 1)}
+
+
+@pytest.mark.parametrize("device", ["it's", "back\\slash", "%s", "a\x1ab", "\u00e9\u2603", '"'])
+def test_a_device_may_be_called_anything(shop, cursor, device):
+    card, = shop.sell(1)
+    store.reserve(cursor, [_reservation(shop.id(card))._replace(device=device)])
+    row, = shop.sessions(card)
+    assert row["device"] == device
 
 
 def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     card, = shop.sell(1)
     claim = _reservation(shop.id(card))
     assert store.reserve(cursor, [claim]) == {(shop.id(card), 1)}
-    late = claim._replace(activates=True, closes=((1, "superseded"),), binds_device=True)
+    late = claim._replace(activates=True, closes=((1, "superseded"),), binds_device=True, token=8)
     assert store.reserve(cursor, [late]) == set()
     row, = shop.sessions(card)
     assert (shop.status(card), shop.card(card)["device"], row["closed_at"]) == ("delivered", None, None)
@@ -97,6 +114,6 @@ def _reservation(card_id: int, login_number: int = 1) -> store.Reservation:
     values = dict.fromkeys(store.Reservation._fields) | {
         "card_id": card_id, "login_number": login_number, "nas_id": 1, "nas_address": "127.0.0.1", "device": PHONE,
         "due_in_seconds": 600, "due_cause": "time", "granted": Credit(600), "tariff": Tariff(), "interim_seconds": 300,
-        "closes": (), "activates": False, "binds_device": False,
+        "closes": (), "activates": False, "binds_device": False, "token": 7,
     }
     return store.Reservation(**{name: values[name] for name in store.Reservation._fields})

@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import store
-from freeradius_module.login import balance_of, used_of
+from freeradius_module.login import balance_of
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report
 
 ALL_OF_IT = ["credit_seconds", "used_seconds", "remaining_seconds", "credit_octets", "used_octets",
@@ -82,7 +82,7 @@ def test_the_module_and_the_view_agree_on_what_is_left(shop, desk, cursor):
         read = store.read_cards(cursor, [card.serial])[card.serial]
         balance = balance_of(read, desk.catalogue.product(read.product_id, read.product_revision))
         row = shop.balance(card)
-        assert used_of(read) == (row["used_seconds"], row["used_down_octets"], row["used_up_octets"])
+        assert read.used == (row["used_seconds"], row["used_down_octets"], row["used_up_octets"])
         assert balance.seconds == row["remaining_seconds"] and balance.octets == row["remaining_octets"]
         if balance.millicents is not None:
             # What a started cent leaves is shown as spent by one and as left by the other.

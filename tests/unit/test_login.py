@@ -17,8 +17,6 @@ from freeradius_module.login import (
     Session,
     balance_of,
     decide,
-    next_login_number,
-    used_of,
 )
 from freeradius_module.usage import Credit, Tariff, Usage
 from freeradius_module.vendors import Terms
@@ -42,7 +40,7 @@ def card(**changes) -> Card:
     fields = {
         "id": 7, "serial": "4000017", "status": "in_use", "product_id": 1, "product_revision": 1,
         "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
-        "settled": Usage(), "settled_login_number": 0, "sessions": (), "pin_sealed": b"sealed", "key_number": 1,
+        "used": Usage(), "last_login_number": 0, "sessions": (), "unposted": 0, "pin_sealed": b"sealed", "key_number": 1,
         "was_tried": False,
     }
     return Card(**fields | changes)
@@ -51,8 +49,8 @@ def card(**changes) -> Card:
 def session(login_number=1, **changes) -> Session:
     """An open session of the phone on NAS 2, heard of ten seconds ago."""
     fields = {
-        "login_number": login_number, "nas_id": 2, "device": PHONE, "is_begun": True, "is_open": True,
-        "silent_seconds": 10.0, "interim_seconds": 300, "unsettled": Usage(), "granted_left": Credit(),
+        "login_number": login_number, "nas_id": 2, "device": PHONE, "is_begun": True,
+        "silent_seconds": 10.0, "interim_seconds": 300, "granted_left": Credit(),
     }
     return Session(**fields | changes)
 
@@ -71,7 +69,7 @@ CAUSES = {
     "blocked": ({"status": "blocked"}, {}, {}),
     "wrong_kind": ({}, {"kind": "telephony"}, {}),
     "expired": ({"expires_in_seconds": 0}, {}, {}),
-    "exhausted": ({"settled": Usage(600)}, {}, {}),
+    "exhausted": ({"used": Usage(600)}, {}, {}),
     "outside_hours": ({}, {"hours": hours.parse("Mo-Fr 14:00-18:00")}, {}),
     "wrong_device": ({"device": LAPTOP}, {"bind_device": True}, {}),
     "too_many_sessions": ({"sessions": (session(device=LAPTOP),)}, {}, {}),
@@ -125,9 +123,8 @@ def test_a_status_without_a_rule_is_no_way_in(status):
     ("of_card", "of_product", "seconds", "limited_by"),
     [
         ({}, {}, 600, "time"),
-        ({"settled": Usage(120)}, {}, 480, "time"),
-        ({"sessions": (session(is_open=False, unsettled=Usage(120)),)}, {}, 480, "time"),
-        ({"settled": Usage(599)}, {}, 1, "time"),
+        ({"used": Usage(120)}, {}, 480, "time"),
+        ({"used": Usage(599)}, {}, 1, "time"),
         ({"added": Credit(300, 0, 0, 0, 0)}, {}, 900, "time"),
         ({"expires_in_seconds": 599}, {}, 599, "validity"),
         ({"expires_in_seconds": 600}, {}, 600, "time"),
@@ -154,12 +151,12 @@ def test_the_smallest_limit_is_granted_and_named(of_card, of_product, seconds, l
     ],
 )
 def test_the_smallest_volume_is_granted_and_named(credit, tariff, used, octets, by):
-    accept = decide(card(settled=used), product(credit=credit, tariff=tariff), attempt())
+    accept = decide(card(used=used), product(credit=credit, tariff=tariff), attempt())
     assert (accept.limits.octets, accept.volume_limited_by) == (octets, by)
 
 
 def test_download_and_upload_are_limited_apart():
-    accept = decide(card(settled=Usage(0, 100, 200)), product(credit=Credit(None, None, 1000, 500)), attempt())
+    accept = decide(card(used=Usage(0, 100, 200)), product(credit=Credit(None, None, 1000, 500)), attempt())
     assert (accept.limits.octets, accept.limits.down_octets, accept.limits.up_octets) == (None, 900, 300)
 
 
@@ -171,7 +168,7 @@ def test_a_session_time_fits_into_what_every_nas_reads():
 AMOUNT = st.none() | st.integers(1, 10**7)
 LOGINS = st.builds(
     lambda credit, used, expires, longest: (
-        card(settled=Usage(*used), expires_in_seconds=expires),
+        card(used=Usage(*used), expires_in_seconds=expires),
         product(credit=Credit(*credit[:4], millicents=credit[4]), tariff=Tariff(60, 7) if credit[4] else Tariff()),
         longest,
     ),
@@ -209,7 +206,7 @@ def test_every_accept_has_a_time_above_zero_and_within_every_limit(login):
     ("used", "is_slow", "until_slow"), [(0, False, 800), (799, False, 1), (800, True, None), (999, True, None)]
 )
 def test_beyond_its_share_a_card_is_slow_and_not_cut(used, is_slow, until_slow):
-    accept = decide(card(settled=Usage(0, used)), product(credit=Credit(octets=1000), fup_octets=800), attempt())
+    accept = decide(card(used=Usage(0, used)), product(credit=Credit(octets=1000), fup_octets=800), attempt())
     assert (accept.is_slowed_down, accept.fup_left_octets) == (is_slow, until_slow)
 
 
@@ -257,8 +254,6 @@ def test_a_login_without_a_device_binds_nothing():
         # The clock was put back by an hour between that login and this one.
         ({"is_begun": False, "silent_seconds": -3600.0}, {"device": LAPTOP}, "not_begun"),
         ({"is_begun": False, "silent_seconds": -3600.0}, {}, "not_begun"),
-        # What has ended is in nobody's way.
-        ({"is_open": False}, {"device": LAPTOP}, None),
     ],
 )
 def test_an_open_session_is_taken_over_or_in_the_way(of_session, of_attempt, outcome):
@@ -277,18 +272,9 @@ def test_the_newest_login_replaces_the_oldest_where_the_product_says_so():
     assert accept.closes == ()
 
 
-def test_a_login_has_a_number_that_no_session_of_the_card_ever_had():
-    assert next_login_number(card()) == 1
-    assert next_login_number(card(settled_login_number=9)) == 10
-    assert next_login_number(card(settled_login_number=9, sessions=(session(12), session(3)))) == 13
-
-
-def test_usage_is_what_was_posted_and_what_its_sessions_have_beyond():
-    of_card = card(
-        settled=Usage(100, 10, 1),
-        sessions=(session(1, unsettled=Usage(20, 2, 0)), session(2, is_open=False, unsettled=Usage(3, 0, 5))),
-    )
-    assert used_of(of_card) == Usage(123, 12, 6)
+def test_a_login_has_the_number_after_the_cards_last():
+    assert decide(card(), product(), attempt()).login_number == 1
+    assert decide(card(last_login_number=12), product(), attempt()).login_number == 13
 
 
 def test_two_sessions_share_what_is_left():
@@ -318,7 +304,7 @@ def test_sessions_together_are_never_granted_more_than_the_card_has(credit, plac
                 for key, granted in running.items()
             )
             number += 1
-            decision = decide(card(settled=Usage(settled), sessions=sessions, settled_login_number=number), rule,
+            decision = decide(card(used=Usage(settled), sessions=sessions, last_login_number=number), rule,
                               attempt(device=f"device {number}"))
             if isinstance(decision, Accept):
                 running[number] = decision.granted.seconds

@@ -1,12 +1,12 @@
 """FreeRADIUS' side of a shared desk that ends, or hangs, at the worst moment: with a request in its hands."""
 
-import json
 import socket
 import threading
 from types import SimpleNamespace
 
 import pytest
 
+from freeradius_module import line
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.logins import Answer, Handout
 from freeradius_module.settings import Settings
@@ -47,13 +47,13 @@ class Desk:
 
     def _serve(self, lives):
         for answer in lives:
-            line, _ = self._listener.accept()
-            with line:
-                message = line.recv(65_536, socket.MSG_PEEK)
+            caller, _ = self._listener.accept()
+            with caller:
+                message = caller.recv(65_536, socket.MSG_PEEK)
                 if answer is not reads_nothing:
-                    line.recv(65_536)
-                    self.received.append(json.loads(message))
-                    answer(line)
+                    caller.recv(65_536)
+                    self.received.append(line.read_request(message))
+                    answer(caller)
             self.hung_up.release()
 
     def end(self):
@@ -61,20 +61,24 @@ class Desk:
         self._listener.close()
 
 
-def tells(*answer):
-    return lambda line: line.send(json.dumps(answer).encode())
+def tells(*words):
+    return lambda caller: caller.send(line.message(*words))
 
 
-def ends(line):
+def done(result):
+    return tells(line.DONE, *line.result(result))
+
+
+def ends(caller):
     pass
 
 
-def reads_nothing(line):
+def reads_nothing(caller):
     pass
 
 
-def hangs(line):
-    line.recv(1)
+def hangs(caller):
+    caller.recv(1)
 
 
 @pytest.fixture
@@ -101,14 +105,14 @@ def open_desk(tmp_path):
 
 
 def test_what_the_desk_says_is_the_answer(shared, open_desk):
-    desk = open_desk(tells("done", SHARED))
+    desk = open_desk(done(SHARED))
     assert shared.authorize(LOGIN) == SHARED
-    assert desk.received == [["authorize", LOGIN]]
+    assert desk.received == [("authorize", list(LOGIN.items()))]
 
 
 def test_tuples_for_freeradius(shared, open_desk):
     """rlm_python3 drops a pair that is a list, and the Accept leaves without it."""
-    open_desk(tells("done", SHARED))
+    open_desk(done(SHARED))
     reply = shared.authorize(LOGIN).answer.reply
     assert type(reply) is tuple and type(reply[0]) is tuple
 
@@ -124,7 +128,7 @@ def test_a_desk_that_opens_later_is_found_however_much_is_asked_meanwhile(shared
     assert shared.authorize(LOGIN) == OWN
     now += PAUSE_SECONDS * 0.9
     assert shared.authorize(LOGIN) == OWN
-    desk = open_desk(tells("done", SHARED))
+    desk = open_desk(done(SHARED))
     now += PAUSE_SECONDS * 0.2
     assert shared.authorize(LOGIN) == SHARED
     assert len(desk.received) == 1
@@ -154,7 +158,7 @@ def test_a_packet_that_it_had_is_charged_nevertheless(shared, own, open_desk, en
 
 def test_a_new_desk_on_an_old_line(shared, open_desk):
     """Nobody has read what an ended desk's line did not take, so the next one is asked for it."""
-    desk = open_desk(tells("done", SHARED), tells("done", SHARED))
+    desk = open_desk(done(SHARED), done(SHARED))
     assert shared.authorize(LOGIN) == SHARED
     assert desk.hung_up.acquire(timeout=30)
     assert shared.authorize(LOGIN) == SHARED
