@@ -16,14 +16,14 @@ from .db import database_name, db, owner_connection, owner_options
 from .text import _
 
 # The module looks in the archive for sessions whose login is a day younger, and for no younger one.
-YOUNGEST_DAYS = 7
+YOUNGEST_DAYS = 2
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
 
 
 @db.command()
 @option("--older-than", "older_than_days", type=click.IntRange(YOUNGEST_DAYS), default=YOUNGEST_DAYS, metavar="DAYS",
-        help="Sessions that ended so many days ago or earlier: 7 or more.  [7]")
+        help="Sessions that ended so many days ago or earlier: 2 or more.  [2]")
 @option("--step", type=click.IntRange(1, 2000), default=200, metavar="N", help="Sessions in one transaction.  [200]")
 @option("--pause", "pause_ms", type=click.IntRange(0, 60_000), default=5, metavar="MS",
         help="Milliseconds between two transactions.  [5]")

@@ -4,6 +4,7 @@ A packet that brings our Class back names its session by itself.  Others are mat
 (identity.py), and remembered, so that an interim costs one statement all the same.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ LOGIN_TOLERANCE_SECONDS = 2
 # Two starts of one Acct-Session-Id within this time are one.
 SAME_START_SECONDS = 30
 # Archived sessions, and their logins, are at least a day older than this (`prepaid db archive`): a Class that says so,
-# and a packet of which only the memory knows whose it is, are trusted at once if they are younger.
-ARCHIVE_SECONDS = 6 * 86_400
+# and a packet of which only the memory knows whose it is, are trusted at once if they are younger, and so is an older
+# session that was open when it was charged last, no longer ago than this.
+ARCHIVE_SECONDS = 86_400
 REMEMBERED_MOST = 100_000
 
 Pairs = Sequence[tuple[str, str]]
@@ -42,6 +44,8 @@ class Charges:
         # What is remembered spares work and decides nothing: any server, and a restart, may forget it.
         self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
         self._known: dict[tuple[int, int], tuple] = {}
+        # When a session was last seen open, by the monotonic clock: it is not archived for days.
+        self._open_at: dict[tuple[int, int], float] = {}
         self._group = group(settings, self._run)
         self._lane = lane(settings, self._run)
 
@@ -164,6 +168,7 @@ class Charges:
                     plain.append(index)
                 else:
                     charged[index] = row
+                    self._open_at[charges[index][:2]] = time.monotonic()
         if plain:
             rows = connection.run(store.charge, [charges[index] for index in plain])
             charged.update(zip(plain, rows, strict=True))
@@ -179,6 +184,7 @@ class Charges:
         if row.acct_session_id == charge.report.acct_session_id:
             if len(self._known) >= REMEMBERED_MOST:
                 self._known.clear()
+                self._open_at.clear()
             self._known[charge[:2]] = _identity(charge.report)
 
     def _assign(
@@ -240,18 +246,27 @@ class Charges:
         claim = report.claim
         if claim and claim.is_named:
             login_age = report.at - claim.login_epoch
-            if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and login_age < ARCHIVE_SECONDS:
-                return claim.card_id, claim.login_number
-        if report.kind == "Start" or start_age >= ARCHIVE_SECONDS:
+            place = claim.card_id, claim.login_number
+            if start_age <= login_age + LOGIN_TOLERANCE_SECONDS and self._is_not_archived(place, login_age):
+                return place
+        if report.kind == "Start":
             return None
         known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
-        if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS:
+        if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS and self._is_not_archived(known[:2], start_age):
             return known[:2]
         return None
+
+    def _is_not_archived(self, place: tuple[int, int], age: float) -> bool:
+        """Whether a session of this age is certainly not in the archive."""
+        if age < ARCHIVE_SECONDS:
+            return True
+        open_at = self._open_at.get(place)
+        return open_at is not None and time.monotonic() - open_at < ARCHIVE_SECONDS
 
     def _forget(self, charge: Charge) -> None:
         """What has stopped reports no more, or is looked for once more: memory holds what is open."""
         self._known.pop(charge[:2], None)
+        self._open_at.pop(charge[:2], None)
         report = charge.report
         self._sessions.pop((report.nas_id, report.serial, report.acct_session_id), None)
 

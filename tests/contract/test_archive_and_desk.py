@@ -1,14 +1,17 @@
 """An archived session and a packet of it that comes after all: whatever the packet says, its usage is counted once."""
 
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from freeradius_module import charges, store
 from freeradius_module.desk import Desk
 from tests.at_the_desk import class_of, log_in, report
 from tests.shop import Shop
 
-DAYS_AGO = 8
+DAYS_AGO = 3
 DAY_SECONDS = 86_400
 
 
@@ -24,9 +27,7 @@ def archived(office, desk, shop, database):
     classes = class_of(log_in(desk, card))
     for kind, seconds in ("Start", None), ("Interim-Update", 50), ("Stop", 100):
         desk.account(report(card, kind, seconds, classes))
-    database.execute(
-        f"UPDATE session SET login_at = login_at - INTERVAL {DAYS_AGO} DAY, started_at = started_at - INTERVAL {DAYS_AGO} DAY,"
-        f" heard_at = heard_at - INTERVAL {DAYS_AGO} DAY, stopped_at = stopped_at - INTERVAL {DAYS_AGO} DAY")
+    shift_into_the_past(database)
     assert office.json("db", "archive")["archived"] == 1
     return card, classes
 
@@ -79,8 +80,40 @@ def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(off
     assert shop.used(card)[0] == 100
 
 
-@pytest.mark.parametrize("days", ["0", "1", "6"])
+def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(desk, shop, monkeypatch):
+    card, = shop.sell(1, credit_seconds=10_000)
+    classes = class_of(log_in(desk, card))
+    for seconds in (50, 100):
+        desk.account(report(card, "Interim-Update", seconds, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+    monkeypatch.setattr(store, "find_candidates", None)
+    desk.account(report(card, "Interim-Update", 150, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+    assert shop.used(card)[0] == 150
+
+
+def test_a_session_that_was_open_when_it_was_charged_last_may_be_archived_since(
+        office, desk, module_settings, shop, database, monkeypatch):
+    """It ended at another server, and days have passed."""
+    card, = shop.sell(1, credit_seconds=10_000)
+    classes = class_of(log_in(desk, card))
+    for seconds in (50, 60):
+        desk.account(report(card, "Interim-Update", seconds, classes))
+    Desk(module_settings).account(report(card, "Stop", 100, classes))
+    shift_into_the_past(database)
+    assert office.json("db", "archive")["archived"] == 1
+    now = time.monotonic()
+    monkeypatch.setattr(charges, "time", SimpleNamespace(monotonic=lambda: now + DAYS_AGO * DAY_SECONDS))
+    desk.account(report(card, "Interim-Update", 60, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+    assert shop.used(card)[0] == 100
+
+
+@pytest.mark.parametrize("days", ["0", "1"])
 def test_sessions_are_not_archived_younger_than_the_module_looks_for_them(office, days):
     refused = office.run("db", "archive", "--older-than", days)
     assert refused.exit_status == 2
-    assert "7" in refused.stderr
+    assert "2" in refused.stderr
+
+
+def shift_into_the_past(database):
+    database.execute(
+        f"UPDATE session SET login_at = login_at - INTERVAL {DAYS_AGO} DAY, started_at = started_at - INTERVAL {DAYS_AGO} DAY,"
+        f" heard_at = heard_at - INTERVAL {DAYS_AGO} DAY, stopped_at = stopped_at - INTERVAL {DAYS_AGO} DAY")
