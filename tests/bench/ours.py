@@ -17,9 +17,6 @@ from .cards import card
 from .load import Endpoint
 
 PRODUCT = "bench"
-# A login posts a card's ended sessions as soon as there are more than eight that are not posted: on
-# average a card of long standing has four.
-NOT_POSTED = 4
 DRAIN_LIMIT_S = 120
 
 # Straight into the tables: `prepaid import` is measured by a bench of its own.  Cards are in use
@@ -32,8 +29,8 @@ CARDS = """
             settled_seconds = %(posted)s * 600, settled_down_octets = %(posted)s * 100000000,
             settled_up_octets = %(posted)s * 10000000, settled_login_number = %(posted)s
 """
-# As `prepaid db archive` leaves them every night: what is older than a week and posted is in the archive.
-LIVE = 7
+# As `prepaid db archive` leaves them every night: what is older than two days is posted to the card, and in the archive.
+LIVE = 2
 SESSIONS = """
     INSERT INTO session (
         card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at, stop_cause,
@@ -42,9 +39,7 @@ SESSIONS = """
     )
     SELECT card.id, seq, nas.id, CONCAT('old', seq, '-', card.id), CONCAT('020000', LPAD(HEX(card.id), 6, '0')),
            ended_at - INTERVAL 600 SECOND, ended_at - INTERVAL 600 SECOND, ended_at, ended_at, 'User-Request',
-           600, 100000000, 10000000,
-           IF(seq <= %(posted)s, 600, 0), IF(seq <= %(posted)s, 100000000, 0), IF(seq <= %(posted)s, 10000000, 0),
-           3600, '10.0.0.1'
+           600, 100000000, 10000000, 0, 0, 0, 3600, '10.0.0.1'
       FROM card
       JOIN nas ON nas.name = 'loopback'
       JOIN (SELECT seq, UTC_TIMESTAMP(3) - INTERVAL %(history)s + 1 - seq DAY AS ended_at FROM seq_1_to_1000) AS days
@@ -98,7 +93,7 @@ class Ours:
 
     def start(self, cards: int, history: int):
         self.stack.start_database()
-        self.load_cards(cards, history)
+        self.load(cards, history)
         if self.desk:
             self.desk.start(self.desk_socket.is_socket)
         for serve, server in self.radiusds:
@@ -112,11 +107,19 @@ class Ours:
         if self.charger:
             self.charger.start(lambda: True)  # what it takes to begin is part of the warm-up
 
-    def load_cards(self, cards: int, history: int):
-        """The bench's cards, sold and in use, each with `history` ended sessions, one a day; once in a folder."""
+    def load(self, cards: int, history: int):
+        """Once in a folder; and what is looked at every day is in memory."""
         loaded = self.folder / "loaded"
-        if loaded.exists():
-            return
+        if not loaded.exists():
+            with servers.filling(self.stack.mariadb, cards * (history + 1)):
+                self.load_cards(cards, history)
+            loaded.touch()
+        with self.stack.mariadb.connect(DATABASE) as connection, connection.cursor() as cursor:
+            servers.warm(cursor, ("session", "session_by_nas"), ("card", "serial_is_unique"), ("card", "PRIMARY"),
+                         ("session", "PRIMARY"))
+
+    def load_cards(self, cards: int, history: int):
+        """The bench's cards, sold and in use, each with `history` ended sessions, one a day."""
         # The peer's credit, speeds and interval.
         self.stack.prepaid("product", "add", PRODUCT, "--kind", "internet", "--time", "100000000s",
                            "--speed-down", "10000", "--speed-up", "2000", "--idle-timeout", "600")
@@ -136,12 +139,11 @@ class Ours:
                 "product": product,
                 "history": history,
                 "live": min(history, LIVE),
-                "posted": max(history - NOT_POSTED, 0),
+                "posted": max(history - LIVE, 0),
             }
             cursor.execute("SET unique_checks = 0, foreign_key_checks = 0")
             for statement in (CARDS, SESSIONS, ARCHIVE, "ANALYZE TABLE card, session, session_archive"):
                 cursor.execute(statement, about)
-        loaded.touch()
 
     def pids(self) -> dict[str, list[int]]:
         pids = {

@@ -7,6 +7,9 @@ The `lean` one is what an administrator who knows FreeRADIUS well makes of it: w
 the second record of every accounting packet in a detail file and the third in wtmp (unix).
 """
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pymysql.constants import CLIENT
@@ -45,6 +48,8 @@ USERS = """
         ('prepaid', 'Idle-Timeout', ':=', '600'),
         ('prepaid', 'WISPr-Bandwidth-Max-Down', ':=', '10000000'),
         ('prepaid', 'WISPr-Bandwidth-Max-Up', ':=', '2000000');
+"""
+HISTORY = """
     SET unique_checks = 0, foreign_key_checks = 0;
     INSERT INTO radacct (
         acctsessionid, acctuniqueid, username, nasipaddress, nasportid, nasporttype,
@@ -58,8 +63,9 @@ USERS = """
            10000000, 100000000, 'hotspot1', CONCAT('02-00-', number),
            'User-Request', CONCAT('10.0.', number DIV 256 % 256, '.', number % 256)
       FROM card JOIN seq_1_to_1000 ON seq <= {history};
-    ANALYZE TABLE radcheck, radusergroup, radacct;
 """
+ANALYZE = "ANALYZE TABLE radcheck, radusergroup, radacct"
+KEY = re.compile(r"^\s+(?P<key>(?:UNIQUE )?KEY `(?P<name>\w+)` .*?),?$", re.MULTILINE)
 
 
 class Peer:
@@ -76,6 +82,9 @@ class Peer:
     def start(self, cards: int, history: int):
         self.database.start()
         load_users(self.database, self.folder, cards, history)
+        with self.database.connect("radius") as connection, connection.cursor() as cursor:
+            servers.warm(cursor, ("radacct", "PRIMARY"), ("radacct", "username"), ("radusergroup", "username"),
+                         ("radcheck", "PRIMARY"), ("radcheck", "username"))
         self.radiusd.copy_distribution()
         enable_sql(self.radiusd.raddb, self.endpoint, self.database.socket)
         if self.is_lean:
@@ -103,14 +112,43 @@ def load_users(database, folder: Path, cards: int, history: int):
     csv = folder / "cards.csv"
     write_csv(csv, cards)
     schema = (DISTRIBUTION / "mods-config/sql/main/mysql/schema.sql").read_text()
-    users = USERS.format(csv=csv, credit_seconds=CREDIT_SECONDS, history=history, history_seconds=HISTORY_SECONDS)
-    with database.connect(local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS) as connection:
-        with connection.cursor() as cursor:
-            for script in (ACCOUNT, schema, users):
-                cursor.execute(script)
-                while cursor.nextset():  # an error of a later statement shows only when its turn comes
-                    pass
+    about = {"csv": csv, "credit_seconds": CREDIT_SECONDS, "history": history, "history_seconds": HISTORY_SECONDS}
+    with (
+        servers.filling(database, cards * (history + 1)),
+        database.connect(local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS) as connection,
+        connection.cursor() as cursor,
+    ):
+        for script in (ACCOUNT, schema, USERS.format(**about)):
+            run(cursor, script)
+        with without_keys(cursor, "radacct"):
+            run(cursor, HISTORY.format(**about))
+        run(cursor, ANALYZE)
     loaded.touch()
+
+
+def run(cursor, script: str) -> None:
+    cursor.execute(script)
+    while cursor.nextset():  # an error of a later statement shows only when its turn comes
+        pass
+
+
+@contextlib.contextmanager
+def without_keys(cursor, table: str) -> Iterator[None]:
+    """A table without its keys while it is filled: to build them at once is a sort, to keep them is a random write for
+    each row and key."""
+    before = keys_of(cursor, table)
+    cursor.execute(f"ALTER TABLE {table} {', '.join(f'DROP KEY {name}' for name in before)}")
+    yield
+    cursor.execute(f"ALTER TABLE {table} {', '.join(f'ADD {key}' for key in before.values())}")
+    if keys_of(cursor, table) != before:
+        raise RuntimeError(f"{table} has other keys than it had before it was filled")
+
+
+def keys_of(cursor, table: str) -> dict[str, str]:
+    """The keys beside the primary one, as the server writes them, by name."""
+    cursor.execute(f"SHOW CREATE TABLE {table}")
+    [(_, definition)] = cursor.fetchall()
+    return {found["name"]: found["key"] for found in KEY.finditer(definition)}
 
 
 def enable_sql(made: Path, endpoint: Endpoint, database_socket: Path):

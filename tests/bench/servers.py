@@ -1,9 +1,11 @@
-"""What every side has in common: the settings of its database, and the number of its threads.
+"""What every side has in common: the settings of its database, how it is filled, and the number of its threads.
 
 The servers themselves are those of tests.stack.
 """
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.stack import FreeRadius, MariaDB, StackError
@@ -22,6 +24,39 @@ def database_options(folder: Path) -> list[str]:
         # Millions of rows are sorted while they are loaded; /tmp may be small.
         f"--tmpdir={folder}",
     ]
+
+
+# More rows than these are not loaded in the buffer pool that is measured.
+ROWS_MANY = 1_000_000
+
+
+@contextlib.contextmanager
+def filling(mariadb: MariaDB, rows: int) -> Iterator[None]:
+    """Many rows under random keys are loaded by a server with more memory than the one that is measured, which is started
+    after it: what it knows of them is on the disk."""
+    if rows <= ROWS_MANY:
+        yield
+        return
+    roomy = MariaDB(
+        mariadb.folder,
+        options=[*database_options(mariadb.folder), "--innodb-buffer-pool-size=9G", "--innodb-log-file-size=4G",
+                 "--innodb-flush-log-at-trx-commit=2"],
+        dies_with_parent=True,
+    )
+    mariadb.stop()
+    roomy.start()
+    try:
+        yield
+    finally:
+        roomy.stop()
+    mariadb.start()
+
+
+def warm(cursor, *keys: tuple[str, str]) -> None:
+    """Read these keys of tables once, as the days before have done: a pool is never empty in a working week."""
+    for table, key in keys:
+        cursor.execute(f"SELECT COUNT(*) FROM {table} FORCE INDEX ({key})")
+        cursor.fetchall()
 
 
 def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
