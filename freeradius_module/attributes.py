@@ -151,22 +151,21 @@ def checked_reply(attributes: Iterable[tuple[str, str, str]]) -> tuple[tuple[str
     Traceback (most recent call last):
     ValueError: reply attribute Session-Timeout is not text but int
     """
-    checked = []
+    attributes = tuple(attributes)
     for attribute in attributes:
         if type(attribute) is not tuple or len(attribute) != 3:
             raise ValueError("a reply attribute is not (name, operator, value)")
         name, operator, value = attribute
-        for part in attribute:
-            if type(part) is not str:
-                raise ValueError(f"reply attribute {name} is not text but {type(part).__name__}")
+        if not (type(name) is type(operator) is type(value) is str):
+            kinds = {type(part).__name__ for part in attribute if type(part) is not str}
+            raise ValueError(f"reply attribute {name} is not text but {', '.join(sorted(kinds))}")
         if operator not in (":=", "+="):
             raise ValueError(f"reply attribute {name} has the operator {operator}")
         if "\0" in value or len(value.encode()) > 253 * (2 if value.startswith("0x") else 1):
             raise ValueError(f"reply attribute {name} is too long or holds a NUL")
         if name == "Session-Timeout" and not (value.isascii() and value.isdigit() and 0 < int(value) <= WORD_MAX):
             raise ValueError(f"Session-Timeout is {value}")
-        checked.append(attribute)
-    return tuple(checked)
+    return attributes
 
 
 def _number(request: Mapping[str, str], name: str) -> int | None:

@@ -17,7 +17,7 @@ import stat
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def accounting_path(path: Path) -> Path:
 class DeskService:
     def __init__(self, desk: Desk, path: Path):
         most = desk.settings.group_size
-        self._logins = Window(path, lambda what, pairs: desk.ask(what, dict(pairs)), desk.logins.submit_all, most)
+        self._logins = Window(path, lambda what, attributes: desk.ask(what, dict(attributes)), desk.logins.submit_all, most)
         self._accounting = Window(accounting_path(path), _pairs, desk.charges.submit_all, most)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
@@ -88,10 +88,12 @@ class DeskService:
 
 
 class Window:
-    """Requests of one kind: `read(what, pairs)` makes one of a message, `work(requests)` has a result, or an exception,
+    """Requests of one kind: `read(what, attributes)` makes one of a message, `work(requests)` has a result, or an exception,
     for each, in order."""
 
-    def __init__(self, path: Path, read: Callable[[str, Pairs], Any], work: Callable[[list], Sequence], most: int):
+    def __init__(
+        self, path: Path, read: Callable[[str, Iterable[tuple[str, str]]], Any], work: Callable[[list], Sequence], most: int
+    ):
         self.path = path
         self.done = 0
         self._read = read
@@ -139,10 +141,10 @@ class Window:
             self.done += not isinstance(result, Exception)
 
 
-def _pairs(what: str, pairs: Pairs) -> Pairs:
+def _pairs(what: str, attributes: Iterable[tuple[str, str]]) -> Pairs:
     if what != ACCOUNT:
         raise ValueError("accounting knows nothing else")
-    return pairs
+    return tuple(attributes)
 
 
 @contextlib.contextmanager

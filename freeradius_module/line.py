@@ -41,13 +41,15 @@ def request(what: str, attributes: Iterable[tuple[str, str]]) -> bytes:
     return message(what, *chain.from_iterable(attributes))
 
 
-def read_request(told: bytes) -> tuple[str, list[tuple[str, str]]]:
-    """
-    >>> read_request(request("account", [("Class", "0x01"), ("Class", "0x02")]))
+def read_request(told: bytes) -> tuple[str, Iterable[tuple[str, str]]]:
+    """What is wanted, and the attributes, to be gone through once.
+
+    >>> what, attributes = read_request(request("account", [("Class", "0x01"), ("Class", "0x02")]))
+    >>> what, list(attributes)
     ('account', [('Class', '0x01'), ('Class', '0x02')])
     """
     what, *rest = words(told)
-    return what, list(zip(rest[::2], rest[1::2], strict=True))
+    return what, zip(rest[::2], rest[1::2], strict=True)
 
 
 def result(of: Handout | Answer | str | None) -> Sequence[str]:

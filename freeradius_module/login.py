@@ -223,6 +223,8 @@ def fair_use_octets(used: Usage, product: Product) -> int:
 
 def credit_of(card: Card, product: Product) -> Credit:
     """What was bought: the product's credit and the entries made by hand since."""
+    if not any(card.added):
+        return product.credit
     return Credit(
         *(
             None if bought is None else max(bought + entered, 0)
@@ -280,6 +282,8 @@ def _share(balance: Credit, product: Product, others: list[Session]) -> Credit:
     301
     """
     free_places = product.max_sessions - len(others)
+    if free_places == 1 and not others:
+        return balance
     shares = []
     for index, amount in enumerate(balance):
         if amount is None:

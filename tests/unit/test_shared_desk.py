@@ -52,7 +52,8 @@ class Desk:
                 message = caller.recv(65_536, socket.MSG_PEEK)
                 if answer is not reads_nothing:
                     caller.recv(65_536)
-                    self.received.append(line.read_request(message))
+                    what, attributes = line.read_request(message)
+                    self.received.append((what, dict(attributes)))
                     answer(caller)
             self.hung_up.release()
 
@@ -107,7 +108,7 @@ def open_desk(tmp_path):
 def test_what_the_desk_says_is_the_answer(shared, open_desk):
     desk = open_desk(done(SHARED))
     assert shared.authorize(LOGIN) == SHARED
-    assert desk.received == [("authorize", list(LOGIN.items()))]
+    assert desk.received == [("authorize", LOGIN)]
 
 
 def test_tuples_for_freeradius(shared, open_desk):
