@@ -23,7 +23,7 @@ def used(shop, database):
     for card in cards:
         card_id = shop.id(card)
         for number in range(1, 9):
-            age_days = [30, 30, 10, 8, 7, 6, 1, 0][number - 1]
+            age_days = [30, 30, 10, 3, 2, 1, 1, 0][number - 1]
             seconds, down, up = (chance.randrange(1, 5000) for _ in range(3))
             share = chance.choice([0, 1])
             database.execute(
