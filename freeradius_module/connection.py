@@ -185,7 +185,7 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
         client_flag=CLIENT.FOUND_ROWS,
         init_command=(
             "SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, time_zone = '+00:00',"
-            " innodb_lock_wait_timeout = 1,"
+            " innodb_lock_wait_timeout = 1, group_concat_max_len = 1048576,"
             " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
         ),
     )
