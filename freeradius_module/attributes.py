@@ -179,9 +179,9 @@ def _number(request: Mapping[str, str], name: str) -> int | None:
 def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -> int | None:
     octets = _number(request, octets_name)
     gigawords = _number(request, gigawords_name)
-    if octets is None and gigawords is None:
-        return None
-    return min(counted_octets(octets or 0, gigawords or 0), OCTETS_MAX)
+    if gigawords is None:
+        return octets
+    return min(counted_octets(octets or 0, gigawords), OCTETS_MAX)
 
 
 def _short(value: str | None, length: int) -> str | None:

@@ -29,6 +29,8 @@ SAME_START_SECONDS = 30
 # session that was open when it was charged last, no longer ago than this.
 ARCHIVE_SECONDS = 86_400
 REMEMBERED_MOST = 100_000
+# So many reports that only say how far a session is go along with others that say more: a second statement costs more.
+TOGETHER_MOST = 40
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -160,6 +162,8 @@ class Charges:
                 progress.append(index)
             else:
                 plain.append(index)
+        if plain and len(progress) <= TOGETHER_MOST:
+            plain, progress = sorted(plain + progress), []
         if progress:
             for index, row in zip(
                 progress, connection.run(store.progress, [charges[index] for index in progress]), strict=True

@@ -67,18 +67,25 @@ def make_class(claim: Claim, serial: str, key: bytes) -> str:
 def read_class(values: list[str], serial: str, key: bytes) -> Claim | None:
     """Our claim among the Class attributes of a packet (there may be others')."""
     for value in values:
-        try:
-            octets = bytes.fromhex(value[2:])
-            if not octets.startswith(PREFIX):
-                continue
-            body, proof, name = octets[len(PREFIX) :].rsplit(b":", 2)
-            if proof == _hash(body, key):
-                card_id, login_number, login_epoch = map(int, body.split(b":"))
-                is_named = name == _hash(body + serial.encode("utf-8", "surrogateescape"), key)
-                return Claim(card_id, login_number, login_epoch, is_named)
-        except ValueError:
-            continue
+        if claim := _claim_of(value, serial, key):
+            return claim
     return None
+
+
+@functools.lru_cache(16_384)  # A Class is in each of its session's packets.
+def _claim_of(value: str, serial: str, key: bytes) -> Claim | None:
+    try:
+        octets = bytes.fromhex(value[2:])
+        if not octets.startswith(PREFIX):
+            return None
+        body, proof, name = octets[len(PREFIX) :].rsplit(b":", 2)
+        if proof != _hash(body, key):
+            return None
+        card_id, login_number, login_epoch = map(int, body.split(b":"))
+    except ValueError:
+        return None
+    is_named = name == _hash(body + serial.encode("utf-8", "surrogateescape"), key)
+    return Claim(card_id, login_number, login_epoch, is_named)
 
 
 class Sign(NamedTuple):

@@ -213,7 +213,7 @@ RESERVATION_COLUMNS = (
 )
 # As text, and not as parameters: to escape each of them takes the driver longer than all else of the row.
 RESERVATION_ROW = (
-    "({:d}, {:d}, {:d}, '{}', '{}', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, '{}',"
+    "({:d}, {:d}, {:d}, {}, {}, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, {},"
     " {}, {}, {}, {}, {}, {}, {}, {}, {}, {})"
 )
 
@@ -230,10 +230,10 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
             one.card_id,
             one.login_number,
             one.nas_id,
-            escape_string(one.nas_address),
-            escape_string(one.device),
+            _text(one.nas_address),
+            _text(one.device),
             one.due_in_seconds,
-            one.due_cause,
+            _text(one.due_cause),
             *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
         )
         for one in reservations
@@ -268,6 +268,10 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
 
 def _number(value: int | None) -> str:
     return "NULL" if value is None else f"{value:d}"
+
+
+def _text(value: str | None) -> str:
+    return "NULL" if value is None else f"'{escape_string(value)}'"
 
 
 def _key(reservation: Reservation) -> tuple[int, int]:
@@ -435,11 +439,10 @@ CHARGE_COLUMNS = (
     "card_id, login_number, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
     " due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
+# As text, and not as parameters: see RESERVATION_ROW.
 CHARGE_ROW = (
-    "(%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3) - INTERVAL %s SECOND,"
-    " IF(%s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, NULL), %s,"
-    " IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown',"
-    " %s, %s, %s, %s, %s, %s)"
+    "({:d}, {:d}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
+    " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
 )
 # A session that no login of ours began (unknown), or that goes on after we had closed it (revived), is due at once:
 # `prepaid enforce` judges whether it may go on.  Until then it counts as open.
@@ -492,42 +495,41 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
     the same ones wait for each other instead of deadlocking.
     """
     ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
-    parameters: list[Any] = []
+    rows = []
     for index in ordered:
         card_id, login_number, report = charges[index]
         seconds = report.seconds or 0
         age = report.age_seconds
-        is_stop = report.kind == "Stop"
-        parameters += (
-            card_id,
-            login_number,
-            report.nas_id,
-            report.nas_address,
-            report.acct_session_id,
-            report.device,
-            age + seconds,
-            age,
-            is_stop,
-            age,
-            report.stop_cause,
-            seconds,
-            report.down_octets or 0,
-            report.up_octets or 0,
-            report.framed_ipv4,
-            report.framed_ipv6,
-            report.delegated_prefix,
+        rows.append(
+            CHARGE_ROW.format(
+                card_id,
+                login_number,
+                report.nas_id,
+                _text(report.nas_address),
+                _text(report.acct_session_id),
+                _text(report.device),
+                age + seconds,
+                age,
+                f"UTC_TIMESTAMP(3) - INTERVAL {age:f} SECOND" if report.kind == "Stop" else "NULL",
+                _text(report.stop_cause),
+                seconds,
+                report.down_octets or 0,
+                report.up_octets or 0,
+                _text(report.framed_ipv4),
+                _text(report.framed_ipv6),
+                _text(report.delegated_prefix),
+            )
         )
     cursor.execute(
         f"INSERT INTO session ({CHARGE_COLUMNS})"
-        f" VALUES {', '.join([CHARGE_ROW] * len(charges))}"
+        f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {CHARGE_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED})",
-        parameters,
+        f" {REACHED})"
     )
     charged: list[Any] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
-        charged[index] = _charged(*json.loads(facts))
+        charged[index] = _charged(*_facts(facts)[0])
     return charged
 
 
@@ -625,7 +627,7 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
 
 # See RESERVATION_ROW.
 PROGRESS_ROW = (
-    "({:d}, {:d}, {:d}, %s, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
+    "({:d}, {:d}, {:d}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
 )
 PROGRESS_UPDATE = """
     started_at = IF(due_at IS NULL, started_at, LEAST(started_at, VALUES(started_at))),
@@ -639,28 +641,34 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
     """The same as ``charge`` at half the price, for interims of sessions that have been charged before and say nothing
     new but their counters; None for one whose row is not open any more: that is for ``charge`` to judge."""
     ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
-    rows, identifiers = [], []
+    rows = []
     for index in ordered:
         card_id, login_number, report = charges[index]
         seconds, age = report.seconds or 0, report.age_seconds
         rows.append(
             PROGRESS_ROW.format(
-                card_id, login_number, report.nas_id, age + seconds, age, seconds, report.down_octets or 0, report.up_octets or 0
+                card_id,
+                login_number,
+                report.nas_id,
+                _text(report.acct_session_id),
+                age + seconds,
+                age,
+                seconds,
+                report.down_octets or 0,
+                report.up_octets or 0,
             )
         )
-        identifiers.append(report.acct_session_id)
     cursor.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, started_at, heard_at,"
         " used_seconds, used_down_octets, used_up_octets)"
         f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {PROGRESS_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED}, due_at IS NULL)",
-        identifiers,
+        f" {REACHED}, due_at IS NULL)"
     )
     charged: list[Charged | None] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
-        *row, is_ended = json.loads(facts)
+        *row, is_ended = _facts(facts)[0]
         charged[index] = None if is_ended else _charged(*row)
     return charged
 
