@@ -5,7 +5,7 @@ A packet that brings our Class back names its session by itself.  Others are mat
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import attributes, store
@@ -172,12 +172,12 @@ class Charges:
                     plain.append(index)
                 else:
                     charged[index] = row
-                    self._open_at[charges[index][:2]] = time.monotonic()
         if plain:
             rows = connection.run(store.charge, [charges[index] for index in plain])
             charged.update(zip(plain, rows, strict=True))
             for index in plain:
                 self._remember_identity(charges[index], charged[index])
+        self._remember_open(charged.values())
         return [charged[index] for index in range(len(charges))]
 
     def _counter_rule(self, report: Report) -> str:
@@ -188,8 +188,13 @@ class Charges:
         if row.acct_session_id == charge.report.acct_session_id:
             if len(self._known) >= REMEMBERED_MOST:
                 self._known.clear()
-                self._open_at.clear()
             self._known[charge[:2]] = _identity(charge.report)
+
+    def _remember_open(self, charged: Iterable[store.Charged]) -> None:
+        if len(self._open_at) >= REMEMBERED_MOST:
+            self._open_at.clear()
+        now = time.monotonic()
+        self._open_at.update({row[:2]: now for row in charged if row.is_open})
 
     def _assign(
         self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool

@@ -430,6 +430,7 @@ class Charged(NamedTuple):
     acct_session_id: str
     used: Usage
     reached: int  # bits of REACHED_…
+    is_open: bool  # not stopped, not closed
 
 
 REACHED_LIMIT = 1
@@ -525,7 +526,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
         f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {CHARGE_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED})"
+        f" {REACHED}, due_at IS NOT NULL)"
     )
     charged: list[Any] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
@@ -664,17 +665,19 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
         f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {PROGRESS_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED}, due_at IS NULL)"
+        f" {REACHED}, due_at IS NOT NULL)"
     )
     charged: list[Charged | None] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
-        *row, is_ended = _facts(facts)[0]
-        charged[index] = None if is_ended else _charged(*row)
+        row = _charged(*_facts(facts)[0])
+        charged[index] = row if row.is_open else None
     return charged
 
 
-def _charged(card_id, login_number, acct_session_id, seconds, down_octets, up_octets, reached) -> Charged:
-    return Charged(card_id, login_number, acct_session_id, Usage(seconds, down_octets, up_octets), int(reached))
+def _charged(card_id, login_number, acct_session_id, seconds, down_octets, up_octets, reached, is_open) -> Charged:
+    return Charged(
+        card_id, login_number, acct_session_id, Usage(seconds, down_octets, up_octets), int(reached), bool(is_open)
+    )
 
 
 def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, int, list[Candidate]]]:

@@ -80,10 +80,11 @@ def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(off
     assert shop.used(card)[0] == 100
 
 
-def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(desk, shop, monkeypatch):
+@pytest.mark.parametrize("reports_before", [1, 2])
+def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(desk, shop, monkeypatch, reports_before):
     card, = shop.sell(1, credit_seconds=10_000)
     classes = class_of(log_in(desk, card))
-    for seconds in (50, 100):
+    for seconds in (50, 100)[:reports_before]:
         desk.account(report(card, "Interim-Update", seconds, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     monkeypatch.setattr(store, "find_candidates", None)
     desk.account(report(card, "Interim-Update", 150, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
