@@ -200,9 +200,10 @@ def _tell(caller: socket.socket, result: Any) -> None:
         answer = line.message(*_answer(result))
     except line.Unsayable as fault:
         answer = line.message(*_answer(fault))
-    # Whoever asked may be gone; the next look at the line says so.
-    with contextlib.suppress(OSError):
+    try:
         caller.send(answer)
+    except OSError:
+        pass  # Whoever asked is gone; the next look at the line says so.
 
 
 def _answer(result: Any) -> Sequence[str]:

@@ -186,7 +186,7 @@ class _Run:
         if authenticator:
             request = line.secret.access_request(place & 255, authenticator, attributes)
         else:
-            request = line.secret.accounting_request(place & 255, attributes + session.clock(time()) + session.classes)
+            request = line.secret.accounting_request(place & 255, attributes + session.clock(time()) + session.classes())
         self.outcome.requests += 1
         sent = perf_counter()
         self.open[place] = (session, request, due, sent, 1)
@@ -227,9 +227,7 @@ class _Run:
                 elif code == packet.ACCESS_ACCEPT:
                     outcome.accepts += 1
                     session.began = time()
-                    session.classes = b"".join(
-                        packet.attribute(packet.CLASS, value) for value in packet.find_attributes(answer, packet.CLASS)
-                    )
+                    session.accept = answer
                 else:
                     outcome.rejects += 1
                     session.is_refused = True

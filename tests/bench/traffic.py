@@ -42,17 +42,25 @@ KINDS = {
 class Session:
     """One customer's connection, and how far its chain has come."""
 
-    __slots__ = ("card_number", "steps", "began", "position", "is_busy", "waiting", "classes", "is_refused")
+    __slots__ = ("card_number", "steps", "began", "position", "is_busy", "waiting", "accept", "is_refused", "_classes")
 
-    def __init__(self, card_number: int, steps: list, began: float, classes: bytes = b""):
+    def __init__(self, card_number: int, steps: list, began: float):
         self.card_number = card_number
         self.began = began  # when it was let in, in seconds since 1970
         self.steps = steps  # (authenticator or None for accounting, attributes)
         self.position = 0
         self.is_busy = False  # its last packet has no answer yet
         self.waiting = []  # when the packets behind it were due
-        self.classes = classes  # the Class attributes of the Accept, to be returned as they came
+        self.accept = b""  # the answer to its login
         self.is_refused = False
+        self._classes = None
+
+    def classes(self) -> bytes:
+        """The Class attributes of the Accept, to be returned as they came."""
+        if self._classes is None:
+            found = packet.find_attributes(self.accept, packet.CLASS)
+            self._classes = b"".join(packet.attribute(packet.CLASS, value) for value in found)
+        return self._classes
 
     def clock(self, now: float) -> bytes:
         """What a report says of time when it leaves: Event-Timestamp and Acct-Session-Time (RFC 2869, 5.3; RFC 2866, 5.7).
