@@ -46,7 +46,7 @@ dir_option = option("--dir", "directory", type=click.Path(file_okay=False, path_
 @option("--auth-port", type=click.IntRange(1, 65535), help="The port for logins.  [1812]")
 @option("--acct-port", type=click.IntRange(1, 65535), help="The port for accounting.  [1813]")
 @option("--instances", type=click.IntRange(1, raddb_files.INSTANCES_MAX),
-        help="How many Python instances, where FreeRADIUS can have several.  [96]")
+        help="How many Python instances, where FreeRADIUS can have several.  [192]")
 @option("--force", is_flag=True, help="Overwrite files that somebody has edited; they are kept as FILE.before.")
 @json_option
 @pass_office

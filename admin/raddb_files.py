@@ -28,8 +28,8 @@ POLICIES = ("prepaid",)
 SPOOL = "/var/spool/prepaid-cards"
 
 SERVES = ("both", "auth", "acct")
-INSTANCES = 96
-INSTANCES_MAX = 99
+INSTANCES = 192
+INSTANCES_MAX = 384
 
 FIRST_SUPPORTED = (3, 2, 1)
 FIRST_WITH_SEVERAL_INSTANCES = (3, 2, 4)
@@ -159,7 +159,7 @@ def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
     """How many Python instances this FreeRADIUS gets.
 
     >>> instances_for((3, 2, 7), None), instances_for((3, 2, 7), 8), instances_for((3, 2, 1), None)
-    (96, 8, 1)
+    (192, 8, 1)
     """
     if version < FIRST_WITH_SEVERAL_INSTANCES:
         if wanted not in (None, 1):

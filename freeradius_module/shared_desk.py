@@ -80,7 +80,7 @@ class Way:
     """To one window of the desk; each of FreeRADIUS' threads has a line of its own.
 
     By the thread's own number: `threading.local` has one for each thread *and instance*, because rlm_python3 gives each
-    pair a Python thread state of its own, and 64 threads with 96 instances would have 6,144 lines.
+    pair a Python thread state of its own, and 64 threads with 192 instances would have 12,288 lines.
     """
 
     def __init__(self, path: Path, timeout_seconds: int):

@@ -110,7 +110,7 @@ def test_every_way_to_prove_a_pin(site, desk, shop):
 
 
 def test_a_server_has_one_line_a_thread_to_each_window(site, desk, shop):
-    # However many instances of the module it has: from 3.2.4 on 96, of which each packet takes another.
+    # However many instances of the module it has: from 3.2.4 on 192, of which each packet takes another.
     for card in shop.sell(20):
         use(site.nas[0], card)
     threads = len(os.listdir(f"/proc/{site.servers[0].daemon.pid()}/task"))

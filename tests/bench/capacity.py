@@ -65,8 +65,8 @@ def busy_instances(threads: int, instances: int) -> float:
 
     A closed network of N callers and M equal stations: each station is busy N / (N + M - 1) of the time.
 
-    >>> [round(busy_instances(64, instances), 1) for instances in (32, 64, 96)]
-    [21.6, 32.3, 38.6]
+    >>> [round(busy_instances(64, instances), 1) for instances in (32, 64, 96, 192)]
+    [21.6, 32.3, 38.6, 48.2]
     """
     return threads * instances / (threads + instances - 1)
 

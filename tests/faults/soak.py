@@ -10,7 +10,7 @@ from .processes import held
 from .results import Row
 
 MEMORY_GROWTH_KIB = 16 * 1024
-# In so short a time, most of what 96 instances of the module need for their first packet comes after the first look.
+# In so short a time, most of what 192 instances of the module need for their first packet comes after the first look.
 MEMORY_GROWTH_KIB_SHORT = 48 * 1024
 HANDLES_GROWTH = 5
 
