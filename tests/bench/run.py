@@ -41,7 +41,7 @@ SIDES = {
     "ceiling_python": ceilings.Python,
 }
 
-FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 12_000, "only": ",".join(SIDES)}
+FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 20_000, "only": ",".join(SIDES)}
 SHORT = {"cards": [4_000], "history": [0], "rounds": 3, "requests": 4_000,
          "only": "ours,ours_queued,peer,ceiling_files,ceiling_python"}
 
@@ -149,15 +149,22 @@ def bench(options, cards: int, history: int) -> list[Round]:
         rounds = []
         for number in range(options.rounds):
             for name, kind in turned(plan, number):
+                let_rest(sides)
                 rounds.append(sides[name].play(kind, window=options.window))
                 tell(f"Round {number + 1} of {options.rounds}, closed loop: {told(rounds[-1])}")
         highest = {kind: table.median_of(rounds, "peer", kind, "closed", "per_s") for kind in traffic.KINDS}
         for number in range(options.rounds):
             for name, kind in turned(plan, number):
                 if highest[kind]:
+                    let_rest(sides)
                     rounds.append(sides[name].play(kind, rate_per_s=SHARE_OF_HIGHEST_RATE * highest[kind]))
                     tell(f"Round {number + 1} of {options.rounds}, open loop: {told(rounds[-1])}")
         return rounds
+
+
+def let_rest(sides) -> None:
+    """Wait until no side's servers do anything: whoever still writes its pages to the disk makes another's commits slow."""
+    measure.settle([pid for player in sides.values() for pids in player.side.pids().values() for pid in pids])
 
 
 def wanted(sides) -> list[tuple[str, str]]:
