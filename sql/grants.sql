@@ -9,7 +9,7 @@ GRANT SELECT ON {database}.site TO {radius};
 GRANT SELECT ON {database}.product TO {radius};
 GRANT SELECT ON {database}.product_reply TO {radius};
 GRANT SELECT ON {database}.nas TO {radius};
-GRANT SELECT (id, serial, pin_sealed, key_number, status, product_id, first_login_at, expires_at, device,
+GRANT SELECT (id, serial, pin_sealed, key_number, status, version, product_id, first_login_at, expires_at, device,
               added_seconds, added_octets, added_down_octets, added_up_octets, added_cents,
               settled_seconds, settled_down_octets, settled_up_octets, settled_login_number),
       UPDATE (status, first_login_at, expires_at, device,
@@ -20,6 +20,8 @@ GRANT SELECT ON {database}.session_archive TO {radius};
 -- UPDATE of the whole table: INSERT … ON DUPLICATE KEY UPDATE asks for it on the columns that are inserted, too.
 GRANT SELECT, INSERT, UPDATE ON {database}.session_anomaly TO {radius};
 GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
+GRANT SELECT, INSERT, UPDATE ON {database}.accounting_queue TO {radius};
+GRANT SELECT, INSERT, UPDATE ON {database}.nas_restart TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};
 

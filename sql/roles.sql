@@ -30,7 +30,8 @@ GRANT SELECT ON {database}.card_transition TO {see};
 GRANT SELECT ON {database}.card_event TO {see};
 GRANT SELECT ON {database}.card_entry TO {see};
 GRANT SELECT (card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at,
-              stopped_at, stop_cause, closed_at, close_cause, due_at, due_cause, granted_seconds, granted_octets,
+              stopped_at, stop_cause, closed_at, close_cause, reopens_after_at, end_recorded_at, due_at, due_cause,
+              granted_seconds, granted_octets,
               granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents,
               tariff_mb_millicents, fup_octets, interim_seconds, used_seconds, used_down_octets, used_up_octets,
               settled_seconds, settled_down_octets, settled_up_octets)
@@ -44,6 +45,7 @@ GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, 
    ON {database}.session_overview TO {see};
 GRANT SELECT ON {database}.session_anomaly TO {see};
 GRANT SELECT ON {database}.session_cut TO {see};
+GRANT SELECT ON {database}.accounting_queue TO {see};
 GRANT SELECT ON {database}.login_refusal TO {see};
 GRANT SELECT ON {database}.unknown_login TO {see};
 GRANT SELECT ON {database}.voice_credit TO {see};

@@ -218,6 +218,9 @@ CREATE TABLE card (
     first_login_at        DATETIME(3)       NULL,
     expires_at            DATETIME(3)       NULL,                -- set at the first login, or by a compensating entry
     device                VARCHAR(64)       NULL,                -- the first device, where the product binds to it
+    -- Rises with every change that the decision on a login depends on. A login is written only if it is still the one
+    -- that was read: so a card that is blocked or returned meanwhile lets nobody in.
+    version               INT UNSIGNED      NOT NULL DEFAULT 1,
     note                  VARCHAR(255)      NULL,
     -- Sum of the compensating entries (card_entry); its trigger alone writes them.
     added_seconds         INT               NOT NULL DEFAULT 0,
@@ -288,7 +291,16 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
         NEW.status_before_block =
             CASE WHEN NEW.status <> 'blocked' THEN NULL
                  WHEN OLD.status <> 'blocked' THEN CAST(OLD.status AS CHAR)
-                 ELSE CAST(OLD.status_before_block AS CHAR) END;
+                 ELSE CAST(OLD.status_before_block AS CHAR) END,
+        NEW.version = OLD.version + NOT (
+            NEW.status = OLD.status
+            AND NEW.expires_at <=> OLD.expires_at
+            AND NEW.device <=> OLD.device
+            AND NEW.added_seconds = OLD.added_seconds
+            AND NEW.added_octets = OLD.added_octets
+            AND NEW.added_down_octets = OLD.added_down_octets
+            AND NEW.added_up_octets = OLD.added_up_octets
+            AND NEW.added_cents = OLD.added_cents);
 
 -- A serial is never used again, and a card's usage is never forgotten: `prepaid delete` sets a status.
 CREATE TRIGGER card_rows_stay BEFORE DELETE ON card FOR EACH ROW
@@ -453,6 +465,12 @@ CREATE TABLE session (
                                                                  -- not_begun, cut (the NAS agreed, then silence), gone
                                                                  -- (the NAS knows no such session, then silence),
                                                                  -- transfer (no session: it takes the number)
+    -- Of a session that was closed: a packet that was sent after this moment shows that it goes on, an older one does
+    -- not. NULL: after closed_at.
+    reopens_after_at     DATETIME(3)       NULL,
+    -- When its end was recorded, whenever that was; of a row that has not ended, when it was made. The archive goes by
+    -- this: a session may be closed today at what it reported a week ago.
+    end_recorded_at      DATETIME(3)       NOT NULL DEFAULT UTC_TIMESTAMP(3),
     -- When it has to be off at the latest. NULL once it has ended: so this also says which sessions are open.
     due_at               DATETIME(3)       NULL,
     due_cause            VARCHAR(16)       NULL,                 -- the limit behind it: time, traffic, money, validity, hours, …
@@ -483,9 +501,9 @@ CREATE TABLE session (
     usage_falls          BOOLEAN           NOT NULL DEFAULT FALSE,
     PRIMARY KEY (card_id, login_number),
     KEY session_by_nas (nas_id, due_at),                         -- open sessions of a NAS; what is due to be cut
-    CONSTRAINT session_usage_only_grows CHECK (NOT usage_falls),
-    FOREIGN KEY (card_id) REFERENCES card (id),
-    FOREIGN KEY (nas_id) REFERENCES nas (id)
+    CONSTRAINT session_usage_only_grows CHECK (NOT usage_falls)
+    -- No foreign key to card or nas: to check it, every packet would wait for whoever has locked that row. A login is
+    -- written with a look at its card, and `prepaid nas remove` looks for sessions.
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 CREATE TRIGGER session_rules BEFORE UPDATE ON session FOR EACH ROW
@@ -495,7 +513,9 @@ CREATE TRIGGER session_rules BEFORE UPDATE ON session FOR EACH ROW
             OR NEW.used_up_octets < OLD.used_up_octets
             OR NEW.settled_seconds < OLD.settled_seconds
             OR NEW.settled_down_octets < OLD.settled_down_octets
-            OR NEW.settled_up_octets < OLD.settled_up_octets;
+            OR NEW.settled_up_octets < OLD.settled_up_octets,
+        NEW.end_recorded_at =
+            IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, UTC_TIMESTAMP(3), OLD.end_recorded_at);
 
 -- Ended and settled sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
 -- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
@@ -517,6 +537,25 @@ CREATE TABLE session_archive (
     framed_ipv4          VARCHAR(15)       NULL,
     framed_ipv6          VARCHAR(43)       NULL,
     delegated_prefix     VARCHAR(43)       NULL,
+    -- What nobody asks of an archived session, and what it needs if it goes on: see the table session.
+    nas_address          VARCHAR(45)       NOT NULL DEFAULT '',
+    heard_at             DATETIME(3)       NULL,
+    stopped_at           DATETIME(3)       NULL,
+    stop_cause           VARCHAR(32)       NULL,
+    closed_at            DATETIME(3)       NULL,
+    close_cause          VARCHAR(16)       NULL,
+    reopens_after_at     DATETIME(3)       NULL,
+    granted_seconds      INT UNSIGNED      NULL,
+    granted_octets       BIGINT UNSIGNED   NULL,
+    granted_down_octets  BIGINT UNSIGNED   NULL,
+    granted_up_octets    BIGINT UNSIGNED   NULL,
+    granted_millicents   BIGINT UNSIGNED   NULL,
+    tariff_minute_millicents INT UNSIGNED  NOT NULL DEFAULT 0,
+    tariff_mb_millicents INT UNSIGNED      NOT NULL DEFAULT 0,
+    fup_octets           BIGINT UNSIGNED   NULL,
+    interim_seconds      SMALLINT UNSIGNED NOT NULL DEFAULT 300,
+    raw_down_octets      BIGINT UNSIGNED   NULL,
+    raw_up_octets        BIGINT UNSIGNED   NULL,
     PRIMARY KEY (card_id, login_number),
     KEY (framed_ipv4, started_at),
     KEY (framed_ipv6, started_at),
@@ -539,14 +578,14 @@ CREATE TABLE usage_hour (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- Running sessions that have passed their fair-use share: `prepaid enforce` slows each down once, by CoA.
+-- No foreign key here nor in the two tables below, for the reason given at the table session.
 CREATE TABLE session_slow_down (
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
     reached_at    DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
     done_at       DATETIME(3)     NULL,
     PRIMARY KEY (card_id, login_number),
-    KEY (done_at),
-    FOREIGN KEY (card_id) REFERENCES card (id)
+    KEY (done_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- What a NAS reported that does not add up: shown by `prepaid sessions --anomalies`, never billed by guess.
@@ -559,8 +598,7 @@ CREATE TABLE session_anomaly (
     times         INT UNSIGNED    NOT NULL DEFAULT 1,
     what          VARCHAR(32)     NOT NULL,                      -- octets_fell, wraps, resets
     detail        VARCHAR(255)    NOT NULL,                      -- of the first time
-    UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what),
-    FOREIGN KEY (card_id) REFERENCES card (id)
+    UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- Refused logins, counted per card, source and quarter of an hour: a stranger's million tries are some rows.
@@ -574,8 +612,7 @@ CREATE TABLE login_refusal (
     tries      INT UNSIGNED      NOT NULL DEFAULT 1,
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
-    PRIMARY KEY (card_id, reason, window_at, source),
-    FOREIGN KEY (card_id) REFERENCES card (id)
+    PRIMARY KEY (card_id, reason, window_at, source)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- The same for serials that are no card's: somebody guesses, or a shop sells what is not ours.
@@ -587,6 +624,24 @@ CREATE TABLE unknown_login (
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
     PRIMARY KEY (window_at, source)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+-- How far the accounting queues are charged, a row for each queue, written by `prepaid charge --watch`. While packets wait
+-- there, a session's silence is counted up to this moment only: what waits may be its report.
+CREATE TABLE accounting_queue (
+    name              VARCHAR(190) NOT NULL PRIMARY KEY,         -- host and directory
+    charged_until_at  DATETIME(3)  NOT NULL,                     -- every packet that arrived before this is charged
+    recorded_at       DATETIME(3)  NOT NULL                      -- when the charger said so
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+-- Accounting-On and -Off packets that came, by what is the same in a packet that is sent again: the address it comes from
+-- and its authenticator, which is a hash over all of it (RFC 2866, 3). A repeated one ends no session that began in between.
+CREATE TABLE nas_restart (
+    nas_address    VARCHAR(45) NOT NULL,
+    authenticator  VARCHAR(34) NOT NULL,
+    happened_at    DATETIME(3) NOT NULL,
+    repeated_at    DATETIME(3) NOT NULL,
+    PRIMARY KEY (nas_address, authenticator)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- Disconnect-Requests and CoA-Requests (RFC 5176) and what the NAS said. A row is written before its request is
