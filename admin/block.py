@@ -47,8 +47,10 @@ def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
         return chosen.choice, sum(row["count"] for status, row in found.items() if status != "blocked")
 
     def act(cursor, choice):
+        # The cards first: from then on no login of theirs is written, and those that were are found.
+        count = store_card.block(cursor, choice)
         store_card.cut_sessions(cursor, choice, "blocked")
-        return store_card.block(cursor, choice)
+        return count
 
     def ask(count):
         if count > 1 and not yes and sys.stdin.isatty():

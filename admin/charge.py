@@ -7,7 +7,9 @@ reported.  So several chargers need not agree on the order of their files either
 """
 
 import gc
+import math
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import pymysql
 
 from freeradius_module import settings
 from freeradius_module.charges import NeverCharged
-from freeradius_module.connection import DatabaseAway, WrongSchema
+from freeradius_module.connection import DatabaseAway, RowLocked, WrongSchema
 from freeradius_module.desk import Desk
 from freeradius_module.queue_record import Record, Unreadable
 
@@ -34,6 +36,8 @@ SERVER_TROUBLE = {3, 1021, 1030, 1036, 1037, 1038, 1041, 1044, 1045, 1054, 1114,
 PAUSE_SECONDS_MIN = 0.01
 PAUSE_SECONDS_MAX = 0.05
 DATABASE_PAUSE_SECONDS = 0.5
+# How often it is recorded how far the queue is charged.
+RECORD_SECONDS = 1.0
 # A file that cannot be brought to its end because the disk is full does not hold up the others.
 FILE_PAUSE_SECONDS = 5.0
 
@@ -99,6 +103,8 @@ class Charger:
         self._config_path = config_path
         self._is_patient = is_patient
         self._is_ended = False
+        self._name = f"{socket.gethostname()}:{spool.folder.resolve()}"[:190]
+        self._recorded_at = -math.inf
         self._not_before: dict[Path, float] = {}
 
     def charge_all(self) -> None:
@@ -122,10 +128,14 @@ class Charger:
 
     def charge_waiting(self) -> bool:
         """Charge what waits now and is not another charger's; whether there was anything."""
+        began = time.monotonic()
         self._spool.take_over()
         has_charged = False
         for path in self._spool.work_files():
             has_charged |= self._charge(path)
+        if not self._spool.work_files() and began >= self._recorded_at + RECORD_SECONDS:
+            # What arrived before we looked is charged, by us or by another charger.
+            self._when_database_answers(lambda: self._record_queue(time.monotonic() - began))
         return has_charged
 
     def _charge(self, path: Path) -> bool:
@@ -158,22 +168,34 @@ class Charger:
     def _charge_group(self, file: WorkFile, group: Group) -> None:
         records = [part for part in group.parts if isinstance(part, Record)]
         refused = [part for part in group.parts if isinstance(part, Unreadable)]
-        if (older := self._spool.older_than(file.path)) and any(self._desk.charges.needs_order(one.pairs) for one in records):
+        older = self._spool.older_than(file.path)
+        if older and any(self._desk.charges.needs_order(one.pairs) for one in records):
             self._charge_or_await(older)
         now = time.time()
+        if records and not older and time.monotonic() >= self._recorded_at + RECORD_SECONDS:
+            self._record_queue(max(now - records[0].received_at, 0.0))
         results = self._desk.charges.queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
         for fault in results:
             if isinstance(fault, pymysql.MySQLError) and fault.args[:1] and fault.args[0] in SERVER_TROUBLE:
                 raise DatabaseAway(str(fault)) from fault
+        # A row that somebody has locked keeps its own packets waiting, and no others.
+        locked = [record for record, fault in zip(records, results, strict=True) if isinstance(fault, RowLocked)]
         refused += [
             Unreadable(record.text, _reason(fault))
             for record, fault in zip(records, results, strict=True)
-            if fault is not None
+            if fault is not None and not isinstance(fault, RowLocked)
         ]
+        if locked:
+            self._spool.put_back(locked)
         if refused:
             self._spool.set_aside(refused)
         self.charged += len(records) - sum(fault is not None for fault in results)
         self.quarantined += len(refused)
+
+    def _record_queue(self, waiting_seconds: float) -> None:
+        """Say how far the queue is charged, so that logins take no session for silent whose report waits here."""
+        self._desk.charges.record_queue(self._name, waiting_seconds)
+        self._recorded_at = time.monotonic()
 
     def _charge_or_await(self, older: list[Path]) -> None:
         """What came before: by us if nobody does it, else when another charger is ready with it."""

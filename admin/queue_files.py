@@ -28,6 +28,7 @@ from freeradius_module.queue_record import (
     RECORD_OCTETS_MAX,
     Record,
     Unreadable,
+    as_line,
     split,
     with_reason,
 )
@@ -106,8 +107,14 @@ class Spool:
 
     def set_aside(self, refused: Iterable[Unreadable]) -> None:
         """Put records into the quarantine; they are on the disk when this returns."""
-        text = "".join(with_reason(each.text, each.reason) for each in refused)
-        descriptor = self._open_quarantine()
+        self._append("quarantine", "".join(with_reason(each.text, each.reason) for each in refused))
+
+    def put_back(self, records: Iterable[Record]) -> None:
+        """Put records at the end of the queue, to be charged later; they are on the disk when this returns."""
+        self._append("queue", "".join(as_line(each.text) for each in records))
+
+    def _append(self, name: str, text: str) -> None:
+        descriptor = self._open_locked(self.folder / name)
         try:
             end_octets = os.lseek(descriptor, 0, os.SEEK_END)
             try:
@@ -166,9 +173,8 @@ class Spool:
         finally:
             os.close(descriptor)
 
-    def _open_quarantine(self) -> int:
+    def _open_locked(self, path: Path) -> int:
         """Open and locked.  Like FreeRADIUS: what was taken over while we waited for the lock is not it any more."""
-        path = self.folder / "quarantine"
         while True:
             descriptor = self._open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             fcntl.lockf(descriptor, fcntl.LOCK_EX)

@@ -4,12 +4,16 @@ Every step names its sessions by their key, so that it locks those rows and no g
 card goes on beside it.
 """
 
-# Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here.
+from freeradius_module.store import ARCHIVED_COLUMNS
+
+# Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here,
+# nor for one that was open a day ago.
 # Whether they are settled is asked again once they are locked.
 _IS_OLD = """
     session.due_at IS NULL
     AND COALESCE(session.login_at, session.started_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
-    AND COALESCE(session.stopped_at, session.closed_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY"""
+    AND COALESCE(session.stopped_at, session.closed_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
+    AND session.end_recorded_at < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY"""
 
 _IS_SETTLED = """
     session.used_seconds = session.settled_seconds
@@ -96,31 +100,25 @@ def add_to_hours(cursor, keys: list[tuple[int, int]]) -> int:
 
 def copy(cursor, keys: list[tuple[int, int]]) -> int:
     """Write the sessions into the archive; one that came back for a late packet is brought up to date there."""
+    updated = ",\n".join(
+        f"               {name} = VALUES({name})" for name in ARCHIVED_COLUMNS.split(", ") if name not in _KEPT_AS_ARCHIVED)
     return cursor.execute(
         f"""
-        INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at,
-                                     ended_at, end_cause, used_seconds, used_down_octets, used_up_octets,
-                                     framed_ipv4, framed_ipv6, delegated_prefix)
-        SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at,
-               COALESCE(stopped_at, closed_at), COALESCE(stop_cause, close_cause),
-               used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix
+        INSERT INTO session_archive ({ARCHIVED_COLUMNS}, ended_at, end_cause)
+        SELECT {ARCHIVED_COLUMNS}, COALESCE(stopped_at, closed_at), COALESCE(stop_cause, close_cause)
           FROM session
          WHERE {_is_one_of(keys)}
             ON DUPLICATE KEY UPDATE
-               nas_id = VALUES(nas_id),
-               device = VALUES(device),
                started_at = LEAST(COALESCE(session_archive.started_at, VALUES(started_at)), VALUES(started_at)),
                ended_at = GREATEST(session_archive.ended_at, VALUES(ended_at)),
                end_cause = VALUES(end_cause),
-               used_seconds = VALUES(used_seconds),
-               used_down_octets = VALUES(used_down_octets),
-               used_up_octets = VALUES(used_up_octets),
-               framed_ipv4 = VALUES(framed_ipv4),
-               framed_ipv6 = VALUES(framed_ipv6),
-               delegated_prefix = VALUES(delegated_prefix)
+{updated}
         """,
         (),
     )
+
+
+_KEPT_AS_ARCHIVED = ("card_id", "login_number", "started_at")
 
 
 def remove(cursor, keys: list[tuple[int, int]]) -> int:

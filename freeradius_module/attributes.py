@@ -25,6 +25,9 @@ MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.
 # What raddb-config/ puts into the request for us, because the packet does not say it.
 SOURCE_ADDRESS = "Tmp-String-0"
 RECEIVED_AT = "Tmp-String-1"
+AUTHENTICATOR = "Tmp-String-2"
+# How long a packet may have waited in FreeRADIUS at most; more is a clock that was put forward meanwhile.
+WAIT_MOST_SECONDS = 60.0
 
 ON_OFF = ("Accounting-On", "Accounting-Off")
 KINDS = ("Start", "Interim-Update", "Stop", *ON_OFF)
@@ -50,6 +53,7 @@ class Report(NamedTuple):
     framed_ipv4: str | None
     framed_ipv6: str | None
     delegated_prefix: str | None
+    authenticator: str = ""  # of Accounting-On and -Off: what a packet that is sent again has in common with the first
 
 
 class AttributeFault(ValueError):
@@ -106,8 +110,12 @@ def received_at(request: Mapping[str, str]) -> float:
     return int(seconds) + int(microseconds) / 1_000_000
 
 
-def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float = 0.0) -> Report:
+def report(
+    pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float | None = None
+) -> Report:
     """What an accounting packet says (RFC 2866, RFC 2869).
+
+    *queued_seconds* is how long it waited in a queue; None: it came from FreeRADIUS, which says when it received it.
 
     Raises AttributeFault if it says nothing that can be charged, now or later.
     """
@@ -120,6 +128,10 @@ def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queu
     if kind not in ON_OFF and not (serial and acct_session_id):
         raise AttributeFault("User-Name or Acct-Session-Id is missing")
     classes = [value for name, value in pairs if name == "Class"]
+    now = time.time()
+    arrived_at = received_at(request)
+    if queued_seconds is None:
+        queued_seconds = min(max(now - arrived_at, 0.0), WAIT_MOST_SECONDS)
     return Report(
         kind=kind,
         serial=serial,
@@ -129,7 +141,7 @@ def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queu
         claim=read_class(classes, serial, class_key) if classes else None,
         device=device_of(request),
         age_seconds=(_number(request, "Acct-Delay-Time") or 0) + queued_seconds,
-        at=received_at(request) + queued_seconds,
+        at=arrived_at + queued_seconds,
         seconds=_number(request, "Acct-Session-Time"),
         # Output is what the NAS sent to the customer: his download.
         down_octets=_octets(request, "Acct-Output-Octets", "Acct-Output-Gigawords"),
@@ -139,6 +151,7 @@ def report(pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queu
         framed_ipv4=_short(request.get("Framed-IP-Address"), 15),
         framed_ipv6=_short(request.get("Framed-IPv6-Address") or request.get("Framed-IPv6-Prefix"), 43),
         delegated_prefix=_short(request.get("Delegated-IPv6-Prefix"), 43),
+        authenticator=request.get(AUTHENTICATOR, "")[:34],
     )
 
 

@@ -30,6 +30,7 @@ class Catalogue:
         self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] | None = None
         self._nas: dict[str, Nas | None] = {}
         self._counter_rules: dict[int, str] = {}
+        self._queue_lag_seconds = 0.0
         self._next_refresh = 0.0
 
     def product(self, product_id: int, revision: int) -> Product:
@@ -65,6 +66,10 @@ class Catalogue:
         """How this NAS' falling counters are read."""
         return self._counter_rules.get(nas_id, "gigawords")
 
+    def queue_lag_seconds(self) -> float:
+        """How long accounting waits in queues before it is charged; 0 where it is charged at once."""
+        return self._queue_lag_seconds
+
     def _find(self, address: str) -> Nas | None:
         try:
             host = ipaddress.ip_address(address)
@@ -83,7 +88,7 @@ class Catalogue:
                 # Now, so that nobody waits here for the database: what is known is good enough meanwhile.
                 self._next_refresh = time.monotonic() + REFRESH_SECONDS
             try:
-                rows = self._connection.run(_read_nas, None)
+                rows, self._queue_lag_seconds = self._connection.run(_read_changing, None)
             except DatabaseAway:
                 if self._networks is None:
                     raise
@@ -97,5 +102,5 @@ class Catalogue:
             self._next_refresh = time.monotonic() + REFRESH_SECONDS
 
 
-def _read_nas(cursor, _):
-    return store.read_nas(cursor)
+def _read_changing(cursor, _) -> tuple[list[Nas], float]:
+    return store.read_nas(cursor), store.read_queue_lag(cursor)

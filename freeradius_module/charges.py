@@ -4,16 +4,18 @@ A packet that brings our Class back names its session by itself.  Others are mat
 (identity.py), and remembered, so that an interim costs one statement all the same.
 """
 
+import contextlib
+import math
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from . import attributes, store
 from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
-from .connection import Connection, DatabaseAway
+from .connection import Connection, DatabaseAway, RowLocked, TooLate
 from .identity import Sign, identify
-from .lane import group, lane
+from .lane import Together, lane, leaving_out_locked
 from .settings import Settings
 from .store import Charge
 
@@ -35,6 +37,14 @@ TOGETHER_MOST = 40
 Pairs = Sequence[tuple[str, str]]
 
 
+class Packet(NamedTuple):
+    """An accounting packet that is to be charged."""
+
+    pairs: Pairs
+    queued_seconds: float | None = None  # how long it waited in a queue; None: it did not
+    until: float = math.inf  # when whoever asks gives up, by the monotonic clock
+
+
 class NeverCharged(Exception):
     """The packet says nothing that can be charged, now or later."""
 
@@ -48,27 +58,38 @@ class Charges:
         self._known: dict[tuple[int, int], tuple] = {}
         # When a session was last seen open, by the monotonic clock: it is not archived for days.
         self._open_at: dict[tuple[int, int], float] = {}
-        self._group = group(settings, self._run)
+        self.together = Together(settings, self._run)
         self._lane = lane(settings, self._run)
+        self._queue_connection = Connection(settings)
 
-    def submit(self, pairs: Pairs) -> str | None:
+    def submit(self, packet: Packet) -> str | None:
         """Charge one packet, with whatever others wait; return a line for the log if there is something to say.
 
         Returns after the commit.  Raises NeverCharged, or DatabaseAway if it cannot be done now.
         """
-        return self._group.submit((pairs, 0.0))
+        return self.together.submit(packet)
 
-    def submit_all(self, packets: Sequence[Pairs]) -> list[str | Exception | None]:
-        """The same for many at once, in their order.  Raises DatabaseAway if none can be done now."""
-        return self._lane([(pairs, 0.0) for pairs in packets])
+    def submit_all(self, packets: Sequence[Packet]) -> list[str | Exception | None]:
+        """The same for many at once, in their order; RowLocked for one whose row somebody else has locked just now."""
+        return self._lane(list(packets))
 
     def queued(self, packets: Sequence[tuple[Pairs, float]]) -> list[Exception | None]:
         """Charge packets that have waited in a queue: pairs, and for how many seconds they waited.
 
         In their order, hundreds in one statement and one commit, by the same rules as one alone.  The answer for each
-        is None, or what forbids to charge it.  Raises DatabaseAway if none is certain; then ask again with all of them.
+        is None, or what forbids to charge it, or RowLocked.  Raises DatabaseAway if none is certain; then ask again with
+        all of them.
         """
-        return [result if isinstance(result, Exception) else None for result in self._lane(list(packets))]
+        results = self._lane([Packet(pairs, waited) for pairs, waited in packets])
+        for result in results:
+            if isinstance(result, DatabaseAway):
+                raise result
+        return [result if isinstance(result, Exception) else None for result in results]
+
+    def record_queue(self, name: str, waiting_seconds: float) -> None:
+        """Say how far a queue is charged; see store.record_queue.  Of no weight now if somebody else says so."""
+        with contextlib.suppress(RowLocked):
+            self._queue_connection.run(lambda cursor, _: store.record_queue(cursor, name, waiting_seconds), None)
 
     def needs_order(self, pairs: Pairs) -> bool:
         """Whether a packet means something else after a later one: it ends all sessions of its NAS, or that NAS'
@@ -81,34 +102,41 @@ class Charges:
     def _nas(self, pairs: Pairs) -> store.Nas:
         return self._catalogue.nas(attributes.values(pairs).get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
 
-    def _report(self, pairs: Pairs, queued_seconds: float) -> Report | Exception:
-        nas = self._nas(pairs)
+    def _report(self, packet: Packet) -> Report | Exception:
+        if packet.until <= time.monotonic():
+            return TooLate("the packet came too long ago")
+        nas = self._nas(packet.pairs)
         try:
-            return attributes.report(pairs, nas.id, self._class_key, queued_seconds)
+            return attributes.report(packet.pairs, nas.id, self._class_key, packet.queued_seconds)
         except attributes.AttributeFault as fault:
             return NeverCharged(f"accounting from {nas.name} that can never be charged: {fault}")
         except Exception as fault:
             return fault
 
-    def _run(self, connection: Connection, packets: list[tuple[Pairs, float]]) -> list:
-        results: list[Any] = [None] * len(packets)
+    def _run(self, connection: Connection, packets: list[Packet], results: list) -> None:
         reports: dict[int, Report] = {}
         for index, packet in enumerate(packets):
-            report = self._report(*packet)
+            report = self._report(packet)
             if isinstance(report, Exception):
                 results[index] = report
             elif report.kind in attributes.ON_OFF:
                 # A NAS that restarts ends the sessions that were reported before, and none that is reported after.
                 self._charge_reports(connection, reports, results)
                 reports = {}
-                closed = connection.run(
-                    lambda cursor, event: store.close_nas(cursor, event.nas_id, event.nas_address, event.age_seconds), report
-                )
+                try:
+                    closed = connection.run(
+                        lambda cursor, event: store.close_nas(
+                            cursor, event.nas_id, event.nas_address, event.age_seconds, event.authenticator
+                        ),
+                        report,
+                    )
+                except RowLocked as locked:
+                    results[index] = locked
+                    continue
                 results[index] = f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
             else:
                 reports[index] = report
         self._charge_reports(connection, reports, results)
-        return results
 
     def _charge_reports(self, connection: Connection, reports: dict[int, Report], results: list) -> None:
         trusts_claims = True
@@ -118,46 +146,87 @@ class Charges:
             charges = self._assign(connection, reports, results, trusts_claims)
             charged = self._charge_all(connection, [charge for _, charge in charges])
             reports = {}
-            reached = []
-            anomalies = []
+            mine: list[tuple[int, Charge, store.Charged]] = []
             for (index, charge), row in zip(charges, charged, strict=True):
-                if row.acct_session_id != charge.report.acct_session_id:
+                if isinstance(row, RowLocked):
+                    results[index] = row
+                elif row.acct_session_id != charge.report.acct_session_id:
                     # The row is another session's: the Class was used twice, or somebody was quicker.
                     reports[index] = charge.report
-                    continue
-                if charge.report.kind == "Stop":
-                    self._forget(charge)
-                if row.reached & store.REACHED_LIMIT:
-                    reached.append(row)
-                if row.reached & store.REACHED_FUP:
-                    connection.run(lambda cursor, row: store.slow_down(cursor, row.card_id, row.login_number), row)
-                # Where counters are followed, a fall is noted by the rule that read it, and is none for the total.
-                if self._counter_rule(charge.report) == "gigawords" and (anomaly := _anomaly(charge.report, row)):
-                    anomalies.append(anomaly)
-            if anomalies:
-                connection.run(store.record_anomalies, anomalies)
-            if reached:
-                self._settle(connection, reached)
+                else:
+                    mine.append((index, charge, row))
+            self._follow_up(connection, mine, results)
             trusts_claims = False
-        raise DatabaseAway("sessions of one card were made so fast that these packets found no row")
+        fault = DatabaseAway("sessions of one card were made so fast that these packets found no row")
+        for index in reports:
+            results[index] = fault
 
-    def _settle(self, connection: Connection, reached: list[store.Charged]) -> None:
-        """Sessions have used all that they were granted: their cards may be used up, or others hold the rest."""
-        statuses = connection.run(store.settle, {row.card_id for row in reached})
-        for row in reached:
-            if statuses.get(row.card_id) == "in_use":
-                connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
+    def _follow_up(self, connection: Connection, mine: list[tuple[int, Charge, store.Charged]], results: list) -> None:
+        """What follows from packets that are charged.  A packet whose card is locked is not answered yet: charging it again
+        changes nothing, and what follows is done then."""
+        anomalies = []
+        reached: dict[int, list[int]] = {}  # by card: packets after which its credit or its share may be used up
+        slowed: dict[int, list[int]] = {}
+        cards: dict[int, list[store.Charged]] = {}
+        for index, charge, row in mine:
+            results[index] = None
+            if charge.report.kind == "Stop":
+                self._forget(charge)
+            # Where counters are followed, a fall is noted by the rule that read it, and is none for the total.
+            if self._counter_rule(charge.report) == "gigawords" and (anomaly := _anomaly(charge.report, row)):
+                anomalies.append((index, anomaly))
+            if row.reached & store.REACHED_LIMIT or _is_late(charge.report, row):
+                reached.setdefault(row.card_id, []).append(index)
+                cards.setdefault(row.card_id, []).append(row)
+            if row.reached & store.REACHED_FUP:
+                slowed.setdefault(row.card_id, []).append(index)
+        if anomalies:
+            recorded = leaving_out_locked(connection, _record_anomalies, [anomaly for _, anomaly in anomalies])
+            for (index, _), locked in zip(anomalies, recorded, strict=True):
+                results[index] = locked or results[index]
+        for card_id, indexes in slowed.items():
+            try:
+                connection.run(store.slow_down, card_id)
+            except RowLocked as locked:
+                for index in indexes:
+                    results[index] = locked
+        if reached:
+            statuses = leaving_out_locked(connection, _settle, list(reached))
+            for (card_id, indexes), status in zip(reached.items(), statuses, strict=True):
+                outcome = status if isinstance(status, RowLocked) else self._limit(connection, status, cards[card_id])
+                for index in indexes:
+                    results[index] = outcome or results[index]
 
-    def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged]:
+    def _limit(self, connection: Connection, status: str | None, rows: list[store.Charged]) -> Exception | None:
+        """A card has sessions that used all that they were granted, or more than was known when others were granted the
+        rest; *status* is the card's after what was used is posted.  What is in the way, if anything."""
+        if status is None:
+            # A Class of ours that names a card of which this database knows nothing, since it was restored for one.
+            return NeverCharged(f"accounting of the card number {rows[0].card_id}, which does not exist here")
+        if status != "in_use":
+            return None
+        try:
+            for row in rows:
+                if row.reached & store.REACHED_LIMIT:
+                    connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
+            connection.run(store.lower_grants, rows[0].card_id)
+        except RowLocked as locked:
+            return locked
+        return None
+
+    def _charge_all(self, connection: Connection, charges: list[Charge]) -> list[store.Charged | RowLocked]:
         """All that say who they are in one statement, all that only say how far they are in another, mostly the only one;
         those of a NAS whose counters need following each in a transaction of its own."""
-        charged: dict[int, store.Charged] = {}
+        charged: dict[int, store.Charged | RowLocked] = {}
         plain, progress = [], []
         for index, charge in enumerate(charges):
             report = charge.report
             rule = self._counter_rule(report)
             if rule != "gigawords":
-                charged[index] = connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, rule))
+                try:
+                    charged[index] = connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, rule))
+                except RowLocked as locked:
+                    charged[index] = locked
             elif report.kind == "Interim-Update" and self._known.get(charge[:2]) == _identity(report):
                 progress.append(index)
             else:
@@ -165,15 +234,14 @@ class Charges:
         if plain and len(progress) <= TOGETHER_MOST:
             plain, progress = sorted(plain + progress), []
         if progress:
-            for index, row in zip(
-                progress, connection.run(store.progress, [charges[index] for index in progress]), strict=True
-            ):
+            rows = leaving_out_locked(connection, store.progress, [charges[index] for index in progress])
+            for index, row in zip(progress, rows, strict=True):
                 if row is None:
                     plain.append(index)
                 else:
                     charged[index] = row
         if plain:
-            rows = connection.run(store.charge, [charges[index] for index in plain])
+            rows = leaving_out_locked(connection, store.charge, [charges[index] for index in plain])
             charged.update(zip(plain, rows, strict=True))
             for index in plain:
                 self._remember_identity(charges[index], charged[index])
@@ -184,17 +252,19 @@ class Charges:
         """How a falling counter is read; a NAS that sends Gigawords after all needs no rule."""
         return "gigawords" if report.has_gigawords else self._catalogue.counter_rule(report.nas_id)
 
-    def _remember_identity(self, charge: Charge, row: store.Charged) -> None:
+    def _remember_identity(self, charge: Charge, row: store.Charged | RowLocked) -> None:
+        if isinstance(row, RowLocked):
+            return
         if row.acct_session_id == charge.report.acct_session_id:
             if len(self._known) >= REMEMBERED_MOST:
                 self._known.clear()
             self._known[charge[:2]] = _identity(charge.report)
 
-    def _remember_open(self, charged: Iterable[store.Charged]) -> None:
+    def _remember_open(self, charged: Iterable[store.Charged | RowLocked]) -> None:
         if len(self._open_at) >= REMEMBERED_MOST:
             self._open_at.clear()
         now = time.monotonic()
-        self._open_at.update({row[:2]: now for row in charged if row.is_open})
+        self._open_at.update({row[:2]: now for row in charged if not isinstance(row, RowLocked) and row.is_open})
 
     def _assign(
         self, connection: Connection, reports: dict[int, Report], results: list, trusts_claims: bool
@@ -296,6 +366,22 @@ def _identity(report: Report) -> tuple:
         report.framed_ipv6,
         report.delegated_prefix,
     )
+
+
+def _is_late(report: Report, row: store.Charged) -> bool:
+    """Whether a packet came for a session that had ended before: what it had left may be granted to others by now."""
+    return not row.is_open and (report.kind != "Stop" or row.was_closed)
+
+
+def _settle(cursor, card_ids: list[int]) -> list[str | None]:
+    """Post what the cards' sessions have used; the status of each card after that, None for one that does not exist."""
+    statuses = store.settle(cursor, card_ids)
+    return [statuses.get(card_id) for card_id in card_ids]
+
+
+def _record_anomalies(cursor, anomalies: list[store.Anomaly]) -> list[None]:
+    store.record_anomalies(cursor, anomalies)
+    return [None] * len(anomalies)
 
 
 def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:

@@ -18,8 +18,10 @@ from pymysql.constants import CLIENT, ER
 from . import SCHEMA_VERSION
 from .settings import RADIUS_GROUP, Settings
 
-# Retry of the whole transaction is right: deadlock, lock wait, snapshot conflict (Galera: certification).
-TRY_AGAIN = {1213, 1205, 1020}
+# Retry of the whole transaction is right: deadlock, snapshot conflict (Galera: certification).
+TRY_AGAIN = {1213, 1020}
+# A row is locked by somebody else; nothing waits for it here.
+LOCKED = 1205
 # This node of a cluster is not in the part that may decide: nothing was done, another one is.
 NOT_HERE = {1047}
 # The connection is gone, or this node of a cluster is: perhaps after the commit.  What runs here is idempotent.
@@ -35,6 +37,17 @@ TIMEOUTS_MOST = 2
 
 class DatabaseAway(Exception):
     """The database is not reachable."""
+
+
+class RowLocked(Exception):
+    """A row is locked by another transaction.
+
+    Nothing was done.  What did not touch that row can be done meanwhile, and this again a moment later.
+    """
+
+
+class TooLate(DatabaseAway):
+    """The request is older than its answer is of use; nothing was done."""
 
 
 class WrongSchema(Exception):
@@ -69,7 +82,8 @@ class Connection:
     def run(self, work: Callable[[Any, Any], Any], request: Any) -> Any:
         """Have ``work(cursor, request)`` done in a transaction of its own, again if it has to be.
 
-        Raises DatabaseAway when it cannot be done now; any other error is about the request itself.
+        Raises RowLocked if another transaction holds a row that this needs, DatabaseAway when it cannot be done now; any
+        other error is about the request itself.
         """
         failures = Failures()
         for _ in range(TRIES):
@@ -78,6 +92,9 @@ class Connection:
                 return work(cursor, request)
             except (pymysql.err.OperationalError, pymysql.err.InternalError, pymysql.err.InterfaceError) as fault:
                 number = fault.args[0] if fault.args else 0
+                if number == LOCKED:
+                    self._roll_back()
+                    raise RowLocked(str(fault)) from None
                 if number in TRY_AGAIN:
                     self._roll_back()
                     continue
@@ -166,6 +183,7 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
 
     autocommit: a group is one statement, mostly; what is more says BEGIN and COMMIT.
     READ COMMITTED: no gap locks, so that logins and accounting of different cards never meet.
+    innodb_lock_wait_timeout = 0: a statement for many packets must not wait for one card's row; see RowLocked.
     """
     seconds = settings.database_timeout_seconds
     place = place or Place()
@@ -185,7 +203,7 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
         client_flag=CLIENT.FOUND_ROWS,
         init_command=(
             "SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, time_zone = '+00:00',"
-            " innodb_lock_wait_timeout = 1, group_concat_max_len = 1048576,"
+            " innodb_lock_wait_timeout = 0, group_concat_max_len = 1048576,"
             " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
         ),
     )

@@ -10,24 +10,38 @@ from collections.abc import Callable, Mapping
 
 from . import attributes, keyring, messages, pin, store
 from .catalogue import UNLISTED, Catalogue
-from .charges import Charges, NeverCharged, Pairs
+from .charges import Charges, NeverCharged, Packet, Pairs
 from .connection import Connection, DatabaseAway, WrongSchema
 from .keyring import KeyFileError, Keyring
 from .login import Attempt, Card
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
 from .settings import Settings
 
+# An answer is of use to a NAS for as long as it takes to ask two nodes of a cluster that hang, and a third.
+ANSWER_TIMEOUTS = 2
+ANSWER_GRACE_SECONDS = 1
+
+
+def answer_seconds(settings: Settings) -> int:
+    """How long whoever asks waits for an answer; what is older is not done any more."""
+    return settings.database_timeout_seconds * ANSWER_TIMEOUTS + ANSWER_GRACE_SECONDS
+
 
 class Desk:
     def __init__(self, settings: Settings):
         self.wrong_text = messages.refused("wrong_pin", settings.lang)
         self.settings = settings
+        self._answer_seconds = answer_seconds(settings)
         self._take_keys(keyring.load(settings.key_file))
         # One that outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
         self.catalogue = Catalogue(Connection(settings))
         self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
         self.charges = Charges(settings, self.catalogue, class_key)
+
+    def serve_alone(self, is_alone: bool) -> None:
+        """Whether the host gives one call at a time, so that a call that waits keeps all others waiting."""
+        self.logins.together.is_alone = self.charges.together.is_alone = is_alone
 
     def check(self) -> None:
         """Whether the database is the one that the key file belongs to; raises if it is not."""
@@ -58,7 +72,7 @@ class Desk:
         Returns after the commit.  Raises DatabaseAway if that cannot be had now.
         """
         try:
-            return self.charges.submit(pairs)
+            return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
         except NeverCharged as fault:
             return str(fault)
 
@@ -69,8 +83,8 @@ class Desk:
             return None
         return nas, self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
 
-    def ask(self, what: str, request: Mapping[str, str]) -> Ask:
-        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else."""
+    def ask(self, what: str, request: Mapping[str, str], until: float | None = None) -> Ask:
+        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else; and until when."""
         if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
             raise ValueError("no login wants this")
         address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
@@ -84,7 +98,8 @@ class Desk:
             asked_seconds_ago=max(time.time() - at, 0.0),
             at=at,
         )
-        return Ask(what, attempt, nas.vendor, proof_of(request) if what == AUTHORIZE else None)
+        proof = proof_of(request) if what == AUTHORIZE else None
+        return Ask(what, attempt, nas.vendor, proof, time.monotonic() + self._answer_seconds if until is None else until)
 
     def _pin_of(self, card: Card | None) -> str:
         """A card's PIN; for no card one that nobody can know, by the same work."""

@@ -17,21 +17,26 @@ import stat
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import line
-from .charges import NeverCharged, Pairs
-from .connection import DatabaseAway, WrongSchema
-from .desk import Desk, speakable
+from .charges import NeverCharged, Packet
+from .connection import DatabaseAway, RowLocked, TooLate, WrongSchema
+from .desk import Desk, answer_seconds, speakable
+from .lane import LOCKED_PAUSE_SECONDS
 from .sentence import Sentence
+from .settings import Settings
 
 ACCOUNT = "account"
 # Far more than a RADIUS packet (4,096 octets, RFC 2865, 3) can become.
 MESSAGE_OCTETS_MAX = 131_072
 # How soon an end that was asked for is noticed while nobody asks for anything.
 PAUSE_SECONDS = 0.5
+# A request that is older than this may have been given up: then its caller has closed the line.
+MAY_BE_GONE_SECONDS = 0.5
 BACKLOG = 256
 
 
@@ -46,9 +51,13 @@ def accounting_path(path: Path) -> Path:
 
 class DeskService:
     def __init__(self, desk: Desk, path: Path):
-        most = desk.settings.group_size
-        self._logins = Window(path, lambda what, attributes: desk.ask(what, dict(attributes)), desk.logins.submit_all, most)
-        self._accounting = Window(accounting_path(path), _pairs, desk.charges.submit_all, most)
+        self._logins = Window(
+            path,
+            lambda what, until, attributes: desk.ask(what, dict(attributes), until),
+            desk.logins.submit_all,
+            desk.settings,
+        )
+        self._accounting = Window(accounting_path(path), _packet, desk.charges.submit_all, desk.settings)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
@@ -87,30 +96,62 @@ class DeskService:
             self._is_ended.set()
 
 
+class Waiting(NamedTuple):
+    """A request, and who waits for its answer."""
+
+    caller: socket.socket
+    request: Any  # has `until`, when its caller gives up
+
+    def is_given_up(self, answer_seconds: float) -> bool:
+        """Whether nobody waits for the answer any more: what was asked for is not done then."""
+        left_seconds = self.request.until - time.monotonic()
+        if left_seconds <= 0:
+            return True
+        if answer_seconds - left_seconds < MAY_BE_GONE_SECONDS:
+            return False
+        try:
+            return not self.caller.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
 class Window:
-    """Requests of one kind: `read(what, attributes)` makes one of a message, `work(requests)` has a result, or an exception,
-    for each, in order."""
+    """Requests of one kind: `read(what, until, attributes)` makes one of a message, `work(requests)` has a result, or an
+    exception, for each, in order.
+
+    A request that needs a row which somebody else has locked is put aside and tried again beside the others.
+    """
 
     def __init__(
-        self, path: Path, read: Callable[[str, Iterable[tuple[str, str]]], Any], work: Callable[[list], Sequence], most: int
+        self,
+        path: Path,
+        read: Callable[[str, float, Iterable[tuple[str, str]]], Any],
+        work: Callable[[list], Sequence],
+        settings: Settings,
     ):
         self.path = path
         self.done = 0
         self._read = read
         self._work = work
-        self._most = most
+        self._most = settings.group_size
+        self._answer_seconds = answer_seconds(settings)
+        self._locked: list[Waiting] = []
+        self._locked_until = 0.0
 
     def serve(self, listener: socket.socket, is_ended: threading.Event) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             while not is_ended.is_set():
-                requests = list(self._received(selector, listener))
-                for start in range(0, len(requests), self._most):
-                    self._do(requests[start : start + self._most])
+                self._do_all(list(self._received(selector, listener)))
+                if self._locked and time.monotonic() >= self._locked_until:
+                    again, self._locked = self._locked, []
+                    self._do_all(again)
 
-    def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[tuple[socket.socket, Any]]:
+    def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[Waiting]:
         """What has come, and on which line; new lines are taken, and ended ones closed."""
-        for key, _ in selector.select(PAUSE_SECONDS):
+        for key, _ in selector.select(LOCKED_PAUSE_SECONDS if self._locked else PAUSE_SECONDS):
             caller = key.fileobj
             if caller is listener:
                 with contextlib.suppress(OSError):
@@ -126,25 +167,37 @@ class Window:
                 caller.close()
                 continue
             try:
-                yield caller, self._read(*line.read_request(message))
+                request = self._read(*line.read_request(message))
             except Exception as fault:
                 _tell(caller, fault)
+            else:
+                yield Waiting(caller, request)
 
-    def _do(self, requests: list[tuple[socket.socket, Any]]) -> None:
+    def _do_all(self, waiting: list[Waiting]) -> None:
+        for start in range(0, len(waiting), self._most):
+            self._do([one for one in waiting[start : start + self._most] if not one.is_given_up(self._answer_seconds)])
+
+    def _do(self, waiting: list[Waiting]) -> None:
         """Answer each after the commit of all."""
+        if not waiting:
+            return
         try:
-            results = self._work([request for _, request in requests])
+            results = self._work([one.request for one in waiting])
         except Exception as fault:
-            results = [fault] * len(requests)
-        for (caller, _), result in zip(requests, results, strict=True):
-            _tell(caller, result)
-            self.done += not isinstance(result, Exception)
+            results = [fault] * len(waiting)
+        for one, result in zip(waiting, results, strict=True):
+            if isinstance(result, RowLocked):
+                self._locked.append(one)
+                self._locked_until = time.monotonic() + LOCKED_PAUSE_SECONDS
+            elif not isinstance(result, TooLate):
+                _tell(one.caller, result)
+                self.done += not isinstance(result, Exception)
 
 
-def _pairs(what: str, attributes: Iterable[tuple[str, str]]) -> Pairs:
+def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
     if what != ACCOUNT:
         raise ValueError("accounting knows nothing else")
-    return tuple(attributes)
+    return Packet(tuple(attributes), until=until)
 
 
 @contextlib.contextmanager

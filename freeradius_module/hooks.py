@@ -31,6 +31,7 @@ def instantiate(_packet) -> int:
     """Open shop, or stop the server with a sentence.  A database that is away is no reason: it may start later."""
     global _desk
     if _desk is not None:
+        _desk.serve_alone(False)
         return 0
     try:
         config = getattr(radiusd, "config", None) or {}
@@ -48,6 +49,7 @@ def instantiate(_packet) -> int:
         _log_error(f"{type(fault).__name__}: {fault}")
         return -1
     _desk = SharedDesk(desk.settings.desk, desk) if desk.settings.desk else desk
+    _desk.serve_alone(True)
     return 0
 
 

@@ -3,7 +3,8 @@
 FreeRADIUS gives Python no text that holds a NUL, and takes none.  JSON, which would do as well, takes three times as
 long, and it is done four times for each packet.
 
-request  what is wanted (authorize, admit, wrong_pin, account), then the packet's attributes: name, value, name, value ...
+request  what is wanted (authorize, admit, wrong_pin, account), until when (seconds of the machine's monotonic clock, which
+         all its processes share), then the packet's attributes: name, value, name, value ...
 answer   "done" and the result's words, or "away", "schema" or "fault" and a sentence
 """
 
@@ -37,19 +38,19 @@ def words(told: bytes) -> list[str]:
     return told.decode("utf-8", "surrogateescape").split("\0")
 
 
-def request(what: str, attributes: Iterable[tuple[str, str]]) -> bytes:
-    return message(what, *chain.from_iterable(attributes))
+def request(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> bytes:
+    return message(what, str(until), *chain.from_iterable(attributes))
 
 
-def read_request(told: bytes) -> tuple[str, Iterable[tuple[str, str]]]:
-    """What is wanted, and the attributes, to be gone through once.
+def read_request(told: bytes) -> tuple[str, float, Iterable[tuple[str, str]]]:
+    """What is wanted, until when, and the attributes, to be gone through once.
 
-    >>> what, attributes = read_request(request("account", [("Class", "0x01"), ("Class", "0x02")]))
-    >>> what, list(attributes)
-    ('account', [('Class', '0x01'), ('Class', '0x02')])
+    >>> what, until, attributes = read_request(request("account", 12.5, [("Class", "0x01"), ("Class", "0x02")]))
+    >>> what, until, list(attributes)
+    ('account', 12.5, [('Class', '0x01'), ('Class', '0x02')])
     """
-    what, *rest = words(told)
-    return what, zip(rest[::2], rest[1::2], strict=True)
+    what, until, *rest = words(told)
+    return what, float(until), zip(rest[::2], rest[1::2], strict=True)
 
 
 def result(of: Handout | Answer | str | None) -> Sequence[str]:

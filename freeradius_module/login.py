@@ -7,6 +7,7 @@ Refusals, in order of precedence, each with its word in the log, in ``prepaid tr
 ``prepaid simulate``: see REFUSALS.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import hours
@@ -36,6 +37,8 @@ MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
 # How many more wrong PINs are borne from a source that may be the card's owner.
 SHARED_SOURCE_FACTOR = 20
+# Session-Timeout ends a session by itself; only what is still on after that is disconnected.
+TIMEOUT_GRACE_SECONDS = 15
 # 32 bits on the wire, and some NAS keep it signed.
 SESSION_TIMEOUT_MAX = 2**31 - 1
 
@@ -77,6 +80,7 @@ class Card(NamedTuple):
     id: int
     serial: str
     status: str
+    version: int  # of what this decision depends on
     product_id: int
     product_revision: int
     expires_in_seconds: int | None
@@ -124,8 +128,18 @@ class Accept(NamedTuple):
     binds_device: bool = False
 
 
-def decide(card: Card, product: Product, attempt: Attempt, longest_session_seconds: int = 86_400) -> Accept | Refusal:
-    """Let a card in, or say why not.  The first reason that holds, in the order of REFUSALS, is the answer."""
+def decide(
+    card: Card,
+    product: Product,
+    attempt: Attempt,
+    longest_session_seconds: int = 86_400,
+    queue_lag_seconds: float = 0.0,
+) -> Accept | Refusal:
+    """Let a card in, or say why not.  The first reason that holds, in the order of REFUSALS, is the answer.
+
+    *queue_lag_seconds* is how long accounting waits in a queue before it is charged: so much of a session's silence says
+    nothing.
+    """
     if attempt.is_locked_out:
         return Refusal("locked_out")
     if card.status == "created":
@@ -150,7 +164,7 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
     if product.bind_device and card.device and card.device != attempt.device:
         return Refusal("wrong_device")
 
-    others, closes = _others(card, attempt)
+    others, closes = _others(card, attempt, queue_lag_seconds)
     replaces = None
     if len(others) >= product.max_sessions:
         if not product.replace_oldest:
@@ -189,7 +203,7 @@ def decide(card: Card, product: Product, attempt: Attempt, longest_session_secon
         granted=granted,
         balance=balance,
         is_slowed_down=is_slowed_down,
-        fup_left_octets=None if product.fup_octets is None or is_slowed_down else product.fup_octets - fair_use,
+        fup_left_octets=_fup_left_octets(product, fair_use),
         closes=tuple(closes),
         replaces=replaces,
         activates=card.status == "delivered",
@@ -221,6 +235,16 @@ def fair_use_octets(used: Usage, product: Product) -> int:
     return used.down_octets if product.credit.octets is None else used.octets
 
 
+def _fup_left_octets(product: Product, used_octets: int) -> int | None:
+    """What a session may use until the card's share has to be looked at; None: never.
+
+    The share is the card's.  Where several sessions may use it up together, it is looked at with each report.
+    """
+    if product.fup_octets is None or used_octets >= product.fup_octets:
+        return None
+    return product.fup_octets - used_octets if product.max_sessions == 1 else 0
+
+
 def credit_of(card: Card, product: Product) -> Credit:
     """What was bought: the product's credit and the entries made by hand since."""
     if not any(card.added):
@@ -237,15 +261,22 @@ def balance_of(card: Card, product: Product) -> Credit:
     return left(credit_of(card, product), card.used, product.tariff)
 
 
-def is_stale(session: Session) -> bool:
-    """Whether an open session has been silent for so long that it no longer counts as open."""
+def is_stale(session: Session, queue_lag_seconds: float = 0.0) -> bool:
+    """Whether an open session has been silent for so long that it no longer counts as open.
+
+    Packets that wait in a queue may be its reports: silence is counted up to the packet that was charged last.
+
+    >>> session = Session(1, 1, "", True, 1000.0, 300, Credit())
+    >>> is_stale(session), is_stale(session, queue_lag_seconds=120.0)
+    (True, False)
+    """
     if not session.is_begun:
         # Or made in what is the future now, because the clock was put back: it would be in the way until then.
-        return abs(session.silent_seconds) > RESERVATION_SECONDS
-    return session.silent_seconds > MISSED_INTERIMS * session.interim_seconds + GRACE_SECONDS
+        return session.silent_seconds - queue_lag_seconds > RESERVATION_SECONDS or session.silent_seconds < -RESERVATION_SECONDS
+    return session.silent_seconds - queue_lag_seconds > MISSED_INTERIMS * session.interim_seconds + GRACE_SECONDS
 
 
-def _others(card: Card, attempt: Attempt) -> tuple[list[Session], list[tuple[int, str]]]:
+def _others(card: Card, attempt: Attempt, queue_lag_seconds: float) -> tuple[list[Session], list[tuple[int, str]]]:
     """The open sessions that this login has to reckon with, oldest first, and those that it ends.
 
     It ends what is stale, and takes over what is its own: the same device on the same NAS.  Where the
@@ -254,7 +285,7 @@ def _others(card: Card, attempt: Attempt) -> tuple[list[Session], list[tuple[int
     """
     others, closes = [], []
     for session in sorted(card.sessions):
-        if is_stale(session):
+        if is_stale(session, queue_lag_seconds):
             closes.append((session.login_number, "stale" if session.is_begun else "not_begun"))
         elif _is_own(session, attempt):
             closes.append((session.login_number, "superseded"))
@@ -293,6 +324,28 @@ def _share(balance: Credit, product: Product, others: list[Session]) -> Credit:
             amount -= session.granted_left[index] or 0
         shares.append(max(-(-amount // free_places), 0))
     return Credit(*shares)
+
+
+def taken_back(balance: Credit, sessions: Iterable[Session]) -> list[tuple[Session, Credit]]:
+    """What open sessions hold beyond what is left on their card, taken from the newest first: by session how much, 0 of
+    a credit that needs no change.
+
+    >>> first = Session(1, 1, "", True, 0.0, 300, Credit(seconds=300))
+    >>> second = Session(2, 1, "", True, 0.0, 300, Credit(seconds=200))
+    >>> [(one.login_number, taken.seconds) for one, taken in taken_back(Credit(seconds=250), [first, second])]
+    [(2, 200), (1, 50)]
+    """
+    excess = [
+        None if left is None else sum(session.granted_left[index] or 0 for session in sessions) - left
+        for index, left in enumerate(balance)
+    ]
+    found = []
+    for session in sorted(sessions, reverse=True):
+        taken = [min(max(over or 0, 0), session.granted_left[index] or 0) for index, over in enumerate(excess)]
+        excess = [over and over - less for over, less in zip(excess, taken, strict=True)]
+        if any(taken):
+            found.append((session, Credit(*taken)))
+    return found
 
 
 def _smallest(*limits: tuple[str, int | None]) -> tuple[int | None, str | None]:

@@ -6,19 +6,32 @@ By the other methods (MS-CHAP, EAP) FreeRADIUS has to do the proof first; it com
 Either way nothing about a card is revealed, reserved or written before its PIN is proved.
 """
 
+import contextlib
 import hashlib
 import hmac
+import math
 import random
+import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import reply, store
 from .attributes import SERIAL_MAX
 from .catalogue import Catalogue
-from .connection import Connection, DatabaseAway
+from .connection import Connection, DatabaseAway, RowLocked, TooLate
 from .identity import Claim, make_class
-from .lane import group, lane
-from .login import Accept, Attempt, Card, Product, Refusal, decide, is_locked_out, source_of
+from .lane import Together, lane, leaving_out_locked
+from .login import (
+    TIMEOUT_GRACE_SECONDS,
+    Accept,
+    Attempt,
+    Card,
+    Product,
+    Refusal,
+    decide,
+    is_locked_out,
+    source_of,
+)
 from .settings import Settings
 from .store import RefusedLogin, Reservation
 from .vendors import Attribute
@@ -27,8 +40,6 @@ from .vendors import Attribute
 ROUNDS = 64
 # Ended sessions of a card that are not posted yet; beyond this a login posts them.
 UNPOSTED_MOST = 32
-# Session-Timeout ends a session by itself; only what is still on after that is cut.
-TIMEOUT_GRACE_SECONDS = 15
 
 AUTHORIZE, ADMIT, WRONG_PIN = "authorize", "admit", "wrong_pin"
 
@@ -41,6 +52,7 @@ class Ask(NamedTuple):
     attempt: Attempt
     vendor: str
     proof: Callable[[str], bool] | None = None  # whether a PIN is the one that the packet proves; None: cannot tell
+    until: float = math.inf  # when whoever asks gives up, by the monotonic clock
 
 
 class Answer(NamedTuple):
@@ -69,19 +81,18 @@ class Logins:
         self._catalogue = catalogue
         self._open_pin = open_pin
         self._class_key = class_key
-        self._group = group(settings, self._run)
+        self.together = Together(settings, self._run)
         self._lane = lane(settings, self._run)
 
     def submit(self, ask: Ask) -> Handout | Answer | str:
         """A Handout for authorize, an Answer for admit, the line for the log for a wrong PIN."""
-        return self._group.submit(ask)
+        return self.together.submit(ask)
 
     def submit_all(self, asks: list[Ask]) -> list[Handout | Answer | str | Exception]:
-        """The same for many at once.  Raises DatabaseAway if none can be done now."""
+        """The same for many at once; RowLocked for one that needs a row which somebody else has locked just now."""
         return self._lane(asks)
 
-    def _run(self, connection: Connection, asks: list[Ask]) -> list:
-        results: list = [None] * len(asks)
+    def _run(self, connection: Connection, asks: list[Ask], results: list) -> None:
         # A wrong PIN asks for no more of its card than whether there is one, so that an unknown serial costs the same.
         full = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN})
         brief = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what == WRONG_PIN})
@@ -89,83 +100,108 @@ class Logins:
         card_ids = connection.run(store.find_cards, brief) if brief else {}
         undecided: dict[int, Card] = {}
         handouts: dict[int, Handout] = {}
-        refused: list[RefusedLogin] = []
+        refused: dict[int, tuple[RefusedLogin, Answer | str]] = {}
         for index, ask in enumerate(asks):
             card = cards.get(ask.attempt.serial)
             if ask.what == WRONG_PIN:
                 card_id = card_ids.get(ask.attempt.serial)
                 reason = "unknown_card" if card_id is None else "wrong_pin"
-                refused.append(_refusal(ask.attempt, reason, card_id))
-                results[index] = _line(ask.attempt, reason)
+                refused[index] = _refusal(ask.attempt, reason, card_id), _line(ask.attempt, reason)
             elif ask.what == AUTHORIZE:
                 try:
                     handout = Handout(self._open_pin(card))
                 except Exception as fault:
                     results[index] = fault
                     continue
-                handouts[index] = handout
                 if card and ask.proof and ask.proof(handout.pin):
+                    handouts[index] = handout
                     undecided[index] = card
+                else:
+                    results[index] = handout
             elif card is None:
-                refused.append(_refusal(ask.attempt, "unknown_card", None))
-                results[index] = self._refuse(ask.attempt, "unknown_card")
+                refused[index] = _refusal(ask.attempt, "unknown_card", None), self._refuse(ask.attempt, "unknown_card")
             else:
                 undecided[index] = card
+
+        def answer(index: int, result: Answer | str | Exception) -> None:
+            """A result is given as soon as what it says is committed; what fails later does not take it back."""
+            is_handout = index in handouts and isinstance(result, Answer)
+            results[index] = handouts[index]._replace(answer=result) if is_handout else result
+
         if undecided:
-            self._decide(connection, asks, undecided, results, refused)
-        if refused:
-            _record(connection, refused)
-        for index, handout in handouts.items():
-            if not isinstance(results[index], Exception):
-                results[index] = handout._replace(answer=results[index])
-        return results
+            self._decide(connection, asks, undecided, answer, refused)
+        for statement, is_unknown in ((store.record_refusals, False), (store.record_unknown, True)):
+            chosen = {index: one for index, one in refused.items() if (one[0].reason == "unknown_card") is is_unknown}
+            if chosen:
+                recorded = leaving_out_locked(
+                    connection, _with_results(statement), [refusal for refusal, _ in chosen.values()]
+                )
+                for (index, (_, result)), locked in zip(chosen.items(), recorded, strict=True):
+                    answer(index, locked or result)
 
     def _decide(
-        self, connection: Connection, asks: list[Ask], undecided: dict[int, Card], results: list, refused: list
+        self, connection: Connection, asks: list[Ask], undecided: dict[int, Card], answer: Callable, refused: dict
     ) -> None:
         """Decide all, write those that are let in, and decide again those whose facts have changed meanwhile."""
         for _ in range(ROUNDS):
             accepted: dict[int, tuple[Card, Product, Accept]] = {}
             reservations: dict[int, tuple[int, Reservation]] = {}
             for index, card in undecided.items():
+                if asks[index].until <= time.monotonic():
+                    # Whoever asked has given up.  A login that nobody hears of would only be in the way.
+                    answer(index, TooLate("the login was asked for too long ago"))
+                    continue
                 attempt = asks[index].attempt
                 if card.was_tried:
                     attempt = attempt._replace(is_locked_out=self._is_locked_out(connection, card, attempt))
                 product = self._catalogue.product(card.product_id, card.product_revision)
-                decision = decide(card, product, attempt, self._settings.longest_session_seconds)
+                decision = decide(
+                    card, product, attempt, self._settings.longest_session_seconds, self._catalogue.queue_lag_seconds()
+                )
                 if isinstance(decision, Refusal):
                     self._bring_up_to_date(connection, card, decision.reason)
-                    refused.append(_refusal(attempt, decision.reason, card.id))
-                    results[index] = self._refuse(attempt, decision.reason)
+                    refused[index] = _refusal(attempt, decision.reason, card.id), self._refuse(attempt, decision.reason)
                     continue
                 accepted[index] = card, product, decision
                 # Of several logins of one card only the first can win its number.
                 reservations.setdefault(card.id, (index, _reservation(card, product, attempt, decision)))
-            winners = _reserve(connection, reservations)
-            for index in winners:
+            written = _reserve(connection, reservations)
+            for index, is_written in written.items():
                 card, product, accept = accepted.pop(index)
-                if card.unposted > UNPOSTED_MOST:
-                    connection.run(store.settle, [card.id])
-                results[index] = self._accept(card, product, asks[index], accept)
+                if is_written is True:
+                    answer(index, self._accept(card, product, asks[index], accept))
+                    if card.unposted > UNPOSTED_MOST:
+                        _post(connection, card.id)
+                elif isinstance(is_written, RowLocked):
+                    answer(index, is_written)
+                else:
+                    accepted[index] = card, product, accept
             if not accepted:
                 return
             cards = connection.run(store.read_cards, list({asks[index].attempt.serial for index in accepted}))
             undecided = {}
-            for index in accepted:
-                if card := cards.get(asks[index].attempt.serial):
-                    undecided[index] = card
+            for index, (before, _, _) in accepted.items():
+                card = cards.get(asks[index].attempt.serial)
+                if card is None:
+                    refused[index] = (
+                        _refusal(asks[index].attempt, "unknown_card", None), self._refuse(asks[index].attempt, "unknown_card")
+                    )  # fmt: skip
+                elif index in written and _facts_of(card) == _facts_of(before):
+                    # It was not written although nothing has changed: somebody has locked the card.
+                    answer(index, RowLocked(f"card {card.id} is locked"))
                 else:
-                    results[index] = self._refuse(asks[index].attempt, "unknown_card")
+                    undecided[index] = card
         for index in undecided:
-            results[index] = DatabaseAway("so many logins of one card at once that this one could not be decided")
+            answer(index, DatabaseAway("so many logins of one card at once that this one could not be decided"))
 
     def _bring_up_to_date(self, connection: Connection, card: Card, reason: str) -> None:
         """The card's status says, from now on, what this login has found."""
         if reason == "expired" and card.status in ("delivered", "in_use"):
-            connection.run(store.expire, card.id)
+            with contextlib.suppress(RowLocked):
+                connection.run(store.expire, card.id)
         if reason == "exhausted" and card.status == "in_use":
             # By an entry that took credit away, or by sessions none of which used all that it was granted.
-            connection.run(store.settle, [card.id])
+            _post(connection, card.id)
 
     def _is_locked_out(self, connection: Connection, card: Card, attempt: Attempt) -> bool:
         tries, is_known = connection.run(
@@ -219,29 +255,49 @@ def proof_of(request: Mapping[str, str]) -> Callable[[str], bool] | None:
     return None
 
 
-def _reserve(connection: Connection, reservations: dict[int, tuple[int, Reservation]]) -> list[int]:
-    """Write the logins, by card; return which were in time.  Most change nothing but their own row, and share a
-    statement."""
-    plain = [one for _, one in reservations.values() if not _changes_more(one)]
-    won = connection.run(store.reserve, plain) if plain else set()
-    return [
-        index
-        for index, one in reservations.values()
-        if (
-            connection.run(store.reserve_with_changes, one)
-            if _changes_more(one)
-            else (one.card_id, one.login_number) in won
-        )
-    ]
+def _reserve(connection: Connection, reservations: dict[int, tuple[int, Reservation]]) -> dict[int, bool | RowLocked]:
+    """Write the logins, given by card; for each index whether it was written, or what was in the way.
+
+    Most change nothing but their own row, and share a statement.
+    """
+    written: dict[int, bool | RowLocked] = {}
+    plain = [(index, one) for index, one in reservations.values() if not _changes_more(one)]
+    if plain:
+        results = leaving_out_locked(connection, _reserve_plain, [one for _, one in plain])
+        written.update(zip([index for index, _ in plain], results, strict=True))
+    for index, one in reservations.values():
+        if _changes_more(one):
+            try:
+                written[index] = connection.run(store.reserve_with_changes, one)
+            except RowLocked as locked:
+                written[index] = locked
+    return written
 
 
-def _record(connection: Connection, refused: list[RefusedLogin]) -> None:
-    of_cards = [refusal for refusal in refused if refusal.reason != "unknown_card"]
-    of_none = [refusal for refusal in refused if refusal.reason == "unknown_card"]
-    if of_cards:
-        connection.run(store.record_refusals, of_cards)
-    if of_none:
-        connection.run(store.record_unknown, of_none)
+def _reserve_plain(cursor, reservations: list[Reservation]) -> list[bool]:
+    keys = store.reserve(cursor, reservations)
+    return [(one.card_id, one.login_number) in keys for one in reservations]
+
+
+def _with_results(statement: Callable) -> Callable[[Any, list], list[None]]:
+    """A statement for many that has nothing to say of each."""
+
+    def run(cursor, items: list) -> list[None]:
+        statement(cursor, items)
+        return [None] * len(items)
+
+    return run
+
+
+def _post(connection: Connection, card_id: int) -> None:
+    """Post what a card's sessions have used, unless somebody works on the card just now: the next login does it then."""
+    with contextlib.suppress(RowLocked):
+        connection.run(store.settle, [card_id])
+
+
+def _facts_of(card: Card) -> tuple[int, int, int]:
+    """What a login must find unchanged when it is written."""
+    return card.version, card.last_login_number, card.product_revision
 
 
 def _refusal(attempt: Attempt, reason: str, card_id: int | None) -> RefusedLogin:
@@ -252,6 +308,9 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
     grace = 0 if accept.limited_by in ("validity", "hours") else TIMEOUT_GRACE_SECONDS
     return Reservation(
         card_id=card.id,
+        card_version=card.version,
+        product_id=product.id,
+        product_revision=product.revision,
         login_number=accept.login_number,
         nas_id=attempt.nas_id,
         nas_address=attempt.nas_address,

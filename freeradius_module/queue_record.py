@@ -98,6 +98,18 @@ def parse(text: str) -> Record:
     return Record(text, pairs, received_at(dict(pairs)), reason)
 
 
+def as_line(text: str) -> str:
+    """A record as it stands in the queue.
+
+    >>> line = as_line(EXAMPLE)
+    >>> len(line), parse(line[:-1]) == parse(EXAMPLE)._replace(text=line[:-1])
+    (2048, True)
+    """
+    kept = text.replace("\n", "").rstrip(FILLING)
+    octets = len(kept.encode("utf-8", "surrogateescape")) + 1
+    return kept + FILLING * (-octets % LINE_OCTETS) + "\n"
+
+
 def with_reason(text: str, reason: str) -> str:
     """A record, or what is left of one, as the quarantine keeps it: a line, or as many times its length as it takes.
 
@@ -106,9 +118,7 @@ def with_reason(text: str, reason: str) -> str:
     (2048, 'no card')
     """
     kept = without_reason(text).replace("\n", "")[:RECORD_OCTETS_MAX // 2]
-    kept = f"{kept}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&"
-    octets = len(kept.encode("utf-8", "surrogateescape")) + 1
-    return kept + FILLING * (-octets % LINE_OCTETS) + "\n"
+    return as_line(f"{kept}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&")
 
 
 def without_reason(text: str) -> str:

@@ -13,15 +13,13 @@ from pathlib import Path
 from . import line, store
 from .charges import Pairs
 from .connection import DatabaseAway, WrongSchema
-from .desk import Desk
+from .desk import Desk, answer_seconds
 from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX, accounting_path
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Handout
 
 # A desk that is not there is looked for again after this time; one that hangs costs each who asks it a time-out.
 PAUSE_SECONDS = 1.0
 HUNG_PAUSE_SECONDS = 10.0
-# The desk waits for the database on behalf of all: for two nodes of a cluster, and for a transaction that is repeated.
-TIMEOUTS_MOST = 4
 
 
 class NobodyThere(Exception):
@@ -42,7 +40,7 @@ class SharedDesk:
     def __init__(self, path: str, own: Desk):
         self.wrong_text = own.wrong_text
         self._own = own
-        seconds = own.settings.database_timeout_seconds * TIMEOUTS_MOST
+        seconds = answer_seconds(own.settings)
         self._logins = Way(Path(path), seconds)
         self._accounting = Way(accounting_path(Path(path)), seconds)
 
@@ -72,6 +70,9 @@ class SharedDesk:
             # Twice is as good as once: counters only rise to what was reported.
             return self._own.account(pairs)
 
+    def serve_alone(self, is_alone: bool) -> None:
+        self._own.serve_alone(is_alone)
+
     def client(self, address: str) -> tuple[store.Nas, str] | None:
         return self._own.client(address)
 
@@ -85,13 +86,14 @@ class Way:
 
     def __init__(self, path: Path, timeout_seconds: int):
         self._path = str(path)
+        self._seconds = timeout_seconds
         self._timeout = struct.pack("ll", timeout_seconds, 0)
         self._lines: dict[int, socket.socket] = {}
         self._not_before = 0.0
 
     def ask(self, what: str, attributes: Iterable[tuple[str, str]]) -> list[str]:
         """The result's words.  Raises NobodyThere, or DeskEnded, or what the desk says is in the way."""
-        own = self._sent(line.request(what, attributes))
+        own = self._sent(line.request(what, time.monotonic() + self._seconds, attributes))
         try:
             told = own.recv(MESSAGE_OCTETS_MAX)
         except BlockingIOError:

@@ -10,16 +10,15 @@ by hand, the array in one call.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
-
-from pymysql.converters import escape_string
 
 from . import hours
 from .attributes import Report
 from .identity import Candidate
-from .login import Card, Product, Session
-from .usage import Credit, Tariff, Usage, followed
+from .login import TIMEOUT_GRACE_SECONDS, Card, Product, Session, balance_of, taken_back
+from .usage import Credit, Tariff, Usage, cost_millicents, followed
 from .vendors import Terms
 
 # A quarter of an hour, in which wrong PINs are counted.
@@ -30,13 +29,24 @@ WINDOW = f"FROM_UNIXTIME(UNIX_TIMESTAMP() DIV {WINDOW_SECONDS} * {WINDOW_SECONDS
 STARTING_VALIDITY = """LEAST(
     COALESCE(UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY, product.valid_until_at),
     COALESCE(product.valid_until_at, UTC_TIMESTAMP(3) + INTERVAL product.valid_days DAY))"""
+# What the first login sets.  The product is read in a subquery: a join would lock its row for all other cards.
+ACTIVATION = f"""status = 'in_use',
+                   first_login_at = UTC_TIMESTAMP(3),
+                   expires_at = COALESCE(
+                       expires_at, (SELECT {STARTING_VALIDITY} FROM product WHERE product.id = card.product_id)),"""
+# What must still be true of a session that a login ends, beside that it has not ended: by the cause that is recorded.
+CLOSES_IF = {
+    "superseded": "TRUE",
+    "not_begun": "acct_session_id = ''",
+    "stale": "(heard_at IS NULL OR heard_at <= UTC_TIMESTAMP(3) - INTERVAL interim_seconds SECOND)",
+}
 
 
 # Logins -------------------------------------------------------------------------------------------------
 
 
-# Read for a serial that is no card's, as a new card's row is: what takes no time at all would tell that there is none.
-DECOY = json.dumps([1, "delivered", 1, 1, 2_592_000, None, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+# A decoy row: parsing it takes as long as parsing a real card, so timing does not reveal that a serial does not exist.
+DECOY = json.dumps([1, "delivered", 1, 1, 1, 2_592_000, None, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 
 OPEN = """(session.due_at > UTC_TIMESTAMP(3)
            OR (session.due_at IS NOT NULL AND session.due_cause IN ('unknown', 'revived')))"""
@@ -72,7 +82,7 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                card.serial,
                {"card.pin_sealed" if with_pins else "NULL"},
                JSON_ARRAY(
-                   card.id, card.status, card.product_id, product.revision,
+                   card.id, card.status, card.version, card.product_id, product.revision,
                    TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(
                        card.expires_at, IF(card.first_login_at IS NULL, {STARTING_VALIDITY}, product.valid_until_at))),
                    card.device, card.settled_login_number, card.key_number,
@@ -98,7 +108,8 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                                session.interim_seconds,
                                session.used_seconds, session.used_down_octets, session.used_up_octets,
                                session.granted_seconds, session.granted_octets, session.granted_down_octets,
-                               session.granted_up_octets, session.granted_millicents), NULL)), ']]')
+                               session.granted_up_octets, session.granted_millicents,
+                               session.tariff_minute_millicents, session.tariff_mb_millicents), NULL)), ']]')
                   FROM session
                  WHERE session.card_id = card.id
                    AND (session.login_number > card.settled_login_number
@@ -129,7 +140,7 @@ def find_cards(cursor, serials: Sequence[str]) -> dict[str, int]:
 
 
 def _card(
-    serial, pin_sealed, of_sessions, card_id, status, product_id, revision, expires_in_seconds, device,
+    serial, pin_sealed, of_sessions, card_id, status, version, product_id, revision, expires_in_seconds, device,
     settled_login_number, key_number, was_tried, added_seconds, added_octets, added_down, added_up, added_millicents,
     seconds, down_octets, up_octets,
 ) -> Card:  # fmt: skip
@@ -148,6 +159,7 @@ def _card(
         id=card_id,
         serial=serial,
         status=status,
+        version=version,
         product_id=product_id,
         product_revision=revision,
         expires_in_seconds=expires_in_seconds,
@@ -165,8 +177,10 @@ def _card(
 
 def _session(
     number, nas_id, device, is_begun, silent_us, interim_seconds, used_seconds, used_down, used_up,
-    granted_seconds, granted_octets, granted_down, granted_up, granted_millicents,
+    granted_seconds, granted_octets, granted_down, granted_up, granted_millicents, minute_millicents, mb_millicents,
 ) -> Session:  # fmt: skip
+    used = Usage(used_seconds, used_down, used_up)
+    tariff = Tariff(minute_millicents, mb_millicents)
     return Session(
         login_number=number,
         nas_id=nas_id,
@@ -179,8 +193,7 @@ def _session(
             None if granted_octets is None else max(granted_octets - used_down - used_up, 0),
             None if granted_down is None else max(granted_down - used_down, 0),
             None if granted_up is None else max(granted_up - used_up, 0),
-            # Money of a session is not followed packet by packet: all that was granted counts until it ends.
-            granted_millicents,
+            None if granted_millicents is None else max(granted_millicents - cost_millicents(used, tariff), 0),
         ),
     )
 
@@ -189,6 +202,9 @@ class Reservation(NamedTuple):
     """What an accepted login writes."""
 
     card_id: int
+    card_version: int  # what was decided on: the card as it was, and its product
+    product_id: int
+    product_revision: int
     login_number: int
     nas_id: int
     nas_address: str
@@ -207,41 +223,75 @@ class Reservation(NamedTuple):
 
 
 RESERVATION_COLUMNS = (
-    "card_id, login_number, nas_id, nas_address, device, login_at, due_at, due_cause, granted_seconds, granted_octets,"
-    " granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents,"
-    " fup_octets, interim_seconds, login_token"
-)
-# As text, and not as parameters: to escape each of them takes the driver longer than all else of the row.
-RESERVATION_ROW = (
-    "({:d}, {:d}, {:d}, {}, {}, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL {:d} SECOND, {},"
-    " {}, {}, {}, {}, {}, {}, {}, {}, {}, {})"
-)
+    "card_id", "login_number", "nas_id", "nas_address", "device", "login_at", "due_at", "due_cause", "granted_seconds",
+    "granted_octets", "granted_down_octets", "granted_up_octets", "granted_millicents", "tariff_minute_millicents",
+    "tariff_mb_millicents", "fup_octets", "interim_seconds", "login_token",
+)  # fmt: skip
 
 
 def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
-    """Write accepted logins in one statement; return the keys of those that were first to claim their number.
+    """Write accepted logins in one statement; return the keys of those that were written.
 
-    A number that is taken means that another login of that card, here or on another server, was decided
-    meanwhile: this one has to read and decide again.  IGNORE, because one that came too late must not undo
-    the others; where the count says that some did, the tokens tell which were in time.
+    A login is written only if what it was decided on still holds: the card is the version that was read, its product
+    the revision that was read, and its number is free, so no other login of the card was decided meanwhile.  The cards
+    are locked until the commit, so whoever blocks a card afterwards finds the session.  A card that somebody else has
+    locked is left out.  Who is not in the answer has to read and decide again.
+
+    IGNORE, because a number that is taken must not undo the others; the tokens tell which were in time.
     """
-    rows = [
-        RESERVATION_ROW.format(
-            one.card_id,
-            one.login_number,
-            one.nas_id,
-            _text(one.nas_address),
-            _text(one.device),
-            one.due_in_seconds,
-            _text(one.due_cause),
-            *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
-        )
-        for one in reservations
-    ]
-    written = cursor.execute(f"INSERT IGNORE INTO session ({RESERVATION_COLUMNS}) VALUES {', '.join(rows)}")
+    columns, first, rows = _factored(
+        ("card_version", *RESERVATION_COLUMNS),
+        [(str(one.card_version), *_reservation_values(cursor, one)) for one in reservations],
+    )
+    names = [name for name, value in first.items() if value is None]
+    values = ", ".join(f"one.{name}" if value is None else value for name, value in first.items() if name != "card_version")
+    version = first["card_version"] or "one.card_version"
+    revisions = {(one.product_id, one.product_revision) for one in reservations}
+    has_changed = " OR ".join(f"(id = {product_id:d} AND revision <> {revision:d})" for product_id, revision in revisions)
+    written = cursor.execute(
+        f"INSERT IGNORE INTO session ({', '.join(RESERVATION_COLUMNS)})"
+        f" WITH one ({', '.join(names)}) AS (VALUES {', '.join(rows)})"
+        f" SELECT STRAIGHT_JOIN {values}"
+        f" FROM one JOIN card ON card.id = one.card_id AND card.version = {version}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM product WHERE {has_changed})"
+        " LOCK IN SHARE MODE SKIP LOCKED"
+    )
     if written == len(reservations):
         return {_key(one) for one in reservations}
     return _written(cursor, reservations)
+
+
+def _factored(names: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequence[str], dict[str, str | None], list[str]]:
+    """Values that are the same in all rows are stated once: a server copies each value of each row several times.
+
+    Returns the names, for each the common value or None, and the rows without the common values.  The key stays in the
+    rows.
+
+    >>> _factored(("id", "kind"), [("1", "'a'"), ("2", "'a'")])[1:]
+    ({'id': None, 'kind': "'a'"}, ['(1)', '(2)'])
+    """
+    common = {}
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        is_common = name not in ("id", "card_id") and len(set(values)) == 1
+        common[name] = values[0] if is_common else None
+    kept = [index for index, name in enumerate(names) if common[name] is None]
+    return names, common, [f"({', '.join([row[index] for index in kept])})" for row in rows]
+
+
+def _reservation_values(cursor, one: Reservation) -> tuple[str, ...]:
+    """As text, and not as parameters: to escape each number takes the driver longer than all else of the row."""
+    text = cursor.connection.escape
+    return (
+        str(one.card_id),
+        str(one.login_number),
+        str(one.nas_id),
+        text(one.nas_address),
+        text(one.device),
+        "UTC_TIMESTAMP(3)",
+        f"UTC_TIMESTAMP(3) + INTERVAL {one.due_in_seconds:d} SECOND",
+        text(one.due_cause),
+        *map(_number, (*one.granted, *one.tariff, one.fup_octets, one.interim_seconds, one.token)),
+    )
 
 
 def reserve_with_changes(cursor, reservation: Reservation) -> bool:
@@ -250,16 +300,16 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
     A first login turns the card to in_use; a later one may end the sessions that it takes over or replaces.
     """
     cursor.execute("BEGIN")
-    is_in_time = (
-        (not reservation.activates or _activate(cursor, reservation.card_id))
-        and (not reservation.binds_device or _bind_device(cursor, reservation.card_id, reservation.device))
-        and bool(reserve(cursor, [reservation]))
-    )
+    is_in_time = _change_card(cursor, reservation)
+    if is_in_time:
+        # What is changed here is a new version, and locked by us.
+        changed = reservation._replace(card_version=reservation.card_version + (reservation.activates or reservation.binds_device))
+        is_in_time = bool(reserve(cursor, [changed])) and all(
+            _close_session(cursor, reservation.card_id, login_number, cause) for login_number, cause in reservation.closes
+        )
     if not is_in_time:
         cursor.execute("ROLLBACK")
         return bool(_written(cursor, [reservation]))
-    for login_number, cause in reservation.closes:
-        _close_session(cursor, reservation.card_id, login_number, cause)
     if reservation.replaces is not None:
         _cut_session(cursor, reservation.card_id, reservation.replaces, "replaced")
     cursor.execute("COMMIT")
@@ -268,10 +318,6 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
 
 def _number(value: int | None) -> str:
     return "NULL" if value is None else f"{value:d}"
-
-
-def _text(value: str | None) -> str:
-    return "NULL" if value is None else f"'{escape_string(value)}'"
 
 
 def _key(reservation: Reservation) -> tuple[int, int]:
@@ -289,45 +335,59 @@ def _written(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]
     return set(cursor.fetchall())
 
 
-def _activate(cursor, card_id: int) -> bool:
-    """The first login: the card's validity runs from now."""
+def _change_card(cursor, reservation: Reservation) -> bool:
+    """What a login changes on the card itself, if the card is still as it was read: the first login turns it to in_use
+    and begins its validity, and may bind it to the device."""
+    if not (reservation.activates or reservation.binds_device):
+        return True
     return bool(
         cursor.execute(
             f"""
             UPDATE card
-              JOIN product ON product.id = card.product_id
-               SET card.status = 'in_use',
-                   card.first_login_at = UTC_TIMESTAMP(3),
-                   card.expires_at = COALESCE(card.expires_at, {STARTING_VALIDITY})
-             WHERE card.id = %s
-               AND card.status = 'delivered'
+               SET {ACTIVATION if reservation.activates else ""}
+                   device = IF(%(binds_device)s, %(device)s, device)
+             WHERE id = %(card_id)s
+               AND version = %(card_version)s
             """,
-            (card_id,),
+            reservation._asdict(),
         )
     )
 
 
-def _bind_device(cursor, card_id: int, device: str) -> bool:
+def _activate(cursor, card_id: int) -> bool:
+    """A card that was never used is used: its validity runs from now."""
     return bool(
         cursor.execute(
-            "UPDATE card SET device = %s WHERE id = %s AND (device IS NULL OR device = %s)", (device, card_id, device)
+            f"UPDATE card SET {ACTIVATION} device = device WHERE id = %s AND status = 'delivered'", (card_id,)
         )
     )
 
 
-def _close_session(cursor, card_id: int, login_number: int, cause: str) -> None:
+def _close_session(cursor, card_id: int, login_number: int, cause: str) -> bool:
+    """End a session for a login that takes its place; False if it is not any more what the login found.
+
+    A session that the same device takes over ends now: what it reports later was sent before that, or it goes on after
+    all.  One that is silent ended when it was last heard of.
+    """
     cursor.execute(
-        """
+        f"""
         UPDATE session
-           SET closed_at = UTC_TIMESTAMP(3),
+           SET closed_at = {"UTC_TIMESTAMP(3)" if cause == "superseded" else "COALESCE(heard_at, login_at)"},
                close_cause = %s,
                due_at = NULL
          WHERE card_id = %s
            AND login_number = %s
            AND due_at IS NOT NULL
+           AND {CLOSES_IF[cause]}
         """,
         (cause, card_id, login_number),
     )
+    if cursor.rowcount:
+        return True
+    cursor.execute(
+        "SELECT due_at IS NULL FROM session WHERE card_id = %s AND login_number = %s", (card_id, login_number)
+    )
+    return bool((cursor.fetchone() or (1,))[0])
 
 
 def _cut_session(cursor, card_id: int, login_number: int, cause: str) -> None:
@@ -350,11 +410,11 @@ def expire(cursor, card_id: int) -> None:
     cursor.execute(
         """
         UPDATE card
-          JOIN product ON product.id = card.product_id
-           SET card.status = 'expired'
-         WHERE card.id = %s
-           AND card.status IN ('delivered', 'in_use')
-           AND COALESCE(card.expires_at, product.valid_until_at) <= UTC_TIMESTAMP(3)
+           SET status = 'expired'
+         WHERE id = %s
+           AND status IN ('delivered', 'in_use')
+           AND COALESCE(expires_at, (SELECT valid_until_at FROM product WHERE product.id = card.product_id))
+               <= UTC_TIMESTAMP(3)
         """,
         (card_id,),
     )
@@ -431,6 +491,8 @@ class Charged(NamedTuple):
     used: Usage
     reached: int  # bits of REACHED_…
     is_open: bool  # not stopped, not closed
+    was_closed: bool  # ended before, without a Stop
+    has_login: bool  # a login of ours began it
 
 
 REACHED_LIMIT = 1
@@ -440,7 +502,7 @@ CHARGE_COLUMNS = (
     "card_id, login_number, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
     " due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
-# As text, and not as parameters: see RESERVATION_ROW.
+# As text, and not as parameters: see _reservation_values.
 CHARGE_ROW = (
     "({:d}, {:d}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
     " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
@@ -449,6 +511,7 @@ CHARGE_ROW = (
 # `prepaid enforce` judges whether it may go on.  Until then it counts as open.
 # A row belongs to this Acct-Session-Id, or to none yet.  Assignments are made from left to right, so whatever
 # looks at the old counters or the old identifier stands before the line that changes them.
+# A closed session goes on if it used more and said so in a packet that was sent after its end.
 IS_OURS = "session.acct_session_id IN ('', VALUES(acct_session_id))"
 CHARGE_UPDATE = f"""
     nas_id = IF({IS_OURS}, VALUES(nas_id), nas_id),
@@ -458,7 +521,7 @@ CHARGE_UPDATE = f"""
     heard_at = IF({IS_OURS}, GREATEST(COALESCE(heard_at, VALUES(heard_at)), VALUES(heard_at)), heard_at),
     stop_cause = IF({IS_OURS}, COALESCE(stop_cause, VALUES(stop_cause)), stop_cause),
     stopped_at = IF({IS_OURS}, COALESCE(stopped_at, VALUES(stopped_at)), stopped_at),
-    closed_at = IF({IS_OURS} AND closed_at IS NOT NULL AND (
+    closed_at = IF({IS_OURS} AND VALUES(heard_at) > COALESCE(reopens_after_at, closed_at) AND (
                        acct_session_id = ''
                        OR VALUES(used_seconds) > used_seconds
                        OR VALUES(used_down_octets) > used_down_octets
@@ -482,10 +545,14 @@ REACHED = f"""
      OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
      OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
      OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
-     OR COALESCE(used_seconds * tariff_minute_millicents / 60
-                 + (used_down_octets + used_up_octets) * tariff_mb_millicents / 1e6 >= granted_millicents, FALSE)
+     OR COALESCE(used_seconds / 60e0 * tariff_minute_millicents
+                 + (used_down_octets + used_up_octets) / 1e6 * tariff_mb_millicents >= granted_millicents, FALSE)
     ) * {REACHED_LIMIT}
     + COALESCE(used_down_octets + used_up_octets >= fup_octets, FALSE) * {REACHED_FUP}"""
+
+
+# When a session has used the time that it was granted, if it uses it without a pause.
+GRANT_ENDS_AT = f"(COALESCE(started_at, login_at) + INTERVAL (granted_seconds + {TIMEOUT_GRACE_SECONDS}) SECOND)"
 
 
 def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
@@ -496,6 +563,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
     the same ones wait for each other instead of deadlocking.
     """
     ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
+    text = cursor.connection.escape
     rows = []
     for index in ordered:
         card_id, login_number, report = charges[index]
@@ -506,19 +574,19 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
                 card_id,
                 login_number,
                 report.nas_id,
-                _text(report.nas_address),
-                _text(report.acct_session_id),
-                _text(report.device),
+                text(report.nas_address),
+                text(report.acct_session_id),
+                text(report.device),
                 age + seconds,
                 age,
                 f"UTC_TIMESTAMP(3) - INTERVAL {age:f} SECOND" if report.kind == "Stop" else "NULL",
-                _text(report.stop_cause),
+                text(report.stop_cause),
                 seconds,
                 report.down_octets or 0,
                 report.up_octets or 0,
-                _text(report.framed_ipv4),
-                _text(report.framed_ipv6),
-                _text(report.delegated_prefix),
+                text(report.framed_ipv4),
+                text(report.framed_ipv6),
+                text(report.delegated_prefix),
             )
         )
     cursor.execute(
@@ -526,7 +594,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
         f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {CHARGE_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED}, due_at IS NOT NULL)"
+        f" {REACHED}, due_at IS NOT NULL, closed_at IS NOT NULL, login_at IS NOT NULL)"
     )
     charged: list[Any] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
@@ -588,13 +656,26 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
     return charged
 
 
+# What the archive keeps of a session, and what comes back with it.
+ARCHIVED_COLUMNS = (
+    "card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at, stopped_at, "
+    "stop_cause, closed_at, close_cause, reopens_after_at, granted_seconds, granted_octets, granted_down_octets, "
+    "granted_up_octets, granted_millicents, tariff_minute_millicents, tariff_mb_millicents, fup_octets, "
+    "interim_seconds, used_seconds, used_down_octets, used_up_octets, raw_down_octets, raw_up_octets, framed_ipv4, "
+    "framed_ipv6, delegated_prefix"
+)
+
+
 def unarchive(cursor, reports: Sequence[Report]) -> None:
     """Bring archived sessions back, for packets that come after all: what one adds is the rise over what was counted.
 
-    The archive keeps its row; the session's row stands for it until it is archived again.
+    All of the session comes back, so that the rules give the same answer as if it had never been archived.  The archive
+    keeps its row; the session's row stands for it until it is archived again.
     """
     serials = sorted({report.serial for report in reports})
     identifiers = sorted({report.acct_session_id for report in reports})
+    # A login that was archived before its first packet came has no identifier yet.
+    numbers = sorted({report.claim.login_number for report in reports if report.claim} or {0})
     # Nearly always there is none, and a plain read says so without a lock.
     cursor.execute(
         f"""
@@ -602,31 +683,26 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
           FROM card FORCE INDEX (serial_is_unique)
           JOIN session_archive AS old FORCE INDEX (PRIMARY) ON old.card_id = card.id
          WHERE card.serial IN ({_places(serials)})
-           AND old.acct_session_id IN ({_places(identifiers)})
+           AND old.login_number > 0
+           AND (old.acct_session_id IN ({_places(identifiers)}) OR old.login_number IN ({_places(numbers)}))
         """,
-        [*serials, *identifiers],
+        [*serials, *identifiers, *numbers],
     )
     for card_id, login_number in sorted(cursor.fetchall()):
         cursor.execute(
-            """
+            f"""
             INSERT IGNORE INTO session (
-                card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at,
-                stop_cause, used_seconds, used_down_octets, used_up_octets,
-                settled_seconds, settled_down_octets, settled_up_octets, framed_ipv4, framed_ipv6, delegated_prefix)
-            SELECT old.card_id, old.login_number, old.nas_id, old.acct_session_id, old.device, old.login_at,
-                   old.started_at, old.ended_at, old.ended_at,
-                   old.end_cause, old.used_seconds, old.used_down_octets, old.used_up_octets,
-                   old.used_seconds, old.used_down_octets, old.used_up_octets,
-                   old.framed_ipv4, old.framed_ipv6, old.delegated_prefix
-              FROM session_archive AS old
-             WHERE old.card_id = %s
-               AND old.login_number = %s
+                {ARCHIVED_COLUMNS}, settled_seconds, settled_down_octets, settled_up_octets)
+            SELECT {ARCHIVED_COLUMNS}, used_seconds, used_down_octets, used_up_octets
+              FROM session_archive
+             WHERE card_id = %s
+               AND login_number = %s
             """,
             (card_id, login_number),
         )
 
 
-# See RESERVATION_ROW.
+# See _reservation_values.
 PROGRESS_ROW = (
     "({:d}, {:d}, {:d}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
 )
@@ -642,6 +718,7 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
     """The same as ``charge`` at half the price, for interims of sessions that have been charged before and say nothing
     new but their counters; None for one whose row is not open any more: that is for ``charge`` to judge."""
     ordered = sorted(range(len(charges)), key=lambda index: charges[index][:2])
+    text = cursor.connection.escape
     rows = []
     for index in ordered:
         card_id, login_number, report = charges[index]
@@ -651,7 +728,7 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
                 card_id,
                 login_number,
                 report.nas_id,
-                _text(report.acct_session_id),
+                text(report.acct_session_id),
                 age + seconds,
                 age,
                 seconds,
@@ -665,7 +742,7 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
         f" VALUES {', '.join(rows)}"
         f" ON DUPLICATE KEY UPDATE {PROGRESS_UPDATE}"
         " RETURNING JSON_ARRAY(card_id, login_number, acct_session_id, used_seconds, used_down_octets, used_up_octets,"
-        f" {REACHED}, due_at IS NOT NULL)"
+        f" {REACHED}, due_at IS NOT NULL, closed_at IS NOT NULL, login_at IS NOT NULL)"
     )
     charged: list[Charged | None] = [None] * len(charges)
     for index, (facts,) in zip(ordered, cursor.fetchall(), strict=True):
@@ -674,9 +751,18 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
     return charged
 
 
-def _charged(card_id, login_number, acct_session_id, seconds, down_octets, up_octets, reached, is_open) -> Charged:
+def _charged(
+    card_id, login_number, acct_session_id, seconds, down_octets, up_octets, reached, is_open, was_closed, has_login
+) -> Charged:
     return Charged(
-        card_id, login_number, acct_session_id, Usage(seconds, down_octets, up_octets), int(reached), bool(is_open)
+        card_id,
+        login_number,
+        acct_session_id,
+        Usage(seconds, down_octets, up_octets),
+        int(reached),
+        bool(is_open),
+        bool(was_closed),
+        bool(has_login),
     )
 
 
@@ -734,8 +820,9 @@ def read_serials(cursor, card_ids: Sequence[int]) -> dict[int, str]:
 def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """Post what the cards' sessions have used to the cards themselves; return the status of each.
 
-    A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card's row is
-    locked first, so that what is summed is what is posted: a new session's foreign key waits for it, too.
+    A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card is locked first,
+    so that no login is written meanwhile; then its sessions, so that what is summed is what is posted: of a session that
+    comes in between, nothing.
     """
     wanted = sorted(set(card_ids))
     cursor.execute("BEGIN")
@@ -750,7 +837,10 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
                SUM(used_seconds - settled_seconds),
                SUM(used_down_octets - settled_down_octets),
                SUM(used_up_octets - settled_up_octets),
-               MAX(login_number)
+               MAX(login_number),
+               GROUP_CONCAT(IF(used_seconds > settled_seconds
+                               OR used_down_octets > settled_down_octets
+                               OR used_up_octets > settled_up_octets, login_number, NULL))
           FROM session
          WHERE card_id IN ({_places(wanted)})
          GROUP BY card_id
@@ -758,20 +848,19 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
         """,
         wanted,
     )
-    for card_id, seconds, down_octets, up_octets, login_number in cursor.fetchall():
-        if seconds or down_octets or up_octets:
+    for card_id, seconds, down_octets, up_octets, last_number, unposted_numbers in cursor.fetchall():
+        if unposted_numbers:
+            numbers = [int(number) for number in unposted_numbers.split(",")]
             cursor.execute(
-                """
+                f"""
                 UPDATE session
                    SET settled_seconds = used_seconds,
                        settled_down_octets = used_down_octets,
                        settled_up_octets = used_up_octets
                  WHERE card_id = %s
-                   AND (used_seconds > settled_seconds
-                        OR used_down_octets > settled_down_octets
-                        OR used_up_octets > settled_up_octets)
+                   AND login_number IN ({_places(numbers)})
                 """,
-                (card_id,),
+                (card_id, *numbers),
             )
         cursor.execute(
             """
@@ -782,7 +871,7 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
                    settled_login_number = GREATEST(settled_login_number, %s)
              WHERE id = %s
             """,
-            (int(seconds), int(down_octets), int(up_octets), login_number, card_id),
+            (int(seconds), int(down_octets), int(up_octets), last_number, card_id),
         )
     for card_id, status in statuses.items():
         # A session that no login of ours began (seen in accounting only) has used the card all the same.
@@ -864,52 +953,133 @@ def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
     )
 
 
-def slow_down(cursor, card_id: int, login_number: int) -> None:
-    """Note once that a running session has passed its fair-use share; `prepaid enforce` tells the NAS.
+def lower_grants(cursor, card_id: int) -> None:
+    """Take back what open sessions were granted and the card has no longer, the newest first.
 
-    A report is looked at by its total; here, where it matters, a card that bought download alone is by that alone
-    (see login.fair_use_octets).
+    A session that has ended may report more than it was known to have used, when others hold what it had left; one that
+    runs may use more than it was granted.  Together the open ones must hold no more than is left.
+    """
+    cursor.execute("BEGIN")
+    cursor.execute("SELECT serial FROM card WHERE id = %s FOR UPDATE", (card_id,))
+    (serial,) = cursor.fetchone() or (None,)
+    card = read_cards(cursor, [serial], with_pins=False).get(serial) if serial is not None else None
+    if card is not None and card.sessions:
+        balance = balance_of(card, read_product(cursor, card.product_id))
+        for session, taken in taken_back(balance, card.sessions):
+            cursor.execute(
+                f"""
+                UPDATE session
+                   SET granted_seconds = granted_seconds - %(seconds)s,
+                       granted_octets = granted_octets - %(octets)s,
+                       granted_down_octets = granted_down_octets - %(down_octets)s,
+                       granted_up_octets = granted_up_octets - %(up_octets)s,
+                       granted_millicents = granted_millicents - %(millicents)s,
+                       due_cause = IF(%(seconds)s > 0 AND {GRANT_ENDS_AT} < due_at, 'time', due_cause),
+                       due_at = IF(%(seconds)s > 0 AND {GRANT_ENDS_AT} < due_at, {GRANT_ENDS_AT}, due_at)
+                 WHERE card_id = %(card_id)s
+                   AND login_number = %(login_number)s
+                   AND due_at IS NOT NULL
+                """,
+                {"card_id": card_id, "login_number": session.login_number, **taken._asdict()},
+            )
+    cursor.execute("COMMIT")
+
+
+def slow_down(cursor, card_id: int) -> None:
+    """Note that a card has passed its fair-use share, once for each session that runs at full speed; `prepaid enforce`
+    tells the NAS.
+
+    The share is the card's: it is compared with what all its sessions together have used.  A card that bought download
+    alone is compared by that alone (see login.fair_use_octets).
     """
     cursor.execute(
         """
-        INSERT IGNORE INTO session_slow_down (card_id, login_number)
-        SELECT session.card_id, session.login_number
-          FROM session
-          JOIN card ON card.id = session.card_id
+        SELECT IF(product.credit_octets IS NOT NULL,
+                  card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
+                  card.settled_down_octets + unposted.down_octets)
+               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100
+          FROM card
           JOIN product ON product.id = card.product_id
-         WHERE session.card_id = %s
-           AND session.login_number = %s
-           AND (product.credit_octets IS NOT NULL OR session.used_down_octets >= session.fup_octets)
+          JOIN (SELECT COALESCE(SUM(used_down_octets - settled_down_octets), 0) AS down_octets,
+                       COALESCE(SUM(used_up_octets - settled_up_octets), 0) AS up_octets
+                  FROM session
+                 WHERE card_id = %s) AS unposted
+         WHERE card.id = %s
         """,
-        (card_id, login_number),
+        (card_id, card_id),
     )
-    if cursor.rowcount:
-        cursor.execute(
-            "UPDATE session SET fup_octets = NULL WHERE card_id = %s AND login_number = %s", (card_id, login_number)
-        )
+    (is_passed,) = cursor.fetchone() or (0,)
+    if not is_passed:
+        return
+    cursor.execute(
+        """
+        INSERT IGNORE INTO session_slow_down (card_id, login_number)
+        SELECT card_id, login_number
+          FROM session
+         WHERE card_id = %s
+           AND due_at IS NOT NULL
+           AND fup_octets IS NOT NULL
+        """,
+        (card_id,),
+    )
+    cursor.execute("UPDATE session SET fup_octets = NULL WHERE card_id = %s AND fup_octets IS NOT NULL", (card_id,))
 
 
-def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float) -> int:
+# Two Accounting-On that are the same to the octet are one that was sent again, if no more time than this is between them.
+REPEATED_RESTART_SECONDS = 60
+
+
+def close_nas(cursor, nas_id: int, nas_address: str, age_seconds: float, authenticator: str = "") -> int:
     """A NAS has started or stops (Accounting-On/Off): its sessions ended where they were last heard of.
 
     By address, because a row of the table nas may be a network of many NAS.
 
     Not at the reboot: what happened in between, nobody has reported.  A session that was heard of after the event
-    is one that began after it; one of the same millisecond was on record already, so it came before.
+    is one that began after it; one of the same millisecond was on record already, so it came before.  A packet that is
+    repeated, because its answer was lost, is the first one's event: what began in between goes on.
     """
+    happened_at = _happened_at(cursor, nas_address, age_seconds, authenticator)
     return cursor.execute(
         """
         UPDATE session
            SET closed_at = COALESCE(heard_at, login_at),
                close_cause = 'nas_reboot',
+               reopens_after_at = %s,
                due_at = NULL
          WHERE nas_id = %s
            AND nas_address = %s
            AND due_at IS NOT NULL
-           AND COALESCE(heard_at, login_at) <= UTC_TIMESTAMP(3) - INTERVAL %s SECOND
+           AND COALESCE(heard_at, login_at) <= %s
         """,
-        (nas_id, nas_address, age_seconds),
+        (happened_at, nas_id, nas_address, happened_at),
     )
+
+
+def _happened_at(cursor, nas_address: str, age_seconds: float, authenticator: str) -> datetime:
+    """When the event took place that a packet of this age reports, the first of equal packets."""
+    if authenticator:
+        # Assignments are made from left to right: the second reads what the first has set.
+        cursor.execute(
+            f"""
+            INSERT INTO nas_restart (nas_address, authenticator, happened_at, repeated_at)
+            VALUES (%(nas_address)s, %(authenticator)s, UTC_TIMESTAMP(3) - INTERVAL %(age_seconds)s SECOND,
+                    UTC_TIMESTAMP(3) - INTERVAL %(age_seconds)s SECOND)
+                ON DUPLICATE KEY UPDATE
+                   happened_at = IF(
+                       ABS(TIMESTAMPDIFF(SECOND, repeated_at, VALUES(happened_at))) < {REPEATED_RESTART_SECONDS},
+                       LEAST(happened_at, VALUES(happened_at)), GREATEST(happened_at, VALUES(happened_at))),
+                   repeated_at = GREATEST(repeated_at, VALUES(repeated_at))
+            """,
+            {"nas_address": nas_address, "authenticator": authenticator, "age_seconds": age_seconds},
+        )
+        cursor.execute(
+            "SELECT happened_at FROM nas_restart WHERE nas_address = %s AND authenticator = %s",
+            (nas_address, authenticator),
+        )
+    else:
+        cursor.execute("SELECT UTC_TIMESTAMP(3) - INTERVAL %s SECOND", (age_seconds,))
+    (happened_at,) = cursor.fetchone()
+    return happened_at
 
 
 class Anomaly(NamedTuple):
@@ -998,6 +1168,32 @@ def read_nas(cursor) -> list[Nas]:
     return [Nas(*row) for row in cursor.fetchall()]
 
 
+# A charger that says nothing for so long is gone, and its queue with it: sessions must not stay open for ever.
+QUEUE_SILENCE_SECONDS = 3600
+QUEUE_LAG = f"""(SELECT GREATEST(COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, charged_until_at, UTC_TIMESTAMP(3))), 0), 0) / 1e6
+                  FROM accounting_queue
+                 WHERE recorded_at > UTC_TIMESTAMP(3) - INTERVAL {QUEUE_SILENCE_SECONDS} SECOND)"""
+
+
+def read_queue_lag(cursor) -> float:
+    """How many seconds ago the packet arrived that is charged next, of the queue that is furthest behind."""
+    cursor.execute(f"SELECT {QUEUE_LAG}")
+    (seconds,) = cursor.fetchone()
+    return float(seconds)
+
+
+def record_queue(cursor, name: str, waiting_seconds: float) -> None:
+    """Say how far a queue is charged: all that arrived more than so many seconds ago."""
+    cursor.execute(
+        """
+        INSERT INTO accounting_queue (name, charged_until_at, recorded_at)
+        VALUES (%s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, UTC_TIMESTAMP(3))
+            ON DUPLICATE KEY UPDATE charged_until_at = VALUES(charged_until_at), recorded_at = VALUES(recorded_at)
+        """,
+        (name, waiting_seconds),
+    )
+
+
 def read_key_fingerprints(cursor) -> dict[int, str]:
     """The fingerprints of the keys that this database was sealed with, by key number."""
     cursor.execute("SELECT name, value FROM site WHERE name LIKE 'key\\_%\\_fingerprint'")
@@ -1015,9 +1211,9 @@ def _execute_prepared(cursor, name: str, statement: Callable[[], str], texts: Se
     """
     prepared = _prepared.setdefault(cursor.connection, set())
     if name not in prepared:
-        cursor.execute(f"PREPARE {name} FROM '{escape_string(statement())}'")
+        cursor.execute(f"PREPARE {name} FROM {cursor.connection.escape(statement())}")
         prepared.add(name)
-    values = ", ".join([f"'{escape_string(text)}'" for text in texts])
+    values = ", ".join(map(cursor.connection.escape, texts))
     cursor.execute(f"EXECUTE {name} USING {values}")
 
 

@@ -79,15 +79,16 @@ def test_a_login_number_is_claimed_once_whoever_claims_it(shop, cursor):
     """Two logins of two servers, decided on the same facts: a statement each, and one of another card beside."""
     card, other = shop.sell(2)
     one, two = shop.id(card), shop.id(other)
-    assert store.reserve(cursor, [_reservation(one), _reservation(two)]) == {(one, 1), (two, 1)}
-    late = _reservation(one)._replace(token=8)
-    assert store.reserve(cursor, [late, _reservation(two, 2)]) == {(two, 2)}
+    first = [_reservation(shop, card), _reservation(shop, other)]
+    assert store.reserve(cursor, first) == {(one, 1), (two, 1)}
+    late = _reservation(shop, card)._replace(token=8)
+    assert store.reserve(cursor, [late, _reservation(shop, other, 2)]) == {(two, 2)}
 
 
 def test_a_login_that_is_written_again_is_its_own(shop, cursor):
     """Its commit went well, and the answer got lost."""
     card, other = shop.sell(2)
-    claims = [_reservation(shop.id(card)), _reservation(shop.id(other))]
+    claims = [_reservation(shop, card), _reservation(shop, other)]
     for _ in range(2):
         assert store.reserve(cursor, claims) == {(shop.id(card), 1), (shop.id(other), 1)}
 
@@ -95,14 +96,14 @@ def test_a_login_that_is_written_again_is_its_own(shop, cursor):
 @pytest.mark.parametrize("device", ["it's", "back\\slash", "%s", "a\x1ab", "\u00e9\u2603", '"'])
 def test_a_device_may_be_called_anything(shop, cursor, device):
     card, = shop.sell(1)
-    store.reserve(cursor, [_reservation(shop.id(card))._replace(device=device)])
+    store.reserve(cursor, [_reservation(shop, card)._replace(device=device)])
     row, = shop.sessions(card)
     assert row["device"] == device
 
 
 def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     card, = shop.sell(1)
-    claim = _reservation(shop.id(card))
+    claim = _reservation(shop, card)
     assert store.reserve(cursor, [claim]) == {(shop.id(card), 1)}
     late = claim._replace(activates=True, closes=((1, "superseded"),), binds_device=True, token=8)
     assert store.reserve(cursor, [late]) == set()
@@ -110,9 +111,46 @@ def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     assert (shop.status(card), shop.card(card)["device"], row["closed_at"]) == ("delivered", None, None)
 
 
-def _reservation(card_id: int, login_number: int = 1) -> store.Reservation:
+@pytest.mark.parametrize("change", ["block", "end of validity", "device", "credit", "product"])
+def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cursor, database, change):
+    card, other = shop.sell(2, credit_seconds=600)
+    reservations = [_reservation(shop, card), _reservation(shop, other)]
+    if change == "product":
+        database.execute("UPDATE product SET speed_down_kbit = 512 WHERE id = %s", [shop.card(card)["product_id"]])
+    elif change == "block":
+        shop.set_status(card, "blocked")
+    elif change == "credit":
+        shop.add_credit(card, added_seconds=-500)
+    else:
+        shop.change(card, **{"end of validity": {"expires_at": "2026-01-01"}, "device": {"device": LAPTOP}}[change])
+    written = store.reserve(cursor, reservations)
+    # Both cards are of one product; else the other card's login is written all the same.
+    assert written == (set() if change == "product" else {(shop.id(other), 1)})
+    assert shop.sessions(card) == []
+
+
+def test_posting_and_the_sealing_of_a_pin_anew_do_not_stand_in_a_logins_way(shop, cursor, database):
+    card, = shop.sell(1, credit_seconds=600)
+    reservation = _reservation(shop, card)
+    shop.change(card, settled_seconds=10, settled_login_number=0, note="seen", pin_sealed=b"other")
+    assert store.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
+
+
+def test_a_login_of_a_card_that_is_locked_waits_and_the_others_go_on(shop, cursor, database):
+    card, *others = shop.sell(8, credit_seconds=600)
+    with database.connect() as connection, connection.cursor() as office:
+        office.execute("BEGIN")
+        office.execute("UPDATE card SET note = 'being delivered' WHERE serial = %s", [card.serial])
+        written = store.reserve(cursor, [_reservation(shop, one) for one in (card, *others)])
+    assert written == {(shop.id(one), 1) for one in others}
+
+
+def _reservation(shop, card, login_number: int = 1) -> store.Reservation:
+    row = shop.card(card)
+    revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
     values = dict.fromkeys(store.Reservation._fields) | {
-        "card_id": card_id, "login_number": login_number, "nas_id": 1, "nas_address": "127.0.0.1", "device": PHONE,
+        "card_id": row["id"], "card_version": row["version"], "product_id": row["product_id"], "product_revision": revision,
+        "login_number": login_number, "nas_id": 1, "nas_address": "127.0.0.1", "device": PHONE,
         "due_in_seconds": 600, "due_cause": "time", "granted": Credit(600), "tariff": Tariff(), "interim_seconds": 300,
         "closes": (), "activates": False, "binds_device": False, "token": 7,
     }

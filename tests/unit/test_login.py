@@ -38,7 +38,7 @@ def product(**changes) -> Product:
 
 def card(**changes) -> Card:
     fields = {
-        "id": 7, "serial": "4000017", "status": "in_use", "product_id": 1, "product_revision": 1,
+        "id": 7, "serial": "4000017", "status": "in_use", "version": 1, "product_id": 1, "product_revision": 1,
         "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
         "used": Usage(), "last_login_number": 0, "sessions": (), "unposted": 0, "pin_sealed": b"sealed", "key_number": 1,
         "was_tried": False,

@@ -52,7 +52,7 @@ class Desk:
                 message = caller.recv(65_536, socket.MSG_PEEK)
                 if answer is not reads_nothing:
                     caller.recv(65_536)
-                    what, attributes = line.read_request(message)
+                    what, _until, attributes = line.read_request(message)
                     self.received.append((what, dict(attributes)))
                     answer(caller)
             self.hung_up.release()
