@@ -78,11 +78,16 @@ class Cutter:
         return len(answers)
 
     def keep_house(self) -> int:
-        """Say of some cards that their validity is over; how many: call again while there are more."""
+        """Say of some cards that their validity is over, and of sessions on cards that may not log in that they have to be
+        off; how many: call again while there are more."""
+        with self._cursor() as cursor:
+            found = store_sessions.not_allowed(cursor, EXPIRED_AT_ONCE)
+        with self.office.transaction() as cursor:
+            ended = sum(store_sessions.end_not_allowed(cursor, session) for session in found)
         with self.office.transaction(reason="the validity is over") as cursor:
             store_sessions.forget_ended_slow_downs(cursor)
             cards = store_sessions.expired_cards(cursor, EXPIRED_AT_ONCE)
-            return store_sessions.expire(cursor, cards) if cards else 0
+            return ended + (store_sessions.expire(cursor, cards) if cards else 0)
 
     @property
     def is_waiting(self) -> bool:
@@ -294,13 +299,18 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
 
     >>> card = {"status": "in_use", "expires_in_seconds": 7200, "allowed_hours": None, "timezone": "UTC",
     ...         "max_sessions": 1, "replace_oldest": False, "now": None}
-    >>> back = {"login_number": 1, "due_cause": "revived", "is_due": 1, "granted_left_seconds": 600}
+    >>> back = {"login_number": 1, "due_cause": "revived", "is_due": 1, "granted_left_seconds": 600,
+    ...         "is_over": 0}
     >>> judged(card, [back], 1)
     [Verdict(login_number=1, cause='time', in_seconds=615)]
     >>> judged({**card, "status": "blocked"}, [back], 1)
     [Verdict(login_number=1, cause='blocked', in_seconds=0)]
 
-    Two are on where one may be: the newest goes, or the oldest where the product says so.
+    Two are on where one may be: the one that has used up what it was granted goes, else the newest, or the oldest where the
+    product says so.
+
+    >>> [verdict for verdict in judged(card, [{**back, "is_over": 1}, {**back, "login_number": 2, "is_due": 0}], 1)]
+    [Verdict(login_number=1, cause='granted', in_seconds=0)]
 
     >>> later = {**back, "login_number": 2, "due_cause": "time", "is_due": 0}
     >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1) if not verdict.in_seconds]
@@ -311,11 +321,13 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
     refusal = _refusal(card)
     if refusal:
         return [Verdict(login_number, refusal, 0)]
-    counted = [one["login_number"] for one in sessions if not one["is_due"] or one["login_number"] == login_number]
+    counted = [one for one in sessions if not one["is_due"] or one["login_number"] == login_number]
     excess = max(len(counted) - card["max_sessions"], 0)
-    going = counted[:excess] if card["replace_oldest"] else counted[len(counted) - excess:]
-    verdicts = [Verdict(number, "replaced" if card["replace_oldest"] else "too_many", 0) for number in going]
-    if login_number not in going:
+    in_order = counted if card["replace_oldest"] else counted[::-1]
+    going = sorted(in_order, key=lambda one: not one["is_over"])[:excess]
+    cause = "replaced" if card["replace_oldest"] else "too_many"
+    verdicts = [Verdict(one["login_number"], "granted" if one["is_over"] else cause, 0) for one in going]
+    if login_number not in [one["login_number"] for one in going]:
         granted = next((one["granted_left_seconds"] for one in sessions if one["login_number"] == login_number), None)
         verdicts.append(Verdict(login_number, *_limit(card, granted)))
     return verdicts

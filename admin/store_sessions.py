@@ -3,6 +3,8 @@
 Sessions are read by NAS and due time (`session_by_nas`) or by card, never by reading all of them.
 """
 
+from freeradius_module.store import QUEUE_LAG
+
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
 _COUNTED_FROM_START = "('time', 'money', 'longest')"
 # The start is at most this much later than the login; what claims more has another story.
@@ -15,7 +17,9 @@ _IS_DUE = f"""
             LEAST(GREATEST(COALESCE(TIMESTAMPDIFF(SECOND, session.login_at, session.started_at), 0), 0),
                   {_LATE_START_SECONDS}) SECOND)"""
 
-_SILENT_SECONDS = "TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)) / 1e6"
+# What waits in a queue may be the session's report, so its silence is counted up to what is charged.
+_SILENT_SECONDS = f"""(TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)) / 1e6
+        - {QUEUE_LAG})"""
 _IS_STALE = f"{_SILENT_SECONDS} > 3 * session.interim_seconds + 60"
 
 # A session, its NAS, and the last attempt of an action: what a step is decided on and a request is made of.
@@ -275,7 +279,11 @@ def open_sessions_of_card(cursor, card_id: int) -> list[dict]:
     cursor.execute(
         f"""
         SELECT login_number, due_cause, due_at <= UTC_TIMESTAMP(3) AS is_due,
-               CAST(granted_seconds AS SIGNED) - CAST(used_seconds AS SIGNED) AS granted_left_seconds
+               CAST(granted_seconds AS SIGNED) - CAST(used_seconds AS SIGNED) AS granted_left_seconds,
+               COALESCE(used_seconds >= granted_seconds, FALSE)
+               OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
+               OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
+               OR COALESCE(used_up_octets >= granted_up_octets, FALSE) AS is_over
           FROM session
          WHERE card_id = %(card_id)s
            AND due_at IS NOT NULL
@@ -384,6 +392,41 @@ def expire(cursor, card_ids: list[int]) -> int:
     return cursor.execute(
         "UPDATE card SET status = 'expired' WHERE id IN %(card_ids)s AND status IN ('delivered', 'in_use')",
         {"card_ids": card_ids},
+    )
+
+
+def not_allowed(cursor, limit: int) -> list[dict]:
+    """Sessions that are open and not yet due on cards that may not log in, whoever opened them and when.
+
+    Whoever blocks a card, or takes one back, ends its sessions; this finds what came to be at the same moment.
+    """
+    cursor.execute(
+        """
+        SELECT session.card_id, session.login_number, card.status
+          FROM nas
+          JOIN session FORCE INDEX (session_by_nas) ON session.nas_id = nas.id AND session.due_at > UTC_TIMESTAMP(3)
+          JOIN card ON card.id = session.card_id
+         WHERE card.status NOT IN ('delivered', 'in_use')
+         LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    return cursor.fetchall()
+
+
+def end_not_allowed(cursor, session: dict) -> int:
+    """Say that such a session has to be off now, if its card still may not log in."""
+    return cursor.execute(
+        """
+        UPDATE session
+           SET due_at = UTC_TIMESTAMP(3),
+               due_cause = %(status)s
+         WHERE card_id = %(card_id)s
+           AND login_number = %(login_number)s
+           AND due_at > UTC_TIMESTAMP(3)
+           AND (SELECT status FROM card WHERE card.id = session.card_id) = %(status)s
+        """,
+        session,
     )
 
 

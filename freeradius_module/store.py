@@ -706,12 +706,14 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
 PROGRESS_ROW = (
     "({:d}, {:d}, {:d}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
 )
-PROGRESS_UPDATE = """
-    started_at = IF(due_at IS NULL, started_at, LEAST(started_at, VALUES(started_at))),
-    heard_at = IF(due_at IS NULL, heard_at, GREATEST(heard_at, VALUES(heard_at))),
-    used_seconds = IF(due_at IS NULL, used_seconds, GREATEST(used_seconds, VALUES(used_seconds))),
-    used_down_octets = IF(due_at IS NULL, used_down_octets, GREATEST(used_down_octets, VALUES(used_down_octets))),
-    used_up_octets = IF(due_at IS NULL, used_up_octets, GREATEST(used_up_octets, VALUES(used_up_octets)))"""
+# The row is this session's, and open.  After a restore a login's number may be another login's by now.
+GOES_ON = "due_at IS NOT NULL AND acct_session_id = VALUES(acct_session_id)"
+PROGRESS_UPDATE = f"""
+    started_at = IF({GOES_ON}, LEAST(started_at, VALUES(started_at)), started_at),
+    heard_at = IF({GOES_ON}, GREATEST(heard_at, VALUES(heard_at)), heard_at),
+    used_seconds = IF({GOES_ON}, GREATEST(used_seconds, VALUES(used_seconds)), used_seconds),
+    used_down_octets = IF({GOES_ON}, GREATEST(used_down_octets, VALUES(used_down_octets)), used_down_octets),
+    used_up_octets = IF({GOES_ON}, GREATEST(used_up_octets, VALUES(used_up_octets)), used_up_octets)"""
 
 
 def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
@@ -1168,11 +1170,8 @@ def read_nas(cursor) -> list[Nas]:
     return [Nas(*row) for row in cursor.fetchall()]
 
 
-# A charger that says nothing for so long is gone, and its queue with it: sessions must not stay open for ever.
-QUEUE_SILENCE_SECONDS = 3600
-QUEUE_LAG = f"""(SELECT GREATEST(COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, charged_until_at, UTC_TIMESTAMP(3))), 0), 0) / 1e6
-                  FROM accounting_queue
-                 WHERE recorded_at > UTC_TIMESTAMP(3) - INTERVAL {QUEUE_SILENCE_SECONDS} SECOND)"""
+# How many seconds accounting waits before it is charged.
+QUEUE_LAG = "(SELECT TIMESTAMPDIFF(MICROSECOND, charged_until_at, UTC_TIMESTAMP(3)) / 1e6 FROM accounting_state)"
 
 
 def read_queue_lag(cursor) -> float:

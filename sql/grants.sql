@@ -21,6 +21,7 @@ GRANT SELECT ON {database}.session_archive TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.session_anomaly TO {radius};
 GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.accounting_queue TO {radius};
+GRANT SELECT ON {database}.accounting_state TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.nas_restart TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};

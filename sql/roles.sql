@@ -46,6 +46,7 @@ GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, 
 GRANT SELECT ON {database}.session_anomaly TO {see};
 GRANT SELECT ON {database}.session_cut TO {see};
 GRANT SELECT ON {database}.accounting_queue TO {see};
+GRANT SELECT ON {database}.accounting_state TO {see};
 GRANT SELECT ON {database}.login_refusal TO {see};
 GRANT SELECT ON {database}.unknown_login TO {see};
 GRANT SELECT ON {database}.voice_credit TO {see};

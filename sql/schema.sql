@@ -752,6 +752,13 @@ INSERT INTO history_floor (source) VALUES
 
 -- The views: what people read ----------------------------------------------------------------------------
 
+-- Until when accounting is charged: now, or where packets wait in a queue, what the slowest of its chargers has reached. One
+-- that has said nothing for an hour is gone.
+CREATE VIEW accounting_state AS
+    SELECT COALESCE(LEAST(MIN(charged_until_at), UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS charged_until_at
+      FROM accounting_queue
+     WHERE recorded_at > UTC_TIMESTAMP(3) - INTERVAL 3600 SECOND;
+
 -- A card as the office sees it. Usage is what was posted to the card plus what its sessions have beyond that.
 -- Scalar subqueries, not a join with GROUP BY: a page of a list then costs a page, whatever the number of cards.
 -- Money used is usage times tariff, rounded down once, for the sum: in the customer's favour by less than a cent.
@@ -770,13 +777,15 @@ CREATE VIEW card_balance AS
                                          FROM session WHERE session.card_id = card.id) AS used_down_octets,
            card.settled_up_octets + (SELECT COALESCE(SUM(session.used_up_octets - session.settled_up_octets), 0)
                                        FROM session WHERE session.card_id = card.id) AS used_up_octets,
-           -- Open: begun, not ended, heard of within three interim intervals and a minute.
+           -- Open: begun, not ended, heard of within three interim intervals and a minute before now, or before the last
+           -- packet that a queue has charged.
            (SELECT COUNT(*)
               FROM session
              WHERE session.card_id = card.id
                AND session.acct_session_id <> ''
                AND session.due_at IS NOT NULL
-               AND session.heard_at > UTC_TIMESTAMP(3) - INTERVAL (3 * session.interim_seconds + 60) SECOND)
+               AND session.heard_at > (SELECT charged_until_at FROM accounting_state)
+                                      - INTERVAL (3 * session.interim_seconds + 60) SECOND)
                AS open_sessions
       FROM card
       JOIN product ON product.id = card.product_id;
@@ -838,7 +847,8 @@ CREATE VIEW session_overview AS
                AS overrun_octets,
            framed_ipv4, framed_ipv6, delegated_prefix,
            acct_session_id <> '' AND due_at IS NOT NULL
-               AND heard_at > UTC_TIMESTAMP(3) - INTERVAL (3 * interim_seconds + 60) SECOND AS is_open
+               AND heard_at > (SELECT charged_until_at FROM accounting_state)
+                              - INTERVAL (3 * interim_seconds + 60) SECOND AS is_open
       FROM session
     UNION ALL
     SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, NULL, ended_at, end_cause,
