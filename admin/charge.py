@@ -194,7 +194,10 @@ class Charger:
 
     def _record_queue(self, waiting_seconds: float) -> None:
         """Say how far the queue is charged, so that logins take no session for silent whose report waits here."""
-        self._desk.charges.record_queue(self._name, waiting_seconds)
+        try:
+            self._desk.charges.record_queue(self._name, waiting_seconds)
+        except pymysql.MySQLError as fault:
+            raise DatabaseAway(str(fault)) from fault
         self._recorded_at = time.monotonic()
 
     def _charge_or_await(self, older: list[Path]) -> None:

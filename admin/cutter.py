@@ -328,8 +328,9 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
     cause = "replaced" if card["replace_oldest"] else "too_many"
     verdicts = [Verdict(one["login_number"], "granted" if one["is_over"] else cause, 0) for one in going]
     if login_number not in [one["login_number"] for one in going]:
-        granted = next((one["granted_left_seconds"] for one in sessions if one["login_number"] == login_number), None)
-        verdicts.append(Verdict(login_number, *_limit(card, granted)))
+        own = next((one for one in sessions if one["login_number"] == login_number), {"granted_left_seconds": None, "is_over": 0})
+        verdicts.append(Verdict(login_number, "granted", 0) if own["is_over"]
+                        else Verdict(login_number, *_limit(card, own["granted_left_seconds"])))
     return verdicts
 
 

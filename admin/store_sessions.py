@@ -283,7 +283,10 @@ def open_sessions_of_card(cursor, card_id: int) -> list[dict]:
                COALESCE(used_seconds >= granted_seconds, FALSE)
                OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
                OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
-               OR COALESCE(used_up_octets >= granted_up_octets, FALSE) AS is_over
+               OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
+               OR COALESCE(used_seconds / 60e0 * tariff_minute_millicents
+                           + (used_down_octets + used_up_octets) / 1e6 * tariff_mb_millicents >= granted_millicents, FALSE)
+               AS is_over
           FROM session
          WHERE card_id = %(card_id)s
            AND due_at IS NOT NULL

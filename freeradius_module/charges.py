@@ -15,7 +15,7 @@ from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
 from .connection import Connection, DatabaseAway, RowLocked, TooLate
 from .identity import Sign, identify
-from .lane import Together, lane, leaving_out_locked
+from .lane import Together, is_given_up, lane, leaving_out_locked
 from .settings import Settings
 from .store import Charge
 
@@ -103,7 +103,7 @@ class Charges:
         return self._catalogue.nas(attributes.values(pairs).get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
 
     def _report(self, packet: Packet) -> Report | Exception:
-        if packet.until <= time.monotonic():
+        if is_given_up(packet.until):
             return TooLate("the packet came too long ago")
         nas = self._nas(packet.pairs)
         try:
@@ -178,7 +178,7 @@ class Charges:
             if row.reached & store.REACHED_LIMIT or _is_late(charge.report, row):
                 reached.setdefault(row.card_id, []).append(index)
                 cards.setdefault(row.card_id, []).append(row)
-            if row.reached & store.REACHED_FUP:
+            if row.reached & store.REACHED_FUP or _is_late(charge.report, row):
                 slowed.setdefault(row.card_id, []).append(index)
         if anomalies:
             recorded = leaving_out_locked(connection, _record_anomalies, [anomaly for _, anomaly in anomalies])

@@ -112,12 +112,13 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
        before that login, it is that one: it went on through a new authentication.
     2. The newest session with this Acct-Session-Id on this NAS, unless the NAS has used the identifier again
        (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
-    3. One with this Acct-Session-Id on another NAS that began when the packet's did: a NAS whose address changed.
+    3. One of this device with this Acct-Session-Id on another NAS that began when the packet's did: a NAS whose address
+       changed.  But not if a login on this NAS waits for its first packet that came just then.
     4. A login that waits for its first packet, of this device where both are known: on this NAS, the one that came
        when the packet's session began, else the newest; then on another.
     """
     known = sorted(one for one in candidates if one.acct_session_id == sign.acct_session_id)
-    continued = [one for one in known if _began_together(sign, one)]
+    continued = [one for one in known if _began_together(sign, one) and _is_same_device(sign, one)]
     if sign.claimed is not None:
         earlier = [one for one in continued if one.login_number < sign.claimed]
         return earlier[-1].login_number if earlier else sign.claimed
@@ -127,7 +128,7 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         if one.acct_session_id == ""
         # One whose first packet took longer than a login waits is still the one that began then.
         and (one.is_open or _distance(sign, one) <= START_TOLERANCE_SECONDS)
-        and (not sign.device or not one.device or one.device == sign.device)
+        and _is_same_device(sign, one)
     ]
     known_here = [one for one in known if one.nas_id == sign.nas_id]
     if known_here:
@@ -135,7 +136,10 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
             if login.nas_id == sign.nas_id and _is_used_again(sign, known_here[-1], login):
                 return login.login_number
         return known_here[-1].login_number
-    if continued:
+    just_then = [
+        one for one in waiting if one.nas_id == sign.nas_id and _distance(sign, one) <= START_TOLERANCE_SECONDS
+    ]
+    if continued and not just_then:
         return continued[-1].login_number
     waiting.sort(key=lambda login: (login.nas_id != sign.nas_id, not _could_have_begun(sign, login)))
     return waiting[0].login_number if waiting else None
@@ -150,6 +154,11 @@ def _distance(sign: Sign, login: Candidate) -> float:
 def _could_have_begun(sign: Sign, login: Candidate) -> bool:
     """Whether the login came before the packet's session began: the better choice where several wait."""
     return login.login_age is not None and sign.start_age <= login.login_age + START_TOLERANCE_SECONDS
+
+
+def _is_same_device(sign: Sign, candidate: Candidate) -> bool:
+    """Whether both may be one device: they are not said to be two."""
+    return not sign.device or not candidate.device or candidate.device == sign.device
 
 
 def _began_together(sign: Sign, known: Candidate) -> bool:

@@ -49,6 +49,11 @@ class Together:
         raise TooLate("a row that this needs is locked in the database")
 
 
+def is_given_up(until: float) -> bool:
+    """Whether whoever asked waits no more: nothing is done for him then."""
+    return time.monotonic() >= until
+
+
 def lane(settings: Settings, work: Work) -> Callable[[list], list]:
     """Do work for many on a connection of its own; a request that fails fails alone: halves are tried until it is
     found, but of nothing that was done already."""

@@ -123,7 +123,7 @@ class Accept(NamedTuple):
     is_slowed_down: bool
     fup_left_octets: int | None  # until the speed drops; None: never, or it has
     closes: tuple[tuple[int, str], ...] = ()  # sessions that this login ends: (login number, cause)
-    replaces: int | None = None  # the session that has to be disconnected for this one
+    replaces: tuple[int, ...] = ()  # sessions that have to be disconnected for this one
     activates: bool = False
     binds_device: bool = False
 
@@ -165,12 +165,12 @@ def decide(
         return Refusal("wrong_device")
 
     others, closes = _others(card, attempt, queue_lag_seconds)
-    replaces = None
-    if len(others) >= product.max_sessions:
-        if not product.replace_oldest:
-            return Refusal("too_many_sessions")
-        # Not closed: it stays on until its NAS has cut it, which `prepaid enforce` sees to.
-        replaces = others.pop(0).login_number
+    if len(others) >= product.max_sessions and not product.replace_oldest:
+        return Refusal("too_many_sessions")
+    # Not closed: they stay on until their NAS has ended them, which `prepaid enforce` sees to.  One that came back may make
+    # them more than the product allows.
+    places = product.max_sessions - 1
+    replaces, others = others[: len(others) - places], others[max(len(others) - places, 0) :]
     granted = _share(balance, product, others)
     if is_used_up(granted):
         # All that is left is granted to sessions that are still open.
@@ -205,7 +205,7 @@ def decide(
         is_slowed_down=is_slowed_down,
         fup_left_octets=_fup_left_octets(product, fair_use),
         closes=tuple(closes),
-        replaces=replaces,
+        replaces=tuple(session.login_number for session in replaces),
         activates=card.status == "delivered",
         binds_device=product.bind_device and not card.device and bool(attempt.device),
     )

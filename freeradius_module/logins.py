@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import math
 import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from .attributes import SERIAL_MAX
 from .catalogue import Catalogue
 from .connection import Connection, DatabaseAway, RowLocked, TooLate
 from .identity import Claim, make_class
-from .lane import Together, lane, leaving_out_locked
+from .lane import Together, is_given_up, lane, leaving_out_locked
 from .login import (
     TIMEOUT_GRACE_SECONDS,
     Accept,
@@ -147,7 +146,7 @@ class Logins:
             accepted: dict[int, tuple[Card, Product, Accept]] = {}
             reservations: dict[int, tuple[int, Reservation]] = {}
             for index, card in undecided.items():
-                if asks[index].until <= time.monotonic():
+                if is_given_up(asks[index].until):
                     # Whoever asked has given up.  A login that nobody hears of would only be in the way.
                     answer(index, TooLate("the login was asked for too long ago"))
                     continue
@@ -331,7 +330,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
 
 def _changes_more(reservation: Reservation) -> bool:
     return bool(
-        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces is not None
+        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces
     )
 
 

@@ -216,7 +216,7 @@ class Reservation(NamedTuple):
     fup_octets: int | None
     interim_seconds: int
     closes: tuple[tuple[int, str], ...]
-    replaces: int | None
+    replaces: tuple[int, ...]
     activates: bool
     binds_device: bool
     token: int
@@ -310,8 +310,8 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
     if not is_in_time:
         cursor.execute("ROLLBACK")
         return bool(_written(cursor, [reservation]))
-    if reservation.replaces is not None:
-        _cut_session(cursor, reservation.card_id, reservation.replaces, "replaced")
+    for login_number in reservation.replaces:
+        _cut_session(cursor, reservation.card_id, login_number, "replaced")
     cursor.execute("COMMIT")
     return True
 
@@ -521,7 +521,7 @@ CHARGE_UPDATE = f"""
     heard_at = IF({IS_OURS}, GREATEST(COALESCE(heard_at, VALUES(heard_at)), VALUES(heard_at)), heard_at),
     stop_cause = IF({IS_OURS}, COALESCE(stop_cause, VALUES(stop_cause)), stop_cause),
     stopped_at = IF({IS_OURS}, COALESCE(stopped_at, VALUES(stopped_at)), stopped_at),
-    closed_at = IF({IS_OURS} AND VALUES(heard_at) > COALESCE(reopens_after_at, closed_at) AND (
+    closed_at = IF({IS_OURS} AND stopped_at IS NULL AND VALUES(heard_at) > COALESCE(reopens_after_at, closed_at) AND (
                        acct_session_id = ''
                        OR VALUES(used_seconds) > used_seconds
                        OR VALUES(used_down_octets) > used_down_octets
@@ -538,9 +538,11 @@ CHARGE_UPDATE = f"""
     framed_ipv6 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv6), framed_ipv6), framed_ipv6),
     delegated_prefix = IF({IS_OURS}, COALESCE(VALUES(delegated_prefix), delegated_prefix), delegated_prefix),
     acct_session_id = IF(acct_session_id = '', VALUES(acct_session_id), acct_session_id)"""
-# A session without a login was granted nothing: whether its card is used up is looked at each time.
+# A session without a login was granted nothing: whether its card is used up is looked at each time.  What one that goes
+# on had left may be granted to others by now.
 REACHED = f"""
     (login_at IS NULL
+     OR due_cause <=> 'revived'
      OR COALESCE(used_seconds >= granted_seconds, FALSE)
      OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
      OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
@@ -684,7 +686,7 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
           JOIN session_archive AS old FORCE INDEX (PRIMARY) ON old.card_id = card.id
          WHERE card.serial IN ({_places(serials)})
            AND old.login_number > 0
-           AND (old.acct_session_id IN ({_places(identifiers)}) OR old.login_number IN ({_places(numbers)}))
+           AND (old.acct_session_id IN ('', {_places(identifiers)}) OR old.login_number IN ({_places(numbers)}))
         """,
         [*serials, *identifiers, *numbers],
     )

@@ -516,7 +516,7 @@ CREATE TRIGGER session_rules BEFORE UPDATE ON session FOR EACH ROW
             OR NEW.settled_down_octets < OLD.settled_down_octets
             OR NEW.settled_up_octets < OLD.settled_up_octets,
         NEW.end_recorded_at =
-            IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, UTC_TIMESTAMP(3), OLD.end_recorded_at);
+            IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, UTC_TIMESTAMP(3), NEW.end_recorded_at);
 
 -- Ended and settled sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
 -- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
@@ -854,7 +854,12 @@ CREATE VIEW session_overview AS
     SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, NULL, ended_at, end_cause,
            NULL, NULL, used_seconds, used_down_octets, used_up_octets, NULL, NULL,
            framed_ipv4, framed_ipv6, delegated_prefix, FALSE
-      FROM session_archive;
+      FROM session_archive
+     -- One that came back is shown as it is now.
+     WHERE NOT EXISTS (SELECT 1
+                         FROM session
+                        WHERE session.card_id = session_archive.card_id
+                          AND session.login_number = session_archive.login_number);
 
 -- Who had the address that was asked for, by the number of the question. A branch for each index; live sessions have
 -- none, because it would cost every packet a write, so they are read through: a question is rare, a packet is not.
@@ -869,6 +874,10 @@ CREATE VIEW address_answer AS
       JOIN session_archive ON session_archive.framed_ipv4 = form.address
      WHERE started_at <= query.moment_at
        AND ended_at >= query.moment_at
+       AND NOT EXISTS (SELECT 1
+                         FROM session AS live
+                        WHERE live.card_id = session_archive.card_id
+                          AND live.login_number = session_archive.login_number)
      UNION
     SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
            NULL AS heard_at,
@@ -880,6 +889,10 @@ CREATE VIEW address_answer AS
       JOIN session_archive ON session_archive.framed_ipv6 = form.address
      WHERE started_at <= query.moment_at
        AND ended_at >= query.moment_at
+       AND NOT EXISTS (SELECT 1
+                         FROM session AS live
+                        WHERE live.card_id = session_archive.card_id
+                          AND live.login_number = session_archive.login_number)
      UNION
     SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
            NULL AS heard_at,
@@ -891,6 +904,10 @@ CREATE VIEW address_answer AS
       JOIN session_archive ON session_archive.delegated_prefix = form.address
      WHERE started_at <= query.moment_at
        AND ended_at >= query.moment_at
+       AND NOT EXISTS (SELECT 1
+                         FROM session AS live
+                        WHERE live.card_id = session_archive.card_id
+                          AND live.login_number = session_archive.login_number)
      UNION
     SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
            heard_at AS heard_at,

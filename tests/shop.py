@@ -96,7 +96,8 @@ class Shop:
         """Let time pass for all that this card's sessions remember."""
         moved = ", ".join(
             f"{column} = {column} - INTERVAL %(seconds)s SECOND"
-            for column in ("login_at", "started_at", "heard_at", "stopped_at", "closed_at", "reopens_after_at", "due_at")
+            for column in ("login_at", "started_at", "heard_at", "stopped_at", "closed_at", "reopens_after_at",
+                           "end_recorded_at", "due_at")
         )
         self.database.execute(f"UPDATE session SET {moved} WHERE card_id = %(id)s",
                               {"seconds": seconds, "id": self.id(card)})

@@ -262,8 +262,9 @@ def test_history_that_nobody_seals(doctor, office, shop, database):
 
 def test_sessions_that_nobody_archives(doctor, shop, database):
     card, = shop.sell(1)
-    ended = ("INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, stopped_at)"
-             " SELECT %s, seq, 1, seq, at, at FROM seq_{}_to_{} JOIN (SELECT UTC_TIMESTAMP() - INTERVAL 20 DAY AS at) AS moment")
+    ended = ("INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, stopped_at, end_recorded_at)"
+             " SELECT %s, seq, 1, seq, at, at, at FROM seq_{}_to_{}"
+             " JOIN (SELECT UTC_TIMESTAMP() - INTERVAL 20 DAY AS at) AS moment")
     database.execute(ended.format(1, 999), [shop.id(card)])
     assert not any(row["check"] == "archive" for row in doctor())
     database.execute(ended.format(1000, 1001), [shop.id(card)])

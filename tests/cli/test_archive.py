@@ -62,7 +62,8 @@ def test_old_sessions_move_and_no_balance_changes(office, shop, used, database):
 
 def test_the_next_login_gets_the_next_number(office, shop, used, database):
     """What is archived is settled, and the card remembers the highest number."""
-    database.execute("UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at, due_at = NULL")
+    database.execute("UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at,"
+                     " due_at = NULL, end_recorded_at = stopped_at")
     office.must("db", "archive")
     assert database.value("SELECT COUNT(*) FROM session") == 0
     assert {shop.card(card)["settled_login_number"] for card in used} == {8}

@@ -117,4 +117,5 @@ def test_sessions_are_not_archived_younger_than_the_module_looks_for_them(office
 def shift_into_the_past(database):
     database.execute(
         f"UPDATE session SET login_at = login_at - INTERVAL {DAYS_AGO} DAY, started_at = started_at - INTERVAL {DAYS_AGO} DAY,"
-        f" heard_at = heard_at - INTERVAL {DAYS_AGO} DAY, stopped_at = stopped_at - INTERVAL {DAYS_AGO} DAY")
+        f" heard_at = heard_at - INTERVAL {DAYS_AGO} DAY, stopped_at = stopped_at - INTERVAL {DAYS_AGO} DAY,"
+        f" end_recorded_at = end_recorded_at - INTERVAL {DAYS_AGO} DAY")

@@ -268,7 +268,7 @@ def test_the_newest_login_replaces_the_oldest_where_the_product_says_so():
     others = (session(5, device=LAPTOP), session(4, device="02-00-00-00-00-03"))
     replacing = product(max_sessions=2, replace_oldest=True)
     accept = decide(card(sessions=others), replacing, attempt())
-    assert accept.replaces == 4
+    assert accept.replaces == (4,)
     assert accept.closes == ()
 
 
