@@ -25,7 +25,9 @@ MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.
 # What raddb-config/ puts into the request for us, because the packet does not say it.
 SOURCE_ADDRESS = "Tmp-String-0"
 RECEIVED_AT = "Tmp-String-1"
-AUTHENTICATOR = "Tmp-String-2"
+AUTHENTICATOR = "Tmp-String-2"  # of Accounting-On and Accounting-Off alone: the same in an identical repetition
+READ_MARK = "Tmp-String-3"  # what authorize returned for this request, see read_mark.py
+OUTER_NAME = "Tmp-String-4"  # of a login in an EAP tunnel: the User-Name outside it
 # How long a packet may have waited in FreeRADIUS at most; more is a clock that was put forward meanwhile.
 WAIT_MOST_SECONDS = 60.0
 
@@ -77,6 +79,18 @@ def serial_of(request: Mapping[str, str]) -> str:
     '40001234'
     """
     return serial_number.compact(request.get("User-Name", ""))
+
+
+def outer_serial_of(request: Mapping[str, str]) -> str:
+    """The User-Name outside the EAP tunnel, as a serial number; "" if it is the one inside, or there is no tunnel.
+
+    >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000 9999"})
+    '40009999'
+    >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000-1234"})
+    ''
+    """
+    outer_serial = serial_number.compact(request.get(OUTER_NAME, ""))
+    return "" if outer_serial == serial_of(request) else outer_serial
 
 
 def device_of(request: Mapping[str, str]) -> str:
