@@ -61,8 +61,8 @@ def authorize(packet):
 
     FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking either way.
     """
-    request = _request(packet)
     try:
+        request = _request(packet)
         handout = _desk.authorize(request)
     except Exception as fault:
         return _no_answer("login", fault)
@@ -78,11 +78,11 @@ def post_auth(packet):
     The site calls this after FreeRADIUS' own module has found the PIN right.  A login that authorize has not marked is not
     answered: its PIN was never there to be proved.
     """
-    request = _request(packet)
-    if not read_mark.is_on(request):
-        _log_error("no answer to a login: it comes without the mark of authorize")
-        return radiusd.RLM_MODULE_FAIL
     try:
+        request = _request(packet)
+        if not read_mark.is_on(request):
+            _log_error("no answer to a login: authorize has not marked it")
+            return radiusd.RLM_MODULE_FAIL
         answer = _desk.admit(request)
     except Exception as fault:
         return _no_answer("login", fault)

@@ -149,8 +149,8 @@ def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
 
 
 @pytest.mark.parametrize("change", [
-    {"Tmp_String_3": ""}, {"Tmp_String_3": "read"}, {"Tmp_String_3": "\udce9"}, {"User_Name": "4000025"}, {"Tmp_String_0": "192.0.2.8"},
-    {"Calling_Station_Id": "02-00-00-00-00-02"}, {"Tmp_String_1": "1764000000.250001"}])
+    {"Tmp_String_3": ""}, {"Tmp_String_3": "read"}, {"Tmp_String_3": "\udce9"}, {"User_Name": "4000025"},
+    {"Tmp_String_0": "192.0.2.8"}, {"Calling_Station_Id": "02-00-00-00-00-02"}, {"Tmp_String_1": "1764000000.250001"}])
 def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, radiusd, change):
     decided = []
     hooks._desk = Desk(admit=decided.append)
