@@ -65,7 +65,7 @@ OURS = b"prepaid:" + b"1" * 70
 LONGEST = {
     "Class": [b"y" * 250] * 5 + [OURS, OURS],
     "Calling-Station-Id": "&" * 253, "Framed-IPv6-Address": "2001:db8:1111:2222:3333:4444:5555:6666",
-    "Framed-IPv6-Prefix": "2001:db8:1111:2222:3333:4444:5555::/112", "Delegated-IPv6-Prefix": "2001:db8:1111:2222:3333:4444::/96",
+    "Framed-IPv6-Prefix": "2001:db8:1111:2222:3333:4444:5555:0/112", "Delegated-IPv6-Prefix": "2001:db8:1111:2222:3333:4444::/96",
     "Framed-IP-Address": "255.255.255.255", "Acct-Terminate-Cause": "Admin-Reset",
     **dict.fromkeys(("Acct-Input-Octets", "Acct-Input-Gigawords", "Acct-Output-Octets", "Acct-Output-Gigawords",
                      "Acct-Delay-Time"), 4294967295),
