@@ -191,7 +191,8 @@ def test_a_good_reply_goes_through_unchanged():
 
 
 # As long as RADIUS allows, which not every text of so many characters is.
-NAMES = st.text(st.sampled_from("4 -Aé\xa0\u2010\U0001f4b3"), max_size=253) | st.text(st.characters(min_codepoint=32, codec="utf-8"))
+NAMES = st.text(st.sampled_from("4 -Aé\xa0\u2010\U0001f4b3"), max_size=253) | st.text(
+    st.characters(min_codepoint=32, codec="utf-8"))
 
 
 @given(NAMES, NAMES)
