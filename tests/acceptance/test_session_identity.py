@@ -56,16 +56,12 @@ def test_a_class_that_fits_decides_over_another_cards_user_name(shop, radius):
     assert (shop.used(used), shop.used(named)) == ((2, 0, 0), (3, 0, 0))
 
 
-OLD_CLASS = {
-    "another device": {"calling_station_id": LAPTOP},
-    "another NAS": {"nas_ip": "127.0.0.3"},
-    "another session": {},
-}
-
-
-@pytest.mark.parametrize("difference", OLD_CLASS.values(), ids=OLD_CLASS.keys())
-def test_a_class_that_a_nas_returns_for_another_session_charges_the_card_that_is_named(shop, radius, difference):
+@pytest.mark.parametrize("what_differs", ["the device", "the NAS", "the session"])
+def test_a_class_that_a_nas_returns_for_another_session_charges_the_card_that_is_named(
+        shop, radius, known_nas, what_differs):
     named, other = shop.sell(2)
+    difference = {"the device": lambda: {"calling_station_id": LAPTOP}, "the NAS": lambda: {"nas_ip": known_nas("generic")[0]},
+                  "the session": dict}[what_differs]()
     ended = radius.session(other.serial, radius.login(other.serial, other.pin, **difference), **difference)
     if not difference:
         radius.stop(ended, 1)
