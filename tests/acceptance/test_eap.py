@@ -3,9 +3,12 @@
 The host's part in it is tried in test_host_eap.py; here are the module, the database and the accounting.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 
-from tests import eap_device
+from tests import eap_device, ttls
 from tests.eap_device import DEVICE, METHODS, NAS
 
 pytestmark = pytest.mark.skipif(not eap_device.IS_INSTALLED, reason="eapol_test is not installed (Debian: eapoltest)")
@@ -88,3 +91,46 @@ def test_any_other_outer_name_is_let_in(office, eap, outer_name):
     card, = office.sell(1, "--time", "10m")
     answer = eap(card.serial, card.pin, "TTLS/PAP", outer_name=card.serial if outer_name == "its own serial" else outer_name)
     assert (answer.code, answer.user_name) == ("Access-Accept", card.serial)
+
+
+# --- What a device says in its tunnel -------------------------------------------------------------------------
+
+OWN, STRANGE = "02-00-00-00-00-01", "02-00-00-00-00-66"
+INSIDE = {"Calling-Station-Id": OWN, "NAS-Identifier": "another", "Called-Station-Id": "another", "Class": b"prepaid:1:1",
+          "Acct-Session-Id": "8001", "NAS-IP-Address": bytes([10, 0, 0, 1])}
+
+
+def test_a_device_in_the_tunnel_is_not_believed_to_be_another(shop, radius):
+    card, = shop.sell(1, bind_device=True)
+    assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=OWN).is_accept
+    assert shop.card(card)["device"] == OWN
+    assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=STRANGE, avps=INSIDE).is_reject
+    assert shop.refusals(card) == {"wrong_device": 1}
+
+
+def test_nor_is_one_that_the_nas_does_not_name(shop, radius):
+    card, = shop.sell(1, bind_device=True)
+    assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=OWN).is_accept
+    assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=None, avps=INSIDE).is_reject
+
+
+def test_guesses_are_counted_for_the_device_outside(shop, radius):
+    card, = shop.sell(1)
+    for number in range(5):
+        inside = INSIDE | {"Calling-Station-Id": f"02-00-00-00-01-{number:02}"}
+        assert ttls.log_in(radius, card.serial, "0000000000", calling_station_id=STRANGE, avps=inside).is_reject
+    assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=STRANGE, avps=INSIDE).is_reject
+    assert shop.refusals(card) == {"wrong_pin": 5, "locked_out": 1}
+
+
+def test_the_words_between_site_and_module_cannot_be_said_in_a_tunnel(shop, radius):
+    """By the numbers that FreeRADIUS gives them; no RADIUS packet can carry them, but a tunnel's attributes have 32 bits."""
+    own, = shop.sell(1)
+    answer = ttls.log_in(radius, own.serial, own.pin, avps={number: "10.9.9.9" for number in tmp_string_numbers()})
+    assert answer is None or answer.is_accept
+    assert {row["nas_address"] for row in shop.sessions(own)} <= {"127.0.0.1"}
+
+
+def tmp_string_numbers() -> list[int]:
+    text = Path("/usr/share/freeradius/dictionary.freeradius.internal").read_text()
+    return [int(number) for number in re.findall(r"(?m)^ATTRIBUTE\s+Tmp-String-[0-4]\s+(\d+)", text)]
