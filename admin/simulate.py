@@ -89,7 +89,7 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     class_value = identity.make_class(claim, card.serial, b"simulated")
     attributes_sent = reply.accepted(
         reply.terms(product, nas["vendor"], decision.is_slowed_down), nas["vendor"], decision,
-        card.expires_in_seconds, class_value, rules.lang, rules.currency)
+        card.serial, card.expires_in_seconds, class_value, rules.lang, rules.currency)
     balance = decision.balance
     return {
         "accepted": True, "reason": None, "sentence": None, "message": messages.accepted(

@@ -17,6 +17,12 @@ from .identity import Claim, read_class
 from .usage import counted_octets
 
 SERIAL_MAX = 32
+# A record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid), and a packet is to mean the same
+# whether it is charged directly or from the queue.
+USER_NAME_OCTETS_MAX = 64
+DEVICE_OCTETS_MAX = 64
+# Behind a User-Name that is too long to be a serial: no serial has points.
+TOO_LONG = "..."
 WORD_MAX = 2**32 - 1
 # More than a line carries in a session (9 PB), and so little that the sums over a card's sessions fit into 63 bits:
 # a NAS that reports nonsense must not stop what it reports together with, nor the card's next login.
@@ -25,7 +31,9 @@ MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.
 # What raddb-config/ puts into the request for us, because the packet does not say it.
 SOURCE_ADDRESS = "Tmp-String-0"
 RECEIVED_AT = "Tmp-String-1"
-AUTHENTICATOR = "Tmp-String-2"
+AUTHENTICATOR = "Tmp-String-2"  # of Accounting-On and Accounting-Off alone: the same in an identical repetition
+READ_MARK = "Tmp-String-3"  # what authorize returned for this request, see read_mark.py
+OUTER_NAME = "Tmp-String-4"  # of a login in an EAP tunnel: the User-Name outside it
 # How long a packet may have waited in FreeRADIUS at most; more is a clock that was put forward meanwhile.
 WAIT_MOST_SECONDS = 60.0
 
@@ -75,8 +83,24 @@ def serial_of(request: Mapping[str, str]) -> str:
 
     >>> serial_of({"User-Name": " 4000-1234 "})
     '40001234'
+    >>> serial_of({"User-Name": "4000-1234" + " " * 99 + "5"})
+    '400012345...'
     """
-    return serial_number.compact(request.get("User-Name", ""))
+    name = request.get("User-Name", "")
+    serial = serial_number.compact(name)
+    return f"{serial}{TOO_LONG}" if _octets_of(name) > USER_NAME_OCTETS_MAX else serial
+
+
+def outer_serial_of(request: Mapping[str, str]) -> str:
+    """The User-Name outside the EAP tunnel, as a serial number; "" if it is the one inside, or there is no tunnel.
+
+    >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000 9999"})
+    '40009999'
+    >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000-1234"})
+    ''
+    """
+    outer_serial = serial_number.compact(request.get(OUTER_NAME, ""))
+    return "" if outer_serial == serial_of(request) else outer_serial
 
 
 def device_of(request: Mapping[str, str]) -> str:
@@ -86,12 +110,18 @@ def device_of(request: Mapping[str, str]) -> str:
     '02-00-5E-10-00-01'
     >>> device_of({"Calling-Station-Id": "pppoe ether1"})
     'pppoe ether1'
+    >>> len(device_of({"Calling-Station-Id": " " + "é" * 40}))
+    32
     """
-    return _device(request.get("Calling-Station-Id", "").strip()[:64].rstrip())
+    return _device(request.get("Calling-Station-Id", ""))
 
 
 @functools.lru_cache(16_384)  # A device is in each of its session's packets.
-def _device(name: str) -> str:
+def _device(text: str) -> str:
+    name = text.strip(" ")
+    if _octets_of(name) > DEVICE_OCTETS_MAX:
+        # A character that the end falls into is left out.
+        name = name.encode("utf-8", "surrogateescape")[:DEVICE_OCTETS_MAX].decode("utf-8", "ignore").rstrip(" ")
     if MAC.fullmatch(name):
         digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
         return "-".join(digits[start : start + 2] for start in range(0, 12, 2))
@@ -195,6 +225,10 @@ def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -
     if gigawords is None:
         return octets
     return min(counted_octets(octets or 0, gigawords), OCTETS_MAX)
+
+
+def _octets_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 
 
 def _short(value: str | None, length: int) -> str | None:

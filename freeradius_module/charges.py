@@ -14,7 +14,7 @@ from . import attributes, store
 from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
 from .connection import Connection, DatabaseAway, RowLocked, TooLate
-from .identity import Sign, identify
+from .identity import Claim, Sign, fits, identify
 from .lane import Together, is_given_up, lane, leaving_out_locked
 from .settings import Settings
 from .store import Charge
@@ -54,7 +54,7 @@ class Charges:
         self._catalogue = catalogue
         self._class_key = class_key
         # What is remembered spares work and decides nothing: any server, and a restart, may forget it.
-        self._sessions: dict[tuple[int, str, str], tuple[int, int, float]] = {}
+        self._sessions: dict[tuple[int, str | Claim, str], tuple[int, int, float]] = {}
         self._known: dict[tuple[int, int], tuple] = {}
         # When a session was last seen open, by the monotonic clock: it is not archived for days.
         self._open_at: dict[tuple[int, int], float] = {}
@@ -289,36 +289,36 @@ class Charges:
                     )
                     continue
                 card_id, next_number, candidates = found[report.serial]
-                sign = Sign(
-                    report.acct_session_id,
-                    report.nas_id,
-                    report.device,
-                    report.kind,
-                    report.age_seconds,
-                    report.seconds,
-                    report.claim.login_number if report.claim and report.claim.is_named and trusts_claims else None,
-                )
+                sign = _sign(report, trusts_claims)
                 number = identify(sign, candidates)
                 if number is None:
                     taken = sum(serial == report.serial for serial, _ in new)
                     number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
                 charges.append((index, Charge(card_id, number, report)))
-                self._remember(report, card_id, number, report.at - sign.start_age)
+                self._remember(reports[index], card_id, number, report.at - sign.start_age)
         return charges
 
     def _look_behind_outer_identities(self, connection: Connection, unknown: dict[int, Report], found: dict) -> dict:
-        """With EAP, User-Name may be "anonymous" and the Class alone says whose session it is."""
-        masked = {
-            index: report for index, report in unknown.items() if report.serial not in found and report.claim is not None
-        }
+        """With EAP, User-Name is what the customer calls himself: a Class that fits the packet says whose session it is.
+
+        One that does not fit decides only where User-Name is no card's.
+        """
+        masked = {index: report for index, report in unknown.items() if report.claim and not report.claim.is_named}
         if not masked:
             return {}
         serials = connection.run(store.read_serials, [report.claim.card_id for report in masked.values()])
-        for index, report in masked.items():
-            if serial := serials.get(report.claim.card_id):
-                unknown[index] = report._replace(serial=serial, claim=report.claim._replace(is_named=True))
-        named = [unknown[index] for index in masked if unknown[index].serial in serials.values()]
-        return _candidates(connection, named) if named else {}
+        named = {
+            index: report._replace(serial=serial, claim=report.claim._replace(is_named=True))
+            for index, report in masked.items()
+            if (serial := serials.get(report.claim.card_id))
+        }
+        if not named:
+            return {}
+        behind = _candidates(connection, list(named.values()))
+        for index, report in named.items():
+            if masked[index].serial not in found or _fits(report, behind):
+                unknown[index] = report
+        return behind
 
     def _place_at_once(self, report: Report) -> tuple[int, int] | None:
         start_age = report.age_seconds + (report.seconds or 0)
@@ -330,7 +330,7 @@ class Charges:
                 return place
         if report.kind == "Start":
             return None
-        known = self._sessions.get((report.nas_id, report.serial, report.acct_session_id))
+        known = self._sessions.get(_remembered_as(report))
         if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS and self._is_not_archived(known[:2], start_age):
             return known[:2]
         return None
@@ -347,12 +347,38 @@ class Charges:
         self._known.pop(charge[:2], None)
         self._open_at.pop(charge[:2], None)
         report = charge.report
-        self._sessions.pop((report.nas_id, report.serial, report.acct_session_id), None)
+        self._sessions.pop(_remembered_as(report), None)
 
     def _remember(self, report: Report, card_id: int, login_number: int, started_at: float) -> None:
         if len(self._sessions) >= REMEMBERED_MOST:
             self._sessions.clear()
-        self._sessions[report.nas_id, report.serial, report.acct_session_id] = (card_id, login_number, started_at)
+        self._sessions[_remembered_as(report)] = (card_id, login_number, started_at)
+
+
+def _sign(report: Report, trusts_claims: bool = True) -> Sign:
+    return Sign(
+        report.acct_session_id,
+        report.nas_id,
+        report.device,
+        report.kind,
+        report.age_seconds,
+        report.seconds,
+        report.claim.login_number if report.claim and report.claim.is_named and trusts_claims else None,
+    )
+
+
+def _fits(report: Report, found: dict) -> bool:
+    """Whether the session that the report's Class names is one of those found, and can be the report's."""
+    if report.serial not in found:
+        return False
+    _, _, candidates = found[report.serial]
+    return any(one.login_number == report.claim.login_number and fits(_sign(report), one) for one in candidates)
+
+
+def _remembered_as(report: Report) -> tuple[int, str | Claim, str]:
+    """By its Class where User-Name is not its card's: two that call themselves "anonymous" are two."""
+    claim = report.claim
+    return report.nas_id, report.serial if claim is None or claim.is_named else claim, report.acct_session_id
 
 
 def _identity(report: Report) -> tuple:

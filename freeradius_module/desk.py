@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from . import attributes, keyring, messages, pin, store
 from .catalogue import UNLISTED, Catalogue
-from .charges import Charges, NeverCharged, Packet, Pairs
+from .charges import Charges, Packet, Pairs
 from .connection import Connection, DatabaseAway, WrongSchema
 from .keyring import KeyFileError, Keyring
 from .login import Attempt, Card
@@ -69,12 +69,10 @@ class Desk:
     def account(self, pairs: Pairs) -> str | None:
         """Charge what a packet reports; return a line for the log if there is something to say.
 
-        Returns after the commit.  Raises DatabaseAway if that cannot be had now.
+        Returns after the commit.  Raises DatabaseAway if that cannot be had now, and NeverCharged, with the reason, if it
+        never can.
         """
-        try:
-            return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
-        except NeverCharged as fault:
-            return str(fault)
+        return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
 
     def client(self, address: str) -> tuple[store.Nas, str] | None:
         """The NAS at an address and its secret, for FreeRADIUS' list of clients."""
@@ -99,7 +97,8 @@ class Desk:
             at=at,
         )
         proof = proof_of(request) if what == AUTHORIZE else None
-        return Ask(what, attempt, nas.vendor, proof, time.monotonic() + self._answer_seconds if until is None else until)
+        answer_until = time.monotonic() + self._answer_seconds if until is None else until
+        return Ask(what, attempt, nas.vendor, proof, answer_until, attributes.outer_serial_of(request))
 
     def _pin_of(self, card: Card | None) -> str:
         """A card's PIN; for no card one that nobody can know, by the same work."""

@@ -263,7 +263,7 @@ def _answer(result: Any) -> Sequence[str]:
     if not isinstance(result, Exception):
         return (line.DONE, *line.result(result))
     if isinstance(result, NeverCharged):
-        return (line.DONE, str(result))
+        return ("never", str(result))
     if isinstance(result, DatabaseAway):
         return ("away", str(result))
     if isinstance(result, WrongSchema):

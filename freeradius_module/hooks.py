@@ -14,7 +14,8 @@ the NAS, is what any exception becomes: the NAS then asks the next server.
 
 import radiusd
 
-from . import attributes, settings
+from . import attributes, read_mark, settings
+from .charges import NeverCharged
 from .connection import DatabaseAway
 from .desk import Desk, speakable
 from .logins import Answer
@@ -25,6 +26,8 @@ _desk: Desk | SharedDesk | None = None
 
 # These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
 REFUSED_VERSIONS = ("3.2.9", "3.2.10")
+# As much of a reason as a record of the quarantine takes.
+REASON_MAX = 160
 
 
 def instantiate(_packet) -> int:
@@ -59,19 +62,28 @@ def authorize(packet):
     FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking either way.
     """
     try:
-        handout = _desk.authorize(_request(packet))
+        request = _request(packet)
+        handout = _desk.authorize(request)
     except Exception as fault:
         return _no_answer("login", fault)
     pin = ("Cleartext-Password", ":=", handout.pin)
     if handout.answer is None:
-        return radiusd.RLM_MODULE_UPDATED, (), (pin,)
+        return radiusd.RLM_MODULE_UPDATED, (), (pin, ("Tmp-String-6", ":=", read_mark.make(request)))
     return _answered(handout.answer, pin)
 
 
 def post_auth(packet):
-    """Decide, now that the PIN is proved.  Nothing has been revealed or written before this."""
+    """Decide, now that the PIN is proved.  Nothing has been revealed or written before this.
+
+    The site calls this after FreeRADIUS' own module has found the PIN right.  A login that authorize has not marked is not
+    answered: its PIN was never there to be proved.
+    """
     try:
-        answer = _desk.admit(_request(packet))
+        request = _request(packet)
+        if not read_mark.is_on(request):
+            _log_error("no answer to a login: authorize has not marked it")
+            return radiusd.RLM_MODULE_FAIL
+        answer = _desk.admit(request)
     except Exception as fault:
         return _no_answer("login", fault)
     return _answered(answer)
@@ -97,11 +109,16 @@ def login_refused(packet):
 def accounting(packet):
     """Charge what this report adds; acknowledged once that is committed.
 
-    While the database is away the answer is FAIL: the site puts the packet into the spool, or stays silent.  What can
-    never be charged (an unknown card) is logged and acknowledged, or the NAS would repeat it for ever.
+    While the database is away the answer is FAIL: the site puts the packet into the spool, or stays silent.  For what can
+    never be charged (an unknown card) it is NOTFOUND with the reason: the site acknowledges it when it is in the
+    quarantine, or the NAS would repeat it for ever.
     """
     try:
         line = _desk.account(packet or ())
+    except NeverCharged as fault:
+        radiusd.radlog(radiusd.L_INFO, str(fault))
+        reason = str(fault).encode("ascii", "backslashreplace").decode()[:REASON_MAX].replace("\0", " ")
+        return radiusd.RLM_MODULE_NOTFOUND, (), (("Tmp-String-7", ":=", reason),)
     except Exception as fault:
         return _no_answer("packet of accounting", fault)
     if line:

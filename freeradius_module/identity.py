@@ -7,7 +7,9 @@ a Class attribute, which a NAS is to send back unchanged in accounting (RFC 2865
 
 card id, login number, time of the login (seconds since 1970), a keyed hash over these, so that a Class of another
 installation is nobody's, and one over these and the serial: it tells whether the packet's User-Name is the card's.
-With EAP it may not be (an outer identity, "anonymous"); but a User-Name that is another card's wins over the Class.
+With EAP it may not be: there it is the customer's own word ("anonymous", or another card's serial).  So a Class that fits
+the packet decides, see ``fits``; only if it does not, as one that a NAS returns long after its session, a User-Name that is
+another card's wins over it.
 
 A packet without our Class is matched with the card's sessions by ``identify``.
 """
@@ -105,6 +107,28 @@ class Sign(NamedTuple):
         return self.age_seconds + (self.seconds or 0)
 
 
+def fits(sign: Sign, session: Candidate) -> bool:
+    """Whether the login that a packet's Class names can be the packet's, although its User-Name is another's.
+
+    It was on this NAS, with this device where both are known, and no other session of the NAS has come of it.
+
+    >>> login = Candidate(3, 2, "", "02-00-5E-10-00-01", True, False, 60.0, None, None, 0)
+    >>> packet = Sign("8001", 2, "02-00-5E-10-00-01", "Stop", 0.0, 55, 3)
+    >>> fits(packet, login), fits(packet, login._replace(acct_session_id="8001"))
+    (True, True)
+    >>> fits(packet, login._replace(acct_session_id="7999")), fits(packet, login._replace(nas_id=3))
+    (False, False)
+    """
+    return (
+        session.nas_id == sign.nas_id
+        and (not sign.device or not session.device or session.device == sign.device)
+        and (
+            session.acct_session_id == sign.acct_session_id
+            or (session.acct_session_id == "" and _may_begin(sign, session))
+        )
+    )
+
+
 def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
     """Which of a card's sessions a packet belongs to, where its Class alone does not say; None: a new one.
 
@@ -126,8 +150,7 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         one
         for one in sorted(candidates, key=lambda one: (_distance(sign, one), -one.login_number))
         if one.acct_session_id == ""
-        # One whose first packet took longer than a login waits is still the one that began then.
-        and (one.is_open or _distance(sign, one) <= START_TOLERANCE_SECONDS)
+        and _may_begin(sign, one)
         and _is_same_device(sign, one)
     ]
     known_here = [one for one in known if one.nas_id == sign.nas_id]
@@ -143,6 +166,11 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
         return continued[-1].login_number
     waiting.sort(key=lambda login: (login.nas_id != sign.nas_id, not _could_have_begun(sign, login)))
     return waiting[0].login_number if waiting else None
+
+
+def _may_begin(sign: Sign, login: Candidate) -> bool:
+    """Whether a login waits for its first packet; one that took longer than a login waits is still the one that began then."""
+    return login.is_open or _distance(sign, login) <= START_TOLERANCE_SECONDS
 
 
 def _distance(sign: Sign, login: Candidate) -> float:

@@ -5,7 +5,7 @@ long, and it is done four times for each packet.
 
 request  what is wanted (authorize, admit, wrong_pin, account), until when (seconds of the machine's monotonic clock, which
          all its processes share), then the packet's attributes: name, value, name, value ...
-answer   "done" and the result's words, or "away", "schema" or "fault" and a sentence
+answer   "done" and the result's words, or "away", "schema", "never" or "fault" and a sentence
 """
 
 from collections.abc import Iterable, Sequence

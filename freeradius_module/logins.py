@@ -52,6 +52,7 @@ class Ask(NamedTuple):
     vendor: str
     proof: Callable[[str], bool] | None = None  # whether a PIN is the one that the packet proves; None: cannot tell
     until: float = math.inf  # when whoever asks gives up, by the monotonic clock
+    outer_serial: str = ""  # outside the EAP tunnel, if it is another than inside
 
 
 class Answer(NamedTuple):
@@ -93,9 +94,11 @@ class Logins:
 
     def _run(self, connection: Connection, asks: list[Ask], results: list) -> None:
         # A wrong PIN asks for no more of its card than whether there is one, so that an unknown serial costs the same.
-        full = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN})
+        full = {ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN}
+        # Whether an outer name is a card's is asked along with the rest.
+        full |= {ask.outer_serial[:SERIAL_MAX] for ask in asks if ask.outer_serial and ask.what != WRONG_PIN}
         brief = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what == WRONG_PIN})
-        cards = connection.run(store.read_cards, full) if full else {}
+        cards = connection.run(store.read_cards, list(full)) if full else {}
         card_ids = connection.run(store.find_cards, brief) if brief else {}
         undecided: dict[int, Card] = {}
         handouts: dict[int, Handout] = {}
@@ -114,11 +117,16 @@ class Logins:
                     continue
                 if card and ask.proof and ask.proof(handout.pin):
                     handouts[index] = handout
-                    undecided[index] = card
+                    if ask.outer_serial in cards:
+                        refused[index] = self._refuse_outer_name(ask, card)
+                    else:
+                        undecided[index] = card
                 else:
                     results[index] = handout
             elif card is None:
                 refused[index] = _refusal(ask.attempt, "unknown_card", None), self._refuse(ask.attempt, "unknown_card")
+            elif ask.outer_serial in cards:
+                refused[index] = self._refuse_outer_name(ask, card)
             else:
                 undecided[index] = card
 
@@ -217,12 +225,19 @@ class Logins:
             _line(attempt, reason),
         )
 
+    def _refuse_outer_name(self, ask: Ask, card: Card) -> tuple[RefusedLogin, Answer]:
+        """The name outside the tunnel is another card's: a NAS that reports by it would charge that card."""
+        answer = self._refuse(ask.attempt, "wrong_pin")
+        log = f"{answer.log}, because its outer name is another card's: {ask.outer_serial}"
+        return _refusal(ask.attempt, "wrong_pin", card.id), answer._replace(log=log)
+
     def _accept(self, card: Card, product: Product, ask: Ask, accept: Accept) -> Answer:
         claim = Claim(card.id, accept.login_number, int(ask.attempt.at))
         answered = reply.accepted(
             self._catalogue.terms(product, ask.vendor, accept.is_slowed_down),
             ask.vendor,
             accept,
+            card.serial,
             card.expires_in_seconds,
             make_class(claim, card.serial, self._class_key),
             self._settings.lang,

@@ -1,6 +1,6 @@
 r"""A record of the accounting queue: one packet on one line, as `raddb-config/` has FreeRADIUS put it down, read back.
 
-    Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&User-Name=1234567897&Acct-Status-Type=Stop&…&Class=0x01,0x02&....
+    Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&Tmp-String-2=&Class=0x01,0x02&User-Name=1234567897&…&End=&....
 
 What others choose is quoted as in a URL, so no value holds a "&", a "=" or a line break, and nobody who sends packets can
 write a line or a name.  A value that is empty was not in the packet.  The line is filled up with points, so that each
@@ -23,7 +23,8 @@ LINE_OCTETS = 2048
 FILLING = "."
 # What begins every record; it stands nowhere else, for there is no "=" in a value.
 FIRST = f"{RECEIVED_AT}="
-# The last of a packet, by which a whole record is known.  Its own end may be missing, where many did not fit on the line.
+# Behind all of a packet: by it a whole record is known.
+END = "End"
 CLASS = "Class"
 REASON_NAME = "Quarantine-Reason"
 # Longer than any record, its reason included.
@@ -32,8 +33,8 @@ RECORD_OCTETS_MAX = 65_536
 NOT_FINISHED = "the record was not finished"
 
 EXAMPLE = (
-    "Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&User-Name=4000-%22A%22-%C3%A9&Acct-Status-Type=Stop"
-    "&Acct-Session-Time=&Class=0x01,0x02&....."
+    "Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&Class=0x01,0x02&User-Name=4000-%22A%22-%C3%A9"
+    "&Acct-Status-Type=Stop&Acct-Session-Time=&End=&....."
 )
 
 
@@ -73,13 +74,13 @@ def parse(text: str) -> Record:
     >>> record.received_at
     1764000000.25
     >>> record.pairs[2:]
-    [('User-Name', '4000-"A"-é'), ('Acct-Status-Type', 'Stop'), ('Class', '0x01'), ('Class', '0x02')]
+    [('Class', '0x01'), ('Class', '0x02'), ('User-Name', '4000-"A"-é'), ('Acct-Status-Type', 'Stop')]
     >>> parse("Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&User-Na")
     Traceback (most recent call last):
         ...
     ValueError: the record was not finished
     """
-    if not text.startswith(FIRST) or f"&{CLASS}=" not in text:
+    if not text.startswith(FIRST) or f"&{END}=&" not in text:
         raise ValueError(NOT_FINISHED)
     pairs, reason = [], ""
     for field in text.rstrip(FILLING).removesuffix("&").split("&"):
@@ -118,12 +119,13 @@ def with_reason(text: str, reason: str) -> str:
     (2048, 'no card')
     """
     kept = without_reason(text).replace("\n", "")[:RECORD_OCTETS_MAX // 2]
-    return as_line(f"{kept}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&")
+    # What broke off in a field ends here, too.
+    return as_line(f"{kept.removesuffix('&')}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&")
 
 
 def without_reason(text: str) -> str:
     """
     >>> without_reason("Tmp-String-1=1&User-Name=4000&Quarantine-Reason=no%20card&....")
-    'Tmp-String-1=1&User-Name=4000'
+    'Tmp-String-1=1&User-Name=4000&'
     """
-    return text.partition(f"&{REASON_NAME}=")[0].rstrip(FILLING).removesuffix("&")
+    return text.partition(f"{REASON_NAME}=")[0].rstrip(FILLING)

@@ -17,15 +17,21 @@ def accepted(
     terms: tuple[Attribute, ...],
     vendor: str,
     accept: Accept,
+    serial: str,
     expires_in_seconds: int | None,
     class_value: str,
     lang: str,
     currency: str,
 ) -> tuple[Attribute, ...]:
-    """The product's terms, what this login may use, our Class, and what is left as a text."""
+    """The product's terms, what this login may use, who is charged, and what is left as a text.
+
+    User-Name is the card's serial, which a NAS then reports in accounting (RFC 2865, 5.1): with EAP it knows no more than
+    an outer name, and not every NAS returns our Class.
+    """
     return terms + checked_reply(
         (
             *limit_attributes(vendor, accept.limits),
+            ("User-Name", ":=", serial),
             ("Class", "+=", class_value),
             ("Reply-Message", ":=", messages.accepted(accept, expires_in_seconds, lang, currency)),
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from . import line, store
-from .charges import Pairs
+from .charges import NeverCharged, Pairs
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk, answer_seconds
 from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX, accounting_path
@@ -109,7 +109,7 @@ class Way:
         word, *result = line.words(told)
         if word == line.DONE:
             return result
-        raise {"away": DatabaseAway, "schema": WrongSchema}.get(word, DeskFault)(*result)
+        raise {"away": DatabaseAway, "schema": WrongSchema, "never": NeverCharged}.get(word, DeskFault)(*result)
 
     def _sent(self, message: bytes) -> socket.socket:
         """The line, with the message on it.  A line of a desk that has ended takes none: then a new one is tried."""

@@ -401,7 +401,7 @@ VENDORS: tuple[str, ...] = tuple(SPEED)
 _WITHOUT_SESSION_ID = ("User-Name", "Framed-IP-Address", "Calling-Station-Id", "NAS-Port", "NAS-IP-Address")
 
 # What only a login may set: a product's attribute of this name would undo a limit or lose the session's key.
-RESERVED = frozenset({"session-timeout", "termination-action", "class"}) | {
+RESERVED = frozenset({"session-timeout", "termination-action", "class", "user-name"}) | {
     name.lower() for rows in VOLUME.values() for low, high, _ in rows for name in (low, high) if name
 }
 

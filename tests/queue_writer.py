@@ -22,15 +22,17 @@ def report(user_name: str | None, status: str, *, session_id: str | None = "8100
     fields = {
         "Tmp-String-1": f"{second}.{microsecond}",
         "Tmp-String-0": nas,
+        "Class": attributes.get("Class", ""),
         "User-Name": quote(user_name or "", safe=""),
         "Acct-Status-Type": status,
         "Acct-Session-Id": quote(session_id or "", safe=""),
         "Acct-Session-Time": "" if seconds is None else seconds,
         **{name.replace("_", "-"): value for name, value in attributes.items() if name != "Class"},
-        "Class": attributes.get("Class", ""),
+        "End": "",
     }
     text = "".join(f"{name}={value}&" for name, value in fields.items())
-    return text[:2047].ljust(2047, ".") + "\n"
+    assert len(text) <= 2047, "FreeRADIUS would put it into the quarantine"
+    return text.ljust(2047, ".") + "\n"
 
 
 class QueueWriter:

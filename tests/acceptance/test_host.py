@@ -90,6 +90,16 @@ def test_without_a_pin_to_compare_with_nobody_is_let_in(authorize, answer):
     assert authorize.login(answer).is_reject
 
 
+@pytest.mark.parametrize("method", ["mschap", "mschap2"])
+def test_without_the_mark_of_authorize_nothing_is_decided(authorize, method):
+    assert authorize.login("without-mark", method=method, timeout_seconds=SILENCE_SECONDS) is None
+
+
+def test_nor_is_a_wrong_pin_counted(authorize):
+    assert authorize.login("without-mark", "9999999999").is_reject
+    assert "noted: a wrong PIN for without-mark" not in authorize.log()
+
+
 @pytest.mark.parametrize("answer", ["fail", "true", "exception"])
 def test_an_authorize_that_fails_is_no_answer(authorize, answer):
     assert authorize.login(answer, timeout_seconds=SILENCE_SECONDS) is None
@@ -181,6 +191,14 @@ def test_a_request_must_be_signed_unless_its_nas_is_excepted(decent):
     unsigned = {"message_authenticator": False, "timeout_seconds": SILENCE_SECONDS}
     assert decent.login("card", **unsigned) is None
     assert decent.login("card", nas_ip="127.0.9.1", **unsigned).is_accept
+
+
+def test_what_the_attack_on_radius_answers_needs_is_dropped(decent):
+    """CVE-2024-3596: Proxy-State in a request that nothing signs.  An excepted NAS is the only one that may send such."""
+    asked = {"nas_ip": "127.0.9.1", "timeout_seconds": SILENCE_SECONDS, "attributes": {"Proxy-State": b"x"}}
+    for method in ("pap", "chap", "mschap2"):
+        assert decent.login("card", method=method, message_authenticator=False, **asked) is None
+    assert decent.login("card", **asked).is_accept
 
 
 def test_a_hundred_new_nas_are_served_at_once(decent):

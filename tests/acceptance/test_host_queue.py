@@ -26,18 +26,26 @@ def queue(tmp_path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def quarantine(tmp_path) -> str:
+    path = tmp_path / "spool" / "quarantine"
+    return path.read_text() if path.exists() else ""
+
+
 def records(text: str) -> list[dict[str, str]]:
     return [dict(queue_record.parse(line).pairs) for line in text.splitlines()]
 
 
 def test_queued_accounting_is_written_and_answered_without_python(queued, tmp_path):
     # The module would not charge it.
-    assert queued.report("fail", attributes={"Event-Timestamp": 1700000000, "Class": [b"\x01", b"\x02"]}).is_acknowledged
+    classes = [b"another server's", b"prepaid:1", b"prepaid:2"]
+    assert queued.report("fail", attributes={"Event-Timestamp": 1700000000, "Class": classes}).is_acknowledged
     record = queue_record.parse(queue(tmp_path).removesuffix("\n"))
     assert abs(record.received_at - time.time()) < 60
     for pair in (("Tmp-String-0", NAS), ("User-Name", "fail"), ("Acct-Status-Type", "Interim-Update"),
-                 ("Acct-Session-Time", "300"), ("Class", "0x01"), ("Class", "0x02")):
+                 ("Acct-Session-Time", "300")):
         assert pair in record.pairs
+    # Others' are of no use to the charging.
+    assert [value for name, value in record.pairs if name == "Class"] == ["0x" + one.hex() for one in classes[1:]]
 
 
 def test_a_record_has_all_that_its_charging_asks_for(queued, tmp_path):
@@ -52,11 +60,84 @@ def test_a_record_has_all_that_its_charging_asks_for(queued, tmp_path):
     assert {name: record.get(name) for name in sent} == {name: str(value) for name, value in sent.items()}
 
 
-def test_a_record_fills_half_a_page_however_much_came(queued, tmp_path):
-    for text, classes in (("x", []), ("&" * 250, [b"y" * 250] * 6)):
-        assert queued.report(text, attributes={"Class": classes}).is_acknowledged
-    assert {len(line) for line in queue(tmp_path).splitlines()} == {2047}
-    assert [record["User-Name"] for record in records(queue(tmp_path))] == ["x", "&" * 250]
+OURS = b"prepaid:" + b"1" * 70
+# What makes a record long: octets that have to be quoted, others' Class, IPv6.
+LONGEST = {
+    "Class": [b"y" * 250] * 5 + [OURS, OURS],
+    "Calling-Station-Id": "&" * 253, "Framed-IPv6-Address": "2001:db8:1111:2222:3333:4444:5555:6666",
+    "Framed-IPv6-Prefix": "2001:db8:1111:2222:3333:4444:5555:0/112", "Delegated-IPv6-Prefix": "2001:db8:1111:2222:3333:4444::/96",
+    "Framed-IP-Address": "255.255.255.255", "Acct-Terminate-Cause": "Admin-Reset",
+    **dict.fromkeys(("Acct-Input-Octets", "Acct-Input-Gigawords", "Acct-Output-Octets", "Acct-Output-Gigawords",
+                     "Acct-Delay-Time"), 4294967295),
+}
+
+
+@pytest.mark.parametrize("session_id", ["x" * 253, "&" * 150], ids=["long", "quoted"])
+def test_a_record_fills_half_a_page_and_has_our_class_however_much_came(queued, tmp_path, session_id):
+    session = queued.nas.session("&" * 253, nas_ip=NAS, session_id=session_id)
+    assert queued.nas.report(session, "Stop", seconds=4294967295, attributes=LONGEST).is_acknowledged
+    text = queue(tmp_path)
+    assert len(text) == 2048
+    (record,) = records(text)
+    # It is nobody's name any more, and tells who sent it.
+    assert record["User-Name"] == "&" * 64 + "..."
+    assert record["Acct-Session-Id"] == session_id
+    assert record["Class"] == "0x" + OURS.hex()
+    assert text.count("0x" + OURS.hex()) == 2
+    assert record["Calling-Station-Id"] == "&" * 80
+    assert record["Acct-Session-Time"] == "4294967295"
+    assert records(quarantine(tmp_path)) == []
+
+
+def test_a_record_that_does_not_fit_goes_to_the_quarantine_whole(queued, tmp_path):
+    session = queued.nas.session("&" * 253, nas_ip=NAS, session_id="&" * 253)
+    assert queued.nas.report(session, "Stop", seconds=4294967295, attributes=LONGEST).is_acknowledged
+    assert queue(tmp_path) == ""
+    text = quarantine(tmp_path)
+    assert text.count("\n") == 1
+    record = queue_record.parse(text.removesuffix("\n"))
+    assert record.reason == "longer than a record of the queue can be"
+    sent = {name: str(value) for name, value in LONGEST.items() if name not in ("Class", "Calling-Station-Id")}
+    found = dict(record.pairs)
+    assert {name: found[name] for name in sent} == sent
+    assert (found["Acct-Session-Id"], found["Calling-Station-Id"]) == ("&" * 253, "&" * 80)
+
+
+@pytest.mark.parametrize("status", ["Accounting-On", "Accounting-Off", "Stop"])
+def test_a_restart_of_a_nas_is_written_with_what_tells_a_repetition(queued, tmp_path, status):
+    session = queued.nas.session("", nas_ip=NAS)
+    packet = queued.nas.build_report(session, status)
+    for _ in range(2):
+        assert queued.nas.send(packet, nas_ip=NAS).is_acknowledged
+    found = [record.get("Tmp-String-2") for record in records(queue(tmp_path))]
+    assert found == [None if status == "Stop" else "0x" + packet.authenticator.hex()] * 2
+
+
+@pytest.mark.parametrize("status", ["Accounting-On", "Stop"])
+def test_so_is_what_python_gets(status):
+    with Host("seen") as host:
+        packet = host.nas.build_report(host.nas.session("card", nas_ip=NAS), status)
+        assert host.nas.send(packet, nas_ip=NAS).is_acknowledged
+        assert (f"('Tmp-String-2', '0x{packet.authenticator.hex()}')" in host.log()) == (status == "Accounting-On")
+
+
+@pytest.mark.parametrize("accounting", ["direct", "queued"])
+def test_what_can_never_be_charged_is_answered_when_it_is_in_the_quarantine(tmp_path, accounting):
+    with Host("accounting_values", accounting=accounting, spool=str(tmp_path / "spool")) as host:
+        assert host.report("never").is_acknowledged
+        if accounting == "direct":
+            record = queue_record.parse(quarantine(tmp_path).removesuffix("\n"))
+            assert (record.reason, dict(record.pairs)["User-Name"]) == ("no card & no \\xe9", "never")
+            # Without a reason it is a fault of the module, and the packet is kept for later.
+            assert host.report("notfound").is_acknowledged
+        assert [record["User-Name"] for record in records(queue(tmp_path))] == [
+            "notfound" if accounting == "direct" else "never"]
+
+
+def test_nor_is_it_answered_where_the_quarantine_cannot_be_written(spooling, tmp_path):
+    (tmp_path / "spool").rename(tmp_path / "gone")
+    (tmp_path / "spool").touch()
+    assert spooling.report("never", timeout_seconds=SILENCE_SECONDS) is None
 
 
 def test_the_queue_is_for_nobody_else_to_read(queued, tmp_path):

@@ -17,6 +17,12 @@ def test_a_card_logs_in_by_every_method(shop, radius, method):
 
 
 @pytest.mark.parametrize("method", ["pap", "chap", "mschap", "mschap2"])
+def test_an_accept_says_the_serial_that_is_charged(shop, radius, method):
+    card, = shop.sell(1)
+    assert radius.login(f"{card.serial[:4]} {card.serial[4:]}", card.pin, method=method)["User-Name"] == card.serial
+
+
+@pytest.mark.parametrize("method", ["pap", "chap", "mschap", "mschap2"])
 def test_a_wrong_pin_is_refused_by_every_method_and_writes_nothing_to_the_card(shop, radius, method):
     card, = shop.sell(1)
     assert radius.login(card.serial, card.pin[::-1] + "1", method=method).is_reject

@@ -41,14 +41,34 @@ def test_a_nas_that_sends_class_only_at_times_is_charged_once(shop, radius, kind
     assert len(shop.sessions(card)) == 1
 
 
-def test_another_cards_class_charges_the_card_that_is_named(shop, radius):
+def test_a_class_that_fits_decides_over_another_cards_user_name(shop, radius):
+    """With EAP the name outside the tunnel is what the customer likes it to be."""
+    used, named = shop.sell(2)
+    session = radius.session(named.serial, radius.login(used.serial, used.pin))
+    radius.start(session)
+    radius.interim(session, 1)
+    # The other one's session, and memory of it, change nothing.
+    other = radius.session(named.serial, radius.login(named.serial, named.pin, calling_station_id=LAPTOP),
+                           calling_station_id=LAPTOP)
+    radius.interim(other, 1)
+    radius.stop(session, 2)
+    radius.stop(other, 3)
+    assert (shop.used(used), shop.used(named)) == ((2, 0, 0), (3, 0, 0))
+
+
+@pytest.mark.parametrize("what_differs", ["the device", "the NAS", "the session"])
+def test_a_class_that_a_nas_returns_for_another_session_charges_the_card_that_is_named(
+        shop, radius, known_nas, what_differs):
     named, other = shop.sell(2)
-    class_values = radius.session(other.serial, radius.login(other.serial, other.pin)).class_values
+    difference = {"the device": lambda: {"calling_station_id": LAPTOP}, "the NAS": lambda: {"nas_ip": known_nas("generic")[0]},
+                  "the session": dict}[what_differs]()
+    ended = radius.session(other.serial, radius.login(other.serial, other.pin, **difference), **difference)
+    if not difference:
+        radius.stop(ended, 1)
     session = radius.session(named.serial, radius.login(named.serial, named.pin))
-    session.class_values = class_values
-    # At once, so that the other card's login would fit in time.
-    radius.stop(session, 1)
-    assert (shop.used(named), shop.used(other)) == ((1, 0, 0), (0, 0, 0))
+    session.class_values = ended.class_values
+    radius.stop(session, 2)
+    assert (shop.used(named), shop.used(other)) == ((2, 0, 0), (0 if difference else 1, 0, 0))
 
 
 @pytest.mark.parametrize("echo_class", [True, False], ids=["with Class", "without Class"])

@@ -123,7 +123,7 @@ def test_a_record_that_cannot_be_charged_fails_alone(office, queue, shop, databa
     cards = shop.sell(3)
     bad = [report("0000", "Stop", seconds=60), report(cards[0].serial, "Stop", session_id=None), report(None, "Start"),
            report(cards[0].serial, "Failed"), "rubbish\n\n", report("x" * 300, "Start"),
-           report("a\0b", "Start"), report(cards[0].serial, "Stop").replace("&Class=", "&Clas")]
+           report("a\0b", "Start"), report(cards[0].serial, "Stop").replace("&End=&", "&End")]
     # Among hundreds of good ones, so that they share statements with them.
     good = [report(card.serial, "Interim-Update", seconds=seconds) for seconds in range(1, 200) for card in cards]
     for number, record in enumerate(bad):

@@ -101,7 +101,7 @@ def split(chance: random.Random) -> None:
         at = chance.randrange(len(whole) + 1)
         whole = chance.choice((
             whole[:at], whole[at:], whole[:at] + text(chance) + whole[at:], whole + "\n" + whole,
-            whole[:at] + chance.choice(("\n", "&", "=", "%", "%zz", "%00", "&Class=", ".")) + whole[at + 1 :],
+            whole[:at] + chance.choice(("\n", "&", "=", "%", "%zz", "%00", "&Class=", "&End=&", ".")) + whole[at + 1 :],
         ))
         whole = whole[:5000]
     for part in queue_record.split(whole):

@@ -1,5 +1,8 @@
 """RADIUS' attributes in, plain values out, and replies that FreeRADIUS takes as they are."""
 
+import re
+from urllib.parse import quote, unquote
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -182,3 +185,28 @@ def test_a_doubtful_reply_is_an_exception_and_never_an_accept(attribute):
 def test_a_good_reply_goes_through_unchanged():
     reply = (("Session-Timeout", ":=", "4294967295"), ("Class", "+=", "0x" + "ab" * 252), ("Reply-Message", ":=", "é"))
     assert checked_reply(reply) == reply
+
+
+# --- The same from the queue ----------------------------------------------------------------------------------
+
+
+# As long as RADIUS allows, which not every text of so many characters is.
+NAMES = st.text(st.sampled_from("4 -Aé\xa0\u2010\U0001f4b3"), max_size=253) | st.text(
+    st.characters(min_codepoint=32, codec="utf-8"))
+
+
+@given(NAMES, NAMES)
+def test_a_packet_means_the_same_directly_and_from_the_queue(user_name, device):
+    direct = {"User-Name": user_name, "Calling-Station-Id": device}
+    queued = {"User-Name": written(user_name, r"^(.{64}).", b"..."), "Calling-Station-Id": written(device, r"^ *(.{80})", b"")}
+    assert device_of(queued) == device_of(direct)
+    names = [serial_of(one) for one in (queued, direct)]
+    assert names[0] == names[1] or all(name.endswith("...") for name in names)
+
+
+def written(text: str, pattern: str, tail: bytes) -> str:
+    """As raddb-config/policy.d/prepaid cuts it, and queue_record reads it."""
+    octets = text.encode()
+    if found := re.match(pattern.encode(), octets):
+        octets = found[1] + tail
+    return unquote(quote(octets), errors="backslashreplace")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freeradius_module import keyring
+from freeradius_module import keyring, read_mark
+from freeradius_module.charges import NeverCharged
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.logins import Answer, Handout
 
@@ -78,6 +79,16 @@ def packet(**attributes) -> tuple | None:
     return tuple((name.replace("_", "-"), value) for name, value in attributes.items()) or None
 
 
+MARKED = {"User-Name": "4000017", "Calling-Station-Id": "02-00-00-00-00-01", "Tmp-String-0": "192.0.2.7",
+          "Tmp-String-1": "1764000000.250000"}
+MARKED["Tmp-String-3"] = read_mark.make(MARKED)
+
+
+def marked() -> tuple:
+    """A login that authorize has looked at."""
+    return tuple(MARKED.items())
+
+
 def check_answer(answer, radiusd):
     """What rlm_python3 takes without dropping, wrapping or crashing: RLM_MODULE_…, or that and two tuples of text."""
     code, *lists = answer if type(answer) is tuple else (answer,)
@@ -131,8 +142,28 @@ def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
 
 def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
     hooks._desk = Desk(authorize=lambda request: Handout(PIN))
-    assert hooks.authorize(packet(User_Name="4000017")) == (
-        radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),))
+    request = packet(User_Name="4000017")
+    assert hooks.authorize(request) == (
+        radiusd.RLM_MODULE_UPDATED, (),
+        (("Cleartext-Password", ":=", PIN), ("Tmp-String-6", ":=", read_mark.make(dict(request)))))
+
+
+@pytest.mark.parametrize("change", [
+    {"Tmp_String_3": ""}, {"Tmp_String_3": "read"}, {"Tmp_String_3": "\udce9"}, {"User_Name": "4000025"},
+    {"Tmp_String_0": "192.0.2.8"}, {"Calling_Station_Id": "02-00-00-00-00-02"}, {"Tmp_String_1": "1764000000.250001"}])
+def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, radiusd, change):
+    decided = []
+    hooks._desk = Desk(admit=decided.append)
+    request = packet(**{name.replace("-", "_"): value for name, value in MARKED.items()} | change)
+    assert hooks.post_auth(request) == radiusd.RLM_MODULE_FAIL
+    assert decided == []
+
+
+def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks, radiusd):
+    hooks._desk = Desk(account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500)))
+    code, reply, ((name, _, reason),) = hooks.accounting(packet(User_Name="4000017"))
+    assert (code, reply, name) == (radiusd.RLM_MODULE_NOTFOUND, (), "Tmp-String-7")
+    assert reason.startswith("accounting of 'caf\\xe9': unknown_card") and len(reason) <= hooks.REASON_MAX
 
 
 def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radiusd):
@@ -150,14 +181,14 @@ def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radius
 def test_an_accept_says_how_many_attributes_it_has(hooks, radiusd):
     reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
     hooks._desk = Desk(admit=lambda request: Answer(True, reply, "time"))
-    assert hooks.post_auth(packet()) == (radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"),))
+    assert hooks.post_auth(marked()) == (radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"),))
     assert radiusd.lines == []
 
 
 def test_a_refusal_carries_its_reason_and_no_count_that_the_guard_would_take_for_an_accept(hooks, radiusd):
     reply = (("Reply-Message", ":=", "This card is blocked."),)
     hooks._desk = Desk(admit=lambda request: Answer(False, reply, "blocked", "login of 4000017: blocked"))
-    assert hooks.post_auth(packet()) == (radiusd.RLM_MODULE_REJECT, reply, (("Tmp-String-7", ":=", "blocked"),))
+    assert hooks.post_auth(marked()) == (radiusd.RLM_MODULE_REJECT, reply, (("Tmp-String-7", ":=", "blocked"),))
     assert radiusd.lines == ["login of 4000017: blocked"]
 
 
@@ -177,7 +208,7 @@ CALLS = {
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
 def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
     hooks._desk = Desk(**{method: raises(fault)})
-    code = check_answer(getattr(hooks, hook)(packet(User_Name="4000017")), radiusd)
+    code = check_answer(getattr(hooks, hook)(marked()), radiusd)
     # No answer, so that the NAS asks the next server; but a Reject that is under way leaves all the same.
     assert code == (radiusd.RLM_MODULE_OK if hook == "login_refused" else radiusd.RLM_MODULE_FAIL)
     assert len(radiusd.lines) == 1
@@ -186,7 +217,7 @@ def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
 def test_a_pin_in_an_exception_is_in_no_line_of_the_log(hooks, radiusd, hook, method):
     hooks._desk = Desk(**{method: raises(ValueError(f"cannot compare {PIN}"))})
-    getattr(hooks, hook)(packet(User_Name="4000017", User_Password=PIN))
+    getattr(hooks, hook)((*marked(), ("User-Password", PIN)))
     assert "ValueError" in radiusd.lines[0]
     assert PIN not in "".join(radiusd.lines)
 

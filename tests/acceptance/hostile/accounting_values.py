@@ -12,6 +12,7 @@ ANSWERS = {
     "reject": radiusd.RLM_MODULE_REJECT,
     "noop": radiusd.RLM_MODULE_NOOP,
     "notfound": radiusd.RLM_MODULE_NOTFOUND,
+    "never": (radiusd.RLM_MODULE_NOTFOUND, (), (("Tmp-String-7", ":=", "no card & no \\xe9"),)),
     "handled": radiusd.RLM_MODULE_HANDLED,
     "invalid": radiusd.RLM_MODULE_INVALID,
     "true": True,

@@ -2,15 +2,16 @@
 
 import radiusd
 from decent import *  # noqa: F403
-from decent import PIN, user
+from decent import MARK, PIN, user
 
 ANSWERS = {
-    "good": (radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),)),
+    "good": (radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN), MARK)),
+    "without-mark": (radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),)),
     "nothing": None,
     "only-ok": radiusd.RLM_MODULE_OK,
     "handled": radiusd.RLM_MODULE_HANDLED,
     "true": True,
-    "int-pin": (radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", int(PIN)),)),
+    "int-pin": (radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", int(PIN)), MARK)),
     "control-key": (radiusd.RLM_MODULE_UPDATED, {"control": (("Cleartext-Password", ":=", PIN),)}),
     "fail": radiusd.RLM_MODULE_FAIL,
     # Never return it: FreeRADIUS uses it as the index of an array.

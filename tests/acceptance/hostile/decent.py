@@ -3,6 +3,8 @@
 import radiusd
 
 PIN = "0123456789"
+# That there was a PIN to prove; only our own module has more in it.
+MARK = ("Tmp-String-6", ":=", "read")
 LIMITS = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x0102"), ("Class", "+=", "0x0304"))
 
 
@@ -11,7 +13,7 @@ def instantiate(packet):
 
 
 def authorize(packet):
-    return radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN),)
+    return radiusd.RLM_MODULE_UPDATED, (), (("Cleartext-Password", ":=", PIN), MARK)
 
 
 def post_auth(packet):
