@@ -14,8 +14,10 @@ get, and which connections are on.
        before the first packet, three interims and a minute after it.  Silence is measured by when packets were sent,
        and only up to the moment up to which the queue is charged.
     6. A Stop ends a connection for good.  One that was closed without a Stop goes on when a packet brings more use that
-       was sent after it was closed.  All that any packet brings is charged.
+       was sent after its end: the takeover, the start of its NAS, or, of one that was silent, the last packet.  All that
+       any packet brings is charged.
     7. A NAS that starts closes its connections that were last heard of before.  The same packet once more does nothing.
+       Open connections together hold no more than is left: what a late packet takes away is taken from the newest.
     8. A connection has to be off when its time is over, when it has used what it was granted, and when its card is
        exhausted.  From then on no login reckons with it.
     9. When a card has used the fair share of its traffic, each of its connections is slowed down.
@@ -87,12 +89,12 @@ class Connection:
     is_begun: bool = False
     heard_at: float = 0.0
     is_stopped: bool = False
-    closed_at: float | None = None
     close_cause: str | None = None
+    reopens_after: float = 0.0
     # Until when it may be on; None while nobody has decided that, because it came back.
     due_at: float | None = 0.0
-    # The rules do not say whether it is on: what the database says is right.
-    is_open_question: bool = False
+    # It has reported since its card had used its fair share.
+    is_to_be_slow: bool = False
 
     @property
     def octets(self) -> int:
@@ -100,7 +102,7 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        return not self.is_stopped and self.closed_at is None
+        return not self.is_stopped and self.close_cause is None
 
     def acknowledged(self, seconds: int | None, octets: dict) -> bool:
         """One packet was acknowledged; *octets* as they stood in it, None for what it did not carry.  Whether it brought
@@ -152,8 +154,12 @@ class Connection:
         silent_seconds = charged_until - self.heard_at
         return silent_seconds > (3 * INTERIM_SECONDS + 60 if self.is_begun else RESERVATION_SECONDS)
 
-    def close(self, now: float, cause: str) -> None:
-        self.closed_at, self.close_cause = now, cause
+    def counts(self, now: float) -> bool:
+        """Whether a login has to reckon with it."""
+        return self.is_open and (self.due_at is None or self.due_at > now)
+
+    def close(self, cause: str, reopens_after: float) -> None:
+        self.close_cause, self.reopens_after = cause, reopens_after
 
 
 @dataclass
@@ -164,6 +170,7 @@ class Card:
     credit_octets: int | None = None
     connections: list = field(default_factory=list)
     product: Product | None = None
+    is_known_to_be_exhausted: bool = False
 
     def __post_init__(self):
         if self.product is None:
@@ -201,12 +208,12 @@ class Card:
     def log_in(self, now: float, charged_until: float, nas: str, device: str, rule: str) -> "Connection | str":
         """A login with the right PIN: the connection that it makes, or why it is refused."""
         if self.is_exhausted():
-            self._end_all(now)
+            self.end_all(now)
             return "exhausted"
         product = self.product
         others, closes = [], []
         for one in self.connections:
-            if not one.is_open or (one.due_at is not None and one.due_at <= now):
+            if not one.counts(now):
                 continue
             if one.is_silent(charged_until):
                 closes.append((one, "stale" if one.is_begun else "not_begun"))
@@ -223,7 +230,7 @@ class Card:
         if granted.is_nothing():
             return "too_many_sessions"
         for one, cause in closes:
-            one.close(now, cause)
+            one.close(cause, now if cause == "superseded" else one.heard_at)
         if replaced:
             replaced.due_at = now
         connection = Connection(self, rule, nas=nas, device=device, login_at=now, heard_at=now, granted=granted,
@@ -251,27 +258,46 @@ class Card:
             shares[name] = amount
         return Grant(**shares)
 
-    def report(self, connection: Connection, kind: str, sent_at: float, now: float, seconds: int | None, octets: dict) -> None:
-        """A packet of one of its connections was acknowledged."""
-        was_begun, connection.is_begun = connection.is_begun, True
+    def report(self, connection: Connection, kind: str, sent_at: float, seconds: int | None, octets: dict) -> bool:
+        """A packet of one of its connections was acknowledged; whether `limit` has to follow."""
+        was_begun, was_open = connection.is_begun, connection.is_open
+        was_closed = connection.close_cause is not None
+        connection.is_begun = True
         brings_more = connection.acknowledged(seconds, octets)
         connection.heard_at = max(connection.heard_at, sent_at) if was_begun else sent_at
         if kind == "Stop":
             connection.is_stopped = True
-        elif connection.closed_at is not None and not connection.is_stopped:
-            if not was_begun and sent_at <= connection.closed_at:
-                connection.is_open_question = True  # It began before it was taken for one that never did.
-            elif connection.close_cause == "stale" and sent_at <= connection.closed_at:
-                connection.is_open_question = brings_more  # It was silent only because its packets were on the way.
-            elif (brings_more or not was_begun) and sent_at > connection.closed_at:
-                connection.closed_at = connection.close_cause = connection.due_at = None
-        if connection.has_used_its_grant():
-            if self.is_exhausted():
-                self._end_all(now)
-            else:
-                self._end(connection, now)
+        if was_closed and (brings_more or not was_begun) and sent_at > connection.reopens_after:
+            connection.close_cause = connection.due_at = None
+        if connection.is_open and self.is_beyond_fair_use():
+            connection.is_to_be_slow = True
+        is_late = not connection.is_open and (kind != "Stop" or was_closed)
+        return connection.has_used_its_grant() or (is_late and not was_open)
 
-    def _end_all(self, now: float) -> None:
+    def limit(self, connections: list[Connection], now: float) -> None:
+        """Connections have used what they were granted, or more than was known when others got what they had left."""
+        if self.is_exhausted():
+            self.end_all(now)
+            return
+        for connection in connections:
+            if connection.has_used_its_grant():
+                self._end(connection, now)
+        left = self.left()
+        counted = [one for one in self.connections if one.counts(now)]
+        for name, amount in left.__dict__.items():
+            if amount is None:
+                continue
+            excess = sum(getattr(one.granted_left(), name) for one in counted) - amount
+            for one in reversed(counted):
+                taken = min(max(excess, 0), getattr(one.granted_left(), name))
+                excess -= taken
+                setattr(one.granted, name, getattr(one.granted, name) - taken)
+                if name == "seconds" and taken and one.due_at is not None:
+                    one.due_at = min(one.due_at, one.login_at + one.granted.seconds + TIMEOUT_GRACE_SECONDS)
+
+    def end_all(self, now: float) -> None:
+        """Somebody has found that nothing is left."""
+        self.is_known_to_be_exhausted = True
         for one in self.connections:
             self._end(one, now)
 
@@ -286,4 +312,4 @@ def restart(connections: list[Connection], sent_at: float) -> None:
     """A NAS has started: these are all that it ever had."""
     for one in connections:
         if one.is_open and one.heard_at <= sent_at:
-            one.close(sent_at, "nas_reboot")
+            one.close("nas_reboot", sent_at)
