@@ -53,9 +53,9 @@ class Product:
         bought = self.octets if self.octets is not None else self.down_octets
         return None if self.fair_percent is None else bought * self.fair_percent // 100
 
-    def cost(self, seconds: int, octets: int) -> float:
-        """In millicents."""
-        return seconds * self.minute_millicents / 60 + octets * self.mb_millicents / 1_000_000
+    def cost(self, seconds: int, octets: int) -> int:
+        """In millicents, rounded down."""
+        return (seconds * self.minute_millicents * 1_000_000 + octets * self.mb_millicents * 60) // 60_000_000
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Grant:
     seconds: int | None
     octets: int | None
     down_octets: int | None
-    millicents: float | None
+    millicents: int | None
 
     def is_nothing(self) -> bool:
         return any(amount is not None and amount <= 0 for amount in self.__dict__.values())
@@ -139,7 +139,7 @@ class Connection:
             or (granted.millicents is not None and self.cost() >= granted.millicents)
         )
 
-    def cost(self) -> float:
+    def cost(self) -> int:
         return self.card.product.cost(self.seconds, self.octets)
 
     def granted_left(self) -> Grant:
@@ -244,7 +244,7 @@ class Card:
         if granted.seconds is not None:
             limits.append(granted.seconds)
         if granted.millicents is not None and self.product.minute_millicents:
-            limits.append(int(-(-granted.millicents * 60 // self.product.minute_millicents)))
+            limits.append(-(-granted.millicents * 60 // self.product.minute_millicents))
         return min(limits)
 
     def _share(self, others: list[Connection]) -> Grant:
@@ -254,7 +254,7 @@ class Card:
         for name, amount in left.__dict__.items():
             if amount is not None:
                 held = sum(getattr(one.granted_left(), name) for one in others)
-                amount = -(-max(amount - held, 0) // places) if name != "millicents" else max(amount - held, 0) / places
+                amount = -(-max(amount - held, 0) // places)
             shares[name] = amount
         return Grant(**shares)
 

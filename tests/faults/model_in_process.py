@@ -164,7 +164,7 @@ class Life:
         nas = [Nas(name, self.addresses[name], rule, echoes) for name, rule, echoes, _ in NAS]
         self.world = World(seed, [self.sell(product) for product in self.random.sample(PRODUCTS, 5)], nas)
         for one in nas:
-            one.next_id = seed * 100_000
+            one.next_id = self.first_id(one)
         self.began_at = self.clock.now
         # Some installations charge at once, some by a queue whose charger lags.
         self.queue: list[Arrived] | None = [] if self.random.random() < 0.4 else None
@@ -179,6 +179,9 @@ class Life:
 
     def close(self) -> None:
         self.cutter.office.close()
+
+    def first_id(self, nas: Nas) -> int:
+        return self.seed * 100_000 + 20_000 * list(self.addresses).index(nas.name)
 
     def sell(self, product: Product) -> Card:
         columns = {
@@ -227,7 +230,7 @@ class Life:
             else:
                 self.advance(self.random.randint(1, 400))
             self.use()
-            if self.random.random() < 0.1:
+            if self.random.random() < 0.1 or self.campaign.verbose:
                 self.compare()
         for nas in world.nas:
             for customer in list(nas.online):
@@ -245,6 +248,7 @@ class Life:
         device = f"02-00-00-00-00-0{random.randint(1, 3)}"
         # The second in which a rival would be a rival, and what a server may still believe of the queue.
         self.advance(REFRESH_SECONDS if self.queue is not None else 1)
+        self.adopt_grants(card)
         meant = card.log_in(self.clock.now, self.lag_ends, nas.name, device, nas.rule)
         desk = random.choice(self.campaign.desks)
         answer = at_the_desk.log_in(desk, card, device, nas.address)
@@ -252,8 +256,10 @@ class Life:
         self.say("login", card.serial, nas.name, device, meant if isinstance(meant, str) else f"granted {meant.granted}")
         if isinstance(meant, str) or not answer.is_accepted:
             if answer.reason != meant or answer.is_accepted:
-                raise Mismatch(f"a login of {card.serial} {card.product}: the desk says {answer.reason} "
-                               f"({'accepted' if answer.is_accepted else 'refused'}), the model {meant}")
+                said = "accepted" if answer.is_accepted else answer.reason
+                mine = meant if isinstance(meant, str) else f"accepted, with {meant.granted}"
+                raise Mismatch(f"a login of {card.serial} {card.product}: the desk says {said}, the model {mine}; "
+                               + self.grants(card, meant))
             return
         self.check_grant(card, meant, answer)
         self.leave(card, nas, device)
@@ -278,12 +284,9 @@ class Life:
             " UNIX_TIMESTAMP(due_at) AS due_at FROM session WHERE card_id = %s AND login_number = %s", [self.id(card), number])
         for name in ("seconds", "octets", "down_octets", "millicents"):
             mine, theirs = getattr(meant.granted, name), row[f"granted_{name}"]
-            # What money is worth is rounded for each session.
-            tolerance = 1 + len(card.connections) if name == "millicents" else 0
-            if (mine is None) != (theirs is None) or (mine is not None and abs(mine - theirs) > tolerance):
-                raise Mismatch(f"a login of {card.serial} {card.product} is granted {theirs} {name}, the model says {mine}")
-        if meant.granted.millicents is not None:
-            meant.granted.millicents = row["granted_millicents"]
+            if mine != theirs:
+                raise Mismatch(f"a login of {card.serial} {card.product} is granted {theirs} {name}, the model says {mine}; "
+                               + self.grants(card, meant))
         timeout, told = card.timeout(meant.granted), at_the_desk.session_timeout(answer)
         if timeout != told:
             raise Mismatch(f"a login of {card.serial} {card.product} is told {told} s, the model says {timeout}")
@@ -293,6 +296,34 @@ class Life:
         is_slow = any(name == "WISPr-Bandwidth-Max-Down" and value == "100000" for name, _, value in answer.reply)
         if is_slow != meant.began_slowly:
             raise Mismatch(f"a login of {card.serial} begins {'slowly' if is_slow else 'at full speed'}; {card.used_octets()} octets used")
+
+    def adopt_grants(self, card: Card) -> None:
+        """What was granted may be taken back at any time, if open connections hold more than is left together."""
+        rows = {row["login_number"]: row for row in self.campaign.query(
+            "SELECT login_number, granted_seconds, granted_octets, granted_down_octets, granted_millicents"
+            " FROM session WHERE card_id = %s AND due_at IS NOT NULL", [self.id(card)])}
+        counted = [one for one in card.connections if one.counts(self.clock.now) and one.number in rows]
+        for name, left in card.left().__dict__.items():
+            if left is None:
+                continue
+            lower = [one for one in counted if getattr(one.granted, name) - rows[one.number][f"granted_{name}"] > 0]
+            if not lower:
+                continue
+            held = sum(getattr(one.granted_left(), name) for one in counted)
+            for one in lower:
+                setattr(one.granted, name, rows[one.number][f"granted_{name}"])
+            still_held = sum(getattr(one.granted_left(), name) for one in counted)
+            if held <= left or still_held < left:
+                raise Mismatch(f"{card.serial}: of {held} {name} that are held all but {still_held} were taken back, with {left} left")
+
+    def grants(self, card: Card, but: Connection) -> str:
+        rows = self.campaign.query(
+            "SELECT login_number, granted_seconds, granted_octets, granted_down_octets, granted_millicents, used_seconds,"
+            " used_down_octets, used_up_octets, UNIX_TIMESTAMP(due_at) - UNIX_TIMESTAMP() AS due_in, due_cause FROM session"
+            " WHERE card_id = %s AND due_at IS NOT NULL", [self.id(card)])
+        return f"open: {[tuple(row.values()) for row in rows]}; the model: " + str(
+            [(one.number, one.granted, one.seconds, one.counters, one.due_at and one.due_at - self.clock.now)
+             for one in card.connections if one.is_open and one is not but])
 
     def leave(self, card: Card, nas: Nas, device: str) -> None:
         """The device is somewhere else now.  Its NAS may not know for a while, and goes on to report."""
@@ -333,7 +364,7 @@ class Life:
             # What is on the way from before cannot be told from what comes now, where nothing else tells it.
             self.advance(1000)
             self.charge_queue()
-            nas.next_id = self.seed * 100_000
+            nas.next_id = self.first_id(nas)
         authenticator = f"0x{self.random.getrandbits(128):032x}"
         started_at = self.clock.now
         late = self.random.choice((0, 0, 5, 30))
