@@ -221,18 +221,19 @@ class Card:
                 closes.append((one, "superseded"))
             else:
                 others.append(one)
-        replaced = None
+        replaced = []
         if len(others) >= product.max_sessions:
             if not product.replaces_oldest:
                 return "too_many_sessions"
-            replaced = others.pop(0)
+            excess = len(others) - product.max_sessions + 1
+            replaced, others = others[:excess], others[excess:]
         granted = self._share(others)
         if granted.is_nothing():
             return "too_many_sessions"
         for one, cause in closes:
             one.close(cause, now if cause == "superseded" else one.heard_at)
-        if replaced:
-            replaced.due_at = now
+        for one in replaced:
+            one.due_at = now
         connection = Connection(self, rule, nas=nas, device=device, login_at=now, heard_at=now, granted=granted,
                                 began_slowly=self.is_beyond_fair_use())
         connection.due_at = now + self.timeout(granted) + TIMEOUT_GRACE_SECONDS
@@ -292,8 +293,15 @@ class Card:
                 taken = min(max(excess, 0), getattr(one.granted_left(), name))
                 excess -= taken
                 setattr(one.granted, name, getattr(one.granted, name) - taken)
-                if name == "seconds" and taken and one.due_at is not None:
-                    one.due_at = min(one.due_at, one.login_at + one.granted.seconds + TIMEOUT_GRACE_SECONDS)
+                if name == "seconds" and taken:
+                    self.end_with_its_grant(one)
+
+    @staticmethod
+    def end_with_its_grant(connection: Connection) -> None:
+        """It was granted less time than its NAS was told."""
+        if connection.due_at is not None:
+            ends_at = connection.login_at + connection.granted.seconds + TIMEOUT_GRACE_SECONDS
+            connection.due_at = min(connection.due_at, ends_at)
 
     def end_all(self, now: float) -> None:
         """Somebody has found that nothing is left."""

@@ -247,11 +247,16 @@ class Life:
         card, nas = random.choice(world.cards), random.choice(world.nas)
         device = f"02-00-00-00-00-0{random.randint(1, 3)}"
         # The second in which a rival would be a rival, and what a server may still believe of the queue.
-        self.advance(REFRESH_SECONDS if self.queue is not None else 1)
+        self.advance(1)
+        if self.queue is not None:
+            self.clock.advance(REFRESH_SECONDS)
         self.adopt_grants(card)
         meant = card.log_in(self.clock.now, self.lag_ends, nas.name, device, nas.rule)
         desk = random.choice(self.campaign.desks)
-        answer = at_the_desk.log_in(desk, card, device, nas.address)
+        try:
+            answer = at_the_desk.log_in(desk, card, device, nas.address)
+        except Exception as fault:
+            raise Mismatch(f"a login of {card.serial} {card.product} gets no answer: {fault!r}") from fault
         self.logins += 1
         self.say("login", card.serial, nas.name, device, meant if isinstance(meant, str) else f"granted {meant.granted}")
         if isinstance(meant, str) or not answer.is_accepted:
@@ -312,6 +317,8 @@ class Life:
             held = sum(getattr(one.granted_left(), name) for one in counted)
             for one in lower:
                 setattr(one.granted, name, rows[one.number][f"granted_{name}"])
+                if name == "seconds":
+                    card.end_with_its_grant(one)
             still_held = sum(getattr(one.granted_left(), name) for one in counted)
             if held <= left or still_held < left:
                 raise Mismatch(f"{card.serial}: of {held} {name} that are held all but {still_held} were taken back, with {left} left")
@@ -510,6 +517,8 @@ class Life:
 
     def enforce(self) -> None:
         now = self.clock.now
+        for card in self.world.cards:
+            self.adopt_grants(card)
         judged = {}
         for card in self.world.cards:
             for one in card.connections:
@@ -594,6 +603,8 @@ class Life:
     def compare(self) -> None:
         self.compared += 1
         now = self.clock.now
+        for card in self.world.cards:
+            self.adopt_grants(card)
         rows = {(row["card_id"], row["login_number"]): row for row in self.rows()}
         for card in self.world.cards:
             card_id = self.id(card)
