@@ -30,12 +30,26 @@ def session_timeout(answer) -> int:
     return int(value)
 
 
+def nas_restart(kind="Accounting-On", nas=NAS, *, delay=None, received_at=None) -> list[tuple[str, str]]:
+    """What a NAS says of itself when it starts or stops."""
+    attributes = [
+        ("Acct-Status-Type", kind),
+        ("Tmp-String-0", nas),
+        ("Acct-Delay-Time", delay),
+        ("Tmp-String-1", None if received_at is None else f"{int(received_at)}.0"),
+    ]
+    return [(name, str(value)) for name, value in attributes if value is not None]
+
+
 def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_id="8001", delay=None, device=PHONE,
-           nas=NAS, later_seconds=None) -> list[tuple[str, str]]:
+           nas=NAS, later_seconds=None, received_at=None) -> list[tuple[str, str]]:
     """An accounting packet as rlm_python3 hands it over; None leaves an attribute out.
 
     `later_seconds` from now is when FreeRADIUS says that it came, so that a session can take as long as it says.
+    `received_at` is the same moment, in seconds since 1970.
     """
+    if later_seconds is not None:
+        received_at = int(time.time() + later_seconds)
     attributes = [
         ("User-Name", card.serial),
         ("Acct-Status-Type", kind),
@@ -44,7 +58,7 @@ def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_
         ("Tmp-String-0", nas),
         ("Acct-Session-Time", seconds),
         ("Acct-Delay-Time", delay),
-        ("Tmp-String-1", None if later_seconds is None else f"{int(time.time() + later_seconds)}.0"),
+        ("Tmp-String-1", None if received_at is None else f"{int(received_at)}.0"),
         *(("Class", value) for value in classes),
     ]
     for direction, octets in (("Output", down), ("Input", up)):

@@ -191,10 +191,15 @@ class RadiusClient:
     def nas_restarted(self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On",
                       timeout_seconds: float = TIMEOUT_SECONDS) -> Reply | None:
         """Accounting-On (or -Off): the NAS lost, or is about to lose, all its sessions."""
+        return self._exchange(self.build_nas_restart(nas_ip, status), self.acct_port, nas_ip, timeout_seconds)
+
+    def build_nas_restart(self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On",
+                          attributes: dict | None = None) -> codec.AcctPacket:
+        """An Accounting-On that is not sent yet: see `build_report`."""
         request = self._packet(codec.AcctPacket, codec.AccountingRequest)
         self._set(request, {"Acct-Status-Type": status, "NAS-IP-Address": nas_ip,
-                            "Acct-Session-Id": uuid.uuid4().hex[:16]})
-        return self._exchange(request, self.acct_port, nas_ip, timeout_seconds)
+                            "Acct-Session-Id": uuid.uuid4().hex[:16], **(attributes or {})})
+        return request
 
     def send(self, report: codec.AcctPacket, *, nas_ip: str = "127.0.0.1",
              timeout_seconds: float = TIMEOUT_SECONDS) -> Reply | None:

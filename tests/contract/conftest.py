@@ -2,8 +2,13 @@
 
 import pytest
 
+from admin.cutter import Cutter
+from admin.office import Office
 from freeradius_module import settings
 from freeradius_module.desk import Desk
+from tests.quiet_nas import QuietNas
+from tests.shop import Shop
+from tests.simulated_clock import SimulatedClock
 
 
 @pytest.fixture
@@ -15,3 +20,31 @@ def module_settings(database, _unstarted_stack):
 @pytest.fixture
 def desk(module_settings):
     return Desk(module_settings)
+
+
+@pytest.fixture
+def new_desk(module_settings):
+    """Another radiusd on the same database, for each call."""
+    return lambda: Desk(module_settings)
+
+
+@pytest.fixture
+def shop(database, _unstarted_stack):
+    return Shop(database, _unstarted_stack.key_file)
+
+
+@pytest.fixture
+def clock(database):
+    """Time that stands still until the test moves it."""
+    with SimulatedClock().running() as clock:
+        yield clock
+
+
+@pytest.fixture
+def cutter(database, _unstarted_stack):
+    """`prepaid enforce` on a network whose NAS answer nothing; `cutter.exchange` says what they were told."""
+    cutter = Cutter(Office(str(_unstarted_stack.option_file)))
+    cutter.exchange.close()
+    cutter.exchange = QuietNas()
+    yield cutter
+    cutter.office.close()
