@@ -294,6 +294,9 @@ class Charges:
                 if number is None:
                     taken = sum(serial == report.serial for serial, _ in new)
                     number = new.setdefault((report.serial, report.acct_session_id), next_number + taken)
+                if not trusts_claims:
+                    # The login that the Class names is not the one with that number here.
+                    report = report._replace(claim=None)
                 charges.append((index, Charge(card_id, number, report)))
                 self._remember(reports[index], card_id, number, report.at - sign.start_age)
         return charges

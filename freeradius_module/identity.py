@@ -3,9 +3,10 @@
 A session is one accepted login: a card and the number of that login.  The Access-Accept says so in
 a Class attribute, which a NAS is to send back unchanged in accounting (RFC 2865, 5.25).  It holds
 
-    prepaid:CARD:LOGIN:SECONDS:HASH:SERIAL
+    prepaid:CARD:LOGIN:SECONDS:TOKEN:HASH:SERIAL
 
-card id, login number, time of the login (seconds since 1970), a keyed hash over these, so that a Class of another
+card id, login number, time of the login (seconds since 1970), a random number that is on the login's row too (after a
+restore of the database the number of a login may be another login's), a keyed hash over these, so that a Class of another
 installation is nobody's, and one over these and the serial: it tells whether the packet's User-Name is the card's.
 With EAP it may not be: there it is the customer's own word ("anonymous", or another card's serial).  So a Class that fits
 the packet decides, see ``fits``; only if it does not, as one that a NAS returns long after its session, a User-Name that is
@@ -33,6 +34,7 @@ class Claim(NamedTuple):
     card_id: int
     login_number: int
     login_epoch: int
+    token: int = 0
     is_named: bool = True  # the packet's User-Name is the card's serial
 
 
@@ -54,15 +56,15 @@ class Candidate(NamedTuple):
 def make_class(claim: Claim, serial: str, key: bytes) -> str:
     """The Class attribute for an Accept, as FreeRADIUS takes octets.
 
-    >>> value = make_class(Claim(4711, 3, 1770000000), "4000123", b"k" * 32)
+    >>> value = make_class(Claim(4711, 3, 1770000000, 99), "4000123", b"k" * 32)
     >>> read_class([value], "4000123", b"k" * 32)
-    Claim(card_id=4711, login_number=3, login_epoch=1770000000, is_named=True)
+    Claim(card_id=4711, login_number=3, login_epoch=1770000000, token=99, is_named=True)
     >>> read_class([value], "anonymous", b"k" * 32).is_named
     False
     >>> read_class([value], "4000123", b"another key".ljust(32)) is None
     True
     """
-    body = b"%d:%d:%d" % claim[:3]
+    body = b"%d:%d:%d:%d" % claim[:4]
     return "0x" + b":".join((PREFIX[:-1], body, _hash(body, key), _hash(body + serial.encode(), key))).hex()
 
 
@@ -83,11 +85,11 @@ def _claim_of(value: str, serial: str, key: bytes) -> Claim | None:
         body, proof, name = octets[len(PREFIX) :].rsplit(b":", 2)
         if proof != _hash(body, key):
             return None
-        card_id, login_number, login_epoch = map(int, body.split(b":"))
+        card_id, login_number, login_epoch, token = map(int, body.split(b":"))
     except ValueError:
         return None
     is_named = name == _hash(body + serial.encode("utf-8", "surrogateescape"), key)
-    return Claim(card_id, login_number, login_epoch, is_named)
+    return Claim(card_id, login_number, login_epoch, token, is_named)
 
 
 class Sign(NamedTuple):

@@ -153,6 +153,7 @@ class Logins:
         for _ in range(ROUNDS):
             accepted: dict[int, tuple[Card, Product, Accept]] = {}
             reservations: dict[int, tuple[int, Reservation]] = {}
+            tokens: dict[int, int] = {}
             for index, card in undecided.items():
                 if is_given_up(asks[index].until):
                     # Whoever asked has given up.  A login that nobody hears of would only be in the way.
@@ -171,12 +172,15 @@ class Logins:
                     continue
                 accepted[index] = card, product, decision
                 # Of several logins of one card only the first can win its number.
-                reservations.setdefault(card.id, (index, _reservation(card, product, attempt, decision)))
+                if card.id not in reservations:
+                    reservation = _reservation(card, product, attempt, decision)
+                    reservations[card.id] = index, reservation
+                    tokens[index] = reservation.token
             written = _reserve(connection, reservations)
             for index, is_written in written.items():
                 card, product, accept = accepted.pop(index)
                 if is_written is True:
-                    answer(index, self._accept(card, product, asks[index], accept))
+                    answer(index, self._accept(card, product, asks[index], accept, tokens[index]))
                     if card.unposted > UNPOSTED_MOST:
                         _post(connection, card.id)
                 elif isinstance(is_written, RowLocked):
@@ -231,8 +235,8 @@ class Logins:
         log = f"{answer.log}, because its outer name is another card's: {ask.outer_serial}"
         return _refusal(ask.attempt, "wrong_pin", card.id), answer._replace(log=log)
 
-    def _accept(self, card: Card, product: Product, ask: Ask, accept: Accept) -> Answer:
-        claim = Claim(card.id, accept.login_number, int(ask.attempt.at))
+    def _accept(self, card: Card, product: Product, ask: Ask, accept: Accept, token: int) -> Answer:
+        claim = Claim(card.id, accept.login_number, int(ask.attempt.at), token)
         answered = reply.accepted(
             self._catalogue.terms(product, ask.vendor, accept.is_slowed_down),
             ask.vendor,
@@ -339,7 +343,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         replaces=accept.replaces,
         activates=accept.activates,
         binds_device=accept.binds_device,
-        token=random.getrandbits(63),  # A name, and no secret.
+        token=random.getrandbits(32),  # A name, and no secret.
     )
 
 

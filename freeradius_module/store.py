@@ -499,20 +499,22 @@ REACHED_LIMIT = 1
 REACHED_FUP = 2
 
 CHARGE_COLUMNS = (
-    "card_id, login_number, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at, stop_cause, due_at,"
-    " due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
+    "card_id, login_number, login_token, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at,"
+    " stop_cause, due_at, due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
 # As text, and not as parameters: see _reservation_values.
 CHARGE_ROW = (
-    "({:d}, {:d}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
+    "({:d}, {:d}, {}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
     " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
 )
 # A session that no login of ours began (unknown), or that goes on after we had closed it (revived), is due at once:
 # `prepaid enforce` judges whether it may go on.  Until then it counts as open.
-# A row belongs to this Acct-Session-Id, or to none yet.  Assignments are made from left to right, so whatever
+# A row belongs to this Acct-Session-Id, or to none yet: then its login must be the one that the Class names, if there is a
+# Class.  Assignments are made from left to right, so whatever
 # looks at the old counters or the old identifier stands before the line that changes them.
 # A closed session goes on if it used more and said so in a packet that was sent after its end.
-IS_OURS = "session.acct_session_id IN ('', VALUES(acct_session_id))"
+IS_OURS = """(session.acct_session_id = VALUES(acct_session_id)
+           OR (session.acct_session_id = '' AND COALESCE(session.login_token = VALUES(login_token), TRUE)))"""
 CHARGE_UPDATE = f"""
     nas_id = IF({IS_OURS}, VALUES(nas_id), nas_id),
     nas_address = IF({IS_OURS}, VALUES(nas_address), nas_address),
@@ -537,7 +539,7 @@ CHARGE_UPDATE = f"""
     framed_ipv4 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv4), framed_ipv4), framed_ipv4),
     framed_ipv6 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv6), framed_ipv6), framed_ipv6),
     delegated_prefix = IF({IS_OURS}, COALESCE(VALUES(delegated_prefix), delegated_prefix), delegated_prefix),
-    acct_session_id = IF(acct_session_id = '', VALUES(acct_session_id), acct_session_id)"""
+    acct_session_id = IF({IS_OURS}, VALUES(acct_session_id), acct_session_id)"""
 # A session without a login was granted nothing: whether its card is used up is looked at each time.  What one that goes
 # on had left may be granted to others by now.
 REACHED = f"""
@@ -575,6 +577,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
             CHARGE_ROW.format(
                 card_id,
                 login_number,
+                _number(report.claim.token if report.claim else None),
                 report.nas_id,
                 text(report.nas_address),
                 text(report.acct_session_id),
