@@ -31,7 +31,7 @@ from . import doctor_login, errors, output, raddb, raddb_files, share, store, st
 from .archive import YOUNGEST_DAYS
 from .command import cli, json_option, option, pass_office
 from .pin_input import read_pin
-from .queue_files import Spool, age_seconds
+from .queue_files import Spool, age_seconds, count_lines
 from .text import _, told
 
 # What the clocks of two servers may differ by before a session's time is wrong by something that a customer sees.
@@ -246,6 +246,9 @@ class Doctor:
         settings = load(self.office.config_path)
         name = "spool"
         if not settings.spool:
+            quarantine = raddb.quarantine_in_log(self.directory)
+            if count := count_lines(quarantine):
+                yield Finding(name, "look", _("{count} packets are in the quarantine.").format(count=count), str(quarantine))
             yield Finding(name, "look",
                           _("There is none: while the database is away, accounting is not acknowledged."),
                           _("Set spool = {path} in {config}, and run 'prepaid raddb install'.").format(

@@ -278,6 +278,13 @@ def _count_records(file) -> int:
     return count
 
 
+def count_lines(path: Path) -> int:
+    """How many records are in a file, which may not be there."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return _count_records(file)
+    return 0
+
+
 def _charged_octets(descriptor: int) -> int:
     try:
         return int(os.getxattr(descriptor, CHARGED_MARK))

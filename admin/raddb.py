@@ -401,6 +401,12 @@ def radiusd_user(directory: Path) -> str | None:
         return None
 
 
+def quarantine_in_log(directory: Path) -> Path:
+    """Where the quarantine is if the option file names no spool: as mods-available/prepaid_spool has it."""
+    found = re.search(r"(?m)^\s*logdir\s*=\s*\"?([^\s\"$]+)\"?\s*$", content(directory / "radiusd.conf") or "")
+    return Path(found[1] if found else "/var/log/freeradius") / "prepaid-quarantine"
+
+
 def may_read(user: str, path: Path) -> bool:
     """Whether an account may read a file, by its mode."""
     return _has_mode(user, path, 0o4)

@@ -296,3 +296,11 @@ def test_a_port_on_which_nobody_answers(doctor, stack):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", stack.freeradius.auth_port))
         assert "login" in faults(doctor())
+
+
+def test_what_was_answered_and_can_never_be_charged_is_counted(doctor, stack, radius):
+    quarantine = stack.freeradius.log_file.parent / "prepaid-quarantine"
+    before = len(quarantine.read_text().splitlines()) if quarantine.exists() else 0
+    assert radius.stop(radius.session("0000000000"), 60).is_acknowledged
+    detail, = (row["detail"] for row in doctor() if row["check"] == "spool" and "quarantine" in row["detail"])
+    assert detail == f"{before + 1} packets are in the quarantine."
