@@ -21,6 +21,7 @@ class Answer:
     """The server's last word, and the values of its Class as the NAS would echo them."""
 
     def __init__(self, output: str):
+        self.output = output
         codes = re.findall(r"RADIUS message: code=\d+ \(([\w-]+)\)", output)
         self.code = codes[-1] if codes else "silence"
         last = output.rpartition(f"({self.code})")[2]
