@@ -88,6 +88,10 @@ test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,spool.
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
+.PHONY: mutants
+mutants: installed $(VENV)/test.stamp ## Change one place at a time in what decides, charges and guards, and see whether a test notices; SHORT=1: 30 places; ONLY=TEXT some.
+	@$(VENV)/bin/python -m tests.mutants $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
+
 # What was found there is in that root's copy of the checkout; its rows are taken over.
 .PHONY: faults-debian13
 faults-debian13: system-debootstrap installed ## The same on FreeRADIUS 3.2.7 in a Debian 13 root; one var/faults.json has both.

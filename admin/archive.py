@@ -10,7 +10,7 @@ import pymysql.cursors
 
 from freeradius_module import store as module_store
 
-from . import errors, output, store_archive, store_schema
+from . import errors, output, store_archive, store_refusal, store_schema
 from .command import json_option, option, pass_office
 from .db import database_name, db, owner_connection, owner_options
 from .text import _
@@ -19,6 +19,8 @@ from .text import _
 YOUNGEST_DAYS = 2
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
+# Refused logins are no connection records; a quarter of a year is enough to answer a complaint.
+REFUSALS_DAYS = 90
 
 
 @db.command()
@@ -29,13 +31,16 @@ YEAR_DAYS = 366
         help="Milliseconds between two transactions.  [5]")
 @option("--forget-older-than", "forget_days", type=click.IntRange(YEAR_DAYS), metavar="DAYS",
         help="And remove archived ones that ended so many days ago: 366 or more. Only how much they used is kept.")
+@option("--refusals-older-than", "refusals_days", type=click.IntRange(1), default=REFUSALS_DAYS, metavar="DAYS",
+        help="And remove the counts of refused logins that are so many days old.  [90]")
 @owner_options
 @json_option
 @pass_office
-def archive(office, older_than_days, step, pause_ms, forget_days, root_user, root_socket, as_json):
+def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days, root_user, root_socket, as_json):
     """Move ended sessions into the archive.  No balance changes, and no login waits for it: run it every night.
 
-    Records of connections are kept for at least a year, as the law demands.
+    Records of connections are kept for at least a year, as the law demands.  Counts of refused logins are removed after
+    90 days.
 
     \b
     Example:
@@ -49,9 +54,11 @@ def archive(office, older_than_days, step, pause_ms, forget_days, root_user, roo
         mover = Mover(connection, pause_ms / 1000)
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
-    output.tell_done({"archived": archived, "left": mover.left, "forgotten": forgotten},
-                     _("{archived} sessions archived, {left} left for the next time, {forgotten} forgotten.").format(
-                         archived=archived, left=mover.left, forgotten=forgotten), as_json)
+        refusals = mover.forget_refusals(refusals_days, step)
+    output.tell_done(
+        {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
+        _("{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
+          "logins removed.").format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals), as_json)
 
 
 class Mover:
@@ -96,6 +103,17 @@ class Mover:
                 if not keys:
                     return count
                 time.sleep(self.pause_seconds)
+
+    def forget_refusals(self, older_than_days: int, step: int) -> int:
+        """Remove old counts of refused logins; how many."""
+        count = 0
+        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+            for table in store_refusal.TABLES:
+                while removed := store_refusal.forget(cursor, table, older_than_days, step):
+                    self.connection.commit()
+                    count += removed
+                    time.sleep(self.pause_seconds)
+        return count
 
     def _move(self, cursor, keys: list[tuple[int, int]], older_than_days: int) -> int:
         self.connection.begin()

@@ -46,7 +46,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
         raise errors.Refused(_("Product {name!r} is off sale. Choose another one: 'prepaid product list'."),
                              name=product_name)
     try:
-        pin.check_shape(length, alphabet, live_cards, single_code=single_code)
+        pin.check_shape(length, alphabet, live_cards, office.card_tries, single_code=single_code)
         if single_code:
             serials = new_codes(prefix, count, length, alphabet)
         else:

@@ -59,7 +59,7 @@ def import_(office, path, product_name, dry_run, as_json):
                 output.progress(_count_lines(path), _("Importing")) as advance:
             office.hold_key(cursor)
             sold = product.find(cursor, product_name)
-            loader = _Loader(cursor, sold, keyring, LineErrors(path), advance)
+            loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
             live_cards = store_card.live_count(cursor)
             if dry_run:
@@ -80,11 +80,11 @@ def import_(office, path, product_name, dry_run, as_json):
 class _Loader:
     """Reads a file and writes its cards, a thousand in memory at a time, within the caller's transaction."""
 
-    def __init__(self, cursor, sold: dict, keyring, wrong: LineErrors, advance):
+    def __init__(self, cursor, sold: dict, keyring, wrong: LineErrors, advance, card_tries: int):
         self.count = 0
         self.first_serial = self.last_serial = None
         self.statuses = dict.fromkeys(STATUSES, 0)
-        self.pins = PinShapes()
+        self.pins = PinShapes(card_tries)
         self.batch_id = None
         self._cursor, self._sold, self._keyring, self._wrong, self._advance = cursor, sold, keyring, wrong, advance
         self._now = store.now(cursor)
@@ -172,7 +172,8 @@ class PinShapes:
     )
     _OTHERS = "".join(chr(sign) for sign in range(33, 127))
 
-    def __init__(self):
+    def __init__(self, card_tries: int = pin.TRIES_PER_WINDOW):
+        self._card_tries = card_tries
         self._counts: Counter[tuple[int, str]] = Counter()
 
     def add(self, code: str) -> None:
@@ -189,7 +190,7 @@ class PinShapes:
     def _weak(self, live_cards: int):
         for (length, alphabet), count in sorted(self._counts.items()):
             try:
-                pin.check_shape(length, alphabet, live_cards)
+                pin.check_shape(length, alphabet, live_cards, self._card_tries)
             except ValueError as weakness:
                 yield count, told(weakness)
 

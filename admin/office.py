@@ -21,7 +21,8 @@ import pymysql
 import pymysql.cursors
 
 from freeradius_module import SCHEMA_VERSION, keyring
-from freeradius_module.settings import DEFAULT_PATH, SettingsError, hosts_of
+from freeradius_module.login import card_tries
+from freeradius_module.settings import DEFAULT_PATH, Settings, SettingsError, hosts_of
 
 from . import errors, store
 from .text import _, told
@@ -126,6 +127,11 @@ class Office:
     @property
     def currency(self) -> str:
         return self.settings("prepaid").get("currency", "R$")
+
+    @property
+    def card_tries(self) -> int:
+        """How many wrong PINs of a card count in a quarter of an hour."""
+        return card_tries(self.number("wrong_pin_tries", Settings().wrong_pin_tries))
 
     def number(self, name: str, default: int) -> int:
         """A whole number of the group [prepaid]."""

@@ -9,7 +9,7 @@ import pymysql.cursors
 
 from freeradius_module import login, pin, serial, settings
 from freeradius_module import store as module_store
-from freeradius_module.store import RefusedLogin
+from freeradius_module.store import RefusedLogin, Try
 
 from . import errors, output, store, store_card, store_entry, store_voice
 from .command import cli, json_option, option, pass_office
@@ -37,8 +37,8 @@ def _account(ctx, param, value):
 def redeem(office, serial_text, account, as_json):
     """Take a telephony card's credit for an account.  The PIN is read from standard input.
 
-    Wrong PINs are counted by card and account, like those of a login.  The credit is added by the voice platform:
-    see 'prepaid voice'.
+    Wrong PINs are counted by card, and by card and account, like those of a login.  The credit is added by the voice
+    platform: see 'prepaid voice'.
 
     \b
     Example:
@@ -80,11 +80,11 @@ def _proved(office, compacted: str, tried: str, source: str, rules: settings.Set
     with office.reading() as cursor:
         card = store_voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
-        is_locked_out = store_voice.wrong_pins_at_offices(cursor, card_id) >= (
-            rules.wrong_pin_tries * login.SHARED_SOURCE_FACTOR)
         with office.stream(pymysql.cursors.Cursor) as plain:
-            tries, _known = module_store.wrong_pin_tries(plain, card_id, source, source)
-    is_locked_out = is_locked_out or tries >= rules.wrong_pin_tries
+            (_found, standing), = module_store.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
+    # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
+    # address.
+    is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)
     if card:
         right = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keyring)
     else:
@@ -92,10 +92,13 @@ def _proved(office, compacted: str, tried: str, source: str, rules: settings.Set
     is_right = hmac.compare_digest(right.encode(), tried.encode("utf-8", "replace"))
     if card and is_right and not is_locked_out:
         return card
+    if not standing.of_source and standing.source_count >= login.SOURCES_MOST:
+        source = "office/*"
     _record(office, card_id, source, "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
     raise errors.Refused(
-        _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, a quarter of an hour has to "
-          "pass."), most=rules.wrong_pin_tries)
+        _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, a "
+          "quarter of an hour has to pass."),
+        most=rules.wrong_pin_tries, of_all=login.card_tries(rules.wrong_pin_tries) // login.NAS_SHARE)
 
 
 def _record(office, card_id: int, source: str, reason: str) -> None:

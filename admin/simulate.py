@@ -78,9 +78,9 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     """The decision that the desk would make, and what would be sent."""
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
     if card.was_tried:
-        tries, is_known = module_store.wrong_pin_tries(cursor, card.id, login.source_of(nas["id"], device), device)
-        attempt = attempt._replace(
-            is_locked_out=login.is_locked_out(tries, rules.wrong_pin_tries, device, is_known))
+        source = module_store.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
+        (_card_id, standing), = module_store.read_standings(cursor, [source])
+        attempt = attempt._replace(is_locked_out=login.is_locked_out(standing, rules.wrong_pin_tries, device))
     decision = login.decide(card, product, attempt, rules.longest_session_seconds)
     if isinstance(decision, login.Refusal):
         return _refused(decision.reason, rules.lang)

@@ -1,7 +1,5 @@
 """The statements about telephony cards and their credits on the way to the voice platform (VSC)."""
 
-from freeradius_module.store import WINDOW
-
 
 def card_to_redeem(cursor, serial: str) -> dict | None:
     """What proves the PIN, and nothing else."""
@@ -15,22 +13,6 @@ def card_to_redeem(cursor, serial: str) -> dict | None:
         {"serial": serial},
     )
     return cursor.fetchone()
-
-
-def wrong_pins_at_offices(cursor, card_id: int) -> int:
-    """How many wrong PINs came for this card in this quarter of an hour, from all accounts together."""
-    cursor.execute(
-        f"""
-        SELECT COALESCE(SUM(tries), 0) AS tries
-          FROM login_refusal
-         WHERE card_id = %(card_id)s
-           AND reason = 'wrong_pin'
-           AND window_at = {WINDOW}
-           AND source LIKE 'office/%%'
-        """,
-        {"card_id": card_id},
-    )
-    return int(cursor.fetchone()["tries"])
 
 
 def redeem(cursor, card_id: int) -> int:

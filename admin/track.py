@@ -9,7 +9,7 @@ from . import output, selection, store_track
 from .command import cli, json_option, option, pass_office
 
 # On a terminal and in a pipe every row has these; JSON has all that belongs to a row, and nothing that does not.
-COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note")
+COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note", "tries")
 # What happens to a batch happens to those of its cards that are in stock then.
 OF_STOCK = ("exported", "received")
 FOLLOW_SECONDS = 1

@@ -17,7 +17,8 @@ from .vendors import Limits, Terms
 REFUSALS = {
     "unknown_card": "There is no card with this serial number.",
     "wrong_pin": "The PIN is not this card's.",
-    "locked_out": "Too many wrong PINs for this card came from this device; it may try again in a quarter of an hour.",
+    "locked_out": "Too many wrong PINs for this card came from this device, or from devices that never used it;"
+    " they count again in the next quarter of an hour.",
     "not_delivered": "The card has not been delivered to a partner.",
     "blocked": "The office has blocked the card.",
     "wrong_kind": "It is a telephony card: its credit is added by the subscriber centre.",
@@ -35,10 +36,14 @@ TOGETHER_SECONDS = 1.0
 # What a session may be silent: three interims and a minute (design 7.5).
 MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
-# How many more wrong PINs are borne from a source that may be the card's owner.
+# How many times as many wrong PINs are allowed where a stranger and the card's owner look alike.
 SHARED_SOURCE_FACTOR = 20
 # Session-Timeout ends a session by itself; only what is still on after that is disconnected.
 TIMEOUT_GRACE_SECONDS = 15
+# Of the wrong PINs that a card is allowed, one NAS may use one part in so many.
+NAS_SHARE = 2
+# So many sources of refused logins have rows of their own, for each card, reason and quarter of an hour.
+SOURCES_MOST = 20
 # 32 bits on the wire, and some NAS keep it signed.
 SESSION_TIMEOUT_MAX = 2**31 - 1
 
@@ -92,7 +97,7 @@ class Card(NamedTuple):
     unposted: int  # how many have ended and are not posted to its row
     pin_sealed: bytes
     key_number: int
-    was_tried: bool  # somebody sent a wrong PIN in this quarter of an hour
+    was_tried: int  # how often somebody sent a wrong PIN in this quarter of an hour
 
 
 class Attempt(NamedTuple):
@@ -105,6 +110,16 @@ class Attempt(NamedTuple):
     is_locked_out: bool = False
     nas_address: str = ""
     at: float = 0.0  # seconds since 1970, UTC
+
+
+class Standing(NamedTuple):
+    """The wrong PINs of one card in this quarter of an hour, as they count against a source's next try."""
+
+    of_source: int
+    of_nas: int
+    of_card: int
+    source_count: int = 0
+    is_known: bool = False  # the source's device has used the card before
 
 
 class Refusal(NamedTuple):
@@ -211,23 +226,68 @@ def decide(
     )
 
 
-def is_locked_out(tries: int, wrong_pin_tries: int, device: str, is_known: bool) -> bool:
-    """Whether a source has sent too many wrong PINs for a card: *tries* of them, in this quarter of an hour.
+def is_locked_out(standing: Standing, wrong_pin_tries: int, device: str) -> bool:
+    """Whether too many wrong PINs came for a card in this quarter of an hour for one more try of this source to count.
 
-    A stranger with the card's serial must not lock its owner out: other devices are other sources.  Where the NAS
-    names no device, or the stranger pretends to be one that has used the card (*is_known*), owner and stranger look
-    alike; then the limit is so much higher that a PIN still cannot be guessed (see pin.check_shape), and no sooner
-    reached.
+    One device has *wrong_pin_tries*.  A stranger changes his device's address at will, so all devices that never used
+    the card have together no more than card_tries(), half of them at one NAS: a stranger at one NAS cannot keep a
+    buyer's new device out at the others.
 
-    >>> is_locked_out(5, 5, "02-00-5E-10-00-01", False), is_locked_out(5, 5, "02-00-5E-10-00-01", True)
+    A device that has used the card is its owner's, and what others have tried does not count against it.  A stranger
+    may pretend to be that device, and where the NAS names no device all look alike: there the limit of the source is
+    as high as the card's.
+
+    >>> is_locked_out(Standing(5, 5, 5), 5, "02-00-5E-10-00-01")
+    True
+    >>> is_locked_out(Standing(5, 50, 100, is_known=True), 5, "02-00-5E-10-00-01")
+    False
+    >>> is_locked_out(Standing(0, 50, 50), 5, "02-00-5E-10-00-01"), is_locked_out(Standing(0, 0, 99), 5, "02-00-5E-10-00-01")
     (True, False)
     """
-    return tries >= wrong_pin_tries * (SHARED_SOURCE_FACTOR if is_known or not device else 1)
+    most = card_tries(wrong_pin_tries)
+    if standing.is_known:
+        return standing.of_source >= most
+    return (
+        standing.of_source >= (wrong_pin_tries if device else most)
+        or standing.of_nas >= most // NAS_SHARE
+        or standing.of_card >= most
+    )
+
+
+def card_tries(wrong_pin_tries: int) -> int:
+    """How many wrong PINs of a card count in a quarter of an hour, from all devices that never used it together.
+
+    >>> card_tries(5)
+    100
+    """
+    return wrong_pin_tries * SHARED_SOURCE_FACTOR
 
 
 def source_of(nas_id: int, device: str) -> str:
     """Where a login comes from, as wrong PINs are counted."""
     return f"{nas_id}/{device}"
+
+
+def counted_source(standing: Standing, nas_id: int, device: str, is_locked_out: bool) -> str:
+    """The source under which one more try is counted.
+
+    The first SOURCES_MOST devices of a card and quarter of an hour have rows of their own, further ones share one row
+    for each NAS: who sends another address with each guess does not fill the table.
+
+    >>> counted_source(Standing(0, 19, 19, 19), 3, "02-00-5E-10-00-01", False)
+    '3/02-00-5E-10-00-01'
+    >>> counted_source(Standing(0, 20, 20, 20), 3, "02-00-5E-10-00-01", False)
+    '3/*'
+    """
+    has_own_row = standing.of_source > 0 or standing.is_known or not device
+    if has_own_row or (standing.source_count < SOURCES_MOST and not is_locked_out):
+        return source_of(nas_id, device)
+    return shared_source_of(nas_id)
+
+
+def shared_source_of(nas_id: int) -> str:
+    """Devices of a NAS that are counted together."""
+    return source_of(nas_id, "*")
 
 
 def fair_use_octets(used: Usage, product: Product) -> int:

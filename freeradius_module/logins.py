@@ -21,24 +21,31 @@ from .connection import Connection, DatabaseAway, RowLocked, TooLate
 from .identity import Claim, make_class
 from .lane import Together, is_given_up, lane, leaving_out_locked
 from .login import (
+    SOURCES_MOST,
     TIMEOUT_GRACE_SECONDS,
     Accept,
     Attempt,
     Card,
     Product,
     Refusal,
+    Standing,
+    counted_source,
     decide,
     is_locked_out,
+    shared_source_of,
     source_of,
 )
 from .settings import Settings
-from .store import RefusedLogin, Reservation
+from .store import RefusedLogin, Reservation, Try
 from .vendors import Attribute
 
 # Rivals for one card's next login number: each round one of them wins.
 ROUNDS = 64
 # Ended sessions of a card that are not posted yet; beyond this a login posts them.
 UNPOSTED_MOST = 32
+
+# Refusals before a PIN is proved; their sources are chosen by _unproved.
+UNPROVED = ("unknown_card", "wrong_pin", "locked_out")
 
 AUTHORIZE, ADMIT, WRONG_PIN = "authorize", "admit", "wrong_pin"
 
@@ -93,29 +100,33 @@ class Logins:
         return self._lane(asks)
 
     def _run(self, connection: Connection, asks: list[Ask], results: list) -> None:
-        # A wrong PIN asks for no more of its card than whether there is one, so that an unknown serial costs the same.
+        asks = list(asks)
         full = {ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN}
         # Whether an outer name is a card's is asked along with the rest.
         full |= {ask.outer_serial[:SERIAL_MAX] for ask in asks if ask.outer_serial and ask.what != WRONG_PIN}
-        brief = list({ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what == WRONG_PIN})
         cards = connection.run(store.read_cards, list(full)) if full else {}
-        card_ids = connection.run(store.find_cards, brief) if brief else {}
+        standings = self._standings(connection, asks, cards)
         undecided: dict[int, Card] = {}
         handouts: dict[int, Handout] = {}
         refused: dict[int, tuple[RefusedLogin, Answer | str]] = {}
         for index, ask in enumerate(asks):
             card = cards.get(ask.attempt.serial)
+            card_id, standing = standings.get(index, (None, None))
+            if standing and is_locked_out(standing, self._settings.wrong_pin_tries, ask.attempt.device):
+                ask = asks[index] = ask._replace(attempt=ask.attempt._replace(is_locked_out=True))
             if ask.what == WRONG_PIN:
-                card_id = card_ids.get(ask.attempt.serial)
-                reason = "unknown_card" if card_id is None else "wrong_pin"
-                refused[index] = _refusal(ask.attempt, reason, card_id), _line(ask.attempt, reason)
+                one = _unproved(ask.attempt, card_id, standing)
+                refused[index] = one, _line(ask.attempt, one.reason)
             elif ask.what == AUTHORIZE:
+                # Who is locked out has to prove a PIN that nobody knows, so that the right one fails as a wrong one does:
+                # by whichever method, FreeRADIUS' own module refuses it, and the answer does not tell.
+                is_provable = card is not None and not ask.attempt.is_locked_out
                 try:
-                    handout = Handout(self._open_pin(card))
+                    handout = Handout(self._open_pin(card if is_provable else None))
                 except Exception as fault:
                     results[index] = fault
                     continue
-                if card and ask.proof and ask.proof(handout.pin):
+                if is_provable and ask.proof and ask.proof(handout.pin):
                     handouts[index] = handout
                     if ask.outer_serial in cards:
                         refused[index] = self._refuse_outer_name(ask, card)
@@ -140,9 +151,8 @@ class Logins:
         for statement, is_unknown in ((store.record_refusals, False), (store.record_unknown, True)):
             chosen = {index: one for index, one in refused.items() if (one[0].reason == "unknown_card") is is_unknown}
             if chosen:
-                recorded = leaving_out_locked(
-                    connection, _with_results(statement), [refusal for refusal, _ in chosen.values()]
-                )
+                counted = _in_few_rows(connection, [refusal for refusal, _ in chosen.values()])
+                recorded = leaving_out_locked(connection, _with_results(statement), counted)
                 for (index, (_, result)), locked in zip(chosen.items(), recorded, strict=True):
                     answer(index, locked or result)
 
@@ -160,8 +170,6 @@ class Logins:
                     answer(index, TooLate("the login was asked for too long ago"))
                     continue
                 attempt = asks[index].attempt
-                if card.was_tried:
-                    attempt = attempt._replace(is_locked_out=self._is_locked_out(connection, card, attempt))
                 product = self._catalogue.product(card.product_id, card.product_revision)
                 decision = decide(
                     card, product, attempt, self._settings.longest_session_seconds, self._catalogue.queue_lag_seconds()
@@ -214,12 +222,21 @@ class Logins:
             # By an entry that took credit away, or by sessions none of which used all that it was granted.
             _post(connection, card.id)
 
-    def _is_locked_out(self, connection: Connection, card: Card, attempt: Attempt) -> bool:
-        tries, is_known = connection.run(
-            lambda cursor, one: store.wrong_pin_tries(cursor, card.id, source_of(one.nas_id, one.device), one.device),
-            attempt,
-        )
-        return is_locked_out(tries, self._settings.wrong_pin_tries, attempt.device, is_known)
+    def _standings(
+        self, connection: Connection, asks: list[Ask], cards: dict[str, Card]
+    ) -> dict[int, tuple[int | None, Standing]]:
+        """What was counted before, by the index of the ask: of every wrong PIN, and of every login of a card that was
+        tried so often that a source of it may be locked out."""
+        fewest = self._settings.wrong_pin_tries
+        wanted = [
+            index
+            for index, ask in enumerate(asks)
+            if ask.what == WRONG_PIN or ((card := cards.get(ask.attempt.serial)) and card.was_tried >= fewest)
+        ]
+        if not wanted:
+            return {}
+        found = connection.run(store.read_standings, [_try(asks[index].attempt) for index in wanted])
+        return dict(zip(wanted, found, strict=True))
 
     def _refuse(self, attempt: Attempt, reason: str) -> Answer:
         return Answer(
@@ -316,6 +333,36 @@ def _post(connection: Connection, card_id: int) -> None:
 def _facts_of(card: Card) -> tuple[int, int, int]:
     """What a login must find unchanged when it is written."""
     return card.version, card.last_login_number, card.product_revision
+
+
+def _try(attempt: Attempt) -> Try:
+    # A serial that is too long for any card finds none, as in read_cards.
+    serial = attempt.serial if len(attempt.serial) <= SERIAL_MAX else ""
+    return Try(serial, source_of(attempt.nas_id, attempt.device), attempt.nas_id, attempt.device)
+
+
+def _unproved(attempt: Attempt, card_id: int | None, standing: Standing) -> RefusedLogin:
+    """A try whose PIN was not proved: it was wrong, or its source is locked out."""
+    reason = "unknown_card" if card_id is None else "locked_out" if attempt.is_locked_out else "wrong_pin"
+    source = counted_source(standing, attempt.nas_id, attempt.device, reason == "locked_out")
+    return RefusedLogin(card_id or 0, source, reason, attempt.nas_id)
+
+
+def _in_few_rows(connection: Connection, refused: list[RefusedLogin]) -> list[RefusedLogin]:
+    """The same refusals; of those that were decided, devices beyond the first SOURCES_MOST share a row."""
+    decided = [refusal for refusal in refused if refusal.reason not in UNPROVED]
+    if not decided:
+        return refused
+    known = connection.run(store.refused_sources, decided)
+    counted = []
+    for refusal in refused:
+        sources = known.get((refusal.card_id, refusal.reason))
+        if sources is not None:
+            if refusal.source not in sources and len(sources) >= SOURCES_MOST:
+                refusal = refusal._replace(source=shared_source_of(refusal.nas_id))
+            sources.add(refusal.source)
+        counted.append(refusal)
+    return counted
 
 
 def _refusal(attempt: Attempt, reason: str, card_id: int | None) -> RefusedLogin:

@@ -20,12 +20,16 @@ SAFE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 DEFAULT_LENGTH = 10
 MAX_LENGTH = 64
-TRIES_PER_WINDOW = 5
+# Wrong PINs of one card that count in a quarter of an hour, from all new devices together: login.card_tries().
+TRIES_PER_WINDOW = 100
+# And of all cards: 10,000 guesses a second, more than FreeRADIUS and MariaDB answered in any measurement.
+GUESSES_PER_WINDOW = 9_000_000
 SINGLE_CODE_LENGTH = 16
 # Below a million PINs, somebody with a short list of serials gets lucky in an afternoon.
 SMALLEST_SPACE = 10**6
-# One card stolen in a thousand lock windows, by somebody who uses every try on every card in
-# each of them.  Ten digits keep this up to two million live cards, eight safe characters to 220 million.
+# One card stolen in a thousand lock windows (ten days and a half), by somebody who uses every try on every card in each
+# of them, and as many as can be answered.  Ten digits and eight safe characters keep this for any number of cards, nine
+# digits for 10,000 live cards.
 MOST_THEFTS_PER_WINDOW = 0.001
 
 
@@ -47,7 +51,7 @@ def check_shape(
     Traceback (most recent call last):
         ...
     ValueError: A PIN of 6 out of 10 characters can be guessed: with 1,000,000 live cards and
-        5 tries a card, 5 cards are stolen in each lock window, and at most 0.001 are accepted.
+        100 tries a card, 9 cards are stolen in each lock window, and at most 0.001 are accepted.
         Use at least 10 characters of this alphabet.
     >>> check_shape(4, DIGITS, live_cards=10)  # doctest: +NORMALIZE_WHITESPACE
     Traceback (most recent call last):
@@ -94,14 +98,17 @@ def check_shape(
 
 
 def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
-    """How many cards fall in one lock window to somebody who uses up the tries of every live card.
+    """How many cards are stolen in one lock window by somebody who uses all tries of all live cards.
 
-    >>> expected_thefts(1_000_000, 5, length=6, alphabet_size=10)
-    5.0
-    >>> expected_thefts(1_000_000, 5, length=8, alphabet_size=10)
-    0.05
+    The guesses of a window, divided by the number of PINs that there are.  With few cards the cards' limits end them,
+    with many the number that can be answered in a quarter of an hour.
+
+    >>> expected_thefts(1000, 100, length=8, alphabet_size=10)
+    0.001
+    >>> expected_thefts(1_000_000, 100, length=8, alphabet_size=10)
+    0.09
     """
-    return tries_per_window * live_cards / alphabet_size**length
+    return min(tries_per_window * live_cards, GUESSES_PER_WINDOW) / alphabet_size**length
 
 
 def new_pin(length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -> str:

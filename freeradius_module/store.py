@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from . import hours
 from .attributes import Report
 from .identity import Candidate
-from .login import TIMEOUT_GRACE_SECONDS, Card, Product, Session, balance_of, taken_back
+from .login import TIMEOUT_GRACE_SECONDS, Card, Product, Session, Standing, balance_of, taken_back
 from .usage import Credit, Tariff, Usage, cost_millicents, followed
 from .vendors import Terms
 
@@ -75,7 +75,7 @@ def _cards_statement(count: int, with_pins: bool) -> str:
     posting, it has the sums, and beside them those that are open.
 
     The order of the join and the key are given: a few products and a plan through all their cards looks cheap to an
-    optimizer that has no statistics yet.  EXISTS + 0, because alone it becomes the JSON text "0", which is true.
+    optimizer that has no statistics yet.
     """
     return f"""
         SELECT STRAIGHT_JOIN
@@ -86,11 +86,11 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                    TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(
                        card.expires_at, IF(card.first_login_at IS NULL, {STARTING_VALIDITY}, product.valid_until_at))),
                    card.device, card.settled_login_number, card.key_number,
-                   EXISTS (SELECT 1
-                             FROM login_refusal
-                            WHERE login_refusal.card_id = card.id
-                              AND login_refusal.reason = 'wrong_pin'
-                              AND login_refusal.window_at = {WINDOW}) + 0,
+                   (SELECT COALESCE(SUM(login_refusal.tries), 0)
+                      FROM login_refusal
+                     WHERE login_refusal.card_id = card.id
+                       AND login_refusal.reason = 'wrong_pin'
+                       AND login_refusal.window_at = {WINDOW}),
                    card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets,
                    card.added_cents * 1000,
                    card.settled_seconds, card.settled_down_octets, card.settled_up_octets),
@@ -125,20 +125,6 @@ def _cards_statement(count: int, with_pins: bool) -> str:
         """
 
 
-def find_cards(cursor, serials: Sequence[str]) -> dict[str, int]:
-    """The cards that there are, by serial, with nothing but their number: the same work whether there is one or not."""
-    cursor.execute(
-        f"""
-        SELECT serial, id
-          FROM card FORCE INDEX (serial_is_unique)
-         WHERE serial IN ({_places(serials)})
-           AND status <> 'deleted'
-        """,
-        serials,
-    )
-    return dict(cursor.fetchall())
-
-
 def _card(
     serial, pin_sealed, of_sessions, card_id, status, version, product_id, revision, expires_in_seconds, device,
     settled_login_number, key_number, was_tried, added_seconds, added_octets, added_down, added_up, added_millicents,
@@ -171,7 +157,7 @@ def _card(
         unposted=unposted,
         pin_sealed=pin_sealed,
         key_number=key_number,
-        was_tried=bool(was_tried),
+        was_tried=int(was_tried),
     )
 
 
@@ -451,24 +437,80 @@ def record_unknown(cursor, refusals: Sequence[RefusedLogin]) -> None:
     )
 
 
-def wrong_pin_tries(cursor, card_id: int, source: str, device: str) -> tuple[int, bool]:
-    """How many wrong PINs this source has sent for this card in this quarter of an hour; whether its device has used
-    the card before."""
+class Try(NamedTuple):
+    """A login whose PIN is not proved."""
+
+    serial: str
+    source: str
+    nas_id: int
+    device: str
+
+
+def read_standings(cursor, tries: Sequence[Try]) -> list[tuple[int | None, Standing]]:
+    """For each try: the card's number, if there is such a card, and what was counted in this quarter of an hour before it.
+
+    An unknown serial has no card; what is counted for it are the tries of its NAS with serials that do not exist.  Both
+    are asked for in either case, so that the statement does the same work for both.
+    """
+    values = ", ".join(["%s"] * 5)
+    rows = [f"SELECT {values}"] * len(tries)
+    rows[0] = "SELECT %s AS number, %s AS serial, %s AS source, %s AS nas_id, %s AS device"
     cursor.execute(
         f"""
-        SELECT COALESCE((SELECT tries
-                           FROM login_refusal
-                          WHERE card_id = %s
-                            AND reason = 'wrong_pin'
-                            AND window_at = {WINDOW}
-                            AND source = %s), 0),
-               EXISTS (SELECT 1 FROM session WHERE card_id = %s AND device = %s)
-               OR EXISTS (SELECT 1 FROM session_archive WHERE card_id = %s AND device = %s)
+        SELECT tried.number, card.id,
+               (SELECT JSON_ARRAY(COALESCE(SUM(IF(login_refusal.source = tried.source, tries, 0)), 0),
+                                  COALESCE(SUM(IF(login_refusal.nas_id = tried.nas_id, tries, 0)), 0),
+                                  COALESCE(SUM(tries), 0),
+                                  COUNT(*))
+                  FROM login_refusal
+                 WHERE login_refusal.card_id = card.id
+                   AND login_refusal.reason = 'wrong_pin'
+                   AND login_refusal.window_at = {WINDOW}),
+               (SELECT JSON_ARRAY(COALESCE(SUM(IF(unknown_login.source = tried.source, tries, 0)), 0),
+                                  COALESCE(SUM(tries), 0),
+                                  COALESCE(SUM(tries), 0),
+                                  COUNT(*))
+                  FROM unknown_login
+                 WHERE unknown_login.window_at = {WINDOW}
+                   AND unknown_login.nas_id = tried.nas_id),
+               COALESCE(card.device = tried.device, FALSE)
+               OR EXISTS (SELECT 1
+                            FROM session
+                           WHERE session.card_id = card.id
+                             AND session.device = tried.device
+                             AND session.login_at IS NOT NULL)
+               OR EXISTS (SELECT 1
+                            FROM session_archive
+                           WHERE session_archive.card_id = card.id
+                             AND session_archive.device = tried.device
+                             AND session_archive.login_at IS NOT NULL)
+          FROM ({" UNION ALL ".join(rows)}) AS tried
+          LEFT JOIN card FORCE INDEX (serial_is_unique)
+            ON card.serial = tried.serial
+           AND card.status <> 'deleted'
         """,
-        (card_id, source, card_id, device, card_id, device),
+        [value for number, one in enumerate(tries) for value in (number, *one)],
     )
-    tries, is_known = cursor.fetchone()
-    return tries, bool(is_known)
+    standings: list = [None] * len(tries)
+    for number, card_id, of_card, of_unknown, is_known in cursor.fetchall():
+        counted = _facts(of_unknown if card_id is None else of_card)[0]
+        standings[number] = card_id, Standing(*map(int, counted), bool(is_known))
+    return standings
+
+
+def refused_sources(cursor, refusals: Sequence[RefusedLogin]) -> dict[tuple[int, str], set[str]]:
+    """The sources that have a row of their own in this quarter of an hour, by card and reason."""
+    keys = sorted({(refusal.card_id, refusal.reason) for refusal in refusals})
+    # Not one IN of pairs, which MariaDB looks for in the whole table.
+    this_one = f"(card_id = %s AND reason = %s AND window_at = {WINDOW})"
+    cursor.execute(
+        f"SELECT card_id, reason, source FROM login_refusal WHERE {' OR '.join([this_one] * len(keys))}",
+        [value for key in keys for value in key],
+    )
+    found: dict[tuple[int, str], set[str]] = {key: set() for key in keys}
+    for card_id, reason, source in cursor.fetchall():
+        found[card_id, reason].add(source)
+    return found
 
 
 # Accounting ---------------------------------------------------------------------------------------------

@@ -602,8 +602,9 @@ CREATE TABLE session_anomaly (
     UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- Refused logins, counted per card, source and quarter of an hour: a stranger's million tries are some rows.
--- The rows with reason wrong_pin are also the throttle: too many of one source lock that source out, no other.
+-- Refused logins, counted by card, source and quarter of an hour. The first twenty devices of a card and reason have rows
+-- of their own; further ones share the row '*' of their NAS, so that who sends another address with each guess does not
+-- fill the table. The rows with reason wrong_pin are also the throttle, see login.is_locked_out.
 CREATE TABLE login_refusal (
     card_id    INT UNSIGNED      NOT NULL,
     source     VARCHAR(128)      NOT NULL,                       -- NAS and device
@@ -613,10 +614,11 @@ CREATE TABLE login_refusal (
     tries      INT UNSIGNED      NOT NULL DEFAULT 1,
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
-    PRIMARY KEY (card_id, reason, window_at, source)
+    PRIMARY KEY (card_id, reason, window_at, source),
+    KEY refusal_by_window (window_at)                            -- old ones are removed by `prepaid db archive`
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- The same for serials that are no card's: somebody guesses, or a shop sells what is not ours.
+-- The same for serials that do not exist, by NAS: somebody guesses, or a shop sells cards of somebody else.
 CREATE TABLE unknown_login (
     source     VARCHAR(128)      NOT NULL,
     window_at  DATETIME          NOT NULL,
@@ -624,7 +626,7 @@ CREATE TABLE unknown_login (
     tries      INT UNSIGNED      NOT NULL DEFAULT 1,
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
-    PRIMARY KEY (window_at, source)
+    PRIMARY KEY (window_at, nas_id, source)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- How far the accounting queues are charged, a row for each queue, written by `prepaid charge --watch`. While packets wait

@@ -24,6 +24,7 @@ class Answer:
     """The server's last word ("silence" if there was none), and its attributes."""
 
     def __init__(self, output: str):
+        self.output = output
         codes = re.findall(r"RADIUS message: code=\d+ \(([\w-]+)\)", output)
         # eapol_test prints what it sends, too.
         is_silent = "EAPOL test timed out" in output or not codes or codes[-1] == "Access-Request"

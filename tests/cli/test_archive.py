@@ -148,3 +148,20 @@ def test_no_account_but_the_owner_removes_sessions(office, used, account):
     with Office(str(office.option_file)).connect(account) as connection, connection.cursor() as cursor, \
             pytest.raises(pymysql.MySQLError):
         cursor.execute("DELETE FROM session")
+
+
+def test_old_counts_of_refused_logins_are_removed(office, shop, database):
+    card, = shop.sell(1)
+    for days in (0, 89, 91, 400):
+        for number in range(3):
+            database.execute(
+                "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, first_at, last_at) SELECT"
+                " %s, %s, 'wrong_pin', at, 1, at, at FROM (SELECT UTC_TIMESTAMP() - INTERVAL %s DAY AS at) AS moment",
+                [shop.id(card), f"1/{number}", days])
+            database.execute(
+                "INSERT INTO unknown_login (source, window_at, nas_id, first_at, last_at) SELECT"
+                " %s, at, 1, at, at FROM (SELECT UTC_TIMESTAMP() - INTERVAL %s DAY AS at) AS moment", [f"1/{number}", days])
+    assert office.json("db", "archive", "--step", 2)["refusals_forgotten"] == 12
+    assert database.value("SELECT COUNT(*) FROM login_refusal") == database.value("SELECT COUNT(*) FROM unknown_login") == 6
+    assert office.json("db", "archive", "--refusals-older-than", 30)["refusals_forgotten"] == 6
+    assert database.value("SELECT COUNT(*) FROM login_refusal") == 3

@@ -44,6 +44,14 @@ def test_pins_have_the_shape_that_was_asked_for_and_open_with_the_key_only(offic
         pin.open_sealed(rows[0]["pin_sealed"], rows[0]["key_number"], rows[1]["serial"], keyring)
 
 
+def test_a_pin_that_the_wrong_pins_of_a_card_do_not_protect_is_refused(office, product):
+    """100 wrong PINs a card and quarter of an hour, of 10^6, and at most one card stolen in a thousand of them."""
+    office.must("generate", "--product", product, "--count", 10, "--pin-length", 6)
+    refused = office.run("generate", "--product", product, "--count", 1, "--pin-length", 6)
+    assert refused.exit_status == 1
+    assert "11 live cards and 100 tries a card" in refused.stderr and "at least 7" in refused.stderr
+
+
 def test_a_card_with_a_single_code_has_it_as_pin_too(office, product, database):
     told = office.json("generate", "--product", product, "--count", 20, "--single-code")
     keyring = Office(str(office.option_file)).keyring

@@ -76,6 +76,34 @@ def test_tries_from_ever_new_accounts_end_too(office, card, database):
     assert office.show(card)["status"] == "delivered"
 
 
+def test_wrong_pins_of_other_accounts_and_of_logins_count_too(office, card, database):
+    """Fifty from several accounts, or a hundred wherever they come from."""
+    for number in range(2):
+        redeem(office, card, f"a{number}", wrong(card))
+    database.execute("UPDATE login_refusal SET tries = 25")
+    assert redeem(office, card, "owner").exit_status == 1
+    database.execute("UPDATE login_refusal SET tries = 24")
+    at_hotspots = ("INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at)"
+                   " SELECT card_id, %s, reason, window_at, 2, %s, first_at, last_at FROM login_refusal"
+                   " WHERE source = 'office/a0' AND reason = 'wrong_pin'")
+    database.execute(at_hotspots, ["2/x", 52])
+    assert redeem(office, card, "owner").exit_status == 1
+    assert office.show(card)["status"] == "delivered"
+    database.execute("UPDATE login_refusal SET tries = 51 WHERE source = '2/x'")
+    assert redeem(office, card, "owner").exit_status == 0
+
+
+def test_wrong_pins_of_many_accounts_are_few_rows(office, card, database):
+    redeem(office, card, "a0", wrong(card))
+    database.execute(
+        "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at)"
+        " SELECT card_id, CONCAT('office/b', seq), reason, window_at, nas_id, 1, first_at, last_at"
+        " FROM login_refusal, seq_1_to_19")
+    redeem(office, card, "a1", wrong(card))
+    redeem(office, card, "a2", wrong(card))
+    assert database.value("SELECT tries FROM login_refusal WHERE source = 'office/*'") == 2
+
+
 def test_guesses_at_serials_are_counted(office, database):
     office.run("redeem", "7000", "--account", "guesser", stdin="1\n")
     assert database.query("SELECT source, tries FROM unknown_login") == [{"source": "office/guesser", "tries": 1}]

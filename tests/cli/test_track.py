@@ -39,6 +39,8 @@ def test_logins_sessions_refusals_and_cuts_are_told(office, database):
     assert (session["overrun_seconds"], session["open"]) == (100, True)
     assert (refused["what"], refused["reason"], refused["tries"], refused["nas"]) == (
         "refused", "wrong_pin", 3, "loopback")
+    line, = (line for line in office.must("track", card.serial).stdout.splitlines() if "wrong_pin" in line)
+    assert line.split("\t")[-1] == "3"
     # A login of which the NAS never reported a session is a login and nothing else.
     assert (second["what"], second["login_number"]) == ("login", 2)
 

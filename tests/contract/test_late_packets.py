@@ -53,7 +53,8 @@ def test_a_late_interim_of_a_session_that_was_taken_over_reopens_nothing(
     second = class_of(log_in(desk, card))
     desk.account(report(card, "Start", None, second, session_id="new"))
     clock.advance(5)
-    comes_late(desk if knows else new_desk(), clock, lambda **when: report(card, "Interim-Update", 395, first, session_id="old", **when))
+    server = desk if knows else new_desk()
+    comes_late(server, clock, lambda **when: report(card, "Interim-Update", 395, first, session_id="old", **when))
     assert shop.used(card)[0] == 395
     assert open_numbers(shop, card) == [2]
     look(cutter)

@@ -23,7 +23,7 @@ from .results import path as results_path
 CAMPAIGNS = (
     "kill_database", "kill_radiusd", "kill_desk", "pause_database", "restart_all", "spool", "deadlocks", "disk_full", "clock_steps",
     "schema_upgrade", "key_rotation", "overspend", "backup", "poison", "fuzz_module", "fuzz_packets", "brute_force",
-    "timing", "kill_office", "soak",
+    "guess_rate", "timing", "kill_office", "soak",
 )
 # Three nodes on one machine, and a minute each at the least.
 ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")

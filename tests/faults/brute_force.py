@@ -79,7 +79,7 @@ class Attack:
         if guess in self.pins:
             return
         serial, _ = self.random.choice(self.cards)
-        source = self.random.randrange(SOURCES)
+        source = self._source()
         authenticator = os.urandom(16)
         attributes = (
             packet.text(packet.USER_NAME, serial)
@@ -92,6 +92,10 @@ class Attack:
         self.silent += identifier in self.open
         self.open[identifier] = request
         self.udp.sendto(request, self.to)
+
+    def _source(self) -> int:
+        """Which device makes this guess."""
+        return self.random.randrange(SOURCES)
 
     def _read(self) -> bool:
         if not select.select([self.udp], (), (), ANSWER_SECONDS)[0]:

@@ -300,7 +300,8 @@ class Life:
             raise Mismatch(f"a login of {card.serial} is due in {meant.due_at - self.clock.now} s, with {timeout} s granted")
         is_slow = any(name == "WISPr-Bandwidth-Max-Down" and value == "100000" for name, _, value in answer.reply)
         if is_slow != meant.began_slowly:
-            raise Mismatch(f"a login of {card.serial} begins {'slowly' if is_slow else 'at full speed'}; {card.used_octets()} octets used")
+            speed = "slowly" if is_slow else "at full speed"
+            raise Mismatch(f"a login of {card.serial} begins {speed}; {card.used_octets()} octets used")
 
     def adopt_grants(self, card: Card) -> None:
         """What was granted may be taken back at any time, if open connections hold more than is left together."""
@@ -321,7 +322,7 @@ class Life:
                     card.end_with_its_grant(one)
             still_held = sum(getattr(one.granted_left(), name) for one in counted)
             if held <= left or still_held < left:
-                raise Mismatch(f"{card.serial}: of {held} {name} that are held all but {still_held} were taken back, with {left} left")
+                raise Mismatch(f"{card.serial}: of {held} {name} that are held {still_held} still are, with {left} left")
 
     def grants(self, card: Card, but: Connection) -> str:
         rows = self.campaign.query(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import pin
+from freeradius_module import login, pin
 from freeradius_module.keyring import Key, KeyFileError, Keyring
+from freeradius_module.settings import Settings
 
 CANARY = "8675309421"
 
@@ -98,9 +99,34 @@ def test_four_digits_are_refused_even_for_one_card(length, live_cards):
 
 
 def test_six_digits_are_refused_once_there_are_many_cards():
-    pin.check_shape(6, pin.DIGITS, live_cards=200)
-    with pytest.raises(ValueError, match="5 cards are stolen in each lock window.*Use at least 10 characters"):
+    pin.check_shape(6, pin.DIGITS, live_cards=10)
+    with pytest.raises(ValueError, match="0.0011 cards are stolen in each lock window.*Use at least 7 characters"):
+        pin.check_shape(6, pin.DIGITS, live_cards=11)
+    with pytest.raises(ValueError, match="9 cards are stolen in each lock window.*Use at least 10 characters"):
         pin.check_shape(6, pin.DIGITS, live_cards=1_000_000)
+
+
+def test_the_tries_that_a_shape_is_judged_by_are_those_that_a_card_has():
+    assert pin.TRIES_PER_WINDOW == login.card_tries(Settings().wrong_pin_tries)
+
+
+@pytest.mark.parametrize(("length", "most"), [(6, 10), (7, 100), (8, 1000), (9, 10_000)])
+def test_a_length_serves_as_many_cards_as_the_limit_of_a_card_allows(length, most):
+    """Tries of a card * live cards / PINs <= 0.001."""
+    assert 100 * most / 10**length == pytest.approx(0.001)
+    pin.check_shape(length, pin.DIGITS, live_cards=most)
+    with pytest.raises(ValueError, match=f"Use at least {length + 1} characters"):
+        pin.check_shape(length, pin.DIGITS, live_cards=most + 1)
+
+
+def test_more_wrong_pins_a_card_need_longer_pins():
+    pin.check_shape(8, pin.DIGITS, live_cards=1000, tries_per_window=100)
+    with pytest.raises(ValueError, match="200 tries a card"):
+        pin.check_shape(8, pin.DIGITS, live_cards=1000, tries_per_window=200)
+
+
+def test_ten_digits_serve_any_number_of_cards():
+    pin.check_shape(10, pin.DIGITS, live_cards=10**9)
 
 
 @given(st.integers(1, 20), st.integers(2, 94), st.integers(0, 10**8), st.integers(1, 100))
