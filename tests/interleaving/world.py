@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pymysql
 
-from admin import archive, cutter, office
+from admin import cutter, office
 from freeradius_module import connection as module_connection
 from freeradius_module import pin, settings
 from freeradius_module import serial as serials
