@@ -15,7 +15,7 @@ from freeradius_module import keyring, pin
 from freeradius_module.connection import DatabaseAway
 from tests.at_the_desk import LAPTOP, PHONE, report, request
 from tests.interleaving.steps import AGAIN
-from tests.interleaving.world import OCTETS, Case, Side
+from tests.interleaving.world import OCTETS, PARTNER, Case, Side, forget_failures
 
 
 class Act(NamedTuple):
@@ -23,18 +23,19 @@ class Act(NamedTuple):
     states: tuple[str, ...]  # in which it is tried
     # Whether it is done every minute or night anyway, and may leave for the next time what others hold.
     is_periodic: bool = False
+    needs_target: bool = False
 
 
 # --- FreeRADIUS -----------------------------------------------------------------------------------------
 
 
-def _packet(work: Callable[[], object]) -> object:
-    """A packet without an answer comes again."""
+def _packet(side: Side, work: Callable[[], object]) -> object:
+    """A packet without an answer comes again, seconds later: a database that was away is asked again by then."""
     try:
         return work()
-    except DatabaseAway:
-        return AGAIN
-    except pymysql.MySQLError:
+    except (DatabaseAway, pymysql.MySQLError) as fault:
+        side.unanswered.append(repr(fault))
+        forget_failures(side.desk)
         return AGAIN
 
 
@@ -49,27 +50,28 @@ def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case
                 side.desk.record_wrong_pin(asked)
                 return "wrong_pin"
             return "accepted" if handout.answer.is_accepted else handout.answer.reason
-        return _packet(work)
+        return _packet(side, work)
     return run
 
 
-def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int = 0, **options) -> Callable:
+def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int = 0, *, delay: int = 1) -> Callable:
+    """A packet of session 800{number}.  It was sent a second ago, so before whatever happens at the same time."""
     session_id = f"800{number}"
 
     def run(side, case):
         def work():
             line = side.desk.account(report(case.card, kind, seconds, case.classes.get(number, ()), session_id=session_id,
-                                            down=down, up=up, nas=case.nas, **options))
+                                            down=down, up=up, nas=case.nas, delay=delay))
             case.charged(session_id, seconds or 0, down, up)
             return line or "charged"
-        return _packet(work)
+        return _packet(side, work)
     return run
 
 
 def nas_starts(side: Side, case: Case) -> object:
     pairs = [("Acct-Status-Type", "Accounting-On"), ("Acct-Session-Id", "0"), ("Tmp-String-0", case.nas),
              ("Tmp-String-2", f"0x{case.unused_key:>032}")]
-    return _packet(lambda: side.desk.account(pairs) and "closed")
+    return _packet(side, lambda: side.desk.account(pairs) and "closed")
 
 
 # --- The office -----------------------------------------------------------------------------------------
@@ -79,8 +81,8 @@ def command(command, *arguments: str) -> Callable[[Side, Case], object]:
     """A command; {serial}, {target}, {partner} and {key} in its arguments are the case's."""
 
     def run(side, case):
-        names = {"serial": case.card.serial, "target": case.target.serial, "partner": case.target.partner,
-                 "holder": case.card.partner, "key": case.unused_key}
+        names = {"serial": case.card.serial, "target": case.target and case.target.serial, "holder": case.card.partner,
+                 "partner": PARTNER, "key": case.unused_key}
         _pin_of_thread.pin = case.card.pin
         return _office(side, lambda: command.main(
             [argument.format(**names) for argument in arguments], prog_name="prepaid", obj=side.office, standalone_mode=False))
@@ -152,9 +154,9 @@ ACTS = {
     "other_login": Act(log_in(LAPTOP), ("on", "in_use")),
     "wrong_pin": Act(log_in(LAPTOP, "9876543210"), ("delivered",)),
     "start": Act(account("Start", 2, None), ("reserved",)),
-    "interim": Act(account("Interim-Update", 2, 400, 4000, 2000), ("on", "taken_over")),
-    "exhaust": Act(account("Interim-Update", 2, 400, OCTETS, 2000), ("both", "on")),
-    "stop": Act(account("Stop", 2, 400, 4000, 2000), ("on",)),
+    "interim": Act(account("Interim-Update", 2, 395, 4000, 2000), ("on", "taken_over")),
+    "exhaust": Act(account("Interim-Update", 2, 395, OCTETS, 2000), ("both", "on")),
+    "stop": Act(account("Stop", 2, 395, 4000, 2000), ("on",)),
     # Sent before the session was taken over, and late; of "old": a packet of an archived session.
     "late_interim": Act(account("Interim-Update", 1, 350, 3500, 1750, delay=110), ("taken_over",)),
     "late_stop": Act(account("Stop", 1, 100, 1000, 500, delay=3 * 86_400 + 3600), ("old",)),
@@ -166,7 +168,7 @@ ACTS = {
     "credit": Act(command(credit.credit, "{serial}", "--add", "500KB", "--reason", "Storm", "--key", "{key}"),
                   ("exhausted", "on")),
     "transfer": Act(command(credit.transfer, "{serial}", "{target}", "--reason", "Torn", "--key", "{key}"),
-                    ("in_use", "delivered")),
+                    ("in_use", "delivered"), needs_target=True),
     "expire": Act(keep_house, ("overdue",), True),
     "archive": Act(move_to_archive, ("old",), True),
     "enforce": Act(enforce, ("revived", "cut", "blocked"), True),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 # Acts only read these, so what is read there needs no step of its own.
 CONSTANT = {"product", "product_reply", "partner", "nas", "schema_version", "card_transition", "operator_role",
-            "serial_counter"}
+            "serial_counter", "accounting_queue"}
 VIEWS = {
     "card_overview": {"card", "session"},
     "card_balance": {"card", "session"},

@@ -9,8 +9,9 @@ A schedule is who was let on, in order, a letter a step: "AABAB".  `Explorer` tr
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import pymysql
@@ -20,9 +21,11 @@ from tests.interleaving.footprint import Footprint, Footprints, remember_prepare
 # What an act returns whose caller would send or run it again.
 AGAIN = "again"
 TRIES = 6
+# How often an act sends a statement before it counts as waiting for the others.
+TRIES_MOST = 2
 # So long a statement may take before the database is asked whether it waits for a lock.
 PATIENCE_SECONDS = 0.002
-HANGING_SECONDS = 30
+HANGING_SECONDS = 10
 
 _of_thread = threading.local()
 
@@ -78,6 +81,7 @@ class Run(NamedTuple):
     schedule: str
     outcomes: tuple
     statements: tuple
+    refusals: tuple  # what the database said no to
 
 
 class Actor:
@@ -91,6 +95,10 @@ class Actor:
         self.pending: tuple | None = None  # (footprint, statement) while it waits at the gate
         self.is_done = False
         self.waits_for_others = False
+        self.is_given_up = False
+        self.last = ""
+        self.faults: list[str] = []  # what the database said no to
+        self.sent: Counter = Counter()
         self.go = threading.Semaphore(0)
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -98,6 +106,7 @@ class Actor:
         with acting_as(self):
             try:
                 for _ in range(TRIES):
+                    self.sent.clear()
                     self.outcome = self.act()
                     if self.outcome != AGAIN:
                         break
@@ -112,9 +121,19 @@ class Actor:
 
     def send(self, connection, statement: str, do: Callable[[], object]):
         footprint = self.theatre.footprints.of(connection, statement)
+        self.last = statement
         if footprint:
+            kind = statement[:100]
+            self.sent[kind] += 1
+            # Who tries the same again and again is in somebody's way, or waits for a row without a lock: others first.
+            self.waits_for_others = self.sent[kind] > TRIES_MOST
             self._wait(footprint, statement)
-        result = do()
+            self.waits_for_others = False
+        try:
+            result = do()
+        except pymysql.MySQLError as fault:
+            self.faults.append(f"{fault.args} to {' '.join(statement.split())[:60]}")
+            raise
         self.theatre.footprints.sent(connection, statement, footprint)
         return result
 
@@ -122,6 +141,8 @@ class Actor:
         self.pending = footprint, statement
         self.theatre.moved.release()
         self.go.acquire()
+        if self.is_given_up:
+            raise Hangs("the schedule was given up")
 
 
 class Theatre:
@@ -136,6 +157,29 @@ class Theatre:
         """`choose` is asked at each step whom of those who wait at the gate to let on."""
         self.moved = threading.Semaphore(0)
         actors = [Actor(name, self, act) for name, act in acts.items()]
+        try:
+            return self._run(actors, choose)
+        except BaseException:
+            self._give_up(actors)
+            raise
+
+    def _give_up(self, actors: list[Actor]) -> None:
+        """Let nobody wait for ever: not at the gate, and not in the database."""
+        for actor in actors:
+            actor.is_given_up = True
+            actor.go.release()
+        with self._monitor.cursor() as cursor:
+            cursor.execute("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0")
+            for (number,) in cursor.fetchall():
+                with suppress(pymysql.MySQLError):
+                    cursor.execute(f"KILL {int(number)}")
+        for actor in actors:
+            for _ in range(100):
+                actor.go.release()
+            if actor.thread.is_alive():
+                actor.thread.join(HANGING_SECONDS)
+
+    def _run(self, actors: list[Actor], choose) -> Run:
         schedule, statements = [], []
         for actor in actors:
             # One after the other up to its first statement, so that what they do before does not overlap.
@@ -156,7 +200,8 @@ class Theatre:
             self._settle(actors)
         for actor in actors:
             actor.thread.join()
-        return Run("".join(schedule), tuple(actor.outcome for actor in actors), tuple(statements))
+        return Run("".join(schedule), tuple(actor.outcome for actor in actors), tuple(statements),
+                   tuple(f"{actor.name}: {fault}" for actor in actors for fault in actor.faults))
 
     def _settle(self, actors: list[Actor]) -> None:
         """Wait until everybody is at the gate, has ended, or waits for a lock in the database."""
@@ -173,7 +218,7 @@ class Theatre:
                 if all(not actor.pending and not actor.is_done for actor in under_way):
                     return
             if time.monotonic() > until:
-                raise Hangs([actor.name for actor in under_way])
+                raise Hangs([f"{actor.name}: {actor.last[:300]}" for actor in under_way])
 
     def _lock_waits(self) -> int:
         with self._monitor.cursor() as cursor:

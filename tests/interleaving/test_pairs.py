@@ -33,6 +33,7 @@ MORE = [
 def test_pair(world, acts, request):
     *names, state = acts
     trial = Trial(world, tuple(names), state)
+    import time; began = time.monotonic()
     wanted = request.config.getoption("--schedule", default=None)
     if wanted:
         if not wanted.startswith(trial.name + "-"):
@@ -40,6 +41,8 @@ def test_pair(world, acts, request):
         failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
     else:
         tried, is_complete, failures = trial.failures()
+        open("/tmp/wtc-stats.txt", "a").write(f"{trial.name} {tried} {trial.redundant} {is_complete} {time.monotonic() - began:.2f} {len(failures)}\n")
+        open("/tmp/wtc-fail.txt", "a").write("".join(f"{one.schedule} {one.faults}\n" for one in failures))
         world.counts.update({"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete})
     assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
         f"{failure.schedule}: {failure.faults}" for failure in failures[1:40])

@@ -7,6 +7,8 @@ all copies are alike.  Times are kept relative to now.
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -20,12 +22,14 @@ from freeradius_module import serial as serials
 from freeradius_module.desk import Desk
 from freeradius_module.identity import Claim, make_class
 from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report
+from tests.database import Database
 from tests.interleaving.footprint import Footprints
 from tests.interleaving.steps import Theatre
 from tests.shop import Shop
 
 SECONDS, OCTETS, INTERIM = 10_000, 1_000_000, 300
 PIN = "0123456789"
+PARTNER = "Banca do Norte"  # to whom cards in stock are delivered
 MAY_LOG_IN = ("delivered", "in_use")
 
 
@@ -37,10 +41,8 @@ class Side:
     office: office.Office
     cutter: cutter.Cutter
     owner: pymysql.Connection
-
-    def reconnect_owner(self, world: "World") -> None:
-        if not self.owner.open:
-            self.owner = world.connect_owner()
+    connect_owner: Callable[[], pymysql.Connection]
+    unanswered: list[str] = field(default_factory=list)  # why a packet got no answer
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Case:
     """One copy of a state, and what happens to it."""
 
     card: SimpleNamespace  # serial, pin, id, batch
-    target: SimpleNamespace  # another card, delivered and never used
+    target: SimpleNamespace | None  # another card, delivered and never used, where an act needs one
     nas: str
     classes: dict[int, list[str]]
     # What was acknowledged of each session: Acct-Session-Id -> the highest counters.
@@ -73,8 +75,8 @@ class State:
 
 class World:
     def __init__(self, database, option_file, key_file, module_keys, names: str = "ABC"):
-        self.database = database
-        self.shop = Shop(database, key_file)
+        self.database = OneConnection(database)
+        self.shop = Shop(self.database, key_file)
         # Copies are sealed with the first key; the key file has a second one, which seals.
         self.first_keys = module_keys
         self.option_file = option_file
@@ -96,7 +98,7 @@ class World:
             side.owner.close()
 
     def connect_owner(self) -> pymysql.Connection:
-        made = self.database.mariadb.connect(self.database.name)
+        made = self.database.mariadb.connect(self.database.name, ssl_disabled=True)
         with made.cursor() as cursor:
             cursor.execute("SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, SESSION time_zone = '+00:00'")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -107,7 +109,7 @@ class World:
         at_work = cutter.Cutter(made)
         at_work.exchange.close()
         at_work.exchange = Silence()
-        return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner())
+        return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner(), self.connect_owner)
 
     def new_desk(self) -> Desk:
         return Desk(settings.load(str(self.option_file)))
@@ -146,6 +148,7 @@ class World:
             (before, counted), (logins, acknowledged) = used_before(card), on(card, 2, "8002")
             return card, before | logins, counted | acknowledged
 
+        self.database.execute("INSERT INTO partner (name) VALUES (%s)", [PARTNER])
         self._keep("created", shop.stock(1, product=both)[0])
         self._keep("delivered", sold())
         card = sold()
@@ -202,8 +205,9 @@ class World:
         card = sold()
         used_before(card)
         shop.age(card, 3 * 86_400)
-        self.database.execute(
-            "UPDATE session SET end_recorded_at = end_recorded_at - INTERVAL 3 DAY WHERE card_id = %s", [shop.id(card)])
+        if "end_recorded_at" in shop.sessions(card)[0]:
+            self.database.execute(
+                "UPDATE session SET end_recorded_at = end_recorded_at - INTERVAL 3 DAY WHERE card_id = %s", [shop.id(card)])
         self._keep("old", card, {1: 3 * 86_400.0 + 3700}, {"8001": (100, 1000, 500)})
         self._keep("telephony", sold(shop.product(kind="telephony", credit_cents=1000)))
 
@@ -241,7 +245,7 @@ class World:
 
     # --- Copies ----------------------------------------------------------------------------------------
 
-    def case(self, state_name: str) -> Case:
+    def case(self, state_name: str, with_target: bool = False) -> Case:
         """A new card in this state."""
         state = self.states[state_name]
         with self.owner.cursor() as cursor:
@@ -250,7 +254,7 @@ class World:
             for table in "session", "session_cut", "session_archive":
                 for row in state.rows[table]:
                     self._insert(cursor, table, state, row | {"card_id": card.id})
-            target = self._copy_card(cursor, self.states["delivered"])
+            target = self._copy_card(cursor, self.states["delivered"]) if with_target else None
             cursor.execute("COMMIT")
         now = time.time()
         classes = {
@@ -278,7 +282,7 @@ class World:
 
     def clear(self, case: Case) -> None:
         """Take a card out of the way of the next: the office's periodic jobs look at all cards."""
-        self._put_away([case.card.id, case.target.id])
+        self._put_away([card.id for card in (case.card, case.target) if card])
 
     def _put_away(self, ids: list[int]) -> None:
         with self.owner.cursor() as cursor:
@@ -291,7 +295,7 @@ class World:
 
     def look(self, case: Case) -> dict:
         """All that must be the same whoever came first: without times, numbers of rows and tokens."""
-        return {"card": self._card(case.card.id), "target": self._card(case.target.id)}
+        return {name: self._card(card.id) for name, card in (("card", case.card), ("target", case.target)) if card}
 
     def _card(self, card_id: int) -> dict:
         cursor = self.owner_cursor
@@ -358,10 +362,10 @@ class World:
             if granted > max(credit - spent, 0) + tolerance:
                 found.append(f"grants: {granted} {name} granted, {max(credit - spent, 0)} left")
         # Nothing open on a card that may not log in.
-        for one, card_id in ((card, case.card.id), (after["target"], case.target.id)):
+        for name, one in after.items():
             if one["status"] not in MAY_LOG_IN and any(row[2] == "open" for row in one["sessions"]):
                 self.sides["A"].cutter.look()
-                still = self._card(card_id)
+                still = self._card(getattr(case, name).id)
                 if any(row[2] == "open" for row in still["sessions"]):
                     found.append(f"open: a session is open on a card that is {one['status']}")
             # A status is reached by permitted changes, each of them recorded.
@@ -374,6 +378,18 @@ class World:
             if what[0] in ("credited", "transferred", "extended") and count > 1:
                 found.append(f"history: {what[0]} {count} times")
         return found
+
+
+class OneConnection(Database):
+    """The same as Database, by one connection for all: making one takes longer than all that is asked by it."""
+
+    def __init__(self, database: Database):
+        super().__init__(database.mariadb, database.name)
+        self._connection = super().connect(ssl_disabled=True)
+
+    @contextmanager
+    def connect(self, **options):
+        yield self._connection
 
 
 class Silence:
@@ -394,23 +410,21 @@ class Silence:
 
 def forget_failures(desk: Desk) -> None:
     """A database that was away a moment ago is asked again at once."""
-    for part in (desk.logins, desk.charges, desk.catalogue):
-        for one in _connections(part):
-            one._not_before = 0.0
-            for place in one._places:
-                place.not_before = 0.0
+    for one in _connections(desk, set()):
+        one._not_before = 0.0
+        for place in one._places:
+            place.not_before = 0.0
 
 
-def _connections(part) -> list[module_connection.Connection]:
-    found = []
-    for value in vars(part).values():
-        if isinstance(value, module_connection.Connection):
-            found.append(value)
-        for cell in getattr(value, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, module_connection.Connection):
-                found.append(cell.cell_contents)
-        inner = getattr(value, "_run", None)
-        for cell in getattr(inner, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, module_connection.Connection):
-                found.append(cell.cell_contents)
-    return found
+def _connections(part, seen: set[int]) -> list[module_connection.Connection]:
+    """Wherever a desk keeps them: in attributes and in closures."""
+    if id(part) in seen:
+        return []
+    seen.add(id(part))
+    if isinstance(part, module_connection.Connection):
+        return [part]
+    kept = []
+    if type(part).__module__.startswith("freeradius_module"):
+        kept += vars(part).values() if hasattr(part, "__dict__") else []
+    kept += [cell.cell_contents for cell in getattr(part, "__closure__", None) or ()]
+    return [one for inner in kept for one in _connections(inner, seen)]
