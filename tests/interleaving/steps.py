@@ -23,6 +23,7 @@ AGAIN = "again"
 TRIES = 6
 # How often an act sends a statement before it counts as waiting for the others.
 TRIES_MOST = 2
+LAST = 1_000_000
 # So long a statement may take before the database is asked whether it waits for a lock.
 PATIENCE_SECONDS = 0.002
 HANGING_SECONDS = 10
@@ -94,7 +95,7 @@ class Actor:
         self.outcome: object = None
         self.pending: tuple | None = None  # (footprint, statement) while it waits at the gate
         self.is_done = False
-        self.waits_for_others = False
+        self.patience = 0  # who has more is let on only if nobody has less
         self.is_given_up = False
         self.last = ""
         self.faults: list[str] = []  # what the database said no to
@@ -111,9 +112,8 @@ class Actor:
                     if self.outcome != AGAIN:
                         break
                     # Whoever was in the way is let finish; then the caller sends or runs it again.
-                    self.waits_for_others = True
+                    self.patience = LAST
                     self._wait(Footprint(writes=frozenset(["*"])), "again")
-                    self.waits_for_others = False
             except BaseException as fault:
                 self.outcome = fault
         self.is_done = True
@@ -126,9 +126,8 @@ class Actor:
             kind = statement[:100]
             self.sent[kind] += 1
             # Who tries the same again and again is in somebody's way, or waits for a row without a lock: others first.
-            self.waits_for_others = self.sent[kind] > TRIES_MOST
+            self.patience = max(self.sent[kind] - TRIES_MOST, 0)
             self._wait(footprint, statement)
-            self.waits_for_others = False
         try:
             result = do()
         except pymysql.MySQLError as fault:
@@ -186,11 +185,11 @@ class Theatre:
             actor.thread.start()
             self._settle(actors[:actors.index(actor) + 1])
         while True:
-            waiting = {actor.name: actor for actor in actors if actor.pending and not actor.waits_for_others}
-            if not waiting:
-                waiting = {actor.name: actor for actor in actors if actor.pending}
-            if not waiting:
+            at_the_gate = [actor for actor in actors if actor.pending]
+            if not at_the_gate:
                 break
+            least = min(actor.patience for actor in at_the_gate)
+            waiting = {actor.name: actor for actor in at_the_gate if actor.patience == least}
             name = choose({name: actor.pending[0] for name, actor in waiting.items()})
             actor = waiting[name]
             schedule.append(name)

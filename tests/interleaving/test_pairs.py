@@ -5,14 +5,21 @@ import itertools
 import pytest
 
 from tests.interleaving.acts import ACTS
-from tests.interleaving.trial import Trial, told
+from tests.interleaving.trial import IS_SHORT, Trial, told
+
+
+# Accounting of a card in stock that is deleted meanwhile: charged, and told as unknown_card. Nobody can have had it.
+NOT_MEANT = {(act, "delete", "created") for act in ("start", "interim", "exhaust", "stop", "late_interim", "late_stop")}
 
 
 def pairs():
-    """Each pair, in the first states of both; each act with itself, too."""
+    """Each pair, in the first state of the one that needs the rarer state; with INTERLEAVINGS=all in both; each act with
+    itself, too."""
     for one, other in itertools.combinations_with_replacement(ACTS, 2):
-        for state in dict.fromkeys((ACTS[one].states[0], ACTS[other].states[0])):
-            yield one, other, state
+        states = dict.fromkeys((ACTS[other].states[0], ACTS[one].states[0]))
+        for state in list(states)[:1] if IS_SHORT else states:
+            if (one, other, state) not in NOT_MEANT:
+                yield one, other, state
 
 
 # Where an act has more states than one: with these others there, too.
@@ -33,7 +40,6 @@ MORE = [
 def test_pair(world, acts, request):
     *names, state = acts
     trial = Trial(world, tuple(names), state)
-    import time; began = time.monotonic()
     wanted = request.config.getoption("--schedule", default=None)
     if wanted:
         if not wanted.startswith(trial.name + "-"):
@@ -41,8 +47,6 @@ def test_pair(world, acts, request):
         failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
     else:
         tried, is_complete, failures = trial.failures()
-        open("/tmp/wtc-stats.txt", "a").write(f"{trial.name} {tried} {trial.redundant} {is_complete} {time.monotonic() - began:.2f} {len(failures)}\n")
-        open("/tmp/wtc-fail.txt", "a").write("".join(f"{one.schedule} {one.faults}\n" for one in failures))
         world.counts.update({"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete})
     assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
         f"{failure.schedule}: {failure.faults}" for failure in failures[1:40])
