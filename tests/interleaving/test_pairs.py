@@ -1,0 +1,52 @@
+"""Each pair of acts that touch a card, statement by statement in every order: the result is one of the two serial ones."""
+
+import itertools
+
+import pytest
+
+from tests.interleaving.acts import ACTS
+from tests.interleaving.trial import IS_SHORT, Trial, told
+
+
+# Accounting of a card in stock that is deleted meanwhile: charged, and told as unknown_card. Nobody can have had it.
+NOT_MEANT = {(act, "delete", "created") for act in ("start", "interim", "exhaust", "stop", "late_interim", "late_stop")}
+
+
+def pairs():
+    """Each pair, in the first state of the one that needs the rarer state; with INTERLEAVINGS=all in both; each act with
+    itself, too."""
+    for one, other in itertools.combinations_with_replacement(ACTS, 2):
+        states = dict.fromkeys((ACTS[other].states[0], ACTS[one].states[0]))
+        for state in list(states)[:1] if IS_SHORT else states:
+            if (one, other, state) not in NOT_MEANT:
+                yield one, other, state
+
+
+# Where an act has more states than one: with these others there, too.
+MORE = [
+    ("login", "block", "on"), ("login", "block", "single"), ("login", "exhaust", "both"), ("login", "credit", "on"),
+    ("login", "stop", "single"), ("login", "interim", "single"), ("login", "nas_on", "single"), ("login", "shorten", "on"),
+    ("login", "login", "single"), ("login", "login", "reserved"), ("other_login", "exhaust", "on"), ("login", "exhaust", "on"),
+    ("other_login", "other_login", "in_use"), ("login", "other_login", "in_use"), ("interim", "late_interim", "taken_over"),
+    ("first_login", "transfer", "delivered"), ("first_login", "block", "delivered"), ("block", "return", "delivered"),
+    ("enforce", "interim", "cut"), ("enforce", "stop", "cut"), ("enforce", "enforce", "cut"), ("enforce", "unblock", "cut"),
+    ("enforce", "interim", "revived"), ("enforce", "login", "blocked"), ("credit", "exhaust", "on"), ("block", "exhaust", "on"),
+    ("transfer", "block", "delivered"), ("edit", "login", "on"), ("edit", "expire", "overdue"), ("shorten", "edit", "on"),
+    ("block", "interim", "on"), ("block", "stop", "on"), ("block", "nas_on", "on"), ("block", "block", "delivered"),
+]
+
+
+@pytest.mark.parametrize("acts", dict.fromkeys([*pairs(), *MORE]), ids="-".join)
+def test_pair(world, acts, request):
+    *names, state = acts
+    trial = Trial(world, tuple(names), state)
+    wanted = request.config.getoption("--schedule", default=None)
+    if wanted:
+        if not wanted.startswith(trial.name + "-"):
+            pytest.skip("another schedule is wanted")
+        failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
+    else:
+        tried, is_complete, failures = trial.failures()
+        world.counts.update({"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete})
+    assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
+        f"{failure.schedule}: {failure.faults}" for failure in failures[1:40])

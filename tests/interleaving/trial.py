@@ -1,0 +1,115 @@
+"""One schedule tried on a new card; all schedules of some acts, and which of them fail."""
+
+import json
+import os
+from typing import NamedTuple
+
+from tests.interleaving.acts import ACTS
+from tests.interleaving.steps import Explorer, Run, following, one_after_the_other
+from tests.interleaving.world import World
+
+# All orders; or in the short form those with one preemption, which finds most mistakes (Musuvathi and Qadeer, 2007), and
+# only some of acts that do not disturb each other as a whole.
+IS_SHORT = os.environ.get("INTERLEAVINGS") != "all"
+PREEMPTIONS = 1 if IS_SHORT else None
+MOST, MOST_UNDISTURBED = (40, 4) if IS_SHORT else (5_000, 5_000)
+
+
+class Failure(NamedTuple):
+    schedule: str  # its name
+    faults: list[str]
+    run: Run
+
+
+def _permutations(names: str):
+    if len(names) < 2:
+        return [names]
+    return [first + rest for first in names for rest in _permutations(names.replace(first, ""))]
+
+
+class Trial:
+    """Some acts on a card in a state."""
+
+    def __init__(self, world: World, acts: tuple[str, ...], state: str):
+        self.world = world
+        self.acts = acts
+        self.state = state
+        self.letters = "ABC"[:len(acts)]
+        self.name = "-".join((*acts, state))
+
+    def once(self, choose) -> tuple[Run, dict, list[str]]:
+        """One schedule: what was done, what became of the card, and what does not hold."""
+        world = self.world
+        case = world.case(self.state, any(ACTS[name].needs_target for name in self.acts))
+        for side in world.sides.values():
+            side.unanswered.clear()
+        try:
+            run = world.theatre.run({
+                letter: (lambda act=ACTS[name], side=world.sides[letter]: act.run(side, case))
+                for letter, name in zip(self.letters, self.acts, strict=True)
+            }, choose)
+            for letter, name in zip(self.letters, self.acts, strict=True):
+                if ACTS[name].is_periodic:
+                    ACTS[name].run(world.sides[letter], case)
+            after = world.look(case)
+            faults = [f"raised: {outcome!r}" for outcome in run.outcomes if isinstance(outcome, BaseException)]
+            faults += [f"unanswered: {name}: {world.sides['A'].unanswered} {world.sides['B'].unanswered}" for name, outcome in zip(self.acts, run.outcomes, strict=True)
+                       if outcome == "again"]
+            # A locked row is a reason to give no answer; a database that is away is none here.
+            faults += [f"unanswered: {why}" for side in world.sides.values() for why in side.unanswered if "locked" not in why]
+            return run, {"outcomes": list(map(str, run.outcomes))} | after, faults + world.faults(case, after)
+        finally:
+            world.clear(case)
+
+    def serial_orders(self) -> dict[str, dict]:
+        return {order: self.once(one_after_the_other(order))[1] for order in _permutations(self.letters)}
+
+    def failures(self) -> tuple[int, bool, list[Failure]]:
+        """How many schedules were tried, whether all were, and those that failed."""
+        orders = self.serial_orders()
+        first, *others = orders.values()
+        is_undisturbed = all(one == first for one in others)
+        explorer = Explorer(PREEMPTIONS, MOST_UNDISTURBED if is_undisturbed else MOST)
+        failures, tried = [], 0
+        found = {}
+
+        def run(choose):
+            found["run"], found["after"], found["faults"] = self.once(choose)
+            return found["run"]
+
+        for one in explorer.schedules(run):
+            tried += 1
+            faults = found["faults"] + self._compared(orders, found["after"])
+            if faults:
+                failures.append(Failure(f"{self.name}-{one.schedule}", faults, one))
+        self.redundant = explorer.redundant
+        return tried, explorer.is_complete, failures
+
+    def replay(self, schedule: str) -> Failure:
+        run, after, faults = self.once(following(schedule))
+        return Failure(f"{self.name}-{run.schedule}", faults + self._compared(self.serial_orders(), after), run)
+
+    @staticmethod
+    def _compared(orders: dict[str, dict], after: dict) -> list[str]:
+        """How the result differs from all serial orders: from the nearest of them."""
+        if after in orders.values():
+            return []
+        differences = {order: _difference(expected, after) for order, expected in orders.items()}
+        order = min(differences, key=lambda one: len(differences[one]))
+        return [f"serial: no order gives this; unlike {order}: {'; '.join(differences[order])}"]
+
+
+def _difference(expected: dict, found: dict) -> list[str]:
+    words = []
+    for part in expected:
+        if isinstance(expected[part], dict):
+            words += [f"{part}.{name} is {found[part][name]} and not {value}"
+                      for name, value in expected[part].items() if found[part][name] != value]
+        elif expected[part] != found[part]:
+            words.append(f"{part} are {found[part]} and not {expected[part]}")
+    return words
+
+
+def told(failure: Failure) -> str:
+    return json.dumps({"schedule": failure.schedule, "faults": failure.faults, "outcomes": list(map(str, failure.run.outcomes)),
+                       "statements": failure.run.statements, "refusals": failure.run.refusals}, indent=1, ensure_ascii=False)
