@@ -123,6 +123,9 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
         raise errors.WrongUsage(_("A compensating entry needs a reason: --reason TEXT."))
     with office.transaction(reason=reason) as cursor:
         card = selection.find(cursor, serial)
+        # Locked before its status is looked at: it may be redeemed or deleted at the same moment.
+        store_entry.lock(cursor, [card["id"]])
+        card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
             raise errors.Refused(_("Card {serial} is {status}, so nothing of it is changed.").format(
                 serial=card["serial"], status=output.shown("status", card["status"])))

@@ -1,7 +1,6 @@
 """prepaid credit, transfer: credit added or moved by hand, as compensating entries; history is never edited."""
 
 import click
-import pymysql
 
 from freeradius_module import units
 
@@ -12,8 +11,6 @@ from .text import _, in_context
 
 # What the columns of an entry hold.
 MOST = {"seconds": 2**31 - 1, "cents": 2**31 - 1}
-# A login that is quicker makes a transfer look again; more than some in a row is somebody's loop.
-ROUNDS = 5
 
 
 def reason_option(command):
@@ -93,23 +90,14 @@ def transfer(office, source, target, reason, key, as_json):
         prepaid block LIVRE000000016 --reason "Stolen"
         prepaid transfer LIVRE000000016 LIVRE000000024 --reason "Replacement, ticket 4711"
     """
-    for _round in range(ROUNDS):
-        try:
-            facts = _transfer_once(office, source, target, reason, key)
-            break
-        except pymysql.err.IntegrityError as error:
-            if errors.broken_rule(error) != "PRIMARY":
-                raise
-            # A login of the first card was quicker: look again.
-    else:
-        raise errors.Busy()
+    facts = _transfer(office, source, target, reason, key)
     moved = {kind: facts[f"moved_{kind}"] for kind in store_entry.KINDS if facts[f"moved_{kind}"]}
     sentence = (_("{amounts} of card {source} were moved to {target} before, with this key. Nothing was changed.")
                 if facts["repeated"] else _("{amounts} moved from card {source} to card {target}."))
     output.tell_done(facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json)
 
 
-def _transfer_once(office, source: str, target: str, reason: str, key: str | None) -> dict:
+def _transfer(office, source: str, target: str, reason: str, key: str | None) -> dict:
     with office.transaction(reason=reason) as cursor:
         giver, taker = selection.find(cursor, source), selection.find(cursor, target)
         if giver["id"] == taker["id"]:
@@ -122,8 +110,9 @@ def _transfer_once(office, source: str, target: str, reason: str, key: str | Non
             _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"],
                                        **{kind: min(entry[kind], 0) for kind in store_entry.KINDS}})
             return _transferred(giver, taker, moved, repeated=True)
-        # Before anything is read of its balance: a login that is being decided comes before all this, or after.
-        store_entry.take_login_number(cursor, giver["id"], store_entry.last_login_number(cursor, giver["id"]) + 1)
+        # Before anything is read of its balance.  A login that is being decided is not written any more: the entry below
+        # changes the card that it was decided on.
+        store_entry.lock_sessions(cursor, giver["id"])
         here, there = _now(cursor, giver), _now(cursor, taker)
         left = _left_on(cursor, giver, here)
         _require_alive(there)

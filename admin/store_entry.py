@@ -87,29 +87,10 @@ def open_sessions(cursor, card_id: int) -> int:
     return cursor.fetchone()["count"]
 
 
-def last_login_number(cursor, card_id: int) -> int:
+def lock_sessions(cursor, card_id: int) -> None:
+    """Let nobody charge a card's sessions until this transaction ends, so that what is left stays what was read."""
     cursor.execute(
-        """
-        SELECT GREATEST(settled_login_number,
-                        COALESCE((SELECT MAX(login_number) FROM session WHERE session.card_id = card.id), 0)) AS number
-          FROM card
-         WHERE id = %(card_id)s
-        """,
-        {"card_id": card_id},
+        "SELECT login_number FROM session WHERE card_id = %(card_id)s FOR UPDATE", {"card_id": card_id}
     )
-    return cursor.fetchone()["number"]
+    cursor.fetchall()
 
-
-def take_login_number(cursor, card_id: int, login_number: int) -> int:
-    """Take a login number with a session that is closed already.
-
-    A login that was decided on the balance as it was claims the same number: it finds it taken and decides again.
-    One that was quicker makes this statement fail: then it is for us to look again.
-    """
-    return cursor.execute(
-        """
-        INSERT INTO session (card_id, login_number, nas_id, closed_at, close_cause)
-        VALUES (%(card_id)s, %(login_number)s, 1, UTC_TIMESTAMP(3), 'transfer')
-        """,
-        {"card_id": card_id, "login_number": login_number},
-    )

@@ -3,7 +3,7 @@
 Sessions are read by NAS and due time (`session_by_nas`) or by card, never by reading all of them.
 """
 
-from freeradius_module.store import QUEUE_LAG
+from freeradius_module.store import GRANT_IS_USED, QUEUE_LAG
 
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
 _COUNTED_FROM_START = "('time', 'money', 'longest')"
@@ -280,13 +280,7 @@ def open_sessions_of_card(cursor, card_id: int) -> list[dict]:
         f"""
         SELECT login_number, due_cause, due_at <= UTC_TIMESTAMP(3) AS is_due,
                CAST(granted_seconds AS SIGNED) - CAST(used_seconds AS SIGNED) AS granted_left_seconds,
-               COALESCE(used_seconds >= granted_seconds, FALSE)
-               OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
-               OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
-               OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
-               OR COALESCE(used_seconds / 60e0 * tariff_minute_millicents
-                           + (used_down_octets + used_up_octets) / 1e6 * tariff_mb_millicents >= granted_millicents, FALSE)
-               AS is_over
+               {GRANT_IS_USED} AS is_over
           FROM session
          WHERE card_id = %(card_id)s
            AND due_at IS NOT NULL

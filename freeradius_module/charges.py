@@ -14,7 +14,7 @@ from . import attributes, store
 from .attributes import Report
 from .catalogue import UNLISTED, Catalogue
 from .connection import Connection, DatabaseAway, RowLocked, TooLate
-from .identity import Claim, Sign, fits, identify
+from .identity import Candidate, Claim, Sign, fits, identify
 from .lane import Together, is_given_up, lane, leaving_out_locked
 from .settings import Settings
 from .store import Charge
@@ -222,9 +222,10 @@ class Charges:
         for index, charge in enumerate(charges):
             report = charge.report
             rule = self._counter_rule(report)
-            if rule != "gigawords":
+            if rule != "gigawords" or charge.is_archivable:
                 try:
-                    charged[index] = connection.run(lambda cursor, one: store.charge_following(cursor, *one), (charge, rule))
+                    row = connection.run(lambda cursor, one: store.charge_alone(cursor, *one), (charge, rule))
+                    charged[index] = row or RowLocked("the session is being archived just now")
                 except RowLocked as locked:
                     charged[index] = locked
             elif report.kind == "Interim-Update" and self._known.get(charge[:2]) == _identity(report):
@@ -297,7 +298,8 @@ class Charges:
                 if not trusts_claims:
                     # The login that the Class names is not the one with that number here.
                     report = report._replace(claim=None)
-                charges.append((index, Charge(card_id, number, report)))
+                is_archivable = any(one.login_number == number and _is_archivable(one) for one in candidates)
+                charges.append((index, Charge(card_id, number, report, is_archivable)))
                 self._remember(reports[index], card_id, number, report.at - sign.start_age)
         return charges
 
@@ -413,6 +415,12 @@ def _record_anomalies(cursor, anomalies: list[store.Anomaly]) -> list[None]:
     return [None] * len(anomalies)
 
 
+def _is_archivable(session: Candidate) -> bool:
+    """Whether a session may be moved into the archive at any moment: it ended, and nothing was heard of it for a day."""
+    age = session.login_age if session.heard_age is None else session.heard_age
+    return not session.is_open and (age is None or age > ARCHIVE_SECONDS)
+
+
 def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:
     """Time went on and octets fell: a wrap or a reset of the NAS' counters, recorded and not guessed."""
     if report.seconds is None or report.seconds < row.used.seconds:
@@ -435,7 +443,14 @@ def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:
 def _candidates(connection: Connection, reports: list[Report]) -> dict:
     """The cards' sessions that the packets may belong to.
 
-    What a packet says of its age is the NAS' word, so the archive is asked whatever it says.
+    What a packet says of its age is the NAS' word, so the archive is asked whatever it says.  It is asked after the
+    sessions: one that is moved there in between is found by the second question, and then both are asked again.
     """
-    connection.run(store.unarchive, reports)
-    return connection.run(store.find_candidates, reports)
+    for _ in range(ROUNDS):
+        found = connection.run(store.find_candidates, reports)
+        live = {(card_id, one.login_number) for card_id, _, candidates in found.values() for one in candidates}
+        archived = [key for key in connection.run(store.find_archived, reports) if key not in live]
+        if not archived:
+            return found
+        connection.run(store.unarchive, archived)
+    raise DatabaseAway("sessions are archived as fast as they are brought back")

@@ -215,7 +215,7 @@ RESERVATION_COLUMNS = (
 )  # fmt: skip
 
 
-def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]:
+def reserve(cursor, reservations: Sequence[Reservation], skips_locked: bool = True) -> set[tuple[int, int]]:
     """Write accepted logins in one statement; return the keys of those that were written.
 
     A login is written only if what it was decided on still holds: the card is the version that was read, its product
@@ -224,6 +224,8 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
     locked is left out.  Who is not in the answer has to read and decide again.
 
     IGNORE, because a number that is taken must not undo the others; the tokens tell which were in time.
+    *skips_locked* False: within a transaction of several statements, where MariaDB (10.11) answers a row that it leaves
+    out with error 1180.
     """
     columns, first, rows = _factored(
         ("card_version", *RESERVATION_COLUMNS),
@@ -240,7 +242,7 @@ def reserve(cursor, reservations: Sequence[Reservation]) -> set[tuple[int, int]]
         f" SELECT STRAIGHT_JOIN {values}"
         f" FROM one JOIN card ON card.id = one.card_id AND card.version = {version}"
         f" WHERE NOT EXISTS (SELECT 1 FROM product WHERE {has_changed})"
-        " LOCK IN SHARE MODE SKIP LOCKED"
+        f" LOCK IN SHARE MODE {'SKIP LOCKED' if skips_locked else ''}"
     )
     if written == len(reservations):
         return {_key(one) for one in reservations}
@@ -290,7 +292,7 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
     if is_in_time:
         # What is changed here is a new version, and locked by us.
         changed = reservation._replace(card_version=reservation.card_version + (reservation.activates or reservation.binds_device))
-        is_in_time = bool(reserve(cursor, [changed])) and all(
+        is_in_time = bool(reserve(cursor, [changed], skips_locked=False)) and all(
             _close_session(cursor, reservation.card_id, login_number, cause) for login_number, cause in reservation.closes
         )
     if not is_in_time:
@@ -522,6 +524,8 @@ class Charge(NamedTuple):
     card_id: int
     login_number: int
     report: Report
+    # The session ended so long ago that it may be moved into the archive while this is charged.
+    is_archivable: bool = False
 
 
 class Charged(NamedTuple):
@@ -582,18 +586,18 @@ CHARGE_UPDATE = f"""
     framed_ipv6 = IF({IS_OURS}, COALESCE(VALUES(framed_ipv6), framed_ipv6), framed_ipv6),
     delegated_prefix = IF({IS_OURS}, COALESCE(VALUES(delegated_prefix), delegated_prefix), delegated_prefix),
     acct_session_id = IF({IS_OURS}, VALUES(acct_session_id), acct_session_id)"""
+# All of one of the credits that a session was granted.
+GRANT_IS_USED = """(
+    COALESCE(used_seconds >= granted_seconds, FALSE)
+    OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
+    OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
+    OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
+    OR COALESCE(used_seconds / 60e0 * tariff_minute_millicents
+                + (used_down_octets + used_up_octets) / 1e6 * tariff_mb_millicents >= granted_millicents, FALSE))"""
 # A session without a login was granted nothing: whether its card is used up is looked at each time.  What one that goes
 # on had left may be granted to others by now.
 REACHED = f"""
-    (login_at IS NULL
-     OR due_cause <=> 'revived'
-     OR COALESCE(used_seconds >= granted_seconds, FALSE)
-     OR COALESCE(used_down_octets + used_up_octets >= granted_octets, FALSE)
-     OR COALESCE(used_down_octets >= granted_down_octets, FALSE)
-     OR COALESCE(used_up_octets >= granted_up_octets, FALSE)
-     OR COALESCE(used_seconds / 60e0 * tariff_minute_millicents
-                 + (used_down_octets + used_up_octets) / 1e6 * tariff_mb_millicents >= granted_millicents, FALSE)
-    ) * {REACHED_LIMIT}
+    (login_at IS NULL OR due_cause <=> 'revived' OR {GRANT_IS_USED}) * {REACHED_LIMIT}
     + COALESCE(used_down_octets + used_up_octets >= fup_octets, FALSE) * {REACHED_FUP}"""
 
 
@@ -612,7 +616,7 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
     text = cursor.connection.escape
     rows = []
     for index in ordered:
-        card_id, login_number, report = charges[index]
+        card_id, login_number, report, _ = charges[index]
         seconds = report.seconds or 0
         age = report.age_seconds
         rows.append(
@@ -649,12 +653,14 @@ def charge(cursor, charges: Sequence[Charge]) -> list[Charged]:
     return charged
 
 
-def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
-    """The same for a NAS whose octet counters wrap or reset, by its counter rule: the row is read first.
+def charge_alone(cursor, charge_: Charge, rule: str) -> Charged | None:
+    """The same for a session whose row has to be read first, and is locked meanwhile.
 
-    A packet that is not later than what was counted (by Acct-Session-Time) is an old one, and a fall in it no fall.
+    Of a NAS whose octet counters wrap or reset, by its counter rule: a packet that is not later than what was counted (by
+    Acct-Session-Time) is an old one, and a fall in it no fall.  Of a session that may be moved into the archive just now:
+    None if it was.  A row that is not there any more must not be made again: all that it says would be charged once more.
     """
-    card_id, login_number, report = charge_
+    card_id, login_number, report, is_archivable = charge_
     cursor.execute("BEGIN")
     cursor.execute(
         """
@@ -667,7 +673,15 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
         """,
         (card_id, login_number, report.acct_session_id),
     )
-    seconds, *counted = cursor.fetchone() or (0, 0, 0, None, None)
+    row = cursor.fetchone()
+    if row is None and is_archivable and not _is_there(cursor, card_id, login_number):
+        cursor.execute("ROLLBACK")
+        return None
+    if rule == "gigawords":
+        (charged,) = charge(cursor, [charge_])
+        cursor.execute("COMMIT")
+        return charged
+    seconds, *counted = row or (0, 0, 0, None, None)
     totals, raws, falls = [], [], []
     for name, total, last_raw, raw in zip(
         ("down", "up"), counted[:2], counted[2:], (report.down_octets, report.up_octets), strict=True
@@ -703,6 +717,11 @@ def charge_following(cursor, charge_: Charge, rule: str) -> Charged:
     return charged
 
 
+def _is_there(cursor, card_id: int, login_number: int) -> bool:
+    cursor.execute("SELECT 1 FROM session WHERE card_id = %s AND login_number = %s", (card_id, login_number))
+    return cursor.fetchone() is not None
+
+
 # What the archive keeps of a session, and what comes back with it.
 ARCHIVED_COLUMNS = (
     "card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at, stopped_at, "
@@ -713,17 +732,12 @@ ARCHIVED_COLUMNS = (
 )
 
 
-def unarchive(cursor, reports: Sequence[Report]) -> None:
-    """Bring archived sessions back, for packets that come after all: what one adds is the rise over what was counted.
-
-    All of the session comes back, so that the rules give the same answer as if it had never been archived.  The archive
-    keeps its row; the session's row stands for it until it is archived again.
-    """
+def find_archived(cursor, reports: Sequence[Report]) -> list[tuple[int, int]]:
+    """The keys of archived sessions that packets may belong to, which come after all."""
     serials = sorted({report.serial for report in reports})
     identifiers = sorted({report.acct_session_id for report in reports})
     # A login that was archived before its first packet came has no identifier yet.
     numbers = sorted({report.claim.login_number for report in reports if report.claim} or {0})
-    # Nearly always there is none, and a plain read says so without a lock.
     cursor.execute(
         f"""
         SELECT STRAIGHT_JOIN old.card_id, old.login_number
@@ -735,7 +749,16 @@ def unarchive(cursor, reports: Sequence[Report]) -> None:
         """,
         [*serials, *identifiers, *numbers],
     )
-    for card_id, login_number in sorted(cursor.fetchall()):
+    return sorted(cursor.fetchall())
+
+
+def unarchive(cursor, keys: Sequence[tuple[int, int]]) -> None:
+    """Bring archived sessions back: what a packet adds is the rise over what was counted.
+
+    All of the session comes back, so that the rules give the same answer as if it had never been archived.  The archive
+    keeps its row; the session's row stands for it until it is archived again.
+    """
+    for card_id, login_number in keys:
         cursor.execute(
             f"""
             INSERT IGNORE INTO session (
@@ -770,7 +793,7 @@ def progress(cursor, charges: Sequence[Charge]) -> list[Charged | None]:
     text = cursor.connection.escape
     rows = []
     for index in ordered:
-        card_id, login_number, report = charges[index]
+        card_id, login_number, report, _ = charges[index]
         seconds, age = report.seconds or 0, report.age_seconds
         rows.append(
             PROGRESS_ROW.format(
@@ -989,7 +1012,7 @@ def _exhaust(cursor, card_id: int, limit: str) -> None:
 def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
     """A session has used all that it was granted, and its card has more, granted to others: it is due to be cut."""
     cursor.execute(
-        """
+        f"""
         UPDATE session
            SET due_at = UTC_TIMESTAMP(3),
                due_cause = 'granted'
@@ -997,6 +1020,7 @@ def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
            AND login_number = %s
            AND login_at IS NOT NULL
            AND due_at > UTC_TIMESTAMP(3)
+           AND {GRANT_IS_USED}
         """,
         (card_id, login_number),
     )

@@ -45,8 +45,6 @@ GRANT INSERT,
 GRANT INSERT ON {database}.card_entry TO {admin};
 -- What an import says was used elsewhere.
 GRANT INSERT ON {database}.session_archive TO {admin};
--- A transfer takes a login number of the card that gives, with a session that is closed already.
-GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {admin};
 -- A wrong PIN at the subscriber centre counts like one at a hotspot.
 GRANT INSERT, UPDATE ON {database}.login_refusal TO {admin};
 GRANT INSERT, UPDATE ON {database}.unknown_login TO {admin};

@@ -90,12 +90,10 @@ GRANT UPDATE (status, pin_sealed) ON {database}.card TO {delete};
 GRANT INSERT ON {database}.note TO {delete};
 GRANT INSERT ON {database}.batch_event TO {delete};
 
--- credit: compensating entries; what they open again; the login number that a transfer takes.
+-- credit: compensating entries, and what they open again.
 GRANT INSERT ON {database}.card_entry TO {credit};
-GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {credit};
 GRANT UPDATE (status, note) ON {database}.card TO {credit};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
-GRANT INSERT (card_id, login_number, nas_id, closed_at, close_cause) ON {database}.session TO {credit};
 
 -- products, partners, nas: the office's lists.
 GRANT INSERT, UPDATE ON {database}.product TO {products};

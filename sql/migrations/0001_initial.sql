@@ -464,8 +464,7 @@ CREATE TABLE session (
     closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
     close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot,
                                                                  -- not_begun, cut (the NAS agreed, then silence), gone
-                                                                 -- (the NAS knows no such session, then silence),
-                                                                 -- transfer (no session: it takes the number)
+                                                                 -- (the NAS knows no such session, then silence)
     -- Of a session that was closed: a packet that was sent after this moment shows that it goes on, an older one does
     -- not. NULL: after closed_at.
     reopens_after_at     DATETIME(3)       NULL,

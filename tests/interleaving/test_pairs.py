@@ -7,7 +7,6 @@ import pytest
 from tests.interleaving.acts import ACTS
 from tests.interleaving.trial import IS_SHORT, Trial, told
 
-
 # Accounting of a card in stock that is deleted meanwhile: charged, and told as unknown_card. Nobody can have had it.
 NOT_MEANT = {(act, "delete", "created") for act in ("start", "interim", "exhaust", "stop", "late_interim", "late_stop")}
 

@@ -53,8 +53,10 @@ class Trial:
                     ACTS[name].run(world.sides[letter], case)
             after = world.look(case)
             faults = [f"raised: {outcome!r}" for outcome in run.outcomes if isinstance(outcome, BaseException)]
-            faults += [f"unanswered: {name}: {world.sides['A'].unanswered} {world.sides['B'].unanswered}" for name, outcome in zip(self.acts, run.outcomes, strict=True)
-                       if outcome == "again"]
+            unanswered = f"{world.sides['A'].unanswered} {world.sides['B'].unanswered}"
+            faults += [
+                f"unanswered: {name}: {unanswered}" for name, outcome in zip(self.acts, run.outcomes, strict=True)
+                if outcome == "again"]
             # A locked row is a reason to give no answer; a database that is away is none here.
             faults += [f"unanswered: {why}" for side in world.sides.values() for why in side.unanswered if "locked" not in why]
             return run, {"outcomes": list(map(str, run.outcomes))} | after, faults + world.faults(case, after)
