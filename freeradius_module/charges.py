@@ -300,7 +300,9 @@ class Charges:
                     report = report._replace(claim=None)
                 is_archivable = any(one.login_number == number and _is_archivable(one) for one in candidates)
                 charges.append((index, Charge(card_id, number, report, is_archivable)))
-                self._remember(reports[index], card_id, number, report.at - sign.start_age)
+                if not is_archivable:
+                    # One that may be archived is looked for again by its next packet.
+                    self._remember(reports[index], card_id, number, report.at - sign.start_age)
         return charges
 
     def _look_behind_outer_identities(self, connection: Connection, unknown: dict[int, Report], found: dict) -> dict:

@@ -77,6 +77,7 @@ class Session(NamedTuple):
     silent_seconds: float  # since it was last heard of, or since the login
     interim_seconds: int
     granted_left: Credit  # granted and not used yet
+    used: Usage = Usage()
 
 
 class Card(NamedTuple):

@@ -371,6 +371,7 @@ def _refusal(attempt: Attempt, reason: str, card_id: int | None) -> RefusedLogin
 
 def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept) -> Reservation:
     grace = 0 if accept.limited_by in ("validity", "hours") else TIMEOUT_GRACE_SECONDS
+    used = {session.login_number: session.used for session in card.sessions}
     return Reservation(
         card_id=card.id,
         card_version=card.version,
@@ -386,7 +387,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         tariff=product.tariff,
         fup_octets=accept.fup_left_octets,
         interim_seconds=product.terms.interim_seconds,
-        closes=accept.closes,
+        closes=tuple((number, cause, used[number]) for number, cause in accept.closes),
         replaces=accept.replaces,
         activates=accept.activates,
         binds_device=accept.binds_device,

@@ -181,6 +181,7 @@ def _session(
             None if granted_up is None else max(granted_up - used_up, 0),
             None if granted_millicents is None else max(granted_millicents - cost_millicents(used, tariff), 0),
         ),
+        used=used,
     )
 
 
@@ -201,7 +202,7 @@ class Reservation(NamedTuple):
     tariff: Tariff
     fup_octets: int | None
     interim_seconds: int
-    closes: tuple[tuple[int, str], ...]
+    closes: tuple[tuple[int, str, Usage], ...]  # login number, cause, what it had used when this was decided
     replaces: tuple[int, ...]
     activates: bool
     binds_device: bool
@@ -293,7 +294,7 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
         # What is changed here is a new version, and locked by us.
         changed = reservation._replace(card_version=reservation.card_version + (reservation.activates or reservation.binds_device))
         is_in_time = bool(reserve(cursor, [changed], skips_locked=False)) and all(
-            _close_session(cursor, reservation.card_id, login_number, cause) for login_number, cause in reservation.closes
+            _close_session(cursor, reservation.card_id, *one) for one in reservation.closes
         )
     if not is_in_time:
         cursor.execute("ROLLBACK")
@@ -351,8 +352,9 @@ def _activate(cursor, card_id: int) -> bool:
     )
 
 
-def _close_session(cursor, card_id: int, login_number: int, cause: str) -> bool:
-    """End a session for a login that takes its place; False if it is not any more what the login found.
+def _close_session(cursor, card_id: int, login_number: int, cause: str, used: Usage) -> bool:
+    """End a session for a login that takes its place; False if it is not any more what the login found: what it has used
+    meanwhile was granted to the login.
 
     A session that the same device takes over ends now: what it reports later was sent before that, or it goes on after
     all.  One that is silent ended when it was last heard of.
@@ -366,16 +368,26 @@ def _close_session(cursor, card_id: int, login_number: int, cause: str) -> bool:
          WHERE card_id = %s
            AND login_number = %s
            AND due_at IS NOT NULL
+           AND used_seconds = %s
+           AND used_down_octets = %s
+           AND used_up_octets = %s
            AND {CLOSES_IF[cause]}
         """,
-        (cause, card_id, login_number),
+        (cause, card_id, login_number, *used),
     )
     if cursor.rowcount:
         return True
     cursor.execute(
-        "SELECT due_at IS NULL FROM session WHERE card_id = %s AND login_number = %s", (card_id, login_number)
+        """
+        SELECT due_at IS NULL AND used_seconds = %s AND used_down_octets = %s AND used_up_octets = %s
+          FROM session
+         WHERE card_id = %s
+           AND login_number = %s
+        """,
+        (*used, card_id, login_number),
     )
-    return bool((cursor.fetchone() or (1,))[0])
+    (has_ended,) = cursor.fetchone() or (True,)
+    return bool(has_ended)
 
 
 def _cut_session(cursor, card_id: int, login_number: int, cause: str) -> None:
@@ -1027,7 +1039,8 @@ def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
 
 
 def lower_grants(cursor, card_id: int) -> None:
-    """Take back what open sessions were granted and the card has no longer, the newest first.
+    """Take back what open sessions were granted and the card has no longer, the newest first; and have a login decided again
+    that was decided before.
 
     A session that has ended may report more than it was known to have used, when others hold what it had left; one that
     runs may use more than it was granted.  Together the open ones must hold no more than is left.
@@ -1035,6 +1048,7 @@ def lower_grants(cursor, card_id: int) -> None:
     cursor.execute("BEGIN")
     cursor.execute("SELECT serial FROM card WHERE id = %s FOR UPDATE", (card_id,))
     (serial,) = cursor.fetchone() or (None,)
+    cursor.execute("UPDATE card SET version = version + 1 WHERE id = %s", (card_id,))
     card = read_cards(cursor, [serial], with_pins=False).get(serial) if serial is not None else None
     if card is not None and card.sessions:
         balance = balance_of(card, read_product(cursor, card.product_id))

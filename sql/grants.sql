@@ -12,7 +12,7 @@ GRANT SELECT ON {database}.nas TO {radius};
 GRANT SELECT (id, serial, pin_sealed, key_number, status, version, product_id, first_login_at, expires_at, device,
               added_seconds, added_octets, added_down_octets, added_up_octets, added_cents,
               settled_seconds, settled_down_octets, settled_up_octets, settled_login_number),
-      UPDATE (status, first_login_at, expires_at, device,
+      UPDATE (status, version, first_login_at, expires_at, device,
               settled_seconds, settled_down_octets, settled_up_octets, settled_login_number)
    ON {database}.card TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.session TO {radius};

@@ -292,7 +292,7 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
             CASE WHEN NEW.status <> 'blocked' THEN NULL
                  WHEN OLD.status <> 'blocked' THEN CAST(OLD.status AS CHAR)
                  ELSE CAST(OLD.status_before_block AS CHAR) END,
-        NEW.version = OLD.version + IF(
+        NEW.version = GREATEST(NEW.version, OLD.version + IF(
             NEW.status = OLD.status
             AND NEW.expires_at <=> OLD.expires_at
             AND NEW.device <=> OLD.device
@@ -301,7 +301,7 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
             AND NEW.added_down_octets = OLD.added_down_octets
             AND NEW.added_up_octets = OLD.added_up_octets
             AND NEW.added_cents = OLD.added_cents,
-            0, 1);
+            0, 1));
 
 -- A serial is never used again, and a card's usage is never forgotten: `prepaid delete` sets a status.
 CREATE TRIGGER card_rows_stay BEFORE DELETE ON card FOR EACH ROW

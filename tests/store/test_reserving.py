@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from freeradius_module import store
-from freeradius_module.usage import Credit, Tariff
+from freeradius_module.usage import Credit, Tariff, Usage
 from tests.at_the_desk import LAPTOP, PHONE, log_in
 
 PATIENCE_SECONDS = 30
@@ -105,7 +105,7 @@ def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     card, = shop.sell(1)
     claim = _reservation(shop, card)
     assert store.reserve(cursor, [claim]) == {(shop.id(card), 1)}
-    late = claim._replace(activates=True, closes=((1, "superseded"),), binds_device=True, token=8)
+    late = claim._replace(activates=True, closes=((1, "superseded", Usage()),), binds_device=True, token=8)
     assert store.reserve(cursor, [late]) == set()
     row, = shop.sessions(card)
     assert (shop.status(card), shop.card(card)["device"], row["closed_at"]) == ("delivered", None, None)
