@@ -56,14 +56,18 @@ def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, desk, cursor
     assert session_timeout(log_in(desk, card, LAPTOP)) < 3600 - 60
 
 
-def test_the_newest_packet_says_when_a_session_was_heard_of(shop, desk):
+@pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])
+def test_the_newest_packet_says_when_a_session_was_heard_of(shop, desk, kind):
     card, = shop.sell(1, credit_seconds=3600)
     answer = log_in(desk, card)
     desk.account(report(card, "Start", classes=class_of(answer), delay=300))
-    desk.account(report(card, "Interim-Update", 200, class_of(answer), delay=10))
+    started_at = shop.sessions(card)[0]["heard_at"]
+    desk.account(report(card, kind, 200, class_of(answer), delay=10))
     heard_at = shop.sessions(card)[0]["heard_at"]
-    desk.account(report(card, "Interim-Update", 100, class_of(answer), delay=200))
-    assert shop.sessions(card)[0]["heard_at"] == heard_at
+    assert 200 < (heard_at - started_at).total_seconds() < 300
+    for late in ("Interim-Update", kind):
+        desk.account(report(card, late, 100, class_of(answer), delay=200))
+        assert shop.sessions(card)[0]["heard_at"] == heard_at
 
 
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update"])
