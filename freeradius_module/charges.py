@@ -418,8 +418,8 @@ def _record_anomalies(cursor, anomalies: list[store.Anomaly]) -> list[None]:
 
 
 def _is_archivable(session: Candidate) -> bool:
-    """Whether a session may be moved into the archive at any moment: it ended, and nothing was heard of it for a day."""
-    age = session.login_age if session.heard_age is None else session.heard_age
+    """Whether a session may be moved into the archive at any moment: it has ended, and began more than a day ago."""
+    age = session.start_age if session.login_age is None else session.login_age
     return not session.is_open and (age is None or age > ARCHIVE_SECONDS)
 
 
