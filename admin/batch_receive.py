@@ -63,13 +63,13 @@ def _void(office, number: int, listed: dict[str, int], path: str, void: list[str
             raise errors.Busy()
         note = None
         if void:
-            note = store_note.add(cursor, "void", None, len(void), void[0], void[-1], reason)
+            note = store_note.add(cursor, "void", None, reason)
             store.say_why(cursor, reason, note)
         for start in range(0, len(void), SERIALS_A_STATEMENT):
             some = void[start:start + SERIALS_A_STATEMENT]
             if store_card.delete(cursor, store_card.of_serials(some)) != len(some):
                 raise errors.Busy()
-        store_batch.record(cursor, number, "received", store_batch.count_by_status(cursor, number).get("created", 0), reason,
+        store_batch.record(cursor, number, "received", reason,
                            note and _("{count} void, note {note}").format(count=len(void), note=note))
         return note
 

@@ -91,13 +91,11 @@ def show(office, serial, with_pin, as_json):
             output.tell_one(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
-    # What is shown was recorded before: the PIN is printed after the commit.
     with office.transaction() as cursor:
         card = selection.find(cursor, serial)
         row = _overview(cursor, serial)
-        sealed, key_number = store_card.sealed_pin(cursor, card["id"])
+        sealed, key_number = store_card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-        store_card.record_pin_read(cursor, card["id"])
     output.tell_one({"serial": row["serial"], "pin": code, **row}, as_json)
 
 

@@ -45,8 +45,7 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
         note = None
         if not dry_run:
-            note = store_note.add(cursor, "delivery", shop["id"], cards["count"], cards["first_serial"], cards["last_serial"])
-            store_note.freeze_delivery_price(cursor, note, batch["product_id"], shop["id"], cards["count"])
+            note = store_note.add(cursor, "delivery", shop["id"])
             store.say_why(cursor, None, note)
             _require_count(store_card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
     _tell(note, partner_name, cards, as_json,
@@ -84,9 +83,7 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
         cards = selection.require_only(cursor, held, found_there, "delivered", shop["id"])
         note = None
         if not dry_run:
-            note = store_note.add(cursor, "return", shop["id"], cards["count"], cards["first_serial"], cards["last_serial"],
-                                  reason)
-            store_note.copy_delivery_prices(cursor, note, held.choice)
+            note = store_note.add(cursor, "return", shop["id"], reason)
             store.say_why(cursor, reason, note)
             store_card.cut_sessions(cursor, held.choice, "returned")
             _require_count(store_card.take_back(cursor, held.choice), cards["count"])

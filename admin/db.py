@@ -222,6 +222,7 @@ def make_accounts(office, connection) -> list[str]:
                 role: store_schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
                 for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
             }
+            accounts |= {f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()}
             run_script(cursor, store_schema.filled_grants(grants, database, accounts))
         run_script(cursor, store_schema.filled_grants(roles_script, database, names))
     return made
@@ -268,9 +269,26 @@ def check_accounts(office) -> None:
 
 def run_script(cursor, script: str) -> None:
     """Run a file of statements; the first that fails raises."""
-    cursor.execute(script)
+    cursor.execute(without_delimiters(script))
     while cursor.nextset():
         pass
+
+
+def without_delimiters(script: str) -> str:
+    """A script for the server alone: DELIMITER is a word of the mysql shell, and the server sees where a body ends.
+
+    >>> without_delimiters("DELIMITER //\\nCREATE PROCEDURE p()\\nBEGIN\\n    DO 1;\\nEND//\\nDELIMITER ;\\nDO 2;\\n")
+    'CREATE PROCEDURE p()\\nBEGIN\\n    DO 1;\\nEND;\\nDO 2;\\n'
+    """
+    lines, delimiter = [], ";"
+    for line in script.splitlines(keepends=True):
+        if line.startswith("DELIMITER "):
+            delimiter = line.split()[1]
+        elif delimiter != ";" and line.rstrip().endswith(delimiter):
+            lines.append(line.rstrip().removesuffix(delimiter) + ";\n")
+        else:
+            lines.append(line)
+    return "".join(lines)
 
 
 def _migrate(cursor, path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import pymysql
 import pymysql.cursors
 
 from freeradius_module import keyring, pin, serial
@@ -27,7 +28,19 @@ from freeradius_module.desk_service import accounting_path
 from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
 from freeradius_module.store import Nas
 
-from . import doctor_login, errors, output, raddb, raddb_files, share, store, store_archive, store_doctor
+from . import (
+    db,
+    doctor_login,
+    errors,
+    output,
+    raddb,
+    raddb_files,
+    share,
+    store,
+    store_archive,
+    store_doctor,
+    store_schema,
+)
 from .archive import YOUNGEST_DAYS
 from .command import cli, json_option, option, pass_office
 from .pin_input import read_pin
@@ -46,6 +59,8 @@ UNSEALED_HOURS = 48
 UNARCHIVED_DAYS = YOUNGEST_DAYS + 3
 UNARCHIVED_MANY = 1000
 FREE_OCTETS = 1_000_000_000
+# Nothing that a command does leaves rows locked for so long without a statement.
+HOLDING_SECONDS = 60
 CHECK_SECONDS = 60
 # Of radiusd.conf: what writes PINs into the log, or lets a core be written, which holds PINs and keys.
 TELLS_PINS = ("auth_badpass", "auth_goodpass", "allow_core_dumps")
@@ -103,6 +118,7 @@ class Doctor:
         if is_database_there:
             yield from self._guarded("module_account", self._module_account)
             yield from self._guarded("server_settings", self._server_settings)
+            yield from self._guarded("locks", self._holders)
             yield from self._guarded("clock", self._clock)
             yield from self._guarded("key_file", self._keys)
             yield from self._guarded("nas", self._nas)
@@ -190,6 +206,42 @@ class Doctor:
                               setting=setting, value=value))
         if not wrong:
             yield Finding(name, "ok", _("what was committed outlives a power cut"))
+        if settings.get("event_scheduler") != "ON":
+            yield Finding(name, "look", f"event_scheduler = {settings.get('event_scheduler')}",
+                          _("With event_scheduler = ON the server ends operators' connections that hold rows for a minute and "
+                            "do nothing."))
+        if settings.get("secure_timestamp", "NO") == "NO":
+            yield Finding(name, "look", "secure_timestamp = NO",
+                          _("Any session may move its clock. History has the server's own; with secure_timestamp = "
+                            "REPLICATION nothing else is dated wrongly, and 'prepaid simulate --at' does not work."))
+
+    def _holders(self) -> Iterator[Finding]:
+        """Who holds rows without doing anything, and what numbers have run away."""
+        name = "locks"
+        try:
+            # Other accounts' connections are shown to whoever makes accounts.
+            connection = self.office.connect("prepaid-owner", **db.owner_of(self.office, None, None))
+        except errors.OfficeError:
+            connection = self.office.connect()
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            store_schema.use(cursor, db.database_name(self.office))
+            far = store_doctor.far_counters(cursor)
+            try:
+                found = store_doctor.holders(cursor, HOLDING_SECONDS)
+            except pymysql.MySQLError:
+                found = None
+        if far:
+            yield Finding(name, "fault", _("The next numbers of these tables are far beyond their rows: {tables}.").format(
+                tables=", ".join(far)), _("Set them back with ALTER TABLE … AUTO_INCREMENT = 1."))
+        for holder in found or []:
+            yield Finding(
+                name, "fault", _("{user} holds rows with connection {number} and has done nothing for {seconds} s.").format(
+                    user=holder["user"], number=holder["id"], seconds=holder["seconds"]),
+                f"KILL CONNECTION {holder['id']}")
+        if found is None:
+            yield Finding(name, "look", _("Who holds rows was not looked at."), _("Run this as root."))
+        elif not found and not far:
+            yield Finding(name, "ok", _("nobody holds rows without doing anything"))
 
     def _clock(self) -> Iterator[Finding]:
         with self.office.connection.cursor() as cursor:

@@ -142,6 +142,12 @@ RULES = {
     "entry_has_a_reason": "An entry needs a reason: --reason TEXT.",
     "entry_is_made_once": "This entry was made already, with the same key.",
     "reference_is_unique": "Another credit was confirmed with this reference already. Nothing was changed.",
+    "redeemable_cards_have_credit": "Only a card of telephony that is delivered, valid and not empty is redeemed.",
+    "nas_with_sessions_stays": "Sessions name this NAS, and they are kept for a year. It stays.",
+    "cards_change_hands_with_a_note": "Cards change hands with a note of their own: 'prepaid deliver', 'prepaid return'.",
+    "questions_are_about_the_past": "Nobody had an address in the future.",
+    "sessions_end_sooner": "No command lets a session go on for longer than it was granted.",
+    "batch_is_fixed": "A batch stays what it was when it was made.",
     "card_is_redeemed_once": "This card was redeemed already. See when with 'prepaid track'.",
 }
 

@@ -108,6 +108,10 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
     if keyring is not None:
         pin.prepare(keyring)
     with NewFile(path, force) as new, NewFile(export_manifest.path_of(path), force) as manifest:
+        if keyring is not None:
+            with office.transaction() as cursor:
+                _take(cursor, batch_id, again)
+                store_batch.open_pins(cursor, batch_id, reason)
         with office.transaction() as cursor:
             batch = _take(cursor, batch_id, again)
             count = batch["in_stock"]
@@ -123,7 +127,7 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
             export_manifest.write(manifest.file, facts)
             manifest.sha256()
             detail = {name: facts[name] for name in ("format", "fields", "sha256", "sealed")}
-            store_batch.record(cursor, batch_id, "exported", count, reason, json.dumps(detail))
+            store_batch.record(cursor, batch_id, "exported", reason, json.dumps(detail))
             new.require_free()
             manifest.require_free()
         # The record first: PINs never leave without one.  If the file then cannot get its name, the record says

@@ -72,10 +72,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
 def make_batch(cursor, product_id, count, serials, pin_length, pin_alphabet, keyring, single_code, advance):
     """The batch and its cards, a few thousand in memory at a time; all of it within the caller's transaction."""
     first, serials = _peek(serials)
-    batch_id = store_batch.add(cursor, {
-        "product_id": product_id, "card_count": count, "first_serial": first, "last_serial": first,
-        "single_code": single_code, "origin": "generated",
-    })
+    batch_id = store_batch.add(cursor, {"product_id": product_id, "single_code": single_code, "origin": "generated"})
     pins = itertools.repeat(None) if single_code else pin.new_pins(count, pin_length, pin_alphabet)
     last = first
     while chunk := list(itertools.islice(serials, CARDS_A_STATEMENT)):
@@ -88,8 +85,7 @@ def make_batch(cursor, product_id, count, serials, pin_length, pin_alphabet, key
         store_card.add_many(cursor, cards)
         first, last = min(first, min(chunk)), max(last, max(chunk))
         advance(len(chunk))
-    store_batch.set_range(cursor, batch_id, first, last)
-    store_batch.record(cursor, batch_id, "generated", count)
+    store_batch.record(cursor, batch_id, "generated")
     return batch_id, first, last
 
 

@@ -91,9 +91,7 @@ class _Loader:
 
     def load(self, file) -> None:
         self.batch_id = store_batch.add(self._cursor, {
-            "product_id": self._sold["id"], "card_count": 0, "first_serial": "", "last_serial": "", "single_code": False,
-            "origin": "imported",
-        })
+            "product_id": self._sold["id"], "single_code": False, "origin": "imported"})
         rows = line_errors.rows(file, self._wrong, NEEDED, KNOWN)
         while chunk := list(itertools.islice(rows, CARDS_A_STATEMENT)):
             self._load(chunk)
@@ -103,9 +101,7 @@ class _Loader:
         self._wrong.refuse()
         if not self.count:
             raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
-        store_import.add_opening(self._cursor, self.batch_id)
-        store_import.set_extent(self._cursor, self.batch_id, self.count, self.first_serial, self.last_serial)
-        store_batch.record(self._cursor, self.batch_id, "imported", self.count, detail=Path(self._wrong.path).name)
+        store_batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
 
     def _load(self, chunk: list[tuple[int, dict]]) -> None:
         cards: dict[str, tuple[int, dict]] = {}

@@ -19,6 +19,9 @@ OF_CARDS = {
     "sessions": store_reconcile.wrong_sessions,
     "status": store_reconcile.wrong_statuses,
     "custody": store_reconcile.wrong_custody,
+    "history": store_reconcile.wrong_events,
+    "transfer": store_reconcile.wrong_transfers,
+    "voice": store_reconcile.wrong_voice_credits,
 }
 OF_PAPERS = {"note": store_reconcile.wrong_notes, "batch": store_reconcile.wrong_batches}
 
@@ -35,6 +38,9 @@ def reconcile(office, as_json):
     sessions  no session has posted more than it used
     status    a card's status is the last one of its history, which has no break
     custody   a card that was handed over has a delivery note to the partner that has it
+    history   each change of status is a permitted one, and FreeRADIUS' account made none that is the office's
+    transfer  what a transfer took from one card it gave to the other
+    voice     a redeemed card has a credit of what it was worth, and no other card has one
     note      a note says as many cards as changed hands with it
     batch     a batch has as many cards as it says
 

@@ -9,7 +9,7 @@ import pymysql.cursors
 
 from freeradius_module import login, pin, serial, settings
 from freeradius_module import store as module_store
-from freeradius_module.store import RefusedLogin, Try
+from freeradius_module.store import Try
 
 from . import errors, output, store, store_card, store_entry, store_voice
 from .command import cli, json_option, option, pass_office
@@ -46,20 +46,18 @@ def redeem(office, serial_text, account, as_json):
     """
     rules = settings.load(office.config_path)
     keyring = office.keyring
-    card = _proved(office, serial.compact(serial_text), read_pin(), f"office/{account}", rules, keyring)
+    card = _proved(office, serial.compact(serial_text), read_pin(), account, rules, keyring)
     reason, refusal = None, None
     with office.transaction() as cursor:
         store_entry.lock(cursor, [card["id"]])
         row = store_card.overview(cursor, card["serial"])
         reason, refusal = _why_not(cursor, card, row)
         if refusal is None:
-            number = store_voice.add(cursor, card["id"], account, row["credit_cents"], row["credit_seconds"])
-            if not store_voice.redeem(cursor, card["id"]):
-                raise errors.Busy()
+            number = store_voice.redeem(cursor, card["id"], account)
             credit = store_voice.of_card(cursor, card["id"])
     if refusal is not None:
         if reason is not None:
-            _record(office, card["id"], f"office/{account}", reason)
+            _record(office, card["id"], account, reason)
         raise errors.Refused(refusal)
     facts = {name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")}
     output.tell_done(
@@ -69,7 +67,7 @@ def redeem(office, serial_text, account, as_json):
                               if credit[name] is not None)), as_json)
 
 
-def _proved(office, compacted: str, tried: str, source: str, rules: settings.Settings, keyring) -> dict:
+def _proved(office, compacted: str, tried: str, account: str, rules: settings.Settings, keyring) -> dict:
     """The card, if this is its PIN.
 
     A serial that is no card's, a wrong PIN and one wrong PIN too many are answered by one sentence and cost the same
@@ -77,7 +75,8 @@ def _proved(office, compacted: str, tried: str, source: str, rules: settings.Set
     """
     # Made for every card, because it takes time: an unknown one must not be told by that.
     decoy = pin.seal(secrets.token_urlsafe(12), "decoy", keyring)
-    with office.reading() as cursor:
+    source = f"office/{account}"
+    with office.transaction() as cursor:
         card = store_voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
         with office.stream(pymysql.cursors.Cursor) as plain:
@@ -92,23 +91,18 @@ def _proved(office, compacted: str, tried: str, source: str, rules: settings.Set
     is_right = hmac.compare_digest(right.encode(), tried.encode("utf-8", "replace"))
     if card and is_right and not is_locked_out:
         return card
-    if not standing.of_source and standing.source_count >= login.SOURCES_MOST:
-        source = "office/*"
-    _record(office, card_id, source, "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
+    is_folded = not standing.of_source and standing.source_count >= login.SOURCES_MOST
+    _record(office, card_id, "*" if is_folded else account,
+            "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
     raise errors.Refused(
         _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, a "
           "quarter of an hour has to pass."),
         most=rules.wrong_pin_tries, of_all=login.card_tries(rules.wrong_pin_tries) // login.NAS_SHARE)
 
 
-def _record(office, card_id: int, source: str, reason: str) -> None:
-    """Count what was refused, as a login's refusal is counted."""
-    refused = RefusedLogin(card_id, source[:128], reason, NO_NAS)
-    with office.transaction(), office.stream(pymysql.cursors.Cursor) as cursor:
-        if reason == "unknown_card":
-            module_store.record_unknown(cursor, [refused])
-        else:
-            module_store.record_refusals(cursor, [refused])
+def _record(office, card_id: int, account: str, reason: str) -> None:
+    with office.transaction() as cursor:
+        store_voice.count_refusal(cursor, card_id, account, reason)
 
 
 def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | None]:

@@ -3,6 +3,8 @@
 A role of MariaDB belongs to the whole server, so its name begins with the database's: `prepaid:block`.
 """
 
+import re
+
 from .text import _
 
 # Each with what it is for, in the order in which they are listed.
@@ -37,6 +39,7 @@ _OF_COMMAND = {
     "redeem": "redeem", "voice": "voice", "report": "report", "reconcile": "audit", "audit": "audit", "batch": "delete",
     "key": "admin",
 }
+_OF_ROUTINE = {"read_pin": "see_pin", "open_pins": "see_pin", "read_pins": "see_pin", "who_had": "address"}
 _READING = ("list", "show", "track", "sessions", "note", "product", "partner", "nas", "batch", "simulate", "voice")
 
 
@@ -47,15 +50,14 @@ def missing(command: str, cause: str) -> str:
     'block'
     >>> missing("partner", "SELECT command denied to user 'ana'@'localhost' for table `prepaid`.`partner`")
     'see'
-    >>> missing("export", "SELECT command denied to user 'ana'@'localhost' for column 'pin_sealed' in table 'card'")
+    >>> missing("export", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.open_pins'")
     'see_pin'
-    >>> missing("sessions", "INSERT command denied to user 'ana'@'localhost' for table `prepaid`.`address_query`")
+    >>> missing("sessions", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.who_had'")
     'address'
     """
-    if cause.startswith("SELECT") and "pin_sealed" in cause and command != "redeem":
-        return "see_pin"
-    if "address_" in cause:
-        return "address"
+    routine = re.search(r"for routine '[^']*\.(\w+)'", cause)
+    if routine and routine[1] in _OF_ROUTINE:
+        return _OF_ROUTINE[routine[1]]
     if cause.startswith("SELECT") and command in _READING:
         return "see"
     return _OF_COMMAND.get(command, "see")

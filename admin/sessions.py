@@ -100,9 +100,7 @@ def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None,
         if moment_at > store.now(cursor):
             raise errors.WrongUsage(
                 _("{moment} UTC is in the future; write the time with its offset from UTC.").format(moment=moment_at))
-        number = store_sessions.ask_who_had(cursor, address, moment_at, reason, forms(address))
-    with office.reading() as cursor:
-        rows = store_sessions.who_had(cursor, number)
+        number, rows = store_sessions.who_had(cursor, address, moment_at, reason, forms(address))
     output.tell_rows(rows, as_json, ADDRESS_COLUMNS)
     output.hint(_("Question {number} is recorded: {address} at {moment} UTC.").format(
         number=number, address=address, moment=moment_at))

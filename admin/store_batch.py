@@ -23,35 +23,28 @@ def add(cursor, values: dict) -> int:
     """A new batch; its number."""
     cursor.execute(
         """
-        INSERT INTO batch (product_id, card_count, first_serial, last_serial, single_code, origin)
-        VALUES (%(product_id)s, %(card_count)s, %(first_serial)s, %(last_serial)s, %(single_code)s, %(origin)s)
+        INSERT INTO batch (product_id, single_code, origin)
+        VALUES (%(product_id)s, %(single_code)s, %(origin)s)
         """,
         values,
     )
     return cursor.lastrowid
 
 
-def set_range(cursor, batch_id: int, first_serial: str, last_serial: str) -> int:
-    """The ends of a batch whose serials were drawn, not counted."""
-    return cursor.execute(
-        """
-        UPDATE batch
-           SET first_serial = %(first_serial)s, last_serial = %(last_serial)s
-         WHERE id = %(batch_id)s
-        """,
-        {"batch_id": batch_id, "first_serial": first_serial, "last_serial": last_serial},
-    )
+def record(cursor, batch_id: int, what: str, reason: str | None = None, detail: str | None = None) -> None:
+    """Write into a batch's history what happened to all of its cards at once; the database counts them.
 
-
-def record(cursor, batch_id: int, what: str, card_count: int, reason: str | None = None, detail: str | None = None):
-    """Write into a batch's history what happened to all of its cards at once."""
+    When a batch was made ('generated', 'imported'), that is also what it has become: count, first and last serial.
+    """
     cursor.execute(
-        """
-        INSERT INTO batch_event (batch_id, what, card_count, reason, detail)
-        VALUES (%(batch_id)s, %(what)s, %(card_count)s, %(reason)s, %(detail)s)
-        """,
-        {"batch_id": batch_id, "what": what, "card_count": card_count, "reason": reason, "detail": detail},
+        "CALL record_batch_event(%(batch_id)s, %(what)s, %(reason)s, %(detail)s)",
+        {"batch_id": batch_id, "what": what, "reason": reason, "detail": detail},
     )
+
+
+def open_pins(cursor, batch_id: int, reason: str | None) -> None:
+    """Record that a batch's PINs are about to be read, and commit that: they are told only after it."""
+    cursor.execute("CALL open_pins(%(batch_id)s, %(reason)s)", {"batch_id": batch_id, "reason": reason})
 
 
 def lock(cursor, batch_ids) -> None:

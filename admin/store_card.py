@@ -125,22 +125,20 @@ def stock_ends(cursor, batch_id: int) -> tuple[int, int]:
 def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool) -> list[tuple[str, bytes, int]]:
     """Serial, sealed PIN and key number of the cards in stock among these ids, by serial.
 
-    Without PINs that column is not read: its readers have a role of their own.
+    PINs come from a procedure, after `store_batch.open_pins`: nothing else tells them to a role.
     They come as one long text: the driver takes longer over a row than the server, the cipher and the file together.
     They are put in order here, where they are in order already: the server would take as long again as for reading them.
     """
-    cursor.execute(
-        f"""
-        SET STATEMENT group_concat_max_len = 16777216 FOR
-        SELECT GROUP_CONCAT(serial, '\n', {"HEX(pin_sealed)" if with_pins else "''"}, '\n', key_number SEPARATOR '\n') AS cards
+    read = "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)" if with_pins else """
+        SELECT GROUP_CONCAT(serial, '\n', '', '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
-           AND status = 'created'
-        """,
-        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
-    )
+           AND status = 'created'"""
+    cursor.execute(f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
+                   {"batch_id": batch_id, "first_id": first_id, "last_id": last_id})
     text = cursor.fetchone()["cards"]
+    cursor.nextset()
     values = text.split("\n") if text else []
     return sorted(zip(values[0::3], map(bytes.fromhex, values[1::3]), map(int, values[2::3]), strict=True))
 
@@ -226,7 +224,7 @@ def take_back(cursor, choice: Choice) -> int:
     return cursor.execute(
         f"""
         UPDATE card
-           SET status = 'created', partner_id = NULL, delivery_note_id = NULL
+           SET status = 'created'
          WHERE {choice.where}
            AND card.status = 'delivered'
            AND card.first_login_at IS NULL
@@ -258,21 +256,17 @@ def unblock(cursor, choice: Choice) -> int:
 def delete(cursor, choice: Choice) -> int:
     """Delete cards in stock: the row stays, because a serial is used for ever; its PIN goes."""
     return cursor.execute(
-        f"UPDATE card SET status = 'deleted', pin_sealed = '' WHERE {choice.where} AND card.status = 'created'",
+        f"UPDATE card SET status = 'deleted' WHERE {choice.where} AND card.status = 'created'",
         choice.values,
     )
 
 
-def sealed_pin(cursor, card_id: int) -> tuple[bytes, int]:
-    """A card's sealed PIN, and the number of its key."""
-    cursor.execute("SELECT pin_sealed, key_number FROM card WHERE id = %(card_id)s", {"card_id": card_id})
+def read_pin(cursor, card_id: int) -> tuple[bytes, int]:
+    """A card's sealed PIN, and the number of its key.  That it is read is recorded, and committed, before."""
+    cursor.execute("CALL read_pin(%(card_id)s)", {"card_id": card_id})
     row = cursor.fetchone()
+    cursor.nextset()
     return row["pin_sealed"], row["key_number"]
-
-
-def record_pin_read(cursor, card_id: int) -> int:
-    return cursor.execute("INSERT INTO card_event (card_id, what, operator) VALUES (%(card_id)s, 'pin_read', '')",
-                          {"card_id": card_id})
 
 
 def set_note(cursor, card_id: int, note: str | None) -> int:

@@ -29,8 +29,45 @@ def settings(cursor) -> dict[str, str]:
     """The server's settings that decide whether a commit outlives a power cut."""
     cursor.execute(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin',"
-        " 'sync_binlog')")
+        " 'sync_binlog', 'event_scheduler', 'secure_timestamp')")
     return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
+
+
+def holders(cursor, idle_seconds: int) -> list[dict]:
+    """Connections that hold rows or named locks and do nothing: id, account and for how long.
+
+    Who may not see other accounts' connections (the right PROCESS) sees none of these.
+    """
+    cursor.execute(
+        """
+        SELECT process.id, process.user, process.time AS seconds
+          FROM information_schema.innodb_trx AS trx
+          JOIN information_schema.processlist AS process ON process.id = trx.trx_mysql_thread_id
+         WHERE trx.trx_lock_structs > 0
+           AND process.command = 'Sleep'
+           AND process.time >= %(idle_seconds)s
+         ORDER BY process.time DESC
+        """,
+        {"idle_seconds": idle_seconds},
+    )
+    return cursor.fetchall()
+
+
+def far_counters(cursor) -> list[str]:
+    """Tables whose next number is beyond half of what its column holds: somebody chose it."""
+    cursor.execute(
+        """
+        SELECT tables.table_name AS name
+          FROM information_schema.tables
+          JOIN information_schema.columns
+            ON columns.table_schema = tables.table_schema
+           AND columns.table_name = tables.table_name
+           AND columns.extra = 'auto_increment'
+         WHERE tables.table_schema = DATABASE()
+           AND tables.auto_increment > IF(columns.data_type = 'bigint', 9e18, 2e9)
+         ORDER BY tables.table_name
+        """)
+    return [row["name"] for row in cursor.fetchall()]
 
 
 def uncut_since_seconds(cursor) -> int | None:

@@ -93,4 +93,3 @@ def lock_sessions(cursor, card_id: int) -> None:
         "SELECT login_number FROM session WHERE card_id = %(card_id)s FOR UPDATE", {"card_id": card_id}
     )
     cursor.fetchall()
-

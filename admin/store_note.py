@@ -1,48 +1,13 @@
 """The statements about delivery and return notes."""
 
 
-def add(cursor, kind: str, partner_id: int | None, card_count: int, first_serial: str, last_serial: str,
-        reason: str | None = None) -> int:
-    """A new note; its number."""
+def add(cursor, kind: str, partner_id: int | None, reason: str | None = None) -> int:
+    """A new note; its number.  The database counts its cards, and writes their prices, while they change hands."""
     cursor.execute(
-        """
-        INSERT INTO note (kind, partner_id, card_count, first_serial, last_serial, reason)
-        VALUES (%(kind)s, %(partner_id)s, %(card_count)s, %(first_serial)s, %(last_serial)s, %(reason)s)
-        """,
-        {"kind": kind, "partner_id": partner_id, "card_count": card_count, "first_serial": first_serial,
-         "last_serial": last_serial, "reason": reason},
+        "INSERT INTO note (kind, partner_id, reason) VALUES (%(kind)s, %(partner_id)s, %(reason)s)",
+        {"kind": kind, "partner_id": partner_id, "reason": reason},
     )
     return cursor.lastrowid
-
-
-def freeze_delivery_price(cursor, note_id: int, product_id: int, partner_id: int, card_count: int) -> int:
-    """Write down today's price and commission: later changes do not reach cards that were handed over."""
-    return cursor.execute(
-        """
-        INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
-        SELECT %(note_id)s, product.id, %(card_count)s, product.price_cents,
-               COALESCE(partner.commission_basis_points, product.commission_basis_points)
-          FROM product
-          JOIN partner ON partner.id = %(partner_id)s
-         WHERE product.id = %(product_id)s
-        """,
-        {"note_id": note_id, "product_id": product_id, "partner_id": partner_id, "card_count": card_count},
-    )
-
-
-def copy_delivery_prices(cursor, note_id: int, choice) -> int:
-    """Write down, for cards that come back, the price and commission at which they were delivered."""
-    return cursor.execute(
-        f"""
-        INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
-        SELECT %(note_id)s, card.product_id, COUNT(*), note_price.price_cents, note_price.commission_basis_points
-          FROM card
-          JOIN note_price ON note_price.note_id = card.delivery_note_id AND note_price.product_id = card.product_id
-         WHERE {choice.where}
-         GROUP BY card.product_id, note_price.price_cents, note_price.commission_basis_points
-        """,
-        {**choice.values, "note_id": note_id},
-    )
 
 
 def find(cursor, note_id: int) -> dict | None:

@@ -20,7 +20,8 @@ def listed(cursor, operator: str | None = None) -> list[dict]:
         """
         SELECT operator, role
           FROM operator_role
-         WHERE operator = %(operator)s OR %(operator)s IS NULL
+         WHERE (operator = %(operator)s OR %(operator)s IS NULL)
+           AND role NOT IN ('module', 'office')
          ORDER BY operator, role
         """,
         {"operator": operator},

@@ -125,6 +125,86 @@ def wrong_custody(cursor, first: int, last: int) -> list[tuple]:
     return cursor.fetchall()
 
 
+def wrong_events(cursor, first: int, last: int) -> list[tuple]:
+    """Each change of status stands in card_transition, and FreeRADIUS' account made none that is the office's.
+
+    What roles an operator had on the day is not known any more, so his changes are not judged by those of today.
+    """
+    cursor.execute(
+        """
+        SELECT card.serial, IF(card_transition.what IS NULL, 'change of status, and permitted ones',
+                               'change of status, and the account that made it'),
+               CONCAT(card_event.from_status, ' -> ', card_event.to_status),
+               IF(card_transition.what IS NULL, '-', card_event.operator)
+          FROM card_event
+          JOIN card ON card.id = card_event.card_id
+          LEFT JOIN card_transition
+            ON card_transition.from_status = card_event.from_status AND card_transition.to_status = card_event.to_status
+          LEFT JOIN operator_role AS module
+            ON module.operator = card_event.operator AND module.role = 'module' AND NOT card_transition.by_module
+         WHERE card_event.card_id BETWEEN %(first)s AND %(last)s
+           AND card_event.to_status IS NOT NULL
+           AND (card_transition.what IS NULL OR module.role IS NOT NULL)
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
+def wrong_transfers(cursor, first: int, last: int) -> list[tuple]:
+    """Between two cards, what was taken from one was given to the other."""
+    cursor.execute(
+        """
+        SELECT card.serial, 'transferred seconds, octets, down_octets, up_octets, cents: here, and on the other card',
+               here.amounts, COALESCE(there.amounts, '-')
+          FROM (SELECT card_id, other_card_id,
+                       CONCAT_WS(' ', SUM(added_seconds), SUM(added_octets), SUM(added_down_octets), SUM(added_up_octets),
+                                 SUM(added_cents)) AS amounts,
+                       CONCAT_WS(' ', -SUM(added_seconds), -SUM(added_octets), -SUM(added_down_octets), -SUM(added_up_octets),
+                                 -SUM(added_cents)) AS turned_round
+                  FROM card_entry
+                 WHERE card_id BETWEEN %(first)s AND %(last)s
+                   AND what = 'transferred'
+                 GROUP BY card_id, other_card_id) AS here
+          JOIN card ON card.id = here.card_id
+          LEFT JOIN (SELECT card_id, other_card_id,
+                            CONCAT_WS(' ', SUM(added_seconds), SUM(added_octets), SUM(added_down_octets),
+                                      SUM(added_up_octets), SUM(added_cents)) AS amounts
+                       FROM card_entry
+                      WHERE other_card_id BETWEEN %(first)s AND %(last)s
+                        AND what = 'transferred'
+                      GROUP BY card_id, other_card_id) AS there
+            ON there.card_id = here.other_card_id AND there.other_card_id = here.card_id
+         WHERE NOT here.turned_round <=> there.amounts
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
+def wrong_voice_credits(cursor, first: int, last: int) -> list[tuple]:
+    """A redeemed card has one credit for the voice platform, of what the card was worth; no other card has one."""
+    cursor.execute(
+        """
+        SELECT card.serial, 'credit_cents and credit_seconds: of the card, and for the voice platform',
+               IF(card.status = 'redeemed',
+                  CONCAT_WS(' ', product.credit_cents + card.added_cents, product.credit_seconds + card.added_seconds), '-'),
+               IF(voice_credit.id IS NULL, '-', CONCAT_WS(' ', voice_credit.credit_cents, voice_credit.credit_seconds))
+          FROM card
+          JOIN product ON product.id = card.product_id
+          LEFT JOIN voice_credit ON voice_credit.card_id = card.id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND (card.status = 'redeemed' OR voice_credit.id IS NOT NULL)
+           AND (card.status <> 'redeemed'
+                OR voice_credit.id IS NULL
+                OR NOT voice_credit.credit_cents <=> CAST(product.credit_cents AS SIGNED) + card.added_cents
+                OR NOT voice_credit.credit_seconds <=> CAST(product.credit_seconds AS SIGNED) + card.added_seconds)
+        """,
+        {"first": first, "last": last},
+    )
+    return cursor.fetchall()
+
+
 def wrong_notes(cursor) -> list[tuple]:
     """A note says as many cards as changed hands with it, and its prices are for as many."""
     cursor.execute(

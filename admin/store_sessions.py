@@ -3,6 +3,8 @@
 Sessions are read by NAS and due time (`session_by_nas`) or by card, never by reading all of them.
 """
 
+import json
+
 from freeradius_module.store import GRANT_IS_USED, QUEUE_LAG
 
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
@@ -483,31 +485,13 @@ def anomalies(cursor, wanted: dict) -> None:
 _ANOMALY_FILTERS = {"serial": "card.serial = %(serial)s", "nas_id": "nas.id = %(nas_id)s"}
 
 
-def ask_who_had(cursor, address: str, moment_at, reason: str | None, forms: list[str]) -> int:
-    """Record who asks for an address, before it is answered; the question's number."""
-    cursor.execute(
-        "INSERT INTO address_query (address, moment_at, reason) VALUES (%(address)s, %(moment_at)s, %(reason)s)",
-        {"address": address, "moment_at": moment_at, "reason": reason},
-    )
-    number = cursor.lastrowid
-    cursor.executemany(
-        "INSERT INTO address_query_form (query_id, address) VALUES (%s, %s)", [(number, form) for form in forms]
-    )
-    return number
-
-
-def who_had(cursor, query_id: int) -> list[dict]:
-    """The sessions that had the address that was asked for, at that moment."""
-    cursor.execute(
-        """
-        SELECT card.serial, nas.name AS nas, answer.acct_session_id, answer.device, answer.started_at, answer.heard_at,
-               answer.ended_at, answer.end_cause, answer.framed_ipv4, answer.framed_ipv6, answer.delegated_prefix
-          FROM address_answer AS answer
-          JOIN card ON card.id = answer.card_id
-          JOIN nas ON nas.id = answer.nas_id
-         WHERE answer.query_id = %(query_id)s
-         ORDER BY answer.started_at
-        """,
-        {"query_id": query_id},
-    )
-    return cursor.fetchall()
+def who_had(cursor, address: str, moment_at, reason: str | None, forms: list[str]) -> tuple[int, list[dict]]:
+    """The sessions that had an address at a moment.  The question is recorded, and committed, before it is answered: its
+    number comes first."""
+    cursor.execute("CALL who_had(%(address)s, %(moment_at)s, %(reason)s, %(forms)s)",
+                   {"address": address, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)})
+    number = cursor.fetchone()["query"]
+    cursor.nextset()
+    rows = list(cursor.fetchall())
+    cursor.nextset()
+    return number, rows

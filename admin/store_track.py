@@ -7,6 +7,7 @@ def batch_events(cursor, batch_id: int) -> list[dict]:
         SELECT at, what, operator, reason, detail
           FROM batch_event
          WHERE batch_id = %(batch_id)s
+           AND what <> 'pins_read'
          ORDER BY id
         """,
         {"batch_id": batch_id},

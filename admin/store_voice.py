@@ -2,36 +2,26 @@
 
 
 def card_to_redeem(cursor, serial: str) -> dict | None:
-    """What proves the PIN, and nothing else."""
+    """What proves the PIN, and nothing else.  That it is read is recorded, and committed, before."""
+    cursor.execute("CALL read_pin_to_redeem(%(serial)s)", {"serial": serial})
+    row = cursor.fetchone()
+    cursor.nextset()
+    return row
+
+
+def redeem(cursor, card_id: int, account: str) -> int:
+    """A credit for the voice platform; its number.  The database writes what the card is worth, and redeems the card."""
     cursor.execute(
-        """
-        SELECT id, serial, pin_sealed, key_number
-          FROM card
-         WHERE serial = %(serial)s
-           AND status <> 'deleted'
-        """,
-        {"serial": serial},
-    )
-    return cursor.fetchone()
-
-
-def redeem(cursor, card_id: int) -> int:
-    """Whether the card was still to be redeemed; it is so once."""
-    return cursor.execute(
-        "UPDATE card SET status = 'redeemed' WHERE id = %(card_id)s AND status = 'delivered'", {"card_id": card_id}
-    )
-
-
-def add(cursor, card_id: int, account: str, credit_cents: int | None, credit_seconds: int | None) -> int:
-    """A credit for the voice platform; its number."""
-    cursor.execute(
-        """
-        INSERT INTO voice_credit (card_id, account, credit_cents, credit_seconds)
-        VALUES (%(card_id)s, %(account)s, %(credit_cents)s, %(credit_seconds)s)
-        """,
-        {"card_id": card_id, "account": account, "credit_cents": credit_cents, "credit_seconds": credit_seconds},
+        "INSERT INTO voice_credit (card_id, account) VALUES (%(card_id)s, %(account)s)",
+        {"card_id": card_id, "account": account},
     )
     return cursor.lastrowid
+
+
+def count_refusal(cursor, card_id: int, account: str, reason: str) -> None:
+    """Count what was refused, as a login's refusal is counted."""
+    cursor.execute("CALL count_office_refusal(%(card_id)s, %(account)s, %(reason)s)",
+                   {"card_id": card_id, "account": account, "reason": reason})
 
 
 _SELECT = """

@@ -27,34 +27,53 @@ GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};
 
 -- The office: everything that `prepaid` does and nothing that would rewrite the past: no UPDATE or DELETE on
--- history and entries, no DELETE of cards, no UPDATE of usage.
+-- history and entries, no DELETE of cards, no UPDATE of usage. By columns where a row has a number, a time or an amount
+-- that is the database's. What is read or done only together with a record is a procedure.
 GRANT SELECT, SHOW VIEW ON {database}.* TO {admin};
 GRANT INSERT, UPDATE ON {database}.site TO {admin};
-GRANT INSERT, UPDATE ON {database}.product TO {admin};
+GRANT INSERT (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
+              tariff_minute_millicents, tariff_mb_millicents, valid_days, sell_by, valid_until_at, allowed_hours, timezone,
+              speed_down_kbit, speed_up_kbit, fup_share_percent, fup_down_kbit, fup_up_kbit, max_sessions, replace_oldest,
+              bind_device, interim_seconds, idle_seconds, price_cents, commission_basis_points, retired_at),
+      UPDATE (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
+              tariff_minute_millicents, tariff_mb_millicents, valid_days, sell_by, valid_until_at, allowed_hours, timezone,
+              speed_down_kbit, speed_up_kbit, fup_share_percent, fup_down_kbit, fup_up_kbit, max_sessions, replace_oldest,
+              bind_device, interim_seconds, idle_seconds, price_cents, commission_basis_points, retired_at)
+   ON {database}.product TO {admin};
 GRANT INSERT, DELETE ON {database}.product_reply TO {admin};
-GRANT INSERT, UPDATE ON {database}.partner TO {admin};
-GRANT INSERT, UPDATE, DELETE ON {database}.nas TO {admin};
+GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
+      UPDATE (name, document, contact, commission_basis_points, retired_at)
+   ON {database}.partner TO {admin};
+GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
+      UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
+      DELETE
+   ON {database}.nas TO {admin};
 GRANT INSERT, UPDATE ON {database}.serial_counter TO {admin};
-GRANT INSERT, UPDATE ON {database}.batch TO {admin};
-GRANT INSERT ON {database}.batch_event TO {admin};
-GRANT INSERT ON {database}.note TO {admin};
-GRANT INSERT ON {database}.note_price TO {admin};
-GRANT INSERT,
+GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {admin};
+GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {admin};
+GRANT INSERT (serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, first_login_at, expires_at,
+              note, settled_seconds, settled_down_octets, settled_up_octets),
       UPDATE (status, partner_id, delivery_note_id, pin_sealed, key_number, note)
    ON {database}.card TO {admin};
-GRANT INSERT ON {database}.card_entry TO {admin};
--- What an import says was used elsewhere.
-GRANT INSERT ON {database}.session_archive TO {admin};
--- A wrong PIN at the subscriber centre counts like one at a hotspot.
-GRANT INSERT, UPDATE ON {database}.login_refusal TO {admin};
-GRANT INSERT, UPDATE ON {database}.unknown_login TO {admin};
-GRANT INSERT (card_id, what, operator, reason, note_id) ON {database}.card_event TO {admin};
+GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_seconds, added_octets, added_down_octets,
+              added_up_octets, added_cents, expires_at)
+   ON {database}.card_entry TO {admin};
+GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {admin};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};
 GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {admin};
-GRANT INSERT ON {database}.session_anomaly TO {admin};
-GRANT INSERT ON {database}.address_query TO {admin};
-GRANT INSERT ON {database}.address_query_form TO {admin};
-GRANT INSERT, UPDATE ON {database}.voice_credit TO {admin};
+GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly TO {admin};
+GRANT INSERT (card_id, account), UPDATE (export_number, exported_at, reference, confirmed_at)
+   ON {database}.voice_credit TO {admin};
 GRANT INSERT ON {database}.history_chain TO {admin};
 GRANT UPDATE ON {database}.history_floor TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.read_pin_to_redeem TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.read_pins TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.who_had TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.count_office_refusal TO {admin};
+
+-- What the rules of the cards ask: which account is which program's.
+INSERT IGNORE INTO {database}.operator_role (operator, role) VALUES ({radius_name}, 'module'), ({admin_name}, 'office');

@@ -57,49 +57,66 @@ GRANT SELECT ON {database}.card_overview TO {see};
 GRANT {see} TO {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete}, {credit},
     {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice};
 
--- see_pin: the sealed PIN; the program opens it with the key file, and records that it was read.
-GRANT SELECT (pin_sealed) ON {database}.card TO {see_pin};
-GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {see_pin};
+-- see_pin: sealed PINs, by procedures that record who reads them; the program opens them with the key file.
+GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {see_pin};
+GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {see_pin};
+GRANT EXECUTE ON PROCEDURE {database}.read_pins TO {see_pin};
 
 -- generate: new cards, in stock and of no other status.
 GRANT INSERT, UPDATE ON {database}.serial_counter TO {generate};
 GRANT SELECT ON {database}.serial_counter TO {generate};
-GRANT INSERT, UPDATE (first_serial, last_serial, card_count) ON {database}.batch TO {generate};
-GRANT INSERT ON {database}.batch_event TO {generate};
+GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {generate};
 GRANT INSERT (serial, pin_sealed, key_number, batch_id, product_id) ON {database}.card TO {generate};
+GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {generate};
 
 -- import: cards made elsewhere, with what was used of them there.
-GRANT INSERT, UPDATE (first_serial, last_serial, card_count) ON {database}.batch TO {import};
-GRANT INSERT ON {database}.batch_event TO {import};
-GRANT INSERT ON {database}.card TO {import};
-GRANT INSERT ON {database}.session_archive TO {import};
+GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {import};
+GRANT INSERT (serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, first_login_at, expires_at,
+              note, settled_seconds, settled_down_octets, settled_up_octets)
+   ON {database}.card TO {import};
+GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {import};
 
 -- export: the record that a batch was exported. The PINs in it need see_pin too.
-GRANT INSERT ON {database}.batch_event TO {export};
+GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {export};
 
--- deliver, return: cards change hands, with a note.
-GRANT INSERT ON {database}.note TO {deliver}, {return};
-GRANT INSERT ON {database}.note_price TO {deliver}, {return};
-GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliver}, {return};
+-- deliver, return: cards change hands, with a note, whose counts and prices the database writes.
+GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {deliver}, {return};
+GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliver};
+GRANT UPDATE (status) ON {database}.card TO {return};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {return};
 
 -- block (and unblock), delete (and what a print shop spoiled): the status, and what goes with it.
 GRANT UPDATE (status) ON {database}.card TO {block};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {block};
-GRANT UPDATE (status, pin_sealed) ON {database}.card TO {delete};
-GRANT INSERT ON {database}.note TO {delete};
-GRANT INSERT ON {database}.batch_event TO {delete};
+GRANT UPDATE (status) ON {database}.card TO {delete};
+GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {delete};
+GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {delete};
 
 -- credit: compensating entries, and what they open again.
-GRANT INSERT ON {database}.card_entry TO {credit};
+GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_seconds, added_octets, added_down_octets,
+              added_up_octets, added_cents, expires_at)
+   ON {database}.card_entry TO {credit};
 GRANT UPDATE (status, note) ON {database}.card TO {credit};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
 
 -- products, partners, nas: the office's lists.
-GRANT INSERT, UPDATE ON {database}.product TO {products};
+GRANT INSERT (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
+              tariff_minute_millicents, tariff_mb_millicents, valid_days, sell_by, valid_until_at, allowed_hours, timezone,
+              speed_down_kbit, speed_up_kbit, fup_share_percent, fup_down_kbit, fup_up_kbit, max_sessions, replace_oldest,
+              bind_device, interim_seconds, idle_seconds, price_cents, commission_basis_points, retired_at),
+      UPDATE (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
+              tariff_minute_millicents, tariff_mb_millicents, valid_days, sell_by, valid_until_at, allowed_hours, timezone,
+              speed_down_kbit, speed_up_kbit, fup_share_percent, fup_down_kbit, fup_up_kbit, max_sessions, replace_oldest,
+              bind_device, interim_seconds, idle_seconds, price_cents, commission_basis_points, retired_at)
+   ON {database}.product TO {products};
 GRANT INSERT, DELETE ON {database}.product_reply TO {products};
-GRANT INSERT, UPDATE ON {database}.partner TO {partners};
-GRANT INSERT, UPDATE, DELETE ON {database}.nas TO {nas};
+GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
+      UPDATE (name, document, contact, commission_basis_points, retired_at)
+   ON {database}.partner TO {partners};
+GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
+      UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
+      DELETE
+   ON {database}.nas TO {nas};
 
 -- disconnect: sessions that should be off are cut (`prepaid enforce`), and cards whose validity is over are said to be.
 GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
@@ -108,19 +125,16 @@ GRANT SELECT ON {database}.session_slow_down TO {disconnect};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {disconnect};
 GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {disconnect};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {disconnect};
-GRANT INSERT ON {database}.session_anomaly TO {disconnect};
+GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly TO {disconnect};
 GRANT UPDATE (status) ON {database}.card TO {disconnect};
 GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {disconnect};
 
--- redeem, voice: a telephony card's credit is handed over; it is added on the voice platform.
-GRANT SELECT (pin_sealed) ON {database}.card TO {redeem};
-GRANT UPDATE (status) ON {database}.card TO {redeem};
-GRANT INSERT ON {database}.voice_credit TO {redeem};
+-- redeem, voice: a telephony card's credit is handed over; it is added on the voice platform. What it is worth is written,
+-- and the card redeemed, by the credit's trigger.
+GRANT EXECUTE ON PROCEDURE {database}.read_pin_to_redeem TO {redeem};
+GRANT INSERT (card_id, account) ON {database}.voice_credit TO {redeem};
 -- Wrong PINs of the subscriber centre count as those of a login do.
-GRANT INSERT, UPDATE ON {database}.login_refusal TO {redeem};
-GRANT INSERT, UPDATE ON {database}.unknown_login TO {redeem};
-GRANT INSERT, UPDATE ON {database}.login_refusal TO {redeem};
-GRANT INSERT, UPDATE ON {database}.unknown_login TO {redeem};
+GRANT EXECUTE ON PROCEDURE {database}.count_office_refusal TO {redeem};
 GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}.voice_credit TO {voice};
 
 -- report: sums, no single card's owner, PIN or address.
@@ -147,15 +161,13 @@ GRANT SELECT, UPDATE ON {database}.history_floor TO {audit};
 
 -- address: who had an address. The question is recorded before it is answered.
 GRANT SELECT ON {database}.schema_version TO {address};
-GRANT SELECT (id, name, address) ON {database}.nas TO {address};
-GRANT SELECT (id, serial) ON {database}.card TO {address};
-GRANT SELECT, INSERT ON {database}.address_query TO {address};
-GRANT INSERT ON {database}.address_query_form TO {address};
-GRANT SELECT ON {database}.address_answer TO {address};
+GRANT SELECT ON {database}.address_query TO {address};
+GRANT EXECUTE ON PROCEDURE {database}.who_had TO {address};
 
 -- admin: all of them, and the keys that PINs and NAS secrets are sealed with.
 GRANT INSERT, UPDATE ON {database}.site TO {admin};
-GRANT UPDATE (pin_sealed, key_number) ON {database}.card TO {admin};
+GRANT SELECT (pin_sealed), UPDATE (pin_sealed, key_number) ON {database}.card TO {admin};
+GRANT SELECT (secret_sealed) ON {database}.nas TO {admin};
 GRANT {see_pin} TO {admin};
 GRANT {generate} TO {admin};
 GRANT {import} TO {admin};

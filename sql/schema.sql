@@ -3,8 +3,9 @@
 --
 -- What must always hold is said here, so that it binds every writer, a person in the mysql shell included:
 -- the states and their changes, the history, serials that are unique for ever, usage that only grows.
--- Guard columns (`usage_falls`, `terms_change`, …) are written by triggers and refused by a CHECK whose name
--- is the rule: the error says which rule was broken, and the programs recognise it by that name.
+-- A rule is a trigger that refuses (SIGNAL). Its message begins with the rule's name, by which the programs recognise it.
+-- A CHECK or a foreign key is a second lock only, because any session may switch those off.
+-- Some rules are about who acts and with which papers; they do not bind the schema's owner, who could drop them anyway.
 --
 -- Times are UTC. Octets are counted from the customer's side: down is what the customer received
 -- (Acct-Output-Octets), up is what he sent (Acct-Input-Octets). Tariffs are in millicents (1/1000 cent).
@@ -12,6 +13,31 @@
 -- and of the connection's own character set, because an ascii key is not used for a utf8mb4 IN list.
 
 SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+
+-- What the rules ask -------------------------------------------------------------------------------------
+
+-- The server's clock in UTC. UTC_TIMESTAMP() is moved by SET timestamp, which any session may say; SYSDATE() is not.
+CREATE FUNCTION server_time() RETURNS DATETIME(3) NO SQL
+    RETURN CONVERT_TZ(SYSDATE(3), @@session.time_zone, '+00:00');
+
+-- Within a trigger, USER() is the account that the server authenticated, and CURRENT_USER() the schema's owner.
+CREATE FUNCTION acts_as_owner() RETURNS BOOLEAN NO SQL
+    RETURN SUBSTRING_INDEX(USER(), '@', 1) = SUBSTRING_INDEX(CURRENT_USER(), '@', 1);
+
+-- Whether a session tries to choose the next number of a row. A number near the last one, rolled back, would stop all
+-- later rows. A step up to 255 is left for clusters, which give each node numbers of its own.
+CREATE FUNCTION chooses_number() RETURNS BOOLEAN NO SQL
+    RETURN NOT acts_as_owner() AND (@@insert_id <> 0 OR @@auto_increment_increment > 255);
+
+-- Whether the account may do what a role does. An account that operator_role does not name is bound by its grants alone.
+CREATE FUNCTION may_act(wanted VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) RETURNS BOOLEAN READS SQL DATA
+    RETURN EXISTS (SELECT 1
+                     FROM operator_role
+                    WHERE operator = SUBSTRING_INDEX(USER(), '@', 1)
+                      AND role IN (wanted, 'admin', 'office'))
+        OR NOT EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1));
+
 
 CREATE TABLE schema_version (
     version     SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
@@ -24,6 +50,27 @@ CREATE TABLE site (
     name   VARCHAR(32)  NOT NULL PRIMARY KEY,
     value  VARCHAR(255) NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER site_moments_are_the_servers BEFORE INSERT ON site FOR EACH ROW
+BEGIN
+    IF NEW.name LIKE '%\_retired' OR NEW.name = 'resealed_at' THEN
+        SET NEW.value = server_time();
+    END IF;
+END//
+
+-- A key that changes under its number would open nothing that was sealed with it.
+CREATE TRIGGER site_facts_stay BEFORE UPDATE ON site FOR EACH ROW
+BEGIN
+    IF NEW.name <> OLD.name
+       OR (NEW.value <> OLD.value AND (OLD.name LIKE 'key\_%\_fingerprint' OR OLD.name LIKE 'key\_%\_retired')) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'site_facts_stay: a key keeps its fingerprint';
+    END IF;
+    IF NEW.name = 'resealed_at' THEN
+        SET NEW.value = server_time();
+    END IF;
+END//
+DELIMITER ;
 
 
 -- What is sold -------------------------------------------------------------------------------------------
@@ -62,7 +109,6 @@ CREATE TABLE product (
     commission_basis_points   SMALLINT UNSIGNED NOT NULL DEFAULT 0,
     revision                  INT UNSIGNED      NOT NULL DEFAULT 1,  -- the module reloads a product when this rises
     retired_at                DATETIME(3)       NULL,                -- not on sale any more; sold cards go on
-    terms_change              BOOLEAN           NOT NULL DEFAULT FALSE,
     UNIQUE KEY product_name_is_unique (name),
     CONSTRAINT product_has_credit CHECK (
         kind = 'telephony'
@@ -77,9 +123,76 @@ CREATE TABLE product (
     CONSTRAINT fup_is_a_share_of_traffic CHECK (
         fup_share_percent IS NULL
         OR (fup_share_percent BETWEEN 1 AND 99 AND COALESCE(credit_octets, credit_down_octets) IS NOT NULL)),
-    CONSTRAINT commission_is_a_share CHECK (commission_basis_points <= 10000),
-    CONSTRAINT product_terms_are_fixed_once_cards_exist CHECK (NOT terms_change)
+    CONSTRAINT commission_is_a_share CHECK (commission_basis_points <= 10000)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+-- The same rules as the constraints of the table, for whoever switches those off.
+CREATE PROCEDURE check_product(
+    kind VARCHAR(16), seconds BIGINT UNSIGNED, octets BIGINT UNSIGNED, down_octets BIGINT UNSIGNED,
+    up_octets BIGINT UNSIGNED, cents BIGINT UNSIGNED, tariffs BIGINT UNSIGNED, interim INT, sessions INT, fup_share INT,
+    commission INT) NO SQL
+BEGIN
+    IF kind <> 'telephony' AND COALESCE(seconds, octets, down_octets, up_octets, cents) IS NULL THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'product_has_credit: a product is worth something';
+    END IF;
+    IF 0 IN (COALESCE(seconds, 1), COALESCE(octets, 1), COALESCE(down_octets, 1), COALESCE(up_octets, 1), COALESCE(cents, 1))
+    THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_is_not_zero: leave that credit out';
+    END IF;
+    IF kind <> 'telephony' AND (cents IS NOT NULL) <> (tariffs > 0) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'money_has_a_tariff: money and a tariff belong together';
+    END IF;
+    IF interim < 60 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'interim_is_a_minute_or_more: see RFC 2869';
+    END IF;
+    IF sessions < 1 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_are_one_or_more: a card needs a session';
+    END IF;
+    IF fup_share IS NOT NULL AND (fup_share NOT BETWEEN 1 AND 99 OR COALESCE(octets, down_octets) IS NULL) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'fup_is_a_share_of_traffic: 1 to 99 per cent of a traffic credit';
+    END IF;
+    IF commission > 10000 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'commission_is_a_share: at most all of the price';
+    END IF;
+END//
+
+CREATE TRIGGER new_product_is_sound BEFORE INSERT ON product FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    CALL check_product(NEW.kind, NEW.credit_seconds, NEW.credit_octets, NEW.credit_down_octets, NEW.credit_up_octets,
+                       NEW.credit_cents, NEW.tariff_minute_millicents + NEW.tariff_mb_millicents, NEW.interim_seconds,
+                       NEW.max_sessions, NEW.fup_share_percent, NEW.commission_basis_points);
+END//
+
+CREATE TRIGGER product_terms_are_fixed BEFORE UPDATE ON product FOR EACH ROW
+BEGIN
+    IF NOT (NEW.kind <=> OLD.kind
+            AND NEW.credit_seconds <=> OLD.credit_seconds
+            AND NEW.credit_octets <=> OLD.credit_octets
+            AND NEW.credit_down_octets <=> OLD.credit_down_octets
+            AND NEW.credit_up_octets <=> OLD.credit_up_octets
+            AND NEW.credit_cents <=> OLD.credit_cents
+            AND NEW.tariff_minute_millicents <=> OLD.tariff_minute_millicents
+            AND NEW.tariff_mb_millicents <=> OLD.tariff_mb_millicents)
+       AND EXISTS (SELECT 1 FROM card WHERE card.product_id = OLD.id) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+            'product_terms_are_fixed_once_cards_exist: people bought them; make a new product';
+    END IF;
+    IF NEW.id <> OLD.id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+    CALL check_product(NEW.kind, NEW.credit_seconds, NEW.credit_octets, NEW.credit_down_octets, NEW.credit_up_octets,
+                       NEW.credit_cents, NEW.tariff_minute_millicents + NEW.tariff_mb_millicents, NEW.interim_seconds,
+                       NEW.max_sessions, NEW.fup_share_percent, NEW.commission_basis_points);
+    SET NEW.revision = OLD.revision + 1;
+END//
+
+CREATE TRIGGER product_rows_stay BEFORE DELETE ON product FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'product_rows_stay: retire it'//
+DELIMITER ;
 
 CREATE TABLE product_reply (
     product_id  INT UNSIGNED     NOT NULL,
@@ -92,6 +205,16 @@ CREATE TABLE product_reply (
     FOREIGN KEY (product_id) REFERENCES product (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER reply_operator_is_checked BEFORE INSERT ON product_reply FOR EACH ROW
+BEGIN
+    IF NEW.operator NOT IN (':=', '+=') THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'reply_operator_is_known: := or +=';
+    END IF;
+END//
+DELIMITER ;
+CREATE TRIGGER product_replies_are_replaced BEFORE UPDATE ON product_reply FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'product_replies_are_replaced: remove it and add another';
 CREATE TRIGGER product_reply_added AFTER INSERT ON product_reply FOR EACH ROW
     UPDATE product SET revision = revision + 1 WHERE id = NEW.product_id;
 CREATE TRIGGER product_reply_removed AFTER DELETE ON product_reply FOR EACH ROW
@@ -111,6 +234,31 @@ CREATE TABLE partner (
     CONSTRAINT partner_commission_is_a_share CHECK (commission_basis_points <= 10000)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER new_partner_is_sound BEFORE INSERT ON partner FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF NEW.commission_basis_points > 10000 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most all of the price';
+    END IF;
+END//
+
+CREATE TRIGGER partner_is_sound BEFORE UPDATE ON partner FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+    IF NEW.commission_basis_points > 10000 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most all of the price';
+    END IF;
+END//
+
+CREATE TRIGGER partner_rows_stay BEFORE DELETE ON partner FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_rows_stay: retire it'//
+DELIMITER ;
+
 CREATE TABLE nas (
     id                             INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                           VARCHAR(64)       NOT NULL,
@@ -128,6 +276,30 @@ CREATE TABLE nas (
     UNIQUE KEY nas_address_is_unique (address)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER nas_numbers_are_the_servers BEFORE INSERT ON nas FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+END//
+
+CREATE TRIGGER nas_numbers_stay BEFORE UPDATE ON nas FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+END//
+
+CREATE TRIGGER nas_with_sessions_stays BEFORE DELETE ON nas FOR EACH ROW
+BEGIN
+    IF OLD.id = 1 OR EXISTS (SELECT 1 FROM session WHERE session.nas_id = OLD.id)
+       OR EXISTS (SELECT 1 FROM session_archive WHERE session_archive.nas_id = OLD.id) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nas_with_sessions_stays: its sessions name it';
+    END IF;
+END//
+DELIMITER ;
+
 -- Sessions of clients that FreeRADIUS knows from its own files and we do not.
 INSERT INTO nas (id, name, address, secret_sealed, key_number) VALUES (1, 'unlisted', '', '', 0);
 
@@ -135,8 +307,9 @@ INSERT INTO nas (id, name, address, secret_sealed, key_number) VALUES (1, 'unlis
 -- Who may do what ----------------------------------------------------------------------------------------
 
 -- The office's people by name, and their roles: what the grants of a role (roles.sql) are too coarse for. All changes
--- of a card's status write the same column; which of them an operator may make is said in card_transition. An account
--- that is not named here is bound by its grants alone: the module's, the whole office's, the schema's owner.
+-- of a card's status write the same column; which of them an operator may make is said in card_transition. The accounts
+-- of the programs stand here, too: the module's with the role module, the whole office's with the role office. An account
+-- that is not named here is bound by its grants alone.
 CREATE TABLE operator_role (
     operator  VARCHAR(80) NOT NULL,
     role      VARCHAR(16) NOT NULL,
@@ -155,12 +328,33 @@ CREATE TABLE serial_counter (
     PRIMARY KEY (prefix, digits)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER serials_begin_low BEFORE INSERT ON serial_counter FOR EACH ROW
+BEGIN
+    IF NEW.next_number > 10000001 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'serials_are_counted_on: at most ten million at once';
+    END IF;
+END//
+
+CREATE TRIGGER serials_are_counted_on BEFORE UPDATE ON serial_counter FOR EACH ROW
+BEGIN
+    IF NEW.prefix <> OLD.prefix OR NEW.digits <> OLD.digits
+       OR NEW.next_number NOT BETWEEN OLD.next_number AND OLD.next_number + 10000000 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'serials_are_counted_on: at most ten million at once';
+    END IF;
+END//
+
+CREATE TRIGGER serial_counters_stay BEFORE DELETE ON serial_counter FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'serials_are_counted_on: a serial is never used again'//
+DELIMITER ;
+
 CREATE TABLE batch (
     id            INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     product_id    INT UNSIGNED NOT NULL,
-    card_count    INT UNSIGNED NOT NULL,
-    first_serial  VARCHAR(32)  NOT NULL,
-    last_serial   VARCHAR(32)  NOT NULL,
+    -- Of the cards that are in it, once batch_event says that they were made.
+    card_count    INT UNSIGNED NOT NULL DEFAULT 0,
+    first_serial  VARCHAR(32)  NOT NULL DEFAULT '',
+    last_serial   VARCHAR(32)  NOT NULL DEFAULT '',
     single_code   BOOLEAN      NOT NULL DEFAULT FALSE,           -- the serial is the only code; its PIN is itself
     origin        ENUM('generated', 'imported') NOT NULL DEFAULT 'generated',
     made_at       DATETIME(3)  NOT NULL DEFAULT UTC_TIMESTAMP(3),
@@ -169,17 +363,43 @@ CREATE TABLE batch (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 -- The account that the database itself saw, whatever the program says.
+DELIMITER //
 CREATE TRIGGER batch_names_its_operator BEFORE INSERT ON batch FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF NOT may_act(IF(NEW.origin = 'imported', 'import', 'generate')) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: batches are made with the role generate or import';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time();
+END//
+
+CREATE TRIGGER batch_is_fixed BEFORE UPDATE ON batch FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.product_id <> OLD.product_id OR NEW.single_code <> OLD.single_code
+       OR NEW.origin <> OLD.origin OR NEW.made_at <> OLD.made_at OR NEW.operator <> OLD.operator THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: what was made stays what it was';
+    END IF;
+    IF NOT acts_as_owner()
+       AND EXISTS (SELECT 1 FROM batch_event WHERE batch_id = OLD.id AND what IN ('generated', 'imported')) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: what was made stays what it was';
+    END IF;
+END//
+
+CREATE TRIGGER batch_rows_stay BEFORE DELETE ON batch FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: its cards name it'//
+DELIMITER ;
 
 -- Delivery and return notes: the papers that go with the cards.
 CREATE TABLE note (
     id                       INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     kind                     ENUM('delivery', 'return', 'void') NOT NULL,
     partner_id               INT UNSIGNED      NULL,             -- NULL on a void protocol
-    card_count               INT UNSIGNED      NOT NULL,
-    first_serial             VARCHAR(32)       NOT NULL,
-    last_serial              VARCHAR(32)       NOT NULL,
+    -- Of the cards that changed hands with it, which the trigger of the card counts.
+    card_count               INT UNSIGNED      NOT NULL DEFAULT 0,
+    first_serial             VARCHAR(32)       NOT NULL DEFAULT '',
+    last_serial              VARCHAR(32)       NOT NULL DEFAULT '',
     reason                   VARCHAR(255)      NULL,
     made_at                  DATETIME(3)       NOT NULL DEFAULT UTC_TIMESTAMP(3),
     operator                 VARCHAR(128)      NOT NULL DEFAULT '',
@@ -187,11 +407,51 @@ CREATE TABLE note (
     FOREIGN KEY (partner_id) REFERENCES partner (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
 CREATE TRIGGER note_names_its_operator BEFORE INSERT ON note FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF NOT may_act(CASE NEW.kind WHEN 'delivery' THEN 'deliver' WHEN 'return' THEN 'return' ELSE 'delete' END) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: a note needs the role of what it is about';
+    END IF;
+    IF NOT acts_as_owner() THEN
+        SET NEW.card_count = 0, NEW.first_serial = '', NEW.last_serial = '';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time();
+END//
 
--- Price and commission of each product on a delivery note, frozen on that day. A return note repeats those of
--- the deliveries that its cards came from, so that what comes back is worth what it was when it went out.
+-- Its cards are counted while they change hands; nothing else of it changes.
+CREATE TRIGGER notes_are_never_edited BEFORE UPDATE ON note FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NOT NEW.partner_id <=> OLD.partner_id
+       OR NOT NEW.reason <=> OLD.reason OR NEW.made_at <> OLD.made_at OR NEW.operator <> OLD.operator
+       OR NEW.card_count <> OLD.card_count + 1 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+END//
+
+CREATE TRIGGER notes_are_never_removed BEFORE DELETE ON note FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+
+-- Whether cards may still change hands with a note: it is the account's own and of this kind, and no older than the
+-- longest transaction, and the history has not been sealed with it.
+CREATE FUNCTION note_is_open(wanted INT UNSIGNED, wanted_kind VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                             of_partner INT UNSIGNED) RETURNS BOOLEAN READS SQL DATA
+    RETURN EXISTS (SELECT 1
+                     FROM note
+                    WHERE note.id = wanted
+                      AND CAST(note.kind AS CHAR) = wanted_kind
+                      AND note.partner_id <=> of_partner
+                      AND note.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                      AND note.made_at > server_time() - INTERVAL 6 HOUR)
+        AND NOT EXISTS (SELECT 1 FROM history_chain WHERE history_chain.source = 'note' AND history_chain.row_id = wanted)//
+DELIMITER ;
+
+-- Price and commission of each product on a delivery note, frozen when its first card was delivered. A return note
+-- repeats those of the deliveries that its cards came from, so that what comes back is worth what it was when it went
+-- out. Written by the trigger of the card alone.
 CREATE TABLE note_price (
     note_id                  INT UNSIGNED      NOT NULL,
     product_id               INT UNSIGNED      NOT NULL,
@@ -202,6 +462,19 @@ CREATE TABLE note_price (
     FOREIGN KEY (note_id) REFERENCES note (id),
     FOREIGN KEY (product_id) REFERENCES product (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER prices_are_never_edited BEFORE UPDATE ON note_price FOR EACH ROW
+BEGIN
+    IF NEW.note_id <> OLD.note_id OR NEW.product_id <> OLD.product_id OR NEW.price_cents <> OLD.price_cents
+       OR NEW.commission_basis_points <> OLD.commission_basis_points OR NEW.card_count <> OLD.card_count + 1 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+END//
+
+CREATE TRIGGER prices_are_never_removed BEFORE DELETE ON note_price FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
 
 CREATE TABLE card (
     id                    INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -234,10 +507,6 @@ CREATE TABLE card (
     settled_down_octets   BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     settled_up_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     settled_login_number  INT UNSIGNED      NOT NULL DEFAULT 0,  -- the highest number among posted sessions
-    usage_falls           BOOLEAN           NOT NULL DEFAULT FALSE,
-    identity_changes      BOOLEAN           NOT NULL DEFAULT FALSE,
-    unblock_invents       BOOLEAN           NOT NULL DEFAULT FALSE,
-    role_is_missing       BOOLEAN           NOT NULL DEFAULT FALSE,
     UNIQUE KEY serial_is_unique (serial),
     KEY card_by_batch (batch_id, status),
     KEY card_by_partner (partner_id, product_id, status),        -- what a partner has: reports read the key alone
@@ -245,10 +514,6 @@ CREATE TABLE card (
     KEY card_by_product (product_id, status),
     KEY card_by_expiry (status, expires_at),                     -- whose validity is over and is not said yet
     KEY card_by_first_login (first_login_at),                    -- sales of a day
-    CONSTRAINT card_usage_only_grows CHECK (NOT usage_falls),
-    CONSTRAINT card_identity_is_fixed CHECK (NOT identity_changes),
-    CONSTRAINT unblock_restores_the_status_before CHECK (NOT unblock_invents),
-    CONSTRAINT status_change_needs_its_role CHECK (NOT role_is_missing),
     CONSTRAINT only_the_dead_have_no_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
     FOREIGN KEY (batch_id) REFERENCES batch (id),
     FOREIGN KEY (product_id) REFERENCES product (id),
@@ -256,52 +521,196 @@ CREATE TABLE card (
     FOREIGN KEY (delivery_note_id) REFERENCES note (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
-CREATE TRIGGER product_terms_are_fixed BEFORE UPDATE ON product FOR EACH ROW
-    SET NEW.revision = OLD.revision + 1,
-        NEW.terms_change =
-            NOT (NEW.kind <=> OLD.kind
-                 AND NEW.credit_seconds <=> OLD.credit_seconds
-                 AND NEW.credit_octets <=> OLD.credit_octets
-                 AND NEW.credit_down_octets <=> OLD.credit_down_octets
-                 AND NEW.credit_up_octets <=> OLD.credit_up_octets
-                 AND NEW.credit_cents <=> OLD.credit_cents
-                 AND NEW.tariff_minute_millicents <=> OLD.tariff_minute_millicents
-                 AND NEW.tariff_mb_millicents <=> OLD.tariff_mb_millicents)
-            AND EXISTS (SELECT 1 FROM card WHERE card.product_id = OLD.id);
+DELIMITER //
+-- A card is made within a batch that is being made, by whoever makes it: in stock, or, of an import, as it was elsewhere.
+CREATE TRIGGER new_card_belongs_to_its_batch BEFORE INSERT ON card FOR EACH ROW
+BEGIN
+    DECLARE made_as VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+    IF NEW.pin_sealed = '' AND NEW.status <> 'deleted' THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_the_dead_have_no_pin: a card has a PIN until it is deleted';
+    END IF;
+    IF NOT acts_as_owner() THEN
+        IF chooses_number() THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        END IF;
+        SET made_as = (SELECT CAST(batch.origin AS CHAR)
+                         FROM batch
+                        WHERE batch.id = NEW.batch_id
+                          AND batch.product_id = NEW.product_id
+                          AND batch.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                          AND NOT EXISTS (SELECT 1 FROM batch_event WHERE batch_event.batch_id = batch.id));
+        IF made_as IS NULL THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_belongs_to_its_batch: a card is made together with its batch';
+        END IF;
+        IF NEW.added_seconds OR NEW.added_octets OR NEW.added_down_octets OR NEW.added_up_octets OR NEW.added_cents
+           OR NEW.settled_login_number OR NEW.partner_id IS NOT NULL OR NEW.delivery_note_id IS NOT NULL
+           OR NEW.device IS NOT NULL OR NEW.status IN ('redeemed', 'deleted')
+           OR (made_as = 'generated'
+               AND (NEW.status <> 'created' OR NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets
+                    OR NEW.first_login_at IS NOT NULL OR NEW.expires_at IS NOT NULL
+                    OR NEW.status_before_block IS NOT NULL)) THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'new_cards_are_in_stock: a card begins with nothing but its product';
+        END IF;
+    END IF;
+    SET NEW.version = 1;
+END//
 
+-- What an imported card had used elsewhere, as its session number 0: so its usage is the sum of its sessions.
+CREATE TRIGGER opening_use_is_archived AFTER INSERT ON card FOR EACH ROW
+BEGIN
+    IF NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets THEN
+        INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, end_cause,
+                                     used_seconds, used_down_octets, used_up_octets)
+        SELECT NEW.id, 0, 1, '', '', server_time(), 'opening',
+               NEW.settled_seconds, NEW.settled_down_octets, NEW.settled_up_octets
+          FROM batch
+         WHERE batch.id = NEW.batch_id
+           AND batch.origin = 'imported';
+    END IF;
+END//
+
+-- The first three are all that a posting pays for.
 CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
-    SET NEW.usage_falls =
-            NEW.settled_seconds < OLD.settled_seconds
-            OR NEW.settled_down_octets < OLD.settled_down_octets
-            OR NEW.settled_up_octets < OLD.settled_up_octets
-            OR NEW.settled_login_number < OLD.settled_login_number,
-        NEW.identity_changes =
-            NEW.serial <> OLD.serial OR NEW.batch_id <> OLD.batch_id OR NEW.product_id <> OLD.product_id,
-        NEW.unblock_invents =
-            OLD.status = 'blocked' AND NEW.status NOT IN ('blocked', OLD.status_before_block),
-        NEW.role_is_missing =
-            NEW.status <> OLD.status
-            AND EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1))
-            AND NOT EXISTS (SELECT 1
-                              FROM card_transition
-                              JOIN operator_role ON operator_role.role IN (card_transition.role, 'admin')
-                             WHERE card_transition.from_status = OLD.status
-                               AND card_transition.to_status = NEW.status
-                               AND operator_role.operator = SUBSTRING_INDEX(USER(), '@', 1)),
-        NEW.status_before_block =
-            CASE WHEN NEW.status <> 'blocked' THEN NULL
-                 WHEN OLD.status <> 'blocked' THEN CAST(OLD.status AS CHAR)
-                 ELSE CAST(OLD.status_before_block AS CHAR) END,
-        NEW.version = GREATEST(NEW.version, OLD.version + IF(
-            NEW.status = OLD.status
-            AND NEW.expires_at <=> OLD.expires_at
-            AND NEW.device <=> OLD.device
-            AND NEW.added_seconds = OLD.added_seconds
-            AND NEW.added_octets = OLD.added_octets
-            AND NEW.added_down_octets = OLD.added_down_octets
-            AND NEW.added_up_octets = OLD.added_up_octets
-            AND NEW.added_cents = OLD.added_cents,
-            0, 1));
+BEGIN
+    DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
+    DECLARE valid_until DATETIME(3);
+    IF NEW.settled_seconds < OLD.settled_seconds OR NEW.settled_down_octets < OLD.settled_down_octets
+       OR NEW.settled_up_octets < OLD.settled_up_octets OR NEW.settled_login_number < OLD.settled_login_number THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_usage_only_grows: a correction is a new entry';
+    END IF;
+    IF NEW.id <> OLD.id OR NEW.serial <> OLD.serial OR NEW.batch_id <> OLD.batch_id OR NEW.product_id <> OLD.product_id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_identity_is_fixed: serial, batch and product never change';
+    END IF;
+    SET NEW.version = GREATEST(NEW.version, OLD.version), NEW.status_before_block = CAST(OLD.status_before_block AS CHAR);
+
+    IF NEW.status <> OLD.status OR NEW.pin_sealed <> OLD.pin_sealed OR NEW.key_number <> OLD.key_number
+       OR NOT NEW.partner_id <=> OLD.partner_id OR NOT NEW.delivery_note_id <=> OLD.delivery_note_id
+       OR NOT NEW.first_login_at <=> OLD.first_login_at OR NOT NEW.expires_at <=> OLD.expires_at
+       OR NOT NEW.device <=> OLD.device OR NEW.added_seconds <> OLD.added_seconds OR NEW.added_octets <> OLD.added_octets
+       OR NEW.added_down_octets <> OLD.added_down_octets OR NEW.added_up_octets <> OLD.added_up_octets
+       OR NEW.added_cents <> OLD.added_cents THEN
+        SET by_owner = acts_as_owner();
+        IF NOT by_owner THEN
+            SET by_module = EXISTS (SELECT 1 FROM operator_role
+                                     WHERE operator = SUBSTRING_INDEX(USER(), '@', 1) AND role = 'module');
+        END IF;
+
+        IF NEW.status <> OLD.status THEN
+            IF NOT EXISTS (SELECT 1 FROM card_transition
+                            WHERE card_transition.from_status = OLD.status AND card_transition.to_status = NEW.status) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_is_allowed: see the table card_transition';
+            END IF;
+            IF OLD.status = 'blocked' AND NOT CAST(NEW.status AS CHAR) <=> CAST(OLD.status_before_block AS CHAR) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                    'unblock_restores_the_status_before: a blocked card goes back to where it was';
+            END IF;
+            IF EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1))
+               AND NOT EXISTS (SELECT 1
+                                 FROM card_transition
+                                 JOIN operator_role ON operator_role.role IN (card_transition.role, 'admin', 'office')
+                                                    OR (card_transition.by_module AND operator_role.role = 'module')
+                                WHERE card_transition.from_status = OLD.status
+                                  AND card_transition.to_status = NEW.status
+                                  AND operator_role.operator = SUBSTRING_INDEX(USER(), '@', 1)) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: see the table card_transition';
+            END IF;
+            SET NEW.status_before_block = IF(NEW.status = 'blocked', CAST(OLD.status AS CHAR), NULL);
+
+            IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
+                IF NOT by_owner AND (NEW.partner_id IS NULL
+                                     OR NOT COALESCE(note_is_open(NEW.delivery_note_id, 'delivery', NEW.partner_id), FALSE)) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'cards_change_hands_with_a_note: a delivery needs a new note of its own';
+                END IF;
+            ELSEIF OLD.status = 'delivered' AND NEW.status = 'created' THEN
+                IF OLD.first_login_at IS NOT NULL THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'used_cards_are_not_returned: it was used';
+                END IF;
+                IF NOT by_owner AND NOT COALESCE(note_is_open(@prepaid_note, 'return', OLD.partner_id), FALSE) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'cards_change_hands_with_a_note: a return needs a new note of its own';
+                END IF;
+                SET NEW.partner_id = NULL, NEW.delivery_note_id = NULL;
+            ELSEIF NEW.status = 'deleted' THEN
+                IF NOT by_owner AND @prepaid_note IS NOT NULL
+                   AND NOT COALESCE(note_is_open(@prepaid_note, 'void', NULL), FALSE) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'cards_change_hands_with_a_note: these cards need a new note of their own';
+                END IF;
+                SET NEW.pin_sealed = '', NEW.key_number = OLD.key_number;
+            ELSEIF NEW.status = 'redeemed' THEN
+                IF NOT by_owner AND NOT EXISTS (SELECT 1 FROM voice_credit WHERE voice_credit.card_id = OLD.id) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'redeemed_cards_have_a_credit: it goes to the voice platform';
+                END IF;
+            ELSEIF NOT by_owner AND NEW.status = 'expired' THEN
+                SET valid_until = COALESCE(OLD.expires_at,
+                                           (SELECT product.valid_until_at FROM product WHERE product.id = OLD.product_id));
+                IF valid_until IS NULL OR valid_until > server_time() THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'expired_cards_are_past_their_validity: it is not over';
+                END IF;
+            ELSEIF NOT by_owner AND NOT by_module AND (NEW.status = 'exhausted' OR OLD.status = 'delivered')
+                   AND NEW.status <> 'blocked' AND OLD.status <> 'blocked' THEN
+                -- The office uses a card up by moving all of its credit to another card.
+                IF NOT EXISTS (SELECT 1 FROM card_entry
+                                WHERE card_entry.card_id = OLD.id AND card_entry.what = 'transferred') THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_is_used_up_or_transferred: it has credit';
+                END IF;
+            END IF;
+        END IF;
+
+        IF NOT (NEW.pin_sealed <=> OLD.pin_sealed AND NEW.key_number <=> OLD.key_number) AND NEW.status <> 'deleted' THEN
+            IF NEW.pin_sealed = '' THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_the_dead_have_no_pin: a card has a PIN until it is deleted';
+            END IF;
+            -- Sealed anew, with a key of this database.
+            IF NOT by_owner AND (NEW.key_number = OLD.key_number OR NEW.pin_sealed = OLD.pin_sealed OR NOT may_act('admin')
+                                 OR NOT EXISTS (SELECT 1 FROM site
+                                                 WHERE site.name = CONCAT('key_', NEW.key_number, '_fingerprint'))) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_pin: it is sealed anew with another key only';
+            END IF;
+        END IF;
+
+        IF NOT by_owner THEN
+            IF NEW.status = OLD.status OR OLD.status <> 'created' OR NEW.status <> 'delivered' THEN
+                IF (NOT NEW.partner_id <=> OLD.partner_id OR NOT NEW.delivery_note_id <=> OLD.delivery_note_id)
+                   AND (OLD.status <> 'delivered' OR NEW.status <> 'created') THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'cards_change_hands_with_a_note: it is with whoever it was delivered to';
+                END IF;
+            END IF;
+            IF NOT NEW.device <=> OLD.device AND OLD.device IS NOT NULL
+               AND (NEW.device IS NOT NULL OR by_module
+                    OR NOT EXISTS (SELECT 1 FROM card_entry
+                                    WHERE card_entry.card_id = OLD.id AND card_entry.what = 'unbound')) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_device: it is set free by an entry';
+            END IF;
+            IF by_module AND OLD.status = 'delivered' AND NEW.status = 'in_use' THEN
+                -- The first login: validity begins now, by the server's clock and the product's terms.
+                SET NEW.first_login_at = server_time(),
+                    NEW.expires_at = COALESCE(OLD.expires_at, (
+                        SELECT LEAST(COALESCE(NEW.first_login_at + INTERVAL product.valid_days DAY, product.valid_until_at),
+                                     COALESCE(product.valid_until_at, NEW.first_login_at + INTERVAL product.valid_days DAY))
+                          FROM product
+                         WHERE product.id = OLD.product_id));
+            ELSEIF NOT NEW.first_login_at <=> OLD.first_login_at
+                   OR (NOT NEW.expires_at <=> OLD.expires_at
+                       AND (by_module OR NOT EXISTS (SELECT 1 FROM card_entry
+                                                      WHERE card_entry.card_id = OLD.id
+                                                        AND card_entry.expires_at = NEW.expires_at))) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                    'validity_begins_once: it begins at the first login and is moved by an entry';
+            END IF;
+        END IF;
+
+        IF NEW.status <> OLD.status OR NOT NEW.expires_at <=> OLD.expires_at OR NOT NEW.device <=> OLD.device
+           OR NEW.added_seconds <> OLD.added_seconds OR NEW.added_octets <> OLD.added_octets
+           OR NEW.added_down_octets <> OLD.added_down_octets OR NEW.added_up_octets <> OLD.added_up_octets
+           OR NEW.added_cents <> OLD.added_cents THEN
+            SET NEW.version = OLD.version + 1;
+        END IF;
+    END IF;
+END//
+DELIMITER ;
 
 -- A serial is never used again, and a card's usage is never forgotten: `prepaid delete` sets a status.
 CREATE TRIGGER card_rows_stay BEFORE DELETE ON card FOR EACH ROW
@@ -314,32 +723,33 @@ CREATE TABLE card_transition (
     from_status  ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
     to_status    ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
     what         VARCHAR(16) NOT NULL,                           -- the word for it in `prepaid track`
-    role         VARCHAR(16) NULL,                               -- which of the office's roles makes it; NULL: the module
+    role         VARCHAR(16) NOT NULL,                           -- which of the office's roles makes it
+    by_module    BOOLEAN     NOT NULL,                           -- whether the module makes it, too
     PRIMARY KEY (from_status, to_status)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
-INSERT INTO card_transition (from_status, to_status, what, role) VALUES
-    ('created',   'delivered', 'delivered', 'deliver'),
-    ('created',   'blocked',   'blocked',   'block'),
-    ('created',   'deleted',   'deleted',   'delete'),
-    ('delivered', 'in_use',    'activated', 'credit'),             -- by the module; by a transfer of all its credit
-    ('delivered', 'created',   'returned',  'return'),
-    ('delivered', 'blocked',   'blocked',   'block'),
-    ('delivered', 'expired',   'expired',   'disconnect'),
-    ('delivered', 'redeemed',  'redeemed',  'redeem'),
-    ('in_use',    'exhausted', 'exhausted', 'credit'),             -- the same
-    ('in_use',    'expired',   'expired',   'disconnect'),
-    ('in_use',    'blocked',   'blocked',   'block'),
-    ('exhausted', 'in_use',    'reopened',  'credit'),
-    ('exhausted', 'blocked',   'blocked',   'block'),
-    ('expired',   'delivered', 'reopened',  'credit'),
-    ('expired',   'in_use',    'reopened',  'credit'),
-    ('expired',   'blocked',   'blocked',   'block'),
-    ('blocked',   'created',   'unblocked', 'block'),
-    ('blocked',   'delivered', 'unblocked', 'block'),
-    ('blocked',   'in_use',    'unblocked', 'block'),
-    ('blocked',   'exhausted', 'unblocked', 'block'),
-    ('blocked',   'expired',   'unblocked', 'block');
+INSERT INTO card_transition (from_status, to_status, what, role, by_module) VALUES
+    ('created',   'delivered', 'delivered', 'deliver', FALSE),
+    ('created',   'blocked',   'blocked',   'block', FALSE),
+    ('created',   'deleted',   'deleted',   'delete', FALSE),
+    ('delivered', 'in_use',    'activated', 'credit', TRUE),       -- by the module; by a transfer of all its credit
+    ('delivered', 'created',   'returned',  'return', FALSE),
+    ('delivered', 'blocked',   'blocked',   'block', FALSE),
+    ('delivered', 'expired',   'expired',   'disconnect', FALSE),
+    ('delivered', 'redeemed',  'redeemed',  'redeem', FALSE),
+    ('in_use',    'exhausted', 'exhausted', 'credit', TRUE),       -- the same
+    ('in_use',    'expired',   'expired',   'disconnect', FALSE),
+    ('in_use',    'blocked',   'blocked',   'block', FALSE),
+    ('exhausted', 'in_use',    'reopened',  'credit', FALSE),
+    ('exhausted', 'blocked',   'blocked',   'block', FALSE),
+    ('expired',   'delivered', 'reopened',  'credit', FALSE),
+    ('expired',   'in_use',    'reopened',  'credit', FALSE),
+    ('expired',   'blocked',   'blocked',   'block', FALSE),
+    ('blocked',   'created',   'unblocked', 'block', FALSE),
+    ('blocked',   'delivered', 'unblocked', 'block', FALSE),
+    ('blocked',   'in_use',    'unblocked', 'block', FALSE),
+    ('blocked',   'exhausted', 'unblocked', 'block', FALSE),
+    ('blocked',   'expired',   'unblocked', 'block', FALSE);
 
 -- One row for each thing that happened to a card outside its sessions. Written by triggers; never changed.
 CREATE TABLE card_event (
@@ -360,16 +770,63 @@ CREATE TABLE card_event (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- The reason and the note come from the connection (SET @prepaid_reason = …, @prepaid_note = …); the operator
--- does not: USER() is what the server authenticated.
+DELIMITER //
+-- The reason comes from the connection (SET @prepaid_reason = …), and so does the note of a return and of what the print
+-- shop spoiled (SET @prepaid_note = …): card_rules has looked at it. A note counts its cards and their worth here.
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
-    INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id)
-    SELECT NEW.id, OLD.status, NEW.status, '', @prepaid_reason, @prepaid_note
-      FROM DUAL
-     WHERE NEW.status <> OLD.status;
+BEGIN
+    DECLARE with_note INT UNSIGNED;
+    IF NEW.status <> OLD.status THEN
+        IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
+            SET with_note = NEW.delivery_note_id;
+        ELSEIF NEW.status = 'deleted' OR (OLD.status = 'delivered' AND NEW.status = 'created') THEN
+            SET with_note = @prepaid_note;
+        END IF;
+        INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id)
+        VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note);
+        IF with_note IS NOT NULL THEN
+            IF NEW.status = 'delivered' THEN
+                UPDATE note_price SET card_count = card_count + 1
+                 WHERE note_id = with_note AND product_id = NEW.product_id;
+                IF ROW_COUNT() = 0 THEN
+                    INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
+                    SELECT with_note, product.id, 1, product.price_cents,
+                           COALESCE(partner.commission_basis_points, product.commission_basis_points)
+                      FROM product
+                      JOIN partner ON partner.id = NEW.partner_id
+                     WHERE product.id = NEW.product_id;
+                END IF;
+            ELSEIF NEW.status = 'created' THEN
+                INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
+                SELECT with_note, delivered.product_id, 1, delivered.price_cents, delivered.commission_basis_points
+                  FROM note_price AS delivered
+                 WHERE delivered.note_id = OLD.delivery_note_id
+                   AND delivered.product_id = OLD.product_id
+                    ON DUPLICATE KEY UPDATE note_price.card_count = note_price.card_count + 1;
+            END IF;
+            UPDATE note
+               SET first_serial = IF(card_count = 0 OR NEW.serial < first_serial, NEW.serial, first_serial),
+                   last_serial = GREATEST(last_serial, NEW.serial),
+                   card_count = card_count + 1
+             WHERE id = with_note;
+        END IF;
+    END IF;
+END//
 
 CREATE TRIGGER event_names_its_operator BEFORE INSERT ON card_event FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    -- What is neither a change of status nor an entry is a disconnection, or a PIN that was read (see read_pin).
+    IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NOT acts_as_owner()
+       AND NOT (NEW.what <=> 'disconnected' AND may_act('disconnect'))
+       AND NOT (NEW.what <=> 'pin_read' AND (may_act('see_pin') OR may_act('redeem'))) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this is written by what does it';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
+END//
+DELIMITER ;
 CREATE TRIGGER history_is_never_edited BEFORE UPDATE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON card_event FOR EACH ROW
@@ -380,17 +837,56 @@ CREATE TABLE batch_event (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     batch_id    INT UNSIGNED    NOT NULL,
     at          DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    what        VARCHAR(16)     NOT NULL,                        -- generated, imported, exported, received
+    what        VARCHAR(16)     NOT NULL,                        -- generated, imported, pins_read, exported, received
     operator    VARCHAR(128)    NOT NULL DEFAULT '',
     reason      VARCHAR(255)    NULL,
-    card_count  INT UNSIGNED    NOT NULL,
+    card_count  INT UNSIGNED    NOT NULL DEFAULT 0,
     detail      VARCHAR(1000)   NULL,                            -- of an export: format, fields, SHA-256
     KEY (batch_id, id),
     FOREIGN KEY (batch_id) REFERENCES batch (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+-- How many cards it was is counted here. When a batch is said to be made, it is what it has become.
 CREATE TRIGGER batch_event_names_its_operator BEFORE INSERT ON batch_event FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    DECLARE cards INT UNSIGNED;
+    DECLARE lowest, highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF NOT acts_as_owner() THEN
+        IF NOT COALESCE(CASE NEW.what
+                            WHEN 'generated' THEN may_act('generate')
+                            WHEN 'imported' THEN may_act('import')
+                            WHEN 'pins_read' THEN may_act('see_pin')
+                            WHEN 'exported' THEN may_act('export')
+                            WHEN 'received' THEN may_act('delete')
+                        END, FALSE) THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this needs the role of what does it';
+        END IF;
+        IF NEW.what IN ('generated', 'imported') THEN
+            IF NOT EXISTS (SELECT 1 FROM batch
+                            WHERE batch.id = NEW.batch_id
+                              AND CAST(batch.origin AS CHAR) = NEW.what
+                              AND batch.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                              AND NOT EXISTS (SELECT 1 FROM batch_event AS before_it WHERE before_it.batch_id = batch.id)) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: a batch is made once';
+            END IF;
+            SELECT COUNT(*), COALESCE(MIN(card.serial), ''), COALESCE(MAX(card.serial), '')
+              INTO cards, lowest, highest
+              FROM card
+             WHERE card.batch_id = NEW.batch_id;
+            SET NEW.card_count = cards;
+            UPDATE batch SET card_count = NEW.card_count, first_serial = lowest, last_serial = highest WHERE id = NEW.batch_id;
+        ELSE
+            SET NEW.card_count =
+                (SELECT COUNT(*) FROM card WHERE card.batch_id = NEW.batch_id AND card.status = 'created');
+        END IF;
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
+END//
+DELIMITER ;
 CREATE TRIGGER batch_history_is_never_edited BEFORE UPDATE ON batch_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
 CREATE TRIGGER batch_history_is_never_removed BEFORE DELETE ON batch_event FOR EACH ROW
@@ -418,8 +914,28 @@ CREATE TABLE card_entry (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
 CREATE TRIGGER entry_names_its_operator BEFORE INSERT ON card_entry FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF TRIM(NEW.reason) = '' THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'entry_has_a_reason: say why';
+    END IF;
+    -- Credit is taken away by a transfer only, which gives it to another card.
+    IF NOT acts_as_owner()
+       AND CASE NEW.what
+               WHEN 'credited' THEN LEAST(NEW.added_seconds, NEW.added_octets, NEW.added_down_octets, NEW.added_up_octets,
+                                          NEW.added_cents) < 0
+               WHEN 'transferred' THEN NEW.other_card_id IS NULL OR NEW.other_card_id = NEW.card_id
+               ELSE NEW.added_seconds OR NEW.added_octets OR NEW.added_down_octets OR NEW.added_up_octets OR NEW.added_cents
+           END THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'entry_is_what_it_says: these amounts belong to another kind of entry';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
+END//
+DELIMITER ;
 
 CREATE TRIGGER entry_reaches_the_card AFTER INSERT ON card_entry FOR EACH ROW
     UPDATE card
@@ -498,24 +1014,91 @@ CREATE TABLE session (
     framed_ipv4          VARCHAR(15)       NULL,
     framed_ipv6          VARCHAR(43)       NULL,                 -- Framed-IPv6-Address, or Framed-IPv6-Prefix
     delegated_prefix     VARCHAR(43)       NULL,
-    usage_falls          BOOLEAN           NOT NULL DEFAULT FALSE,
     PRIMARY KEY (card_id, login_number),
-    KEY session_by_nas (nas_id, due_at),                         -- open sessions of a NAS; what is due to be cut
-    CONSTRAINT session_usage_only_grows CHECK (NOT usage_falls)
+    KEY session_by_nas (nas_id, due_at)                          -- open sessions of a NAS; what is due to be cut
     -- No foreign key to card or nas: to check it, every packet would wait for whoever has locked that row. A login is
     -- written with a look at its card, and `prepaid nas remove` looks for sessions.
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+-- These two run for every accounting packet. A packet pays for one comparison of the row with itself; what it does not
+-- fulfil is looked at in the branch.
+CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
+BEGIN
+    IF NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets THEN
+        -- A session that comes back from the archive was posted: as much as the archive says, and no more.
+        IF NOT acts_as_owner()
+           AND NOT EXISTS (SELECT 1
+                             FROM session_archive AS archived
+                            WHERE archived.card_id = NEW.card_id
+                              AND archived.login_number = NEW.login_number
+                              AND archived.used_seconds = NEW.settled_seconds
+                              AND archived.used_down_octets = NEW.settled_down_octets
+                              AND archived.used_up_octets = NEW.settled_up_octets
+                              AND archived.used_seconds <= NEW.used_seconds
+                              AND archived.used_down_octets <= NEW.used_down_octets
+                              AND archived.used_up_octets <= NEW.used_up_octets) THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: a new session has posted nothing';
+        END IF;
+    END IF;
+END//
+
 CREATE TRIGGER session_rules BEFORE UPDATE ON session FOR EACH ROW
-    SET NEW.usage_falls =
-            NEW.used_seconds < OLD.used_seconds
-            OR NEW.used_down_octets < OLD.used_down_octets
-            OR NEW.used_up_octets < OLD.used_up_octets
-            OR NEW.settled_seconds < OLD.settled_seconds
-            OR NEW.settled_down_octets < OLD.settled_down_octets
-            OR NEW.settled_up_octets < OLD.settled_up_octets,
-        NEW.end_recorded_at =
+BEGIN
+    IF NEW.used_seconds < OLD.used_seconds
+       OR NEW.used_down_octets < OLD.used_down_octets
+       OR NEW.used_up_octets < OLD.used_up_octets
+       OR NEW.settled_seconds < OLD.settled_seconds
+       OR NEW.settled_down_octets < OLD.settled_down_octets
+       OR NEW.settled_up_octets < OLD.settled_up_octets
+       OR NEW.settled_seconds > NEW.used_seconds
+       OR NEW.settled_down_octets > NEW.used_down_octets
+       OR NEW.settled_up_octets > NEW.used_up_octets
+       OR NEW.login_number <> OLD.login_number
+       OR NEW.card_id <> OLD.card_id
+       OR NOT NEW.due_at <=> OLD.due_at
+       OR NOT NEW.due_cause <=> OLD.due_cause
+       OR NOT NEW.closed_at <=> OLD.closed_at
+       OR NEW.end_recorded_at <> OLD.end_recorded_at THEN
+        IF NEW.login_number <> OLD.login_number OR NEW.card_id <> OLD.card_id THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_identity_is_fixed: card and login number never change';
+        END IF;
+        IF NEW.used_seconds < OLD.used_seconds OR NEW.used_down_octets < OLD.used_down_octets
+           OR NEW.used_up_octets < OLD.used_up_octets OR NEW.settled_seconds < OLD.settled_seconds
+           OR NEW.settled_down_octets < OLD.settled_down_octets OR NEW.settled_up_octets < OLD.settled_up_octets THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_usage_only_grows: a correction is a new entry';
+        END IF;
+        IF NEW.settled_seconds > NEW.used_seconds OR NEW.settled_down_octets > NEW.used_down_octets
+           OR NEW.settled_up_octets > NEW.used_up_octets THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: it has posted more than it used';
+        END IF;
+        -- The office lets nothing go on for longer: it ends a session sooner, or judges one that no login began.
+        IF NEW.due_at > OLD.due_at OR (OLD.due_at IS NULL AND NEW.due_at IS NOT NULL)
+           OR (NEW.due_cause IN ('unknown', 'revived') AND NOT NEW.due_cause <=> OLD.due_cause) THEN
+            IF NOT acts_as_owner()
+               AND NOT EXISTS (SELECT 1 FROM operator_role
+                                WHERE operator = SUBSTRING_INDEX(USER(), '@', 1) AND role = 'module')
+               AND NOT COALESCE(NEW.due_at <= server_time() AND OLD.due_at IS NOT NULL
+                                AND NEW.due_cause NOT IN ('unknown', 'revived'), FALSE)
+               AND NOT COALESCE(OLD.due_at IS NOT NULL AND OLD.due_cause IN ('unknown', 'revived') AND may_act('disconnect'),
+                                FALSE) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_end_sooner: the office lets no session go on for longer';
+            END IF;
+        END IF;
+        IF NOT NEW.closed_at <=> OLD.closed_at THEN
+            IF NOT acts_as_owner()
+               AND NOT EXISTS (SELECT 1 FROM operator_role
+                                WHERE operator = SUBSTRING_INDEX(USER(), '@', 1) AND role = 'module')
+               AND NOT COALESCE(OLD.closed_at IS NULL AND OLD.due_at <= server_time() AND NEW.closed_at <= server_time()
+                                AND NEW.due_at IS NULL, FALSE) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_are_closed_once: when they are due, and not in the future';
+            END IF;
+        END IF;
+        SET NEW.end_recorded_at =
             IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, UTC_TIMESTAMP(3), NEW.end_recorded_at);
+    END IF;
+END//
+DELIMITER ;
 
 -- Ended and settled sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
 -- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
@@ -564,6 +1147,16 @@ CREATE TABLE session_archive (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER archived_usage_only_grows BEFORE UPDATE ON session_archive FOR EACH ROW
+BEGIN
+    IF NEW.card_id <> OLD.card_id OR NEW.login_number <> OLD.login_number OR NEW.used_seconds < OLD.used_seconds
+       OR NEW.used_down_octets < OLD.used_down_octets OR NEW.used_up_octets < OLD.used_up_octets THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_usage_only_grows: a correction is a new entry';
+    END IF;
+END//
+DELIMITER ;
+
 -- Usage of archived sessions by the hour at which they ended, so that a report of a year adds up hours and not
 -- sessions. Written in the transaction that archives them; partner 0: cards that no partner had.
 CREATE TABLE usage_hour (
@@ -588,6 +1181,21 @@ CREATE TABLE session_slow_down (
     KEY (done_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER slow_down_is_reached_now BEFORE INSERT ON session_slow_down FOR EACH ROW
+    SET NEW.reached_at = server_time(), NEW.done_at = NULL//
+CREATE TRIGGER slow_down_is_done_once BEFORE UPDATE ON session_slow_down FOR EACH ROW
+BEGIN
+    IF NEW.card_id <> OLD.card_id OR NEW.login_number <> OLD.login_number OR NEW.reached_at <> OLD.reached_at
+       OR (OLD.done_at IS NOT NULL AND NOT NEW.done_at <=> OLD.done_at) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+    IF NEW.done_at IS NOT NULL AND OLD.done_at IS NULL THEN
+        SET NEW.done_at = server_time();
+    END IF;
+END//
+DELIMITER ;
+
 -- What a NAS reported that does not add up: shown by `prepaid sessions --anomalies`, never billed by guess.
 CREATE TABLE session_anomaly (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -600,6 +1208,24 @@ CREATE TABLE session_anomaly (
     detail        VARCHAR(255)    NOT NULL,                      -- of the first time
     UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER anomaly_is_noted_now BEFORE INSERT ON session_anomaly FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    SET NEW.at = server_time(), NEW.last_at = NEW.at;
+END//
+CREATE TRIGGER anomalies_are_counted_on BEFORE UPDATE ON session_anomaly FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.card_id <> OLD.card_id OR NEW.login_number <> OLD.login_number OR NEW.at <> OLD.at
+       OR NEW.what <> OLD.what OR NEW.detail <> OLD.detail OR NEW.times < OLD.times THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+    SET NEW.last_at = server_time();
+END//
+DELIMITER ;
 
 -- Refused logins, counted by card, source and quarter of an hour. The first twenty devices of a card and reason have rows
 -- of their own; further ones share the row '*' of their NAS, so that who sends another address with each guess does not
@@ -627,6 +1253,23 @@ CREATE TABLE unknown_login (
     last_at    DATETIME(3)       NOT NULL,
     PRIMARY KEY (window_at, nas_id, source)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER refusals_are_counted_on BEFORE UPDATE ON login_refusal FOR EACH ROW
+BEGIN
+    IF NEW.card_id <> OLD.card_id OR NEW.source <> OLD.source OR NEW.reason <> OLD.reason OR NEW.window_at <> OLD.window_at
+       OR NEW.first_at <> OLD.first_at OR NEW.tries < OLD.tries THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+    END IF;
+END//
+CREATE TRIGGER unknown_logins_are_counted_on BEFORE UPDATE ON unknown_login FOR EACH ROW
+BEGIN
+    IF NEW.source <> OLD.source OR NEW.window_at <> OLD.window_at OR NEW.nas_id <> OLD.nas_id OR NEW.first_at <> OLD.first_at
+       OR NEW.tries < OLD.tries THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+    END IF;
+END//
+DELIMITER ;
 
 -- How far the accounting queues are charged, a row for each queue, written by `prepaid charge --watch`. While packets wait
 -- there, a session's silence is counted up to this moment only: what waits may be its report.
@@ -663,6 +1306,18 @@ CREATE TABLE session_cut (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER attempt_is_made_now BEFORE INSERT ON session_cut FOR EACH ROW
+    SET NEW.at = server_time()//
+CREATE TRIGGER attempts_are_never_edited BEFORE UPDATE ON session_cut FOR EACH ROW
+BEGIN
+    IF NEW.card_id <> OLD.card_id OR NEW.login_number <> OLD.login_number OR NEW.action <> OLD.action
+       OR NEW.attempt <> OLD.attempt OR NEW.at <> OLD.at OR NEW.cause <> OLD.cause THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+END//
+DELIMITER ;
+
 
 -- Who had an address -------------------------------------------------------------------------------------
 
@@ -685,8 +1340,52 @@ CREATE TABLE address_query_form (
     FOREIGN KEY (query_id) REFERENCES address_query (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+-- Asked by who_had alone, which answers a question that is recorded for good.
 CREATE TRIGGER address_query_names_its_operator BEFORE INSERT ON address_query FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    -- A question about the future would be answered anew every day.
+    IF NEW.moment_at > server_time() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'questions_are_about_the_past: nobody had an address in the future';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.asked_at = server_time();
+END//
+
+-- Whether an address or prefix lies within another prefix, or is the same.
+CREATE FUNCTION address_is_within(
+    asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    form VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) RETURNS BOOLEAN NO SQL
+BEGIN
+    DECLARE asked_bits INT DEFAULT IF(INSTR(asked, '/'), SUBSTRING_INDEX(asked, '/', -1), 128);
+    DECLARE bits INT DEFAULT IF(INSTR(form, '/'), SUBSTRING_INDEX(form, '/', -1), 128);
+    DECLARE asked_hex CHAR(32) DEFAULT HEX(INET6_ATON(SUBSTRING_INDEX(asked, '/', 1)));
+    DECLARE hex CHAR(32) DEFAULT HEX(INET6_ATON(SUBSTRING_INDEX(form, '/', 1)));
+    IF asked = form THEN
+        RETURN TRUE;
+    END IF;
+    IF INSTR(asked, ':') = 0 OR bits NOT BETWEEN 0 AND asked_bits OR NOT COALESCE(LENGTH(hex) = 32, FALSE) THEN
+        RETURN FALSE;
+    END IF;
+    RETURN CONV(LEFT(asked_hex, 16), 16, 10) >> (64 - LEAST(bits, 64)) = CONV(LEFT(hex, 16), 16, 10) >> (64 - LEAST(bits, 64))
+       AND CONV(RIGHT(asked_hex, 16), 16, 10) >> (64 - GREATEST(bits - 64, 0))
+           = CONV(RIGHT(hex, 16), 16, 10) >> (64 - GREATEST(bits - 64, 0));
+END//
+
+CREATE TRIGGER forms_hold_the_address BEFORE INSERT ON address_query_form FOR EACH ROW
+BEGIN
+    IF NOT COALESCE((SELECT address_is_within(address_query.address, NEW.address)
+                       FROM address_query WHERE address_query.id = NEW.query_id), FALSE) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'forms_hold_the_address: another address is another question';
+    END IF;
+END//
+CREATE TRIGGER forms_are_never_edited BEFORE UPDATE ON address_query_form FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead'//
+CREATE TRIGGER forms_are_never_removed BEFORE DELETE ON address_query_form FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
 CREATE TRIGGER address_queries_are_never_edited BEFORE UPDATE ON address_query FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
 CREATE TRIGGER address_queries_are_never_removed BEFORE DELETE ON address_query FOR EACH ROW
@@ -714,8 +1413,67 @@ CREATE TABLE voice_credit (
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+-- The card is redeemed by this row: it says what the card is worth, and turns it to redeemed.
 CREATE TRIGGER voice_credit_names_its_operator BEFORE INSERT ON voice_credit FOR EACH ROW
-    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1);
+BEGIN
+    DECLARE cents, seconds BIGINT;
+    DECLARE valid_until DATETIME(3);
+    DECLARE is_sound BOOLEAN DEFAULT FALSE;
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+    END IF;
+    IF NOT acts_as_owner() THEN
+        SELECT product.kind = 'telephony' AND card.status = 'delivered',
+               CAST(product.credit_cents AS SIGNED) + card.added_cents,
+               CAST(product.credit_seconds AS SIGNED) + card.added_seconds,
+               COALESCE(card.expires_at, product.valid_until_at)
+          INTO is_sound, cents, seconds, valid_until
+          FROM card
+          JOIN product ON product.id = card.product_id
+         WHERE card.id = NEW.card_id
+           FOR UPDATE;
+        IF NOT is_sound OR COALESCE(valid_until <= server_time(), FALSE) OR COALESCE(NULLIF(cents, 0), seconds, 0) <= 0 THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                'redeemable_cards_have_credit: a delivered card of telephony, valid and not empty';
+        END IF;
+        SET NEW.credit_cents = cents, NEW.credit_seconds = seconds, NEW.export_number = NULL, NEW.exported_at = NULL,
+            NEW.reference = NULL, NEW.confirmed_at = NULL;
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.redeemed_at = server_time();
+END//
+
+CREATE TRIGGER credit_redeems_its_card AFTER INSERT ON voice_credit FOR EACH ROW
+    UPDATE card SET status = 'redeemed' WHERE id = NEW.card_id AND status = 'delivered'//
+
+CREATE TRIGGER voice_credit_goes_forward BEFORE UPDATE ON voice_credit FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.card_id <> OLD.card_id OR NEW.account <> OLD.account
+       OR NOT NEW.credit_cents <=> OLD.credit_cents OR NOT NEW.credit_seconds <=> OLD.credit_seconds
+       OR NEW.redeemed_at <> OLD.redeemed_at OR NEW.operator <> OLD.operator THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+    -- Exported once, with the next number; confirmed once, after that.
+    IF (OLD.export_number IS NOT NULL AND NOT (NEW.export_number <=> OLD.export_number AND NEW.exported_at <=> OLD.exported_at))
+       OR (OLD.confirmed_at IS NOT NULL AND NOT (NEW.confirmed_at <=> OLD.confirmed_at AND NEW.reference <=> OLD.reference))
+       OR (NEW.export_number IS NULL AND (NEW.exported_at IS NOT NULL OR NEW.confirmed_at IS NOT NULL))
+       OR (NEW.confirmed_at IS NULL AND NEW.reference IS NOT NULL)
+       OR (OLD.export_number IS NULL AND NEW.export_number IS NOT NULL
+           AND NEW.export_number NOT BETWEEN 1 AND 1 + (SELECT COALESCE(MAX(earlier.export_number), 0)
+                                                          FROM voice_credit AS earlier)) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'voice_credits_go_forward: exported once, then confirmed once';
+    END IF;
+    IF OLD.exported_at IS NULL AND NEW.export_number IS NOT NULL THEN
+        SET NEW.exported_at = server_time();
+    END IF;
+    IF OLD.confirmed_at IS NULL AND NEW.confirmed_at IS NOT NULL THEN
+        SET NEW.confirmed_at = server_time();
+    END IF;
+END//
+
+CREATE TRIGGER voice_credits_are_never_removed BEFORE DELETE ON voice_credit FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
 
 
 -- That the past stays as it was --------------------------------------------------------------------------
@@ -732,10 +1490,20 @@ CREATE TABLE history_chain (
     UNIQUE KEY row_is_sealed_once (source, row_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+DELIMITER //
+CREATE TRIGGER chain_goes_on_without_a_gap BEFORE INSERT ON history_chain FOR EACH ROW
+BEGIN
+    IF NOT acts_as_owner()
+       AND (NEW.seq <> 1 + COALESCE((SELECT MAX(before_it.seq) FROM history_chain AS before_it), 0)
+            OR NEW.sealed_at NOT BETWEEN server_time() - INTERVAL 1 HOUR AND server_time() + INTERVAL 1 SECOND) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'chain_goes_on_without_a_gap: the next number, sealed now';
+    END IF;
+END//
 CREATE TRIGGER chain_is_never_edited BEFORE UPDATE ON history_chain FOR EACH ROW
-    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead'//
 CREATE TRIGGER chain_is_never_removed BEFORE DELETE ON history_chain FOR EACH ROW
-    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
 
 -- Up to which row of a table nothing can come any more: no transaction is as old as that. So sealing looks at new rows
 -- only, and a row that turns up further down was put into the past.
@@ -749,6 +1517,30 @@ CREATE TABLE history_floor (
 
 INSERT INTO history_floor (source) VALUES
     ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query');
+
+DELIMITER //
+-- Forward only, never past what is sealed, and no sooner than the longest transaction has ended (six hours).
+CREATE TRIGGER floor_rises_over_what_is_sealed BEFORE UPDATE ON history_floor FOR EACH ROW
+BEGIN
+    IF NEW.source <> OLD.source OR NEW.row_id < OLD.row_id OR NEW.next_row_id < OLD.next_row_id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'floor_rises_over_what_is_sealed: it never falls';
+    END IF;
+    IF NOT acts_as_owner() THEN
+        IF (NEW.row_id <> OLD.row_id
+            AND (NEW.row_id <> OLD.next_row_id OR OLD.next_since_at > server_time() - INTERVAL 6 HOUR))
+           OR NEW.next_row_id > GREATEST(OLD.next_row_id,
+                                         COALESCE((SELECT MAX(history_chain.row_id) FROM history_chain
+                                                    WHERE CAST(history_chain.source AS CHAR) = CAST(OLD.source AS CHAR)), 0))
+        THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'floor_rises_over_what_is_sealed: nothing can come below it any more';
+        END IF;
+        SET NEW.next_since_at = IF(NEW.next_row_id = OLD.next_row_id AND NEW.row_id = OLD.row_id
+                                   AND NEW.next_since_at = OLD.next_since_at, OLD.next_since_at, server_time());
+    END IF;
+END//
+CREATE TRIGGER floor_stays BEFORE DELETE ON history_floor FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'floor_rises_over_what_is_sealed: it never falls'//
+DELIMITER ;
 
 
 -- The views: what people read ----------------------------------------------------------------------------
@@ -942,5 +1734,145 @@ CREATE VIEW address_answer AS
       JOIN session ON session.delegated_prefix = form.address
      WHERE started_at <= query.moment_at
        AND (due_at IS NOT NULL OR COALESCE(stopped_at, closed_at) >= query.moment_at);
+
+-- What is read or done only together with its record ------------------------------------------------------
+
+-- These run with the rights of the schema's owner, and USER() is still who called. What they record they commit, before
+-- they answer: nobody rolls back that he has read a PIN or asked for an address.
+
+DELIMITER //
+-- One card's sealed PIN.
+CREATE PROCEDURE read_pin(IN wanted INT UNSIGNED) MODIFIES SQL DATA
+BEGIN
+    START TRANSACTION READ WRITE;
+    INSERT INTO card_event (card_id, what, operator)
+    SELECT card.id, 'pin_read', '' FROM card WHERE card.id = wanted AND card.status <> 'deleted';
+    COMMIT;
+    SELECT card.pin_sealed, card.key_number FROM card WHERE card.id = wanted AND card.status <> 'deleted';
+END//
+
+-- A card's sealed PIN, for the subscriber centre. For a serial that does not exist a row is written and removed, so that it
+-- takes as long; what was tried with it is counted by count_office_refusal.
+CREATE PROCEDURE read_pin_to_redeem(IN wanted VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
+BEGIN
+    DECLARE card_number INT UNSIGNED DEFAULT
+        (SELECT card.id FROM card WHERE card.serial = wanted AND card.status <> 'deleted');
+    DECLARE quarter DATETIME DEFAULT quarter_hour();
+    START TRANSACTION READ WRITE;
+    IF card_number IS NULL THEN
+        INSERT INTO unknown_login (source, window_at, nas_id, tries, first_at, last_at)
+        VALUES ('office', quarter, 1, 0, server_time(), server_time());
+        DELETE FROM unknown_login WHERE window_at = quarter AND nas_id = 1 AND source = 'office';
+    ELSE
+        INSERT INTO card_event (card_id, what, operator) VALUES (card_number, 'pin_read', '');
+    END IF;
+    COMMIT;
+    SELECT card.id, card.serial, card.pin_sealed, card.key_number
+      FROM card
+      JOIN product ON product.id = card.product_id
+     WHERE card.id = card_number;
+END//
+
+-- Begin to export a batch with its PINs: who, when and why is in its history before read_pins answers.
+CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255)) MODIFIES SQL DATA
+BEGIN
+    START TRANSACTION READ WRITE;
+    INSERT INTO batch_event (batch_id, what, reason)
+    SELECT batch.id, 'pins_read', why FROM batch WHERE batch.id = wanted;
+    COMMIT;
+END//
+
+-- Serial, sealed PIN and key number of a batch's cards in stock among these ids, as one text: its reader takes longer over
+-- a row than the server does. For whoever has opened the batch within a day.
+CREATE PROCEDURE read_pins(IN wanted INT UNSIGNED, IN first_id INT UNSIGNED, IN last_id INT UNSIGNED) READS SQL DATA
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM batch_event
+                    WHERE batch_event.batch_id = wanted AND batch_event.what = 'pins_read'
+                      AND batch_event.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                      AND batch_event.at > server_time() - INTERVAL 1 DAY) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins first';
+    END IF;
+    SELECT GROUP_CONCAT(card.serial, '\n', HEX(card.pin_sealed), '\n', card.key_number SEPARATOR '\n') AS cards
+      FROM card FORCE INDEX (PRIMARY)
+     WHERE card.id BETWEEN first_id AND last_id
+       AND card.batch_id = wanted
+       AND card.status = 'created';
+END//
+
+-- What happened to all cards of a batch; how many they are is counted. PINs are opened by open_pins alone.
+CREATE PROCEDURE record_batch_event(IN wanted INT UNSIGNED,
+                                    IN happened VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                                    IN why VARCHAR(255), IN details VARCHAR(1000)) MODIFIES SQL DATA
+BEGIN
+    IF happened = 'pins_read' THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins';
+    END IF;
+    -- From a SELECT, so that the trigger's own reads lock nothing.
+    INSERT INTO batch_event (batch_id, what, reason, detail)
+    SELECT wanted, happened, why, details;
+END//
+
+-- Who had an address at a moment: the question's number, then the answer. The forms are a JSON array of what a session may
+-- say that has the address.
+CREATE PROCEDURE who_had(IN asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, IN at_moment DATETIME(3),
+                         IN why VARCHAR(255), IN forms TEXT) MODIFIES SQL DATA
+BEGIN
+    DECLARE number BIGINT UNSIGNED;
+    START TRANSACTION READ WRITE;
+    INSERT INTO address_query (address, moment_at, reason) VALUES (asked, at_moment, why);
+    SET number = LAST_INSERT_ID();
+    INSERT INTO address_query_form (query_id, address)
+    SELECT number, form.address FROM JSON_TABLE(forms, '$[*]' COLUMNS (address VARCHAR(43) PATH '$')) AS form;
+    COMMIT;
+    SELECT number AS query;
+    SELECT card.serial, nas.name AS nas, answer.acct_session_id, answer.device, answer.started_at, answer.heard_at,
+           answer.ended_at, answer.end_cause, answer.framed_ipv4, answer.framed_ipv6, answer.delegated_prefix
+      FROM address_answer AS answer
+      JOIN card ON card.id = answer.card_id
+      JOIN nas ON nas.id = answer.nas_id
+     WHERE answer.query_id = number
+     ORDER BY answer.started_at;
+END//
+
+-- The start of the quarter of an hour, as the refusals of logins are counted.
+CREATE FUNCTION quarter_hour() RETURNS DATETIME NO SQL
+    RETURN '1970-01-01' + INTERVAL (TIMESTAMPDIFF(SECOND, '1970-01-01', server_time()) DIV 900 * 900) SECOND//
+
+-- A refusal at the subscriber centre, counted like one at a hotspot; only as an office's, so that it locks out nobody else.
+CREATE PROCEDURE count_office_refusal(IN of_card INT UNSIGNED,
+                                      IN account VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                                      IN why VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
+BEGIN
+    IF why = 'unknown_card' THEN
+        INSERT INTO unknown_login (source, window_at, nas_id, first_at, last_at)
+        VALUES (CONCAT('office/', account), quarter_hour(), 1, server_time(), server_time())
+            ON DUPLICATE KEY UPDATE tries = tries + 1, last_at = VALUES(last_at);
+    ELSE
+        INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, first_at, last_at)
+        VALUES (of_card, CONCAT('office/', account), why, quarter_hour(), 1, server_time(), server_time())
+            ON DUPLICATE KEY UPDATE tries = tries + 1, last_at = VALUES(last_at);
+    END IF;
+END//
+
+-- End connections of operators and programs that hold rows and do nothing, and of operators that have held them for an
+-- hour: whoever waits for those rows would wait for ever. A time-out binds no account, because a session may set its own.
+CREATE PROCEDURE end_idle_transactions(IN idle_seconds INT UNSIGNED) READS SQL DATA
+BEGIN
+    FOR holder IN (SELECT trx.trx_mysql_thread_id AS id
+                     FROM information_schema.innodb_trx AS trx
+                     JOIN information_schema.processlist AS process ON process.id = trx.trx_mysql_thread_id
+                    WHERE trx.trx_lock_structs > 0
+                      AND ((process.command = 'Sleep' AND process.time >= idle_seconds
+                            AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role))
+                           OR (trx.trx_started < SYSDATE() - INTERVAL 1 HOUR
+                               AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role
+                                                     WHERE role NOT IN ('module', 'office'))))) DO
+        KILL CONNECTION holder.id;
+    END FOR;
+END//
+
+CREATE EVENT idle_transactions_end ON SCHEDULE EVERY 15 SECOND DO
+    CALL end_idle_transactions(60)//
+DELIMITER ;
 
 INSERT INTO schema_version (version, name) VALUES (1, 'initial');

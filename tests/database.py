@@ -1,5 +1,7 @@
 """The stack's database as a test sees it: ask it anything, and find it as `prepaid db init` left it."""
 
+import contextlib
+
 import pymysql
 import pymysql.cursors
 
@@ -36,6 +38,26 @@ class Database:
     def execute(self, statement: str, arguments=()) -> int:
         with self.connect() as connection, connection.cursor() as cursor:
             return cursor.execute(statement, arguments)
+
+
+@contextlib.contextmanager
+def without_triggers(database: Database):
+    """What somebody with all rights can do: take all rules away.  They are put back in their order."""
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET foreign_key_checks = 0, check_constraint_checks = 0")
+        cursor.execute("SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
+                       " ORDER BY event_object_table, action_timing, event_manipulation, action_order")
+        statements = []
+        for name in [row["name"] for row in cursor.fetchall()]:
+            cursor.execute(f"SHOW CREATE TRIGGER {name}")
+            statements.append(cursor.fetchone()["SQL Original Statement"])
+            cursor.execute(f"DROP TRIGGER {name}")
+        try:
+            yield cursor
+        finally:
+            connection.rollback()
+            for statement in statements:
+                cursor.execute(statement)
 
 
 class CleanDatabase:

@@ -6,6 +6,7 @@ import pymysql.cursors
 import pytest
 
 from admin import audit, store_audit
+from tests.database import without_triggers
 
 CHANGES = 1000
 
@@ -19,8 +20,8 @@ def history(office, database):
     for card in cards[:10]:
         office.must("edit", card.serial, "--expires", "2099-12-31", "--reason", "goodwill")
         office.must("sessions", "--address", "10.5.0.7", "--at", "2026-03-02T20:30Z", "--reason", "Order 1")
-        database.execute("INSERT INTO voice_credit (card_id, account, credit_cents)"
-                         " SELECT id, 'A 1', 500 FROM card WHERE serial = %s", [card.serial])
+        number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
+        database.execute("INSERT INTO voice_credit (card_id, account, credit_cents) VALUES (%s, 'A 1', 500)", [number])
     office.must("return", "--partner", office.json("show", cards[-1].serial)["partner"],
                 "--range", f"{cards[20].serial}-{cards[29].serial}")
     told = office.json("audit", "seal")
@@ -31,20 +32,8 @@ def history(office, database):
 @pytest.fixture
 def root(database):
     """Somebody with all rights, who has taken the triggers away."""
-    triggers = database.query("SELECT trigger_name AS name, action_timing AS timing, event_manipulation AS event,"
-                              " event_object_table AS target, action_statement AS body FROM information_schema.triggers"
-                              " WHERE trigger_schema = DATABASE() AND action_statement LIKE 'SIGNAL%%'"
-                              " AND event_object_table <> 'card'")
-    assert len(triggers) >= 10
-    with database.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SET foreign_key_checks = 0")
-        for trigger in triggers:
-            cursor.execute(f"DROP TRIGGER {trigger['name']}")
+    with without_triggers(database) as cursor:
         yield cursor
-        connection.rollback()
-        for trigger in triggers:
-            cursor.execute(f"CREATE TRIGGER {trigger['name']} {trigger['timing']} {trigger['event']} ON"
-                           f" {trigger['target']} FOR EACH ROW {trigger['body']}")
 
 
 def test_an_unbroken_history(office, history):

@@ -83,7 +83,8 @@ def test_a_second_export_needs_a_reason_and_is_in_the_history(office, batch, tmp
     assert rows_of(tmp_path / "one.csv") == rows_of(tmp_path / "two.csv")
     events = office.json("batch", "show", batch)["events"]
     assert [(event["what"], event["reason"]) for event in events] == [
-        ("generated", None), ("exported", None), ("exported", "Printer jam")]
+        ("generated", None), ("pins_read", None), ("exported", None), ("pins_read", "Printer jam"),
+        ("exported", "Printer jam")]
 
 
 def test_only_cards_in_stock_are_exported(office, batch, tmp_path):

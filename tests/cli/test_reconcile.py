@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.database import without_triggers
 from tests.shop import Shop
 
 
@@ -72,6 +73,18 @@ WRONGS = {
     "a note that says more": (["UPDATE note SET card_count = card_count + 1 WHERE kind = 'return'"], "note"),
     "a price for fewer": (["UPDATE note_price JOIN note ON note.id = note_id SET note_price.card_count = 1"
                            " WHERE kind = 'delivery'"], "note"),
+    "a change that is not permitted": (
+        ["INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'in_use', 'created', 'x' FROM card"
+         " WHERE serial = 'C'",
+         "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'created', 'in_use', 'x' FROM card"
+         " WHERE serial = 'C'"], "history"),
+    "a transfer that gave nothing": (
+        ["INSERT INTO card_entry (card_id, what, operator, reason, other_card_id, added_seconds)"
+         " SELECT id, 'transferred', 'x', 'x', 1, -5 FROM card WHERE serial = 'C'",
+         "UPDATE card SET added_seconds = added_seconds - 5 WHERE serial = 'C'"], "transfer"),
+    "a credit for the voice platform of a card that is not redeemed": (
+        ["INSERT INTO voice_credit (card_id, account, credit_cents) SELECT id, 'a', 4000000 FROM card WHERE serial = 'C'"],
+        "voice"),
     "a batch that says more": (["UPDATE batch SET card_count = card_count + 1"], "batch"),
 }
 
@@ -79,22 +92,12 @@ WRONGS = {
 @pytest.mark.parametrize("wrong", WRONGS)
 def test_a_fault_is_found_by_its_rule(office, books, database, wrong):
     statements, check = WRONGS[wrong]
-    triggers = database.query("SELECT trigger_name AS name, action_timing AS timing, event_manipulation AS event,"
-                              " event_object_table AS target, action_statement AS body FROM information_schema.triggers"
-                              " WHERE trigger_schema = DATABASE() AND trigger_name IN"
-                              " ('history_is_never_edited', 'history_is_never_removed')")
-    for trigger in triggers:
-        database.execute(f"DROP TRIGGER {trigger['name']}")
-    try:
+    with without_triggers(database) as cursor:
         for statement in statements:
-            assert database.execute(statement.replace("'C'", f"'{books[0].serial}'")) >= 1
-        found = faults(office)
-    finally:
-        for trigger in triggers:
-            database.execute(f"CREATE TRIGGER {trigger['name']} {trigger['timing']} {trigger['event']} ON"
-                             f" {trigger['target']} FOR EACH ROW {trigger['body']}")
+            assert cursor.execute(statement.replace("'C'", f"'{books[0].serial}'")) >= 1
+    found = faults(office)
     assert {rule for rule, _which in found} == {check}, found
-    if check in ("ledger", "usage", "sessions", "status", "custody"):
+    if check in ("ledger", "usage", "sessions", "status", "custody", "history", "transfer", "voice"):
         assert {which for _rule, which in found} == {books[0].serial}
 
 
@@ -111,7 +114,8 @@ def test_what_was_used_before_an_import_counts(office, books, database, _unstart
     shop = Shop(database, _unstarted_stack.key_file)
     card, = shop.stock(1, credit_seconds=3600)
     card_id = shop.id(card)
-    database.execute("UPDATE batch SET origin = 'imported' WHERE id = %s", [card.batch])
+    with without_triggers(database) as cursor:
+        cursor.execute("UPDATE batch SET origin = 'imported' WHERE id = %s", [card.batch])
     database.execute("UPDATE card SET settled_seconds = 600 WHERE id = %s", [card_id])
     database.execute(
         "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"

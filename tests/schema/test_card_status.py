@@ -95,9 +95,9 @@ def test_every_change_is_in_the_history_with_account_reason_and_note(cards, sche
     card_id = cards.in_status("created")
     with schema_database.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET @prepaid_reason = 'Parcel lost', @prepaid_note = 7")
-        cursor.execute("UPDATE card SET status = 'blocked' WHERE id = %s", [card_id])
+        cursor.execute("UPDATE card SET status = 'deleted' WHERE id = %s", [card_id])
     (event,) = schema_database.query("SELECT * FROM card_event WHERE card_id = %s", [card_id])
-    assert (event["from_status"], event["to_status"]) == ("created", "blocked")
+    assert (event["from_status"], event["to_status"]) == ("created", "deleted")
     assert (event["reason"], event["note_id"]) == ("Parcel lost", 7)
     assert event["operator"] == schema_database.mariadb.owner
     assert event["at"] is not None
