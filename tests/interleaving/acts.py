@@ -104,7 +104,8 @@ def _refused(side: Side, error: errors.OfficeError) -> object:
         side.office.close()
     if isinstance(error, errors.NotReachable | errors.Busy):
         return AGAIN
-    return f"refused: {type(error).__name__}"
+    # With which words is not the same where another act has changed the reason meanwhile.
+    return "refused"
 
 
 _pin_of_thread = threading.local()

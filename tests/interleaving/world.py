@@ -28,6 +28,9 @@ from tests.interleaving.steps import Theatre
 from tests.shop import Shop
 
 SECONDS, OCTETS, INTERIM = 10_000, 1_000_000, 300
+INTERIM_OCTETS = INTERIM * 15
+# Where a session's row, as it is looked at, has what it was granted.
+GRANTED_SECONDS_AT, GRANTED_OCTETS_AT = 4, 5
 PIN = "0123456789"
 PARTNER = "Banca do Norte"  # to whom cards in stock are delivered
 MAY_LOG_IN = ("delivered", "in_use")
@@ -354,12 +357,12 @@ class World:
         # Never granted more than is left.
         open_rows = [row for row in card["sessions"] if row[2] == "open"]
         for name, credit, granted_at, used in (
-                ("seconds", SECONDS + card["added_seconds"], 4, lambda row: row[6]),
-                ("octets", OCTETS + card["added_octets"], 5, lambda row: row[7] + row[8])):
+                ("seconds", SECONDS + card["added_seconds"], GRANTED_SECONDS_AT, lambda row: row[6]),
+                ("octets", OCTETS + card["added_octets"], GRANTED_OCTETS_AT, lambda row: row[7] + row[8])):
             granted = sum(max(row[granted_at] - used(row), 0) for row in open_rows if row[granted_at] is not None)
             spent = card["used"][0] if name == "seconds" else card["used"][1] + card["used"][2]
             # What one packet has reported meanwhile.
-            tolerance = INTERIM if name == "seconds" else INTERIM * 15
+            tolerance = INTERIM if name == "seconds" else INTERIM_OCTETS
             if granted > max(credit - spent, 0) + tolerance:
                 found.append(f"grants: {granted} {name} granted, {max(credit - spent, 0)} left")
         # Nothing open on a card that may not log in.
