@@ -1,0 +1,88 @@
+"""A fault at each statement of each act, then its caller sends or runs it again: nothing is done twice, nothing half.
+
+The database's connection is cut before a statement or after it (the server has done it, its answer is lost); or the
+database says no: deadlock, lock wait, lost connection.  The act is done again by another FreeRADIUS or office, as after
+a crash of the first.
+"""
+
+import pymysql
+import pytest
+
+from tests.interleaving.acts import ACTS
+from tests.interleaving.steps import AGAIN, acting_as
+from tests.interleaving.trial import _difference
+
+DEADLOCK, LOCK_WAIT, LOST = 1213, 1205, 2013
+FAULTS = ("cut before", "cut after", "deadlock", "lock wait")
+
+
+class Saboteur:
+    """Lets statements through, counts them, and does its fault at one of them."""
+
+    def __init__(self, at: int | None = None, fault: str = ""):
+        self.at = at
+        self.fault = fault
+        self.count = 0
+        self.statement = ""
+
+    def send(self, connection, statement, do):
+        at, self.count = self.count, self.count + 1
+        if at != self.at:
+            return do()
+        self.statement = " ".join(statement.split())[:80]
+        if self.fault == "lock wait":
+            raise pymysql.err.OperationalError(LOCK_WAIT, "Lock wait timeout exceeded; try restarting transaction")
+        if self.fault == "deadlock":
+            # The server has rolled back the whole transaction.
+            with acting_as(None):
+                connection.rollback()
+            _of_saboteur(self)
+            raise pymysql.err.OperationalError(DEADLOCK, "Deadlock found when trying to get lock; try restarting transaction")
+        if self.fault == "cut after":
+            do()
+        connection._force_close()
+        raise pymysql.err.OperationalError(LOST, "Lost connection to MySQL server during query")
+
+
+def _of_saboteur(actor) -> None:
+    from tests.interleaving import steps
+    steps._of_thread.actor = actor
+
+
+@pytest.mark.parametrize("name", ACTS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_act_that_is_broken_off_and_done_again_is_done_once(world, name, fault):
+    act = ACTS[name]
+    state = act.states[0]
+    expected, count, _ = _done(world, act, state, Saboteur())
+    found = []
+    for at in range(count):
+        saboteur = Saboteur(at, fault)
+        after, _, faults = _done(world, act, state, saboteur)
+        faults += _difference({"after": expected["card"]}, {"after": after["card"]})
+        if faults:
+            found.append(f"{fault} at {at} ({saboteur.statement}): {faults}")
+    world.counts.update({"acts": 1, "faults": count})
+    assert not found, f"{len(found)} of {count}:\n" + "\n".join(found)
+
+
+def _done(world, act, state: str, saboteur: Saboteur) -> tuple[dict, int, list[str]]:
+    """What became of a card, how many statements it took, and what does not hold."""
+    case = world.case(state, act.needs_target)
+    faults = []
+    try:
+        try:
+            with acting_as(saboteur):
+                outcome = act.run(world.sides["A"], case)
+        except Exception as fault:
+            faults.append(f"raised: {fault!r}")
+            outcome = AGAIN
+        if outcome == AGAIN:
+            if act.run(world.sides["B"], case) == AGAIN:
+                faults.append("it could not be done again")
+        elif act.is_periodic:
+            act.run(world.sides["B"], case)
+        after = world.look(case)
+        return after, saboteur.count, faults + world.faults(case, after)
+    finally:
+        world.clear(case)
