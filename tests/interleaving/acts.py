@@ -125,11 +125,11 @@ def enforce(side: Side, case: Case) -> object:
 
 
 def move_to_archive(side: Side, case: Case) -> object:
-    if not side.owner.open:
-        side.owner = side.connect_owner()
     try:
         archive.Mover(side.owner).archive(older_than_days=2, step=200)
     except pymysql.MySQLError:
+        # The command has ended, and its connection with it.
+        side.owner._force_close()
         return AGAIN
     return "done"
 

@@ -211,13 +211,17 @@ class Theatre:
                 return
             if self.moved.acquire(timeout=PATIENCE_SECONDS):
                 continue
-            if self._lock_waits() >= len(under_way) and len(under_way) < len(actors) and any(
-                    actor.pending for actor in actors):
-                # Unless one of them has moved on meanwhile.
-                if all(not actor.pending and not actor.is_done for actor in under_way):
-                    return
+            if self._wait_for_locks(under_way) and any(actor.pending for actor in actors):
+                return
             if time.monotonic() > until:
                 raise Hangs([f"{actor.name}: {actor.last[:300]}" for actor in under_way])
+
+    def _wait_for_locks(self, under_way: list[Actor]) -> bool:
+        """Asked twice: a statement that does not wait for locks may look for a moment as if it did."""
+        for _ in range(2):
+            if self._lock_waits() < len(under_way) or self.moved.acquire(timeout=PATIENCE_SECONDS):
+                return False
+        return all(not actor.pending and not actor.is_done for actor in under_way)
 
     def _lock_waits(self) -> int:
         with self._monitor.cursor() as cursor:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from freeradius_module.charges import Packet
 from freeradius_module.connection import RowLocked
 from freeradius_module.logins import AUTHORIZE
 from tests.at_the_desk import LAPTOP, report, request
@@ -56,8 +57,8 @@ def test_accounting_goes_on_beside_a_card_that_is_locked(world, locked, states, 
     waiting, going = map(world.case, states)
     try:
         locked(waiting, statement)
-        packets = [report(case.card, "Interim-Update", 395, case.classes[2], session_id="8002", down=4000, up=2000,
-                          nas=case.nas, delay=1) for case in (waiting, going)]
+        packets = [Packet(report(case.card, "Interim-Update", 395, case.classes[2], session_id="8002", down=4000, up=2000,
+                          nas=case.nas, delay=1)) for case in (waiting, going)]
         results = desk.charges.submit_all(packets)
         assert not isinstance(results[1], Exception)
         assert world.look(going)["card"]["used"] == (495, 5000, 2500)

@@ -7,7 +7,6 @@ all copies are alike.  Times are kept relative to now.
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,7 +43,6 @@ class Side:
     office: office.Office
     cutter: cutter.Cutter
     owner: pymysql.Connection
-    connect_owner: Callable[[], pymysql.Connection]
     unanswered: list[str] = field(default_factory=list)  # why a packet got no answer
 
 
@@ -112,7 +110,7 @@ class World:
         at_work = cutter.Cutter(made)
         at_work.exchange.close()
         at_work.exchange = Silence()
-        return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner(), self.connect_owner)
+        return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner())
 
     def new_desk(self) -> Desk:
         return Desk(settings.load(str(self.option_file)))
@@ -251,6 +249,9 @@ class World:
     def case(self, state_name: str, with_target: bool = False) -> Case:
         """A new card in this state."""
         state = self.states[state_name]
+        for side in self.sides.values():
+            if not side.owner.open:
+                side.owner = self.connect_owner()
         with self.owner.cursor() as cursor:
             cursor.execute("BEGIN")
             card = self._copy_card(cursor, state)
