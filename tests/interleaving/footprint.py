@@ -70,7 +70,7 @@ class Footprints:
         if verb in ("SET", "SHOW", "DEALLOCATE", "USE") and not rest.lstrip().upper().startswith("STATEMENT"):
             return Footprint()
         if verb in ("BEGIN", "START"):
-            state.held = Footprint()
+            state.held, state.is_open = Footprint(), True
             state.is_snapshot = "SNAPSHOT" in rest
             return Footprint(reads=frozenset(self._tables)) if state.is_snapshot else Footprint()
         if verb in ("COMMIT", "ROLLBACK"):
@@ -83,8 +83,8 @@ class Footprints:
         """A statement was carried out: what it locks lasts until its transaction ends."""
         state = _state(connection)
         if statement.strip().upper().startswith(("COMMIT", "ROLLBACK")):
-            state.held, state.is_snapshot = Footprint(), False
-        else:
+            state.held, state.is_open, state.is_snapshot = Footprint(), False, False
+        elif state.is_open:
             state.held = Footprint(
                 locks=state.held.locks | footprint.locks, writes=state.held.writes | footprint.writes)
 
@@ -131,4 +131,5 @@ class _State:
     def __init__(self):
         self.prepared: dict[str, str] = {}
         self.held = Footprint()
+        self.is_open = False
         self.is_snapshot = False
