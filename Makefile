@@ -80,6 +80,10 @@ cluster-down: ## Stop the cluster; the data stays.
 test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run every test.
 	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
 
+.PHONY: interleavings
+interleavings: system-test installed $(VENV)/test.stamp ## Try every order of the statements of any two acts on a card; make test tries some.
+	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/interleaving $(PYTEST)
+
 .PHONY: test-debian13
 test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
 	@tests/debian-root.sh trixie $(DEBIAN13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
