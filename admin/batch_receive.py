@@ -44,7 +44,7 @@ def receive(office, number, path, reason, yes, dry_run, as_json):
     if void and not (yes or dry_run):
         question = plural("Delete {count} of the {total} cards of batch {batch} in stock, for good?",
                           "Delete {count} of the {total} cards of batch {batch} in stock, for good?", len(void))
-        if not click.confirm(question.format(count=len(void), total=in_stock, batch=number), err=True):
+        if not output.confirm(question.format(count=len(void), total=in_stock, batch=number)):
             raise errors.Refused(_("Nothing was changed."))
     note = None if dry_run else _void(office, number, listed, path, void, reason)
     facts = {"batch": number, "note": note, "voided": len(void), "received": in_stock - len(void),

@@ -131,7 +131,7 @@ def carry_out(office, reason, look, ask, act, dry_run: bool) -> int:
 
 
 def _ask(question: str, count: int) -> None:
-    if not click.confirm(question.format(count=count), err=True):
+    if not output.confirm(question.format(count=count)):
         raise errors.Refused(_("Nothing was changed."))
 
 

@@ -13,9 +13,10 @@ import pymysql
 
 from freeradius_module.keyring import KeyFileError
 from freeradius_module.pin import CryptographyError, SealError
+from freeradius_module.printable import printable
 from freeradius_module.settings import DEFAULT_PATH, SettingsError
 
-from . import complete_names, errors, text
+from . import complete_names, errors, output, text
 from .office import Office
 from .text import _
 
@@ -69,6 +70,9 @@ class Root(Group):
             raise _Told(errors.Refused(text.told(error))) from error
         except SettingsError as error:
             raise _Told(errors.WrongUsage(text.told(error))) from error
+        except click.ClickException as error:
+            error.message = printable(error.message, keep="\n")
+            raise
         finally:
             if isinstance(ctx.obj, Office):
                 ctx.obj.close()
@@ -80,7 +84,7 @@ class _Told(click.ClickException):
         self.exit_code = error.exit_status
 
     def show(self, file=None):
-        click.echo(_("Error: {message}").format(message=self.message), file=file, err=file is None)
+        output.hint(_("Error: {message}").format(message=self.message))
 
 
 def option(*declarations, **attributes):

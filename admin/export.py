@@ -53,7 +53,7 @@ def _recipients(ctx, param, values):
 
 def _show_template(ctx, param, value):
     if value and not ctx.resilient_parsing:
-        click.echo(export_template.default_path().read_text("utf-8"), nl=False)
+        output.tell(export_template.default_path().read_text("utf-8").rstrip("\n"))
         ctx.exit()
 
 

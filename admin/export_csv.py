@@ -22,12 +22,12 @@ def write(file, fields: Fields, count: int, chunks: Iterable[Cards], delimiter: 
     """Write the cards as they come, some at a time."""
     if bom:
         file.write(BYTE_ORDER_MARK)
-    file.write(_lines([fields.names], delimiter))
+    file.write(lines([fields.names], delimiter))
     # As texts, once: the csv module would make each anew for each card.
     shared = {name: "" if value is None else defused(str(value)) for name, value in fields.shared.items()}
     for cards in chunks:
         _refuse_formulas(cards)
-        file.write(_lines(fields.rows(cards, shared), delimiter))
+        file.write(lines(fields.rows(cards, shared), delimiter))
 
 
 def defused(text: str) -> str:
@@ -37,6 +37,15 @@ def defused(text: str) -> str:
     ("'=cmd|' /C calc'!A0", '10 hours')
     """
     return "'" + text if text.startswith(FORMULA_SIGNS) else text
+
+
+def defused_code(code: str) -> str:
+    """A code that people or programs read as it is: altered only where a spreadsheet would run it.
+
+    >>> defused_code("+551133334444"), defused_code("=cmd|' /C calc'!A0")
+    ('+551133334444', "'=cmd|' /C calc'!A0")
+    """
+    return defused(code) if is_formula(code) else code
 
 
 def one_sign(text: str) -> str:
@@ -52,7 +61,7 @@ def one_sign(text: str) -> str:
 
 
 def is_formula(code: str) -> bool:
-    """Whether a serial or PIN could do something in a spreadsheet.  A sign with letters and digits behind it cannot.
+    """Whether a code could do something in a spreadsheet.  One without brackets, quotes and bars calls no function.
 
     >>> is_formula("-00123"), is_formula("00123"), is_formula("=A1+cmd|'x'!A0"), is_formula("@SUM(1)")
     (False, False, True, True)
@@ -60,7 +69,7 @@ def is_formula(code: str) -> bool:
     return code.startswith(FORMULA_SIGNS) and _HARMLESS.fullmatch(code) is None
 
 
-_HARMLESS = re.compile("[=+@-][A-Za-z0-9]*")
+_HARMLESS = re.compile("[=+@-][A-Za-z0-9._@-]*")
 
 
 def _refuse_formulas(cards: Cards) -> None:
@@ -75,7 +84,8 @@ def _refuse_formulas(cards: Cards) -> None:
                       "Export this batch with --format xlsx or pdf, where it stays a text."), serial=cards.serials[at])
 
 
-def _lines(rows: Iterable, delimiter: str) -> bytes:
+def lines(rows: Iterable, delimiter: str = ",") -> bytes:
+    """Lines of a CSV file (RFC 4180)."""
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()

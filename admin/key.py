@@ -144,7 +144,7 @@ def retire(office, number, yes, as_json):
 
 
 def _ask(question: str) -> None:
-    if not click.confirm(question, err=True):
+    if not output.confirm(question):
         raise errors.Refused(_("Nothing was changed."))
 
 

@@ -3,6 +3,7 @@
 Rows are dictionaries.  The unit at the end of a name says how a value is shown to people: `used_seconds` is
 a duration, `price_cents` is money, `expires_at` a moment.  Programs get the numbers, and moments as ISO 8601 in UTC.
 Money, traffic and dates are in the reader's form on a terminal only: JSON is the same in every language.
+Everything that a command prints goes through this file, because strangers' texts are in it: see freeradius_module/printable.py.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from decimal import Decimal
 import click
 
 from freeradius_module import units
+from freeradius_module.printable import json_escaped, one_line, printable
 
 from . import text
 from .text import _, in_context
@@ -36,7 +38,7 @@ def tell_rows(rows: Iterable[dict], as_json: bool = False, columns: Iterable[str
 def tell_one(row: dict, as_json: bool = False) -> None:
     """Print one thing in full: an object, or a line for each of its values; a person is spared what is not there."""
     if as_json:
-        click.echo(json.dumps(plain(row), ensure_ascii=False, indent=2))
+        click.echo(as_json_text(row, indent=2))
     elif sys.stdout.isatty():
         row = {name: value for name, value in row.items() if value is not None}
         width = max(map(len, map(title, row)), default=0)
@@ -49,12 +51,36 @@ def tell_one(row: dict, as_json: bool = False) -> None:
 
 def tell_done(result: dict, sentence: str, as_json: bool = False) -> None:
     """Print what was done: the facts for a program, a sentence for people."""
-    click.echo(json.dumps(plain(result), ensure_ascii=False) if as_json else sentence)
+    if as_json:
+        click.echo(as_json_text(result))
+    else:
+        tell(sentence)
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence, or several lines."""
+    click.echo(printable(sentence, keep="\n"))
 
 
 def hint(sentence: str) -> None:
     """Say something beside the result, on stderr."""
-    click.echo(sentence, err=True)
+    click.echo(printable(sentence, keep="\n"), err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask a person, on stderr."""
+    return click.confirm(printable(question, keep="\n"), err=True)
+
+
+def print_table(table, rows: Iterable[Iterable[str]]) -> None:
+    """Print a table of rich with these rows."""
+    from rich.console import Console
+    from rich.text import Text
+
+    for row in rows:
+        # As Text, because a name may hold what rich would take for its markup.
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 @contextlib.contextmanager
@@ -93,6 +119,11 @@ def plain(value):
     return value
 
 
+def as_json_text(value, indent: int | None = None) -> str:
+    """JSON for programs; where a terminal shows it, it steers nothing."""
+    return json_escaped(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+
+
 def shown(name: str, value) -> str:
     """A value as people read it, by the unit in its name.
 
@@ -120,15 +151,15 @@ def shown(name: str, value) -> str:
         case "kbit", int():
             return f"{value} kbit/s"
         case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
-            return in_context("word", value)
+            return one_line(in_context("word", value))
     if isinstance(value, datetime):
         local = value.replace(tzinfo=UTC).astimezone()
         return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
+        return one_line(", ".join(map(str, value)))
+    return one_line(str(value))
 
 
 def title(name: str) -> str:
@@ -161,7 +192,7 @@ def _tell_json(rows: Iterable[dict]) -> int:
     count = 0
     click.echo("[", nl=False)
     for row in rows:
-        click.echo((",\n " if count else "\n ") + json.dumps(plain(row), ensure_ascii=False), nl=False)
+        click.echo((",\n " if count else "\n ") + as_json_text(row), nl=False)
         count += 1
     click.echo("\n]" if count else "]")
     return count
@@ -177,9 +208,7 @@ def _tell_lines(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
 
 
 def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
     if not rows:
@@ -190,10 +219,7 @@ def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
         table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
-    for row in rows[:TERMINAL_ROWS]:
-        # As Text, because a name may hold what rich would take for its markup.
-        table.add_row(*(Text(shown(name, row[name])) for name in names))
-    Console().print(table)
+    print_table(table, ([shown(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
     if len(rows) > TERMINAL_ROWS:
         hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
             count=TERMINAL_ROWS))
@@ -212,8 +238,8 @@ def _field(value) -> str:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False)
-    return " ".join(str(value).splitlines()).replace("\t", " ")
+        return as_json_text(value)
+    return one_line(str(value))
 
 
 def _is_number(name: str) -> bool:

@@ -115,7 +115,7 @@ def check(office, directory, as_json):
     if problems:
         raise errors.Refused(_("{count} things are not right in {directory}."), count=len(problems), directory=directory)
     if not as_json:
-        click.echo(_("{directory} is as it should be.").format(directory=directory))
+        output.tell(_("{directory} is as it should be.").format(directory=directory))
 
 
 def problems_of(office, directory: Path) -> list[dict]:

@@ -144,7 +144,7 @@ def _tell(office, name: str, names: tuple, days: tuple | None, by: tuple, form: 
             else:
                 new.file.write(file.getvalue())
                 new.publish()
-                click.echo(_("File created: {path}").format(path=path))
+                output.tell(_("File created: {path}").format(path=path))
 
 
 def _ask(cursor, name: str, wanted: dict, period: Period, by) -> Report:
@@ -184,9 +184,7 @@ def _table(found: Report, title: str) -> None:
         output.hint(_("Nothing was found."))
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     names = [name for name in report_files.columns(found)
@@ -195,10 +193,9 @@ def _table(found: Report, title: str) -> None:
         table.add_column(report_files.heading(name), justify="left" if name in found.keys else "right", overflow="fold",
                          footer=(_("All") if at == 0 else "") if name in found.keys
                          else report_files.shown(name, found.totals[name]))
-    for row in found.rows[:output.TERMINAL_ROWS]:
-        table.add_row(*(Text(output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name]))
-                        for name in names))
-    Console().print(table)
+    output.print_table(table, (
+        [output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name]) for name in names]
+        for row in found.rows[:output.TERMINAL_ROWS]))
     if len(found.rows) > output.TERMINAL_ROWS:
         output.hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
             count=output.TERMINAL_ROWS))

@@ -1,14 +1,12 @@
 """A report as a file: csv for programs, xlsx for a spreadsheet, pdf for paper."""
 
-import csv
-import io
 from decimal import Decimal
 from xml.sax.saxutils import escape
 
 from freeradius_module import units
 
 from . import output, text
-from .export_csv import defused
+from .export_csv import defused, lines
 from .report_data import Report
 from .text import _
 
@@ -39,13 +37,9 @@ def heading(column: str) -> str:
 
 
 def write_csv(file, report: Report, separator: str = ",") -> None:
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines, delimiter=separator, lineterminator="\r\n")
     names = columns(report)
-    writer.writerow(map(plain_name, names))
-    for row in report.rows:
-        writer.writerow([_plain(name, row[name]) for name in names])
-    file.write(lines.getvalue().encode())
+    rows = ([_plain(name, row[name]) for name in names] for row in report.rows)
+    file.write(lines([map(plain_name, names), *rows], separator))
 
 
 def write_xlsx(file, report: Report, title: str, currency: str) -> None:

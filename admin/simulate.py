@@ -132,6 +132,6 @@ def _tell(answer: dict, as_json: bool) -> None:
         return
     lines = answer.pop("reply")
     output.tell_one({name: value for name, value in answer.items() if value not in (None, [])})
-    click.echo()
+    output.tell("")
     for line in lines:
-        click.echo(f"{line['attribute']} {line['operator']} {line['value']}")
+        output.tell(f"{line['attribute']} {line['operator']} {line['value']}")

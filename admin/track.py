@@ -111,9 +111,9 @@ def _follow(office, serial: str, as_json: bool) -> None:
     told = set()
     while True:
         for row in history(office, serial):
-            line = json.dumps(output.plain(row), ensure_ascii=False)
+            line = output.as_json_text(row)
             if line not in told:
                 told.add(line)
-                click.echo(line if as_json else "  ".join(
+                output.tell(line if as_json else "  ".join(
                     text for name in COLUMNS if (text := output.shown(name, row.get(name)))))
         time.sleep(FOLLOW_SECONDS)

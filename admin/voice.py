@@ -4,14 +4,11 @@ A credit is given its export's number in a transaction, before a file is written
 whatever is killed when, and a file that was lost is written again by its number.
 """
 
-import csv
-import io
-
 import click
 
 from freeradius_module import units
 
-from . import errors, line_errors, output, store_voice
+from . import errors, export_csv, line_errors, output, store_voice
 from .command import cli, json_option, option, pass_office
 from .new_file import NewFile
 from .text import _, plural
@@ -108,15 +105,11 @@ def confirm(office, file, number, as_json):
 
 
 def _lines(credits: list[dict]) -> bytes:
-    """The platform's file: UTF-8, a heading, CRLF at the end of a line (RFC 4180)."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(FIELDS)
-    for row in credits:
-        cents = row["credit_cents"]
-        writer.writerow((row["credit"], row["account"], row["serial"], None if cents is None else units.plain_money(cents),
-                         row["credit_seconds"], output.plain(row["redeemed_at"])))
-    return text.getvalue().encode()
+    """The platform's file, with a heading."""
+    rows = [(row["credit"], export_csv.defused_code(row["account"]), export_csv.defused_code(row["serial"]),
+             None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
+             row["credit_seconds"], output.plain(row["redeemed_at"])) for row in credits]
+    return export_csv.lines([FIELDS, *rows])
 
 
 def _of_export(cursor, number: int) -> list[int]:

@@ -27,6 +27,7 @@ from .charges import NeverCharged, Packet
 from .connection import DatabaseAway, RowLocked, TooLate, WrongSchema
 from .desk import Desk, answer_seconds, speakable
 from .lane import LOCKED_PAUSE_SECONDS
+from .printable import one_line
 from .sentence import Sentence
 from .settings import Settings
 
@@ -268,6 +269,6 @@ def _answer(result: Any) -> Sequence[str]:
         return ("away", str(result))
     if isinstance(result, WrongSchema):
         return ("schema", str(result))
-    text = speakable(result)
+    text = one_line(speakable(result))
     print(f"no answer: {text}", file=sys.stderr, flush=True)
     return ("fault", text)

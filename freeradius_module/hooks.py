@@ -19,6 +19,7 @@ from .charges import NeverCharged
 from .connection import DatabaseAway
 from .desk import Desk, speakable
 from .logins import Answer
+from .printable import one_line
 from .shared_desk import DeskFault, SharedDesk
 
 # One desk for all instances of this radiusd (they share this module): they share statements through it.
@@ -91,7 +92,7 @@ def post_auth(packet):
 
 def _answered(answer: Answer, *config):
     if not answer.is_accepted:
-        radiusd.radlog(radiusd.L_AUTH, answer.log)
+        _log(radiusd.L_AUTH, answer.log)
         return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
     # The site counts the reply: FreeRADIUS drops an attribute that it does not know and sends the rest.
     return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))), *config)
@@ -100,7 +101,7 @@ def _answered(answer: Answer, *config):
 def login_refused(packet):
     """Count a wrong PIN.  The Reject leaves whether this succeeds or not, with one text for every stranger."""
     try:
-        radiusd.radlog(radiusd.L_AUTH, _desk.record_wrong_pin(_request(packet)))
+        _log(radiusd.L_AUTH, _desk.record_wrong_pin(_request(packet)))
     except Exception as fault:
         _log_error(f"a wrong PIN was not counted: {type(fault).__name__}")
     return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", _desk.wrong_text),), ()
@@ -122,7 +123,7 @@ def accounting(packet):
     except Exception as fault:
         return _no_answer("packet of accounting", fault)
     if line:
-        radiusd.radlog(radiusd.L_INFO, line)
+        _log(radiusd.L_INFO, line)
     # Only this is acknowledged by the site: OK is also what a forgotten return would be.
     return radiusd.RLM_MODULE_UPDATED
 
@@ -163,4 +164,9 @@ def _no_answer(what: str, fault: Exception) -> int:
 
 
 def _log_error(text: str) -> None:
-    radiusd.radlog(radiusd.L_ERR, f"prepaid-cards: {text}")
+    _log(radiusd.L_ERR, f"prepaid-cards: {text}")
+
+
+def _log(level: int, text: str) -> None:
+    """A line may name what a customer has sent."""
+    radiusd.radlog(level, one_line(text))

@@ -179,6 +179,15 @@ def test_each_credit_is_in_one_export(office, credits, database, tmp_path):
     assert not (tmp_path / "2.csv").exists()
 
 
+def test_an_account_that_a_spreadsheet_would_run_is_defused(office, credits, database, tmp_path):
+    """`redeem` takes no such account; the file is safe whoever wrote the row."""
+    credit = database.value("SELECT MIN(id) FROM voice_credit")
+    database.execute("UPDATE voice_credit SET account = '=cmd|calc' WHERE id = %s", [credit])
+    database.execute("UPDATE voice_credit SET account = '+5511988887777' WHERE id = %s", [credit + 1])
+    office.must("voice", "export", "--output", tmp_path / "1.csv")
+    assert [row["account"] for row in exported(tmp_path / "1.csv")][:2] == ["'=cmd|calc", "+5511988887777"]
+
+
 def test_an_export_is_written_again_by_its_number(office, credits, tmp_path):
     office.must("voice", "export", "--output", tmp_path / "1.csv")
     office.must("voice", "export", "--number", 1, "--output", tmp_path / "again.csv")
