@@ -1,7 +1,7 @@
 """The office: its option file, its connection, its transactions.
 
-The option file is a MySQL option file.  [prepaid-admin] is our connection, [prepaid-radius] the module's,
-[prepaid] the rest:
+The option file is a MySQL option file, which may include others.  [prepaid-admin] is our connection, [prepaid-radius] the
+module's, [prepaid-enforce], [prepaid-charge] and [prepaid-archive] those of the daemons, [prepaid] the rest:
 
     [prepaid-admin]
     user = prepaid_admin
@@ -13,14 +13,14 @@ The option file is a MySQL option file.  [prepaid-admin] is our connection, [pre
     key_file = /etc/prepaid-cards/key
 """
 
-import configparser
 import contextlib
 from functools import cached_property
+from typing import NoReturn
 
 import pymysql
 import pymysql.cursors
 
-from freeradius_module import SCHEMA_VERSION, keyring
+from freeradius_module import SCHEMA_VERSION, keyring, option_file
 from freeradius_module.login import card_tries
 from freeradius_module.settings import DEFAULT_PATH, Settings, SettingsError, hosts_of
 
@@ -32,11 +32,21 @@ CONNECT_TIMEOUT_SECONDS = 5
 ANSWER_TIMEOUT_SECONDS = 600
 
 
+ADMIN_GROUP = "prepaid-admin"
+
+
 class Office:
     """What a command works with.  Nothing is opened before it is needed, so that help needs nothing."""
 
     def __init__(self, config_path: str = DEFAULT_PATH):
         self.config_path = config_path
+        # The group of the option file that says who we are to the database.
+        self.group = ADMIN_GROUP
+
+    def work_as(self, group: str) -> None:
+        """Work with a daemon's own account from now on, if the option file has one."""
+        if group in self.options.groups:
+            self.group = group
 
     @contextlib.contextmanager
     def transaction(self, reason: str | None = None, note: int | None = None):
@@ -88,7 +98,7 @@ class Office:
 
     @cached_property
     def connection(self) -> pymysql.Connection:
-        """The connection as [prepaid-admin], once it is certain that the schema is ours."""
+        """The connection as `group` says, once it is certain that the schema is ours."""
         connection = self.connect()
         with connection.cursor() as cursor:
             _check_version(store.schema_version(cursor))
@@ -143,22 +153,31 @@ class Office:
 
     def settings(self, group: str) -> dict[str, str]:
         """One group of the option file; empty if it is not there."""
-        return self._groups.get(group, {})
+        return self.options.group(group)
 
-    def connect(self, group: str = "prepaid-admin", **changes) -> pymysql.Connection:
+    def connect(self, group: str | None = None, **changes) -> pymysql.Connection:
         """A connection as this group of the option file says; `changes` go over it."""
+        group = group or self.group
         settings = self.settings(group)
         if not settings and not changes:
-            raise errors.WrongUsage(
-                _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
-                config=self.config_path, group=group,
-            )
+            self.refuse_lacking(group)
         arguments = self._arguments(settings, changes)
         nodes = self.nodes(group)
         for node in nodes[:-1]:
             with contextlib.suppress(errors.NotReachable):
                 return self._connect_to_node(group, arguments | node)
         return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
+
+    def refuse_lacking(self, group: str) -> NoReturn:
+        """Say that the option file has no such group, or that it may be in a file that cannot be read."""
+        if self.options.unread:
+            raise errors.WrongUsage(
+                _("{config} has no group [{group}] that you may read; of the files that it includes, {files} cannot be read. "
+                  "Name an option file of your own with --config FILE or $PREPAID_CONFIG."),
+                config=self.config_path, group=group, files=", ".join(self.options.unread))
+        raise errors.WrongUsage(
+            _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
+            config=self.config_path, group=group)
 
     def connect_to_each(self, group: str, **changes):
         """One after the other, a connection to each node that this group names and that serves."""
@@ -217,14 +236,10 @@ class Office:
             connection.close()
 
     @cached_property
-    def _groups(self) -> dict[str, dict[str, str]]:
-        parser = configparser.ConfigParser(
-            interpolation=None, strict=False, allow_no_value=True, delimiters=("=",), inline_comment_prefixes=None,
-        )
+    def options(self) -> option_file.OptionFile:
+        """The option file, with what it includes."""
         try:
-            with open(self.config_path, encoding="utf-8") as file:
-                # !includedir and its kind are for the server's own files.
-                parser.read_string("".join(line for line in file if not line.startswith("!")))
+            return option_file.read(self.config_path)
         except FileNotFoundError:
             raise errors.WrongUsage(
                 _("The option file {config} does not exist. Name yours with --config FILE or $PREPAID_CONFIG."),
@@ -235,15 +250,8 @@ class Office:
                 _("The option file {config} cannot be read: {cause}."),
                 config=self.config_path, cause=getattr(error, "strerror", None) or error,
             ) from None
-        except configparser.Error as error:
-            raise errors.WrongUsage(
-                _("The option file {config} is not an option file: line {line} is neither a [group] nor a setting."),
-                config=self.config_path, line=_line_of(error),
-            ) from None
-        return {
-            group: {name.replace("-", "_"): _unquoted(value or "") for name, value in parser.items(group)}
-            for group in parser.sections()
-        }
+        except option_file.OptionFileError as error:
+            raise errors.WrongUsage(told(error)) from None
 
     @contextlib.contextmanager
     def _cursor(self):
@@ -263,21 +271,3 @@ def _check_version(found: int) -> None:
         found=found, expected=SCHEMA_VERSION,
         remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."),
     )
-
-
-def _line_of(error: configparser.Error) -> int:
-    """The line at fault; its text is not shown, because it may hold a password."""
-    if getattr(error, "errors", None):
-        return error.errors[0][0]
-    return getattr(error, "lineno", 0)
-
-
-def _unquoted(value: str) -> str:
-    """A value without the quotes that an option file may put around it.
-
-    >>> _unquoted('"a b"'), _unquoted("'"), _unquoted("it's")
-    ('a b', "'", "it's")
-    """
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    return value

@@ -3,6 +3,7 @@
 import ipaddress
 import time
 from threading import Lock
+from typing import NamedTuple
 
 from . import reply, store
 from .connection import Connection, DatabaseAway
@@ -16,6 +17,17 @@ REFRESH_SECONDS = 5.0
 ADDRESSES_MOST = 65_536
 # An address that no row covers: FreeRADIUS knows it from its own files.
 UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
+
+
+class Client(NamedTuple):
+    """A NAS as FreeRADIUS has to know it."""
+
+    name: str
+    secret: str
+    require_message_authenticator: bool
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}>"
 
 
 class Catalogue:

@@ -16,7 +16,7 @@ import pymysql
 from pymysql.constants import CLIENT, ER
 
 from . import SCHEMA_VERSION
-from .settings import RADIUS_GROUP, Settings
+from .settings import Settings
 
 # Retry of the whole transaction is right: deadlock, snapshot conflict (Galera: certification).
 TRY_AGAIN = {1213, 1020}
@@ -70,7 +70,7 @@ class Place:
 
 
 class Connection:
-    """Connects when it is first needed, with the group [prepaid-radius] of the option file."""
+    """Connects when it is first needed, as the settings' group of the option file says."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -188,8 +188,8 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
     seconds = settings.database_timeout_seconds
     place = place or Place()
     connection = pymysql.connect(
-        read_default_file=settings.path,
-        read_default_group=RADIUS_GROUP,
+        read_default_file=settings.connection_file,
+        read_default_group=settings.group,
         unix_socket=None if place.host else settings.unix_socket,
         host=place.host,
         port=place.port,

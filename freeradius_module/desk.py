@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from . import attributes, keyring, messages, pin, store
-from .catalogue import UNLISTED, Catalogue
+from .catalogue import UNLISTED, Catalogue, Client
 from .charges import Charges, Packet, Pairs
 from .connection import Connection, DatabaseAway, WrongSchema
 from .keyring import KeyFileError, Keyring
@@ -74,12 +74,13 @@ class Desk:
         """
         return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
 
-    def client(self, address: str) -> tuple[store.Nas, str] | None:
+    def client(self, address: str) -> Client | None:
         """The NAS at an address and its secret, for FreeRADIUS' list of clients."""
         nas = self.catalogue.nas(address)
         if nas is None:
             return None
-        return nas, self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
+        secret = self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
+        return Client(nas.name, secret, nas.require_message_authenticator)
 
     def ask(self, what: str, request: Mapping[str, str], until: float | None = None) -> Ask:
         """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else; and until when."""

@@ -11,6 +11,7 @@ A line is a Unix socket that keeps messages apart (SOCK_SEQPACKET); for what goe
 
 import contextlib
 import os
+import pwd
 import selectors
 import socket
 import stat
@@ -22,16 +23,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import line
+from . import attributes, line
+from .catalogue import Client
 from .charges import NeverCharged, Packet
 from .connection import DatabaseAway, RowLocked, TooLate, WrongSchema
 from .desk import Desk, answer_seconds, speakable
 from .lane import LOCKED_PAUSE_SECONDS
+from .logins import Ask
 from .printable import one_line
 from .sentence import Sentence
 from .settings import Settings
 
-ACCOUNT = "account"
+ACCOUNT, CLIENT = "account", "client"
 # Far more than a RADIUS packet (4,096 octets, RFC 2865, 3) can become.
 MESSAGE_OCTETS_MAX = 131_072
 # How soon an end that was asked for is noticed while nobody asks for anything.
@@ -50,15 +53,21 @@ def accounting_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-accounting")
 
 
+class ClientAsk(NamedTuple):
+    """Which NAS is at an address?"""
+
+    address: str
+    until: float
+
+
 class DeskService:
     def __init__(self, desk: Desk, path: Path):
-        self._logins = Window(
-            path,
-            lambda what, until, attributes: desk.ask(what, dict(attributes), until),
-            desk.logins.submit_all,
-            desk.settings,
-        )
-        self._accounting = Window(accounting_path(path), _packet, desk.charges.submit_all, desk.settings)
+        self._desk = desk
+        # Who reaches the socket at all is said by its mode and group, and each caller is looked at besides.
+        self._mode = 0o660 if desk.settings.desk_callers else 0o600
+        served = callers(desk.settings)
+        self._logins = Window(path, self._login_or_client, self._answer_logins, desk.settings, served)
+        self._accounting = Window(accounting_path(path), _packet, desk.charges.submit_all, desk.settings, served)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
@@ -73,7 +82,8 @@ class DeskService:
 
     def serve(self) -> None:
         """Until `end`.  Raises NoPlace if another desk is open there, or nothing can be."""
-        with listening(self._logins.path) as logins, listening(self._accounting.path) as accounting:
+        with (listening(self._logins.path, self._mode) as logins,
+              listening(self._accounting.path, self._mode) as accounting):
             beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
             beside.start()
             try:
@@ -95,6 +105,27 @@ class DeskService:
             # Half a desk is worse than none: FreeRADIUS would wait for it.
             self._fault = fault
             self._is_ended.set()
+
+
+    def _login_or_client(self, what: str, until: float, pairs: Iterable[tuple[str, str]]) -> Ask | ClientAsk:
+        request = dict(pairs)
+        if what == CLIENT:
+            return ClientAsk(request.get(attributes.SOURCE_ADDRESS, "")[:45], until)
+        return self._desk.ask(what, request, until)
+
+    def _answer_logins(self, requests: list[Ask | ClientAsk]) -> Sequence:
+        """FreeRADIUS asks for a client once a minute, so that these are done one by one, and logins together."""
+        asks = [request for request in requests if not isinstance(request, ClientAsk)]
+        if len(asks) == len(requests):
+            return self._desk.logins.submit_all(asks)
+        answers = iter(self._desk.logins.submit_all(asks) if asks else ())
+        return [self._client(one) if isinstance(one, ClientAsk) else next(answers) for one in requests]
+
+    def _client(self, request: ClientAsk) -> Client | Exception | None:
+        try:
+            return self._desk.client(request.address)
+        except Exception as fault:
+            return fault
 
 
 class Waiting(NamedTuple):
@@ -131,8 +162,10 @@ class Window:
         read: Callable[[str, float, Iterable[tuple[str, str]]], Any],
         work: Callable[[list], Sequence],
         settings: Settings,
+        served: frozenset[int],
     ):
         self.path = path
+        self._served = served
         self.done = 0
         self._read = read
         self._work = work
@@ -156,7 +189,7 @@ class Window:
             caller = key.fileobj
             if caller is listener:
                 with contextlib.suppress(OSError):
-                    if accepted := _accepted(listener):
+                    if accepted := _accepted(listener, self._served):
                         selector.register(accepted, selectors.EVENT_READ)
                 continue
             try:
@@ -202,12 +235,12 @@ def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> P
 
 
 @contextlib.contextmanager
-def listening(path: Path):
-    """A socket at a path, for this account alone; the path is gone afterwards."""
+def listening(path: Path, mode: int):
+    """A socket at a path, for this account, and with 0660 for its group; the path is gone afterwards."""
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        before = os.umask(0o177)
+        before = os.umask(0o777 & ~mode)
         try:
             listener.bind(str(path))
         except OSError as fault:
@@ -237,11 +270,24 @@ def _clear(path: Path) -> None:
                 raise NoPlace(Sentence("Another desk is open at {path}.", path=path))
 
 
-def _accepted(listener: socket.socket) -> socket.socket | None:
+def callers(settings: Settings) -> frozenset[int]:
+    """The system accounts that are served: root, the desk's own, and those that `desk_callers` names."""
+    found = {0, os.geteuid()}
+    for name in settings.desk_callers.replace(",", " ").split():
+        try:
+            found.add(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            raise NoPlace(Sentence(
+                "desk_callers in {path} names {name}, and there is no such system account.", path=settings.path, name=name,
+            )) from None
+    return frozenset(found)
+
+
+def _accepted(listener: socket.socket, served: frozenset[int]) -> socket.socket | None:
     """A new line; None for a caller of another account: a login brings its PIN along, and the answer may be one."""
     caller, _ = listener.accept()
     _pid, user, _group = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    if user in (0, os.geteuid()):
+    if user in served:
         # Nothing blocks the desk: each line has one answer under way, and room for it.
         caller.setblocking(False)
         return caller

@@ -18,6 +18,7 @@ from . import attributes, read_mark, settings
 from .charges import NeverCharged
 from .connection import DatabaseAway
 from .desk import Desk, speakable
+from .keyring import KeyFileClosed
 from .logins import Answer
 from .printable import one_line
 from .shared_desk import DeskFault, SharedDesk
@@ -43,18 +44,34 @@ def instantiate(_packet) -> int:
         if version in REFUSED_VERSIONS:
             _log_error(f"FreeRADIUS {version} loses what a Python module answers. Install 3.2.8 or 3.2.11.")
             return -1
-        desk = Desk(settings.load(config.get("option_file")))
-        try:
-            desk.check()
-        except DatabaseAway as away:
-            _log_error(f"The database is away, starting nevertheless: {away}")
+        found = settings.load(config.get("option_file"))
+        own = _own_desk(found)
     except Exception as fault:
         # FreeRADIUS ignores an exception here and would serve without us; only -1 stops it.
         _log_error(f"{type(fault).__name__}: {fault}")
         return -1
-    _desk = SharedDesk(desk.settings.desk, desk) if desk.settings.desk else desk
+    _desk = SharedDesk(found, own) if found.desk else own
     _desk.serve_alone(True)
     return 0
+
+
+def _own_desk(found: settings.Settings) -> Desk | None:
+    """What decides in this process; None where the shared desk alone may read the password and the key."""
+    try:
+        if found.desk and found.closed:
+            raise KeyFileClosed(f"{', '.join(found.closed)} may not be read")
+        desk = Desk(found)
+    except KeyFileClosed as closed:
+        if not found.desk:
+            raise
+        _log(radiusd.L_INFO, f"prepaid-cards: The shared desk at {found.desk} alone decides and charges; while it is away, "
+                             f"logins get no answer and accounting is queued or not answered ({closed})")
+        return None
+    try:
+        desk.check()
+    except DatabaseAway as away:
+        _log_error(f"The database is away, starting nevertheless: {away}")
+    return desk
 
 
 def authorize(packet):
@@ -136,15 +153,14 @@ def client(packet):
         return _no_answer("client", fault)
     if found is None:
         return radiusd.RLM_MODULE_NOTFOUND
-    nas, secret = found
     return (
         radiusd.RLM_MODULE_OK,
         (),
         (
-            ("FreeRADIUS-Client-Secret", ":=", secret),
-            ("FreeRADIUS-Client-Shortname", ":=", nas.name),
+            ("FreeRADIUS-Client-Secret", ":=", found.secret),
+            ("FreeRADIUS-Client-Shortname", ":=", found.name),
             ("FreeRADIUS-Client-NAS-Type", ":=", "other"),
-            ("FreeRADIUS-Client-Require-MA", ":=", "yes" if nas.require_message_authenticator else "no"),
+            ("FreeRADIUS-Client-Require-MA", ":=", "yes" if found.require_message_authenticator else "no"),
         ),
     )
 

@@ -48,6 +48,10 @@ class KeyFileError(Exception):
     """The key file cannot be used."""
 
 
+class KeyFileClosed(KeyFileError):
+    """This account may not read the key file."""
+
+
 class Keyring:
     """The keys of one file.  It never shows a key, only numbers and fingerprints.
 
@@ -410,7 +414,7 @@ def _sentences_for(path: str | os.PathLike) -> Iterator[None]:
             path=path,
         )) from None
     except PermissionError:
-        raise KeyFileError(Sentence(
+        raise KeyFileClosed(Sentence(
             "The account with uid {uid} may not use {path}. Give the file a group that radiusd and the "
             "office share and mode 640; only root or its owner may change it.",
             uid=os.geteuid(), path=path,

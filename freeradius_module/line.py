@@ -3,7 +3,7 @@
 FreeRADIUS gives Python no text that holds a NUL, and takes none.  JSON, which would do as well, takes three times as
 long, and it is done four times for each packet.
 
-request  what is wanted (authorize, admit, wrong_pin, account), until when (seconds of the machine's monotonic clock, which
+request  what is wanted (authorize, admit, wrong_pin, account, client), until when (seconds of the machine's monotonic clock, which
          all its processes share), then the packet's attributes: name, value, name, value ...
 answer   "done" and the result's words, or "away", "schema", "never" or "fault" and a sentence
 """
@@ -11,6 +11,7 @@ answer   "done" and the result's words, or "away", "schema", "never" or "fault" 
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
+from .catalogue import Client
 from .logins import Answer, Handout
 
 DONE = "done"
@@ -53,12 +54,14 @@ def read_request(told: bytes) -> tuple[str, float, Iterable[tuple[str, str]]]:
     return what, float(until), zip(rest[::2], rest[1::2], strict=True)
 
 
-def result(of: Handout | Answer | str | None) -> Sequence[str]:
+def result(of: Handout | Answer | Client | str | None) -> Sequence[str]:
     """What was done, as words; the functions below read them."""
     if of is None:
         return ()
     if isinstance(of, str):
         return (of,)
+    if isinstance(of, Client):
+        return (of.name, of.secret, "yes" if of.require_message_authenticator else "no")
     if isinstance(of, Handout):
         return (of.pin,) if of.answer is None else (of.pin, *result(of.answer))
     return ("accepted" if of.is_accepted else "refused", of.reason, of.log, *chain.from_iterable(of.reply))
@@ -81,6 +84,17 @@ def read_handout(told: Sequence[str]) -> Handout:
     """
     pin, *answer = told
     return Handout(pin, read_answer(answer) if answer else None)
+
+
+def read_client(told: Sequence[str]) -> Client | None:
+    """
+    >>> read_client(result(Client("hotspot", "testing123", True))).require_message_authenticator
+    True
+    """
+    if not told:
+        return None
+    name, secret, require_message_authenticator = told
+    return Client(name, secret, require_message_authenticator == "yes")
 
 
 def read_text(told: Sequence[str]) -> str | None:

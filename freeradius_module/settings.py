@@ -1,10 +1,9 @@
 """The module's settings: group [prepaid] of the option file, with the connection in [prepaid-radius].
 
 The file is the one that the office uses: $PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf.  It is an
-ordinary MySQL option file; PyMySQL reads the connection from it by itself.
+ordinary MySQL option file, and may include others (option_file.py); PyMySQL reads the connection by itself.
 """
 
-import configparser
 import contextlib
 import ipaddress
 import os
@@ -12,8 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pymysql.optionfile import Parser
-
+from . import option_file
 from .sentence import Sentence
 
 DEFAULT_PATH = "/etc/prepaid-cards/prepaid.cnf"
@@ -24,6 +22,11 @@ class Settings(NamedTuple):
     """Group [prepaid]; what is not said there has the value shown here."""
 
     path: str = DEFAULT_PATH
+    # The connection to the database: its group, and the file that this group is in.
+    group: str = RADIUS_GROUP
+    connection_file: str = DEFAULT_PATH
+    # Where the group is not to be found: files that are included and cannot be read.
+    closed: tuple[str, ...] = ()
     # Of the connection, PyMySQL reads "socket" by itself; we take "unix_socket" too, as the office does.
     unix_socket: str | None = None
     # Nodes of a cluster in the order in which they are tried; none: what PyMySQL reads (unix_socket, or host and port).
@@ -47,8 +50,12 @@ class Settings(NamedTuple):
     spool: str | None = None
     # The socket of a desk that all FreeRADIUS processes of this machine share (`prepaid desk`).  None: each has its own.
     desk: str | None = None
+    # The system accounts that the desk serves beside its own and root: FreeRADIUS', where the desk has one of its own.
+    desk_callers: str = ""
 
 
+# What `load` finds out by itself.
+NOT_SET_BY_HAND = {"path", "group", "connection_file", "closed", "unix_socket", "hosts"}
 MARIADB_PORT = 3306
 
 
@@ -56,35 +63,39 @@ class SettingsError(Exception):
     """The option file cannot be read."""
 
 
-def load(path: str | None = None) -> Settings:
-    """Read the option file, or say which line of it is wrong."""
+def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
+    """Read the option file, or say which line of it is wrong.  `group` is the connection to the database."""
     path = path or os.environ.get("PREPAID_CONFIG") or DEFAULT_PATH
     if not Path(path).is_file():
         raise SettingsError(Sentence(
             "There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.", path=path))
-    parser = Parser(interpolation=None, strict=False, allow_no_value=True)
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
-    except configparser.Error as error:
-        # Its own text repeats the line, which may hold a password, and would go to FreeRADIUS' log.
+        options = option_file.read(path)
+    except option_file.OptionFileError as error:
+        raise SettingsError(*error.args) from None
+    if group not in options.groups and RADIUS_GROUP in options.groups:
+        group = RADIUS_GROUP
+    connection, place = options.group(group), options.places.get(group, path)
+    if group in options.groups and place in options.headed_by_include:
         raise SettingsError(Sentence(
-            "{path} is not an option file: line {line} is neither a [group] nor a setting.",
-            path=path, line=error.errors[0][0] if hasattr(error, "errors") else getattr(error, "lineno", 0),
-        )) from None
-    found: dict = {"path": path}
+            "{path} includes other files above its first group, so the driver cannot read its [{group}]. Move the line "
+            "below [prepaid], or that group into a file of its own.", path=place, group=group))
+    found: dict = {"path": path, "group": group, "connection_file": place}
     for name in ("socket", "unix_socket"):
-        if parser.has_option(RADIUS_GROUP, name):
-            found["unix_socket"] = parser.get(RADIUS_GROUP, name)
-    if parser.has_option(RADIUS_GROUP, "hosts"):
-        found["hosts"] = hosts_of(parser.get(RADIUS_GROUP, "hosts") or "")
+        if name in connection:
+            found["unix_socket"] = connection[name]
+    if "hosts" in connection:
+        found["hosts"] = hosts_of(connection["hosts"])
         if "unix_socket" in found:
             raise SettingsError(Sentence(
-                "[{group}] in {path} has both hosts and a socket; take one of the two away.", group=RADIUS_GROUP, path=path))
+                "[{group}] in {path} has both hosts and a socket; take one of the two away.", group=group, path=place))
+    if group not in options.groups:
+        found["closed"] = tuple(options.unread)
+    own = options.group("prepaid")
     for name, default in Settings._field_defaults.items():
-        if name in found or not parser.has_option("prepaid", name):
+        if name in found or name in NOT_SET_BY_HAND or name not in own:
             continue
-        value = parser.get("prepaid", name)
+        value = own[name]
         if isinstance(default, int):
             if not value.isdigit() or int(value) == 0:
                 raise SettingsError(Sentence(

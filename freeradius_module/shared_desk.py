@@ -1,6 +1,8 @@
 """The desk as a FreeRADIUS process sees it that shares one with others: see desk_service.py.
 
-While nobody is there, it is its own desk: slower, and no less right, because what matters is in the database.
+While nobody is there, it is its own desk: it is slower but equally correct, because all state is in the database.  A
+process that may read neither the database's password nor the key has no desk of its own (`own` is None): then a shared
+desk that is away is what a database is that is away.
 """
 
 import socket
@@ -10,12 +12,14 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import line, store
+from . import attributes, line, messages
+from .catalogue import Client
 from .charges import NeverCharged, Pairs
 from .connection import DatabaseAway, WrongSchema
 from .desk import Desk, answer_seconds
-from .desk_service import ACCOUNT, MESSAGE_OCTETS_MAX, accounting_path
+from .desk_service import ACCOUNT, CLIENT, MESSAGE_OCTETS_MAX, accounting_path
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Handout
+from .settings import Settings
 
 # A desk that is not there is looked for again after this time; one that hangs costs each who asks it a time-out.
 PAUSE_SECONDS = 1.0
@@ -37,12 +41,19 @@ class DeskFault(Exception):
 class SharedDesk:
     """See Desk, whose methods these are."""
 
-    def __init__(self, path: str, own: Desk):
-        self.wrong_text = own.wrong_text
-        self._own = own
-        seconds = answer_seconds(own.settings)
-        self._logins = Way(Path(path), seconds)
-        self._accounting = Way(accounting_path(Path(path)), seconds)
+    def __init__(self, settings: Settings, own: Desk | None):
+        self.wrong_text = messages.refused("wrong_pin", settings.lang)
+        self._own_desk = own
+        path, seconds = Path(settings.desk), answer_seconds(settings)
+        self._logins = Way(path, seconds)
+        self._accounting = Way(accounting_path(path), seconds)
+
+    @property
+    def _own(self) -> Desk:
+        """Who decides while nobody is at the shared desk."""
+        if self._own_desk is None:
+            raise DatabaseAway("nobody is at the shared desk")
+        return self._own_desk
 
     def authorize(self, request: Mapping[str, str]) -> Handout:
         """Raises DeskEnded where it may have been let in: the NAS asks again, and takes that login over."""
@@ -71,10 +82,14 @@ class SharedDesk:
             return self._own.account(pairs)
 
     def serve_alone(self, is_alone: bool) -> None:
-        self._own.serve_alone(is_alone)
+        if self._own_desk is not None:
+            self._own_desk.serve_alone(is_alone)
 
-    def client(self, address: str) -> tuple[store.Nas, str] | None:
-        return self._own.client(address)
+    def client(self, address: str) -> Client | None:
+        try:
+            return line.read_client(self._logins.ask(CLIENT, [(attributes.SOURCE_ADDRESS, address)]))
+        except (NobodyThere, DeskEnded):
+            return self._own.client(address)
 
 
 class Way:

@@ -30,8 +30,7 @@ def test_it_opens_what_is_sealed_with_a_key_that_came_after_it_started(office, d
     desk = Desk(settings.load(str(_unstarted_stack.option_file)))
     change_keys(office, database)
     assert desk.authorize({"User-Name": card.serial}).pin == card.pin
-    nas, secret = desk.client(address)
-    assert (nas.address, secret) == (f"{address}/32", SECRET)
+    assert desk.client(address) == (f"NAS {address}", SECRET, True)
     # What an unknown serial opens is sealed anew too, or its silence would tell it from a wrong PIN.
     assert desk.authorize({"User-Name": "9999999999"}).pin != card.pin
 

@@ -17,7 +17,7 @@ def write(tmp_path):
 
 def test_what_is_not_said_has_its_default(write, tmp_path):
     path = write("[prepaid-radius]\nuser = u\n")
-    assert load(path) == Settings(path=path, key_file=str(tmp_path / "key"))
+    assert load(path) == Settings(path=path, connection_file=path, key_file=str(tmp_path / "key"))
 
 
 def test_what_is_said_holds(write):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from freeradius_module import line
+from freeradius_module.catalogue import Client
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.logins import Answer, Handout
 from freeradius_module.settings import Settings
@@ -31,6 +32,9 @@ class OwnDesk:
     def account(self, pairs):
         self.packets.append(pairs)
         return "charged by its own desk"
+
+    def client(self, address):
+        return Client("of its own", "secret", True)
 
 
 class Desk:
@@ -89,7 +93,13 @@ def own():
 
 @pytest.fixture
 def shared(tmp_path, own):
-    return SharedDesk(str(tmp_path / "desk"), own)
+    return SharedDesk(own.settings._replace(desk=str(tmp_path / "desk")), own)
+
+
+@pytest.fixture
+def only_shared(tmp_path):
+    """Of a FreeRADIUS that may read neither password nor key."""
+    return SharedDesk(Settings(desk=str(tmp_path / "desk"), database_timeout_seconds=1), None)
 
 
 @pytest.fixture
@@ -175,3 +185,33 @@ def test_why_it_could_not(shared, own, open_desk, word, fault):
     with pytest.raises(fault, match="because"):
         shared.account(PACKET)
     assert own.packets == []
+
+
+def test_a_nas_is_asked_for_at_the_shared_desk(shared, only_shared, open_desk):
+    hotspot = Client("hotspot", "testing123", False)
+    desk = open_desk(done(hotspot), done(None))
+    assert shared.client("192.0.2.1") == hotspot
+    assert only_shared.client("192.0.2.2") is None
+    assert desk.received == [("client", {"Tmp-String-0": "192.0.2.1"}), ("client", {"Tmp-String-0": "192.0.2.2"})]
+
+
+def test_while_nobody_is_there_an_own_desk_knows_the_nas(shared, only_shared):
+    assert shared.client("192.0.2.1").name == "of its own"
+    with pytest.raises(DatabaseAway):
+        only_shared.client("192.0.2.1")
+
+
+def test_without_an_own_desk_nobody_there_is_a_database_that_is_away(only_shared):
+    for ask in (only_shared.authorize, only_shared.admit, only_shared.record_wrong_pin):
+        with pytest.raises(DatabaseAway):
+            ask(LOGIN)
+    with pytest.raises(DatabaseAway):
+        only_shared.account(PACKET)
+    only_shared.serve_alone(True)
+
+
+@pytest.mark.parametrize("end", [ends, hangs])
+def test_without_an_own_desk_a_packet_that_the_shared_one_had_is_not_acknowledged(only_shared, open_desk, end):
+    open_desk(end, window="desk-accounting")
+    with pytest.raises(DatabaseAway):
+        only_shared.account(PACKET)

@@ -1,0 +1,31 @@
+"""Another system account, taken on for a while by a test that runs as root."""
+
+import contextlib
+import os
+import pwd
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def as_account(name: str, opening: Path | None = None):
+    """Read files as this account would; `opening` and the folders above it can be walked through."""
+    account = pwd.getpwnam(name)
+    if opening is not None:
+        open_way(opening)
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(account.pw_gid)
+    os.seteuid(account.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def open_way(folder: Path) -> None:
+    """Let every account walk through these folders; what is in them is protected by its own mode."""
+    for one in (folder, *folder.parents):
+        if not one.stat().st_mode & 0o001:
+            one.chmod(one.stat().st_mode | 0o011)
