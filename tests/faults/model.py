@@ -273,10 +273,12 @@ class Card:
         if connection.is_open and self.is_beyond_fair_use():
             connection.is_to_be_slow = True
         is_late = not connection.is_open and (kind != "Stop" or was_closed)
-        return connection.has_used_its_grant() or (is_late and not was_open)
+        came_back = connection.due_at is None
+        return connection.has_used_its_grant() or came_back or (is_late and not was_open)
 
     def limit(self, connections: list[Connection], now: float) -> None:
-        """Connections have used what they were granted, or more than was known when others got what they had left."""
+        """Connections have used what they were granted, or have come back, or have used more than was known when others got
+        what they had left."""
         if self.is_exhausted():
             self.end_all(now)
             return

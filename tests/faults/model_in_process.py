@@ -119,6 +119,7 @@ class Campaign:
         self.verbose = verbose
         self.packets = self.logins = self.compared = 0
         self.desks = [Desk(self.settings), Desk(self.settings)]
+        self.office = Office(str(self.stack.option_file))
 
     def query(self, statement: str, arguments=()) -> list[dict]:
         with self.connection.cursor() as cursor:
@@ -145,7 +146,6 @@ class Campaign:
             self.packets += life.world.delivered
             self.logins += life.logins
             self.compared += life.compared
-            life.close()
 
 
 class Life:
@@ -173,12 +173,9 @@ class Life:
         self.ids = {}
         self.network = Network()
         self.network.obey = self.obey
-        self.cutter = Cutter(Office(str(campaign.stack.option_file)))
+        self.cutter = Cutter(campaign.office)
         self.cutter.exchange.close()
         self.cutter.exchange = self.network
-
-    def close(self) -> None:
-        self.cutter.office.close()
 
     def first_id(self, nas: Nas) -> int:
         return self.seed * 100_000 + 20_000 * list(self.addresses).index(nas.name)
@@ -216,7 +213,10 @@ class Life:
     def play(self, packets: int) -> None:
         world = self.world
         days = 0
-        while world.delivered < packets:
+        # When all cards are exhausted nobody is online any more.
+        for _ in range(4 * packets):
+            if world.delivered >= packets:
+                break
             luck = self.random.random()
             if luck < 0.30:
                 self.log_in()
@@ -420,7 +420,10 @@ class Life:
             group, arrived = arrived[:count], arrived[count:]
             desk = self.random.choice(self.campaign.desks)
             if len(group) == 1:
-                desk.account(group[0].pairs)
+                try:
+                    desk.account(group[0].pairs)
+                except Exception as fault:
+                    raise Mismatch(f"no answer to {group[0].pairs}: {fault!r}") from fault
             else:
                 self.charge(desk, group)
             self.acknowledged(group)
@@ -439,8 +442,11 @@ class Life:
         self.campaign.desks[0].charges.record_queue("host:/spool", 0.0)
 
     def charge(self, desk: Desk, group: list[Arrived]) -> None:
-        results = desk.charges.queued(
-            [([*one.pairs, ("Tmp-String-1", f"{int(one.came_at)}.0")], self.clock.now - one.came_at) for one in group])
+        packets = [([*one.pairs, ("Tmp-String-1", f"{int(one.came_at)}.0")], self.clock.now - one.came_at) for one in group]
+        try:
+            results = desk.charges.queued(packets)
+        except Exception as fault:
+            raise Mismatch(f"{len(group)} packets cannot be charged: {fault!r}") from fault
         for one, fault in zip(group, results, strict=True):
             if fault is not None:
                 raise Mismatch(f"{one.pairs} is not charged: {fault!r}")
@@ -561,7 +567,8 @@ class Life:
             is_due = row["due_at"] <= now
             if key in judged:
                 if has_to_go and not is_due:
-                    raise Mismatch(f"{card.serial} {one.number} came back and has to go ({row['due_cause']}), but may go on")
+                    raise Mismatch(f"{card.serial} {one.number} came back, has to go, and may go on ({row['due_cause']}); it was "
+                                   f"heard of {self.lag_ends - one.heard_at:.0f} s ago; " + self.grants(card, None))
                 if not has_to_go and is_due:
                     cut_for_others += 1
             elif is_due and not has_to_go:
@@ -579,7 +586,9 @@ class Life:
         """The enforcer takes it for gone: it had to go, and was silent."""
         silent_seconds = self.lag_ends - one.heard_at
         needed = 60 if row["close_cause"] == "not_begun" else 960 if row["close_cause"] == "stale" else 360
-        if one.due_at is None or one.due_at > now or silent_seconds <= needed - 1:
+        # Of one that came back it was just decided.
+        may_be_on = one.due_at is not None and one.due_at > now
+        if may_be_on or silent_seconds <= needed - 1:
             raise Mismatch(f"{card.serial} {one.number} is taken for {row['close_cause']} after {silent_seconds} s; "
                            f"it may be on until {one.due_at}")
         self.say("enforce:", card.serial, one.number, row["close_cause"])
