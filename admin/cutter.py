@@ -177,7 +177,7 @@ class Cutter:
         """Decide on a session that nobody has decided on: one that came back, or that came without a login."""
         with self.office.transaction() as cursor:
             card = store_sessions.lock_card_for_judgement(cursor, row["card_id"])
-            sessions = store_sessions.open_sessions_of_card(cursor, row["card_id"])
+            sessions = store_sessions.open_sessions_of_card(cursor, row["card_id"], row["login_number"])
             verdicts = judged(card, sessions, row["login_number"])
             for verdict in verdicts:
                 store_sessions.set_due(cursor, row["card_id"], *verdict)

@@ -276,8 +276,8 @@ def lock_card_for_judgement(cursor, card_id: int) -> dict:
     return cursor.fetchone()
 
 
-def open_sessions_of_card(cursor, card_id: int) -> list[dict]:
-    """Sessions that are on as far as we know, in the order of their logins."""
+def open_sessions_of_card(cursor, card_id: int, login_number: int) -> list[dict]:
+    """Sessions that are on as far as we know, in the order of their logins; the one that is judged is among them."""
     cursor.execute(
         f"""
         SELECT login_number, due_cause, due_at <= UTC_TIMESTAMP(3) AS is_due,
@@ -287,10 +287,10 @@ def open_sessions_of_card(cursor, card_id: int) -> list[dict]:
          WHERE card_id = %(card_id)s
            AND due_at IS NOT NULL
            AND acct_session_id <> ''
-           AND NOT ({_IS_STALE})
+           AND (login_number = %(login_number)s OR NOT ({_IS_STALE}))
          ORDER BY login_number
         """,
-        {"card_id": card_id},
+        {"card_id": card_id, "login_number": login_number},
     )
     return cursor.fetchall()
 

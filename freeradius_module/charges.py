@@ -178,7 +178,7 @@ class Charges:
             if row.reached & store.REACHED_LIMIT or _is_late(charge.report, row):
                 reached.setdefault(row.card_id, []).append(index)
                 cards.setdefault(row.card_id, []).append(row)
-            if row.reached & store.REACHED_FUP or _is_late(charge.report, row):
+            if row.reached or _is_late(charge.report, row):
                 slowed.setdefault(row.card_id, []).append(index)
         if anomalies:
             recorded = leaving_out_locked(connection, _record_anomalies, [anomaly for _, anomaly in anomalies])
@@ -450,8 +450,7 @@ def _candidates(connection: Connection, reports: list[Report]) -> dict:
     """
     for _ in range(ROUNDS):
         found = connection.run(store.find_candidates, reports)
-        live = {(card_id, one.login_number) for card_id, _, candidates in found.values() for one in candidates}
-        archived = [key for key in connection.run(store.find_archived, reports) if key not in live]
+        archived = connection.run(store.find_archived, reports)
         if not archived:
             return found
         connection.run(store.unarchive, archived)

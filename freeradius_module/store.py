@@ -758,6 +758,10 @@ def find_archived(cursor, reports: Sequence[Report]) -> list[tuple[int, int]]:
          WHERE card.serial IN ({_places(serials)})
            AND old.login_number > 0
            AND (old.acct_session_id IN ('', {_places(identifiers)}) OR old.login_number IN ({_places(numbers)}))
+           AND NOT EXISTS (SELECT 1
+                             FROM session
+                            WHERE session.card_id = old.card_id
+                              AND session.login_number = old.login_number)
         """,
         [*serials, *identifiers, *numbers],
     )
