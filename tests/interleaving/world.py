@@ -335,7 +335,8 @@ class World:
             """, [card_id])
         card["archived"] = [tuple(row.values()) for row in cursor.fetchall()]
         cursor.execute("SELECT what, from_status, to_status FROM card_event WHERE card_id = %s ORDER BY id", [card_id])
-        card["events"] = [tuple(row.values()) for row in cursor.fetchall()]
+        # A PIN that is read again, because a command is run again, is on record again.
+        card["events"] = [tuple(row.values()) for row in cursor.fetchall() if row["what"] != "pin_read"]
         cursor.execute("SELECT reason, CAST(SUM(tries) AS SIGNED) FROM login_refusal WHERE card_id = %s GROUP BY reason",
                        [card_id])
         card["refusals"] = sorted(tuple(row.values()) for row in cursor.fetchall())
