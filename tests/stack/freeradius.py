@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.stack.accounts import open_way
 from tests.stack.daemon import Daemon
 from tests.stack.errors import StackError
 from tests.stack.ports import is_taken
@@ -28,11 +29,11 @@ class FreeRadius:
 
     def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int | None = None, acct_port: int | None = None,
                  options: dict[str, str] | None = None, has_threads: bool = True, is_batch: bool = False,
-                 dies_with_parent: bool = False):
+                 dies_with_parent: bool = False, account: str | None = None):
         """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
 
         A server without `auth_port` serves no logins, and one without `acct_port` no accounting.  `is_batch`: under the
-        scheduler's batch policy, as raddb-config/systemd advises.
+        scheduler's batch policy, as raddb-config/systemd advises.  Started by root, it becomes `account`.
         """
         self.folder = folder.resolve()
         self.raddb = self.folder / f"{name}.raddb"
@@ -40,6 +41,7 @@ class FreeRadius:
         self.auth_port = auth_port
         self.acct_port = acct_port
         self.options = options or {}
+        self.account = account
         self.log_file = self.folder / "log" / f"{name}.log"
         self.daemon = Daemon(
             "FreeRADIUS",
@@ -105,6 +107,8 @@ class FreeRadius:
         for module in MODULES_LEFT_OUT:
             (self.raddb / "mods-enabled" / module).unlink(missing_ok=True)
         self._edit_main_file()
+        if self.account:
+            self._give_away()
 
     def _edit_main_file(self) -> None:
         path = self.raddb / "radiusd.conf"
@@ -119,8 +123,15 @@ class FreeRadius:
         }.items():
             text = set_option(text, option, str(value))
         for option in ("user", "group"):
-            text = remove_option(text, option)
+            text = set_option(text, option, self.account) if self.account else remove_option(text, option)
         path.write_text(text)
+
+    def _give_away(self) -> None:
+        """Its folders belong to the account that it becomes; whoever finds them in a test's folder may walk there."""
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        open_way(self.folder)
+        for folder in (self.raddb, self.folder / f"{self.name}.run", self.log_file.parent):
+            subprocess.run(["chown", "-R", f"{self.account}:{self.account}", str(folder)], check=True)
 
     def _environment(self) -> dict[str, str]:
         """UTC, because Event-Timestamp reaches Python as a local time; and no Python path but the product's own."""
