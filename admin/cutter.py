@@ -178,6 +178,8 @@ class Cutter:
         with self.office.transaction() as cursor:
             card = store_sessions.lock_card_for_judgement(cursor, row["card_id"])
             sessions = store_sessions.open_sessions_of_card(cursor, row["card_id"], row["login_number"])
+            if not any(one["login_number"] == row["login_number"] and one["due_cause"] in TO_BE_JUDGED for one in sessions):
+                return 0  # Another enforcer was quicker, or it has ended.
             verdicts = judged(card, sessions, row["login_number"])
             for verdict in verdicts:
                 store_sessions.set_due(cursor, row["card_id"], *verdict)

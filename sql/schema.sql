@@ -735,10 +735,10 @@ INSERT INTO card_transition (from_status, to_status, what, role, by_module) VALU
     ('delivered', 'in_use',    'activated', 'credit', TRUE),       -- by the module; by a transfer of all its credit
     ('delivered', 'created',   'returned',  'return', FALSE),
     ('delivered', 'blocked',   'blocked',   'block', FALSE),
-    ('delivered', 'expired',   'expired',   'disconnect', FALSE),
+    ('delivered', 'expired',   'expired',   'disconnect', TRUE),
     ('delivered', 'redeemed',  'redeemed',  'redeem', FALSE),
     ('in_use',    'exhausted', 'exhausted', 'credit', TRUE),       -- the same
-    ('in_use',    'expired',   'expired',   'disconnect', FALSE),
+    ('in_use',    'expired',   'expired',   'disconnect', TRUE),
     ('in_use',    'blocked',   'blocked',   'block', FALSE),
     ('exhausted', 'in_use',    'reopened',  'credit', FALSE),
     ('exhausted', 'blocked',   'blocked',   'block', FALSE),
