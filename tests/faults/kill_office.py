@@ -355,7 +355,7 @@ class Export(Act):
         return self.path.with_name(self.path.name + ".manifest.json")
 
     def faults(self, count: int):
-        recorded = self.query("SELECT detail FROM batch_event WHERE id > %s", [self.before["batch_event"]])
+        recorded = self.query("SELECT detail FROM batch_event WHERE id > %s AND what = 'exported'", [self.before["batch_event"]])
         if len(recorded) > 1:
             yield f"{len(recorded)} records"
         if self.path.exists():
