@@ -66,7 +66,7 @@ BEGIN
        OR (NEW.value <> OLD.value AND (OLD.name LIKE 'key\_%\_fingerprint' OR OLD.name LIKE 'key\_%\_retired')) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'site_facts_stay: a key keeps its fingerprint';
     END IF;
-    IF NEW.name = 'resealed_at' THEN
+    IF NEW.name = 'resealed_at' AND NOT acts_as_owner() THEN
         SET NEW.value = server_time();
     END IF;
 END//
