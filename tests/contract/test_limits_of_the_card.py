@@ -154,3 +154,21 @@ def test_money_that_is_spent_on_traffic_is_taken_off_once(desk, shop, clock):
     phone.report("Interim-Update", 0, down=150 * MB, up=50 * MB)
     laptop = Online(desk, card, LAPTOP)
     assert session_timeout(laptop.answer) == 5000
+
+
+# --- Fair use of a card for one session --------------------------------------------------------------------------
+
+
+def test_a_session_is_slowed_down_for_what_one_that_came_back_uses_beside_it(desk, shop, clock, cutter, database):
+    """The product allows one; the first was silent, and is on after all. Neither has used the share by itself."""
+    card, = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    phone = Online(desk, card, PHONE)
+    clock.advance(1000)
+    laptop = Online(desk, card, LAPTOP)
+    clock.advance(60)
+    laptop.report("Interim-Update", 60, down=600 * MB)
+    phone.report("Interim-Update", 1060, down=300 * MB)
+    assert slowed_down(database, shop, card) == []
+    clock.advance(60)
+    phone.report("Interim-Update", 1120, down=500 * MB)
+    assert 2 in slowed_down(database, shop, card)

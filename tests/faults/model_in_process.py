@@ -138,6 +138,7 @@ class Campaign:
 
     def play(self, seed: int, packets: int) -> None:
         self.clean()
+        self.clock.begin_again()
         self.clock.advance(REFRESH_SECONDS)
         life = Life(self, seed)
         try:
