@@ -13,7 +13,6 @@ from unittest import mock
 
 from pymysql.connections import Connection
 
-
 # The database lets nobody write what lies in the future, by the server's own clock: so all of a test is long ago.
 STARTS_BEFORE_SECONDS = 500 * 86_400
 

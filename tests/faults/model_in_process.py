@@ -700,6 +700,8 @@ def main() -> int:
                 except Mismatch as mismatch:
                     failed.append(seed)
                     print(f"seed {seed} FAILED: {mismatch}", flush=True)
+                if seed % 50 == 0:
+                    print(f"up to seed {seed}: {campaign.packets} packets, {len(failed)} failed", file=sys.stderr, flush=True)
     finally:
         if campaign:
             campaign.stack.down()
