@@ -229,3 +229,32 @@ def test_a_late_packet_has_the_same_effect_on_a_row_wherever_it_lies(
     # Of one that was only silent, any packet shows that it was on after it was last heard of.
     may_go_on = end == "stale" or (end != "Stop" and when == "sent after its end")
     assert is_open == (may_go_on and kind == "Interim-Update")
+
+
+# --- Several together -------------------------------------------------------------------------------------------
+
+
+def test_late_packets_of_several_cards_sessions_are_charged_together(desk, shop, clock, office):
+    """Each names a login by its Class, of another number; their cards have archived sessions with the other's number, too."""
+    first, second = shop.sell(2, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
+    classes = {}
+    for card in (first, second):
+        for number in (1, 2):
+            classes[card, number] = class_of(log_in(desk, card))
+            desk.account(report(card, "Stop", 10, classes[card, number], session_id=f"id {card.serial} {number}"))
+            clock.advance(100)
+    archive_all(office, clock)
+    packets = [report(card, "Stop", 20, classes[card, number], session_id=f"id {card.serial} {number}")
+               for card, number in ((first, 1), (second, 2))]
+    assert desk.charges.queued([(packet, 10.0) for packet in packets]) == [None, None]
+    assert (shop.used(first)[0], shop.used(second)[0]) == (30, 30)
+
+
+def test_a_class_of_an_archived_session_under_another_identifier_is_charged(desk, shop, clock, office):
+    """A NAS that sends an old login's Class with a new session."""
+    card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
+    classes = class_of(log_in(desk, card))
+    desk.account(report(card, "Stop", 10, classes, session_id="old"))
+    archive_all(office, clock)
+    desk.account(report(card, "Stop", 20, classes, session_id="new"))
+    assert shop.used(card)[0] == 30

@@ -108,14 +108,17 @@ def test_what_was_used_after_the_takeover_is_charged_whoever_is_on(desk, shop, c
 # --- Who goes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("credit", "down"), [
-    ({"credit_seconds": 3000}, 0),
-    ({"credit_octets": 60_000}, 31_000),
-    ({"credit_down_octets": 60_000}, 31_000),
-    ({"credit_cents": 300, "tariff_minute_millicents": 6000}, 0),
+@pytest.mark.parametrize(("credit", "added", "down"), [
+    ({"credit_seconds": 3000}, {"added_seconds": 9000}, 0),
+    ({"credit_octets": 60_000}, {"added_octets": 90_000}, 31_000),
+    ({"credit_down_octets": 60_000}, {"added_down_octets": 90_000}, 31_000),
+    ({"credit_cents": 300, "tariff_minute_millicents": 6000}, {"added_cents": 900}, 0),
 ])
-def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(desk, shop, clock, cutter, credit, down):
-    """It was silent, another login got its place, and it comes back beyond its grant: the newest is not the one to cut."""
+def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(desk, shop, clock, cutter, credit, added, down):
+    """It was silent, another login got its place, and it comes back beyond its grant: the newest is not the one to cut.
+
+    The card has enough for all of them, because the office has added some meanwhile.
+    """
     card, = shop.sell(1, max_sessions=2, **credit)
     phone = class_of(log_in(desk, card))
     desk.account(report(card, "Start", None, phone, session_id="phone"))
@@ -125,6 +128,7 @@ def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(de
     for seconds in range(300, 1500, 300):
         clock.advance(300)
         desk.account(report(card, "Interim-Update", seconds, laptop, session_id="laptop", device=LAPTOP))
+    shop.add_credit(card, **added)
     # The phone has been silent for more than three interims.
     tv = log_in(desk, card, TV)
     assert tv.is_accepted
@@ -134,3 +138,21 @@ def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(de
     assert shop.status(card) == "in_use"
     look(cutter)
     assert cutter.exchange.disconnected(shop.id(card)) == {1}
+
+
+@pytest.mark.parametrize(("credit", "down"), [({"credit_seconds": 3000}, 0), ({"credit_octets": 60_000}, 31_000)])
+def test_a_session_that_came_back_beyond_its_grant_and_is_silent_again_may_not_go_on_for_a_day(
+        desk, shop, clock, cutter, credit, down):
+    """A late packet brings it back; by the time that somebody looks it has been silent for half an hour."""
+    card, = shop.sell(1, max_sessions=2, **credit)
+    phone = class_of(log_in(desk, card))
+    desk.account(report(card, "Start", None, phone, session_id="phone"))
+    clock.advance(1600)
+    laptop = class_of(log_in(desk, card, LAPTOP))
+    desk.account(report(card, "Stop", 0, laptop, session_id="laptop", device=LAPTOP))
+    clock.advance(1700)
+    desk.account(report(card, "Interim-Update", 1600, phone, session_id="phone", down=down, delay=1700))
+    assert open_numbers(shop, card) == [1]
+    look(cutter)
+    assert all(session["due_at"] is None or session["due_at"] <= shop.database.value("SELECT UTC_TIMESTAMP(3)")
+               for session in shop.sessions(card))

@@ -1,5 +1,7 @@
 """A limit of the card is the card's, however many sessions use it at the same time."""
 
+import itertools
+
 import pytest
 
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
@@ -9,6 +11,9 @@ GB = 10**9
 MB = 10**6
 
 
+_numbers = itertools.count(1)
+
+
 class Online:
     """A device that is on with a card."""
 
@@ -16,10 +21,11 @@ class Online:
         self.desk, self.card, self.device = desk, card, device
         self.answer = log_in(desk, card, device)
         assert self.answer.is_accepted
+        self.session_id = f"id {next(_numbers)}"
         self.report("Start")
 
     def report(self, kind, seconds=None, **octets):
-        self.desk.account(report(self.card, kind, seconds, class_of(self.answer), session_id=f"id {self.device}",
+        self.desk.account(report(self.card, kind, seconds, class_of(self.answer), session_id=self.session_id,
                                  device=self.device, **octets))
 
 
@@ -154,3 +160,36 @@ def test_money_that_is_spent_on_traffic_is_taken_off_once(desk, shop, clock):
     phone.report("Interim-Update", 0, down=150 * MB, up=50 * MB)
     laptop = Online(desk, card, LAPTOP)
     assert session_timeout(laptop.answer) == 5000
+
+
+# --- Fair use of a card for one session --------------------------------------------------------------------------
+
+
+def test_a_session_is_slowed_down_for_what_one_that_came_back_uses_beside_it(desk, shop, clock, cutter, database):
+    """The product allows one; the first was silent, and is on after all. Neither has used the share by itself."""
+    card, = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    phone = Online(desk, card, PHONE)
+    clock.advance(1000)
+    laptop = Online(desk, card, LAPTOP)
+    clock.advance(60)
+    laptop.report("Interim-Update", 60, down=600 * MB)
+    phone.report("Interim-Update", 1060, down=300 * MB)
+    assert slowed_down(database, shop, card) == []
+    clock.advance(60)
+    phone.report("Interim-Update", 1120, down=500 * MB)
+    assert 2 in slowed_down(database, shop, card)
+
+
+def test_a_session_is_slowed_down_though_the_one_before_it_reported_late(desk, shop, clock, cutter, database):
+    """Its login did not know of that use: beyond the share are both together, and neither alone."""
+    card, = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    before = Online(desk, card, PHONE)
+    clock.advance(400)
+    now = Online(desk, card, PHONE)
+    before.report("Stop", 390, down=300 * MB, delay=10)
+    clock.advance(60)
+    now.report("Interim-Update", 60, down=600 * MB)
+    assert slowed_down(database, shop, card) == []
+    clock.advance(60)
+    now.report("Interim-Update", 120, down=800 * MB)
+    assert slowed_down(database, shop, card) == [2]

@@ -27,6 +27,8 @@ CAMPAIGNS = (
 )
 # Three nodes on one machine, and a minute each at the least.
 ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")
+# With FreeRADIUS, and by a simulated clock without it.
+MODELS = {"model": "model_campaign", "model_in_process": "model_in_process"}
 MODEL_SEEDS = (30, 1000)
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     if options.merge:
         keep(json.loads(options.merge.read_text()))
         return 0
-    chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), "model"]
+    chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), *MODELS]
     path = results_path()
     began = time.time()
     with ThreadPoolExecutor(options.jobs or (2 if options.short else 1)) as jobs:
@@ -58,8 +60,8 @@ def main() -> int:
 
 def play(name: str, short: bool) -> bool:
     """Run one campaign and print its words when it has ended; whether all was well."""
-    if name == "model":
-        arguments = ["tests.faults.model_campaign", "--seeds", str(MODEL_SEEDS[0 if short else 1])]
+    if name in MODELS:
+        arguments = [f"tests.faults.{MODELS[name]}", "--seeds", str(MODEL_SEEDS[0 if short else 1])]
     else:
         arguments = [f"tests.faults.{name}", *(["--short"] if short else [])]
     done = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
