@@ -185,8 +185,8 @@ def decide(
         return Refusal("too_many_sessions")
     # Not closed: they stay on until their NAS has ended them, which `prepaid enforce` sees to.  One that came back may make
     # them more than the product allows.
-    places = product.max_sessions - 1
-    replaces, others = others[: len(others) - places], others[max(len(others) - places, 0) :]
+    excess = max(len(others) - (product.max_sessions - 1), 0)
+    replaces, others = others[:excess], others[excess:]
     granted = _share(balance, product, others)
     if is_used_up(granted):
         # All that is left is granted to sessions that are still open.

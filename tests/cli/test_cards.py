@@ -110,7 +110,7 @@ def test_a_batch_tells_what_became_of_it(office):
     office.must("deliver", "--partner", office.partner(), "--range", f"{cards[0].serial}-{cards[0].serial}")
     shown = office.json("batch", "show", cards[0].batch)
     assert shown["cards"] == {"created": 2, "delivered": 1}
-    assert [event["what"] for event in shown["events"]] == ["generated", "exported"]
+    assert [event["what"] for event in shown["events"]] == ["generated", "pins_read", "exported"]
     assert [row["batch"] for row in office.json("batch", "list")] == [cards[0].batch]
     assert office.run("batch", "show", 999999).exit_status == 1
 

@@ -43,9 +43,9 @@ def use(database, cards, days_ago: int, seconds: int, octets: int) -> None:
         database.execute("UPDATE card SET status = 'in_use', first_login_at = %s WHERE serial = %s", [noon, card.serial])
         database.execute(
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, started_at, heard_at, stopped_at,"
-            " used_seconds, used_down_octets, used_up_octets)"
-            " SELECT id, 1, 1, 's', %s, %s, %s, %s, %s, 1 FROM card WHERE serial = %s",
-            [noon, noon, noon, seconds, octets, card.serial])
+            " end_recorded_at, used_seconds, used_down_octets, used_up_octets)"
+            " SELECT id, 1, 1, 's', %s, %s, %s, %s, %s, %s, 1 FROM card WHERE serial = %s",
+            [noon, noon, noon, noon, seconds, octets, card.serial])
 
 
 def test_stock(office, trade):
@@ -113,7 +113,8 @@ def test_the_sales_of_all_days_are_the_settlement(office, trade):
 def test_redeemed_telephony_cards_are_sold(office, trade, database):
     talk = office.product("--price", "5.00", "--commission", "20", kind="telephony")
     card, = office.sell(1, product=talk, partner="Padaria São José")
-    database.execute("INSERT INTO voice_credit (card_id, account) SELECT id, 'A 1' FROM card WHERE serial = %s", [card.serial])
+    number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
+    database.execute("INSERT INTO voice_credit (card_id, account) VALUES (%s, 'A 1')", [number])
     assert office.json("report", "sales", "--from", TODAY - timedelta(days=1), "--to", TODAY, "--by", "product", "--product",
                        talk) == [{"product": talk, "cards": 1, "sold_cents": 500, "commission_cents": 100}]
 

@@ -53,8 +53,8 @@ def attacked(office, database):
     with database.connect() as connection, connection.cursor() as cursor:
         for statement in (
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
-            " used_seconds, granted_seconds) VALUES (%(id)s, 1, 1, %(text)s, %(text)s, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3),"
-            " UTC_TIMESTAMP(3), 60, 600)",
+            " due_at, due_cause, used_seconds, granted_seconds) VALUES (%(id)s, 1, 1, %(text)s, %(text)s, UTC_TIMESTAMP(3),"
+            " UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 600 SECOND, 'time', 60, 600)",
             "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at) VALUES"
             " (%(id)s, %(text)s, 'wrong_pin', UTC_TIMESTAMP(), 1, 3, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
             "UPDATE partner SET contact = %(text)s, document = 'x'",

@@ -187,8 +187,10 @@ def test_each_credit_is_in_one_export(office, credits, database, tmp_path):
 def test_an_account_that_a_spreadsheet_would_run_is_defused(office, credits, database, tmp_path):
     """`redeem` takes no such account; the file is safe whoever wrote the row."""
     credit = database.value("SELECT MIN(id) FROM voice_credit")
-    database.execute("UPDATE voice_credit SET account = '=cmd|calc' WHERE id = %s", [credit])
-    database.execute("UPDATE voice_credit SET account = '+5511988887777' WHERE id = %s", [credit + 1])
+    with without_triggers(database) as cursor:
+        cursor.execute("UPDATE voice_credit SET account = '=cmd|calc' WHERE id = %s", [credit])
+        cursor.execute("UPDATE voice_credit SET account = '+5511988887777' WHERE id = %s", [credit + 1])
+        cursor.connection.commit()
     office.must("voice", "export", "--output", tmp_path / "1.csv")
     assert [row["account"] for row in exported(tmp_path / "1.csv")][:2] == ["'=cmd|calc", "+5511988887777"]
 

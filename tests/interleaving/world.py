@@ -99,7 +99,7 @@ class World:
             side.owner.close()
 
     def connect_owner(self) -> pymysql.Connection:
-        made = self.database.mariadb.connect(self.database.name, ssl_disabled=True)
+        made = self.database.mariadb.connect(self.database.name)
         with made.cursor() as cursor:
             cursor.execute("SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, SESSION time_zone = '+00:00'")
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -393,7 +393,7 @@ class OneConnection(Database):
 
     def __init__(self, database: Database):
         super().__init__(database.mariadb, database.name)
-        self._connection = super().connect(ssl_disabled=True)
+        self._connection = super().connect()
 
     @contextmanager
     def connect(self, **options):

@@ -39,7 +39,8 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
             "tariff_minute_millicents", "tariff_mb_millicents", "fup_octets", "interim_seconds", "raw_down_octets",
             "raw_up_octets", "framed_ipv4", "framed_ipv6", "delegated_prefix")}
         | dict.fromkeys(("used_seconds", "used_down_octets", "used_up_octets"), ("up",)),
-        "card": dict.fromkeys(("settled_seconds", "settled_down_octets", "settled_up_octets", "settled_login_number"), ("up",)),
+        "card": dict.fromkeys(
+            ("settled_seconds", "settled_down_octets", "settled_up_octets", "settled_login_number", "version"), ("up",)),
         "login_refusal": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "unknown_login": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "session_anomaly": {"times": ("up",), "last_at": ALL},

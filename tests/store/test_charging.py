@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from freeradius_module import store
+from freeradius_module.charges import NeverCharged
 from freeradius_module.logins import UNPOSTED_MOST
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
 
@@ -111,7 +112,8 @@ def test_a_packet_that_can_never_be_charged_stops_nobody_else(shop, desk, nonsen
     first, second = desk.charges.queued([(packet, 0.0) for packet in packets])
     assert isinstance(first, Exception) and second is None
     assert shop.used(card) == (90, 0, 0)
-    assert isinstance(desk.account(packets[0]), str)
+    with pytest.raises(NeverCharged):
+        desk.account(packets[0])
 
 
 # --- Settling --------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from freeradius_module.identity import Candidate, Claim, Sign, identify, make_class, read_class
 
 KEY = b"k" * 32
-CLAIMS = st.builds(Claim, st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(0, 2**33), st.just(True))
+CLAIMS = st.builds(Claim, st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(0, 2**33),
+                   st.integers(0, 2**32 - 1), st.just(True))
 SERIALS = st.text(min_size=1, max_size=40)
 
 # --- Class -----------------------------------------------------------------------------------------------
