@@ -225,7 +225,7 @@ class Window:
                 self._locked_until = time.monotonic() + LOCKED_PAUSE_SECONDS
             elif not isinstance(result, TooLate):
                 _tell(one.caller, result)
-                self.done += not isinstance(result, Exception)
+                self.done += not isinstance(result, Exception) and not isinstance(one.request, ClientAsk)
 
 
 def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
