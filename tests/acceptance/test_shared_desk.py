@@ -165,7 +165,8 @@ def test_a_desk_that_hangs_is_not_waited_for_for_ever(site, desk, shop):
         desk.send_signal(signal.SIGCONT)
     # It has the packet, too, and does not do any more what nobody waits for.
     assert nas.stop(session, 61).is_acknowledged
-    assert ended(desk)[1] == 1
+    # A repetition that came a moment before may still be of use to its caller.
+    assert ended(desk)[1] in (1, 2)
     assert shop.used(card) == (61, 0, 0)
 
 
