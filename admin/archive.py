@@ -10,10 +10,11 @@ import pymysql.cursors
 
 from freeradius_module import store as module_store
 
-from . import errors, output, store_archive, store_refusal, store_schema
-from .command import json_option, option, pass_office
+from . import store
 from .db import database_name, db, owner_connection, owner_options
-from .text import _
+from .shell import errors, output
+from .shell.command import json_option, option, pass_office
+from .shell.text import _
 
 # The module looks in the archive for sessions whose login is a day younger, and for no younger one.
 YOUNGEST_DAYS = 2
@@ -49,7 +50,7 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
     """
     with owner_connection(office, root_user, root_socket) as connection:
         with connection.cursor() as cursor:
-            store_schema.use(cursor, database_name(office))
+            store.schema.use(cursor, database_name(office))
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         mover = Mover(connection, pause_ms / 1000)
         archived = mover.archive(older_than_days, step)
@@ -75,7 +76,7 @@ class Mover:
         count = 0
         after = (0, 0)
         with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
-            while found := store_archive.candidates(cursor, after, step, older_than_days):
+            while found := store.archive.candidates(cursor, after, step, older_than_days):
                 after = found[-1][:2]
                 # What a session has used must be on the card before the session goes.
                 unsettled = {card_id for card_id, _number, is_settled in found if not is_settled}
@@ -95,10 +96,10 @@ class Mover:
         with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
             while True:
                 self.connection.begin()
-                keys = store_archive.forgettable(cursor, step, older_than_days)
+                keys = store.archive.forgettable(cursor, step, older_than_days)
                 if keys:
-                    store_archive.keep_sums(cursor, keys)
-                    count += store_archive.forget(cursor, keys)
+                    store.archive.keep_sums(cursor, keys)
+                    count += store.archive.forget(cursor, keys)
                 self.connection.commit()
                 if not keys:
                     return count
@@ -108,8 +109,8 @@ class Mover:
         """Remove old counts of refused logins; how many."""
         count = 0
         with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
-            for table in store_refusal.TABLES:
-                while removed := store_refusal.forget(cursor, table, older_than_days, step):
+            for table in store.refusal.TABLES:
+                while removed := store.refusal.forget(cursor, table, older_than_days, step):
                     self.connection.commit()
                     count += removed
                     time.sleep(self.pause_seconds)
@@ -118,11 +119,11 @@ class Mover:
     def _move(self, cursor, keys: list[tuple[int, int]], older_than_days: int) -> int:
         self.connection.begin()
         try:
-            keys = store_archive.lock(cursor, keys, older_than_days)
+            keys = store.archive.lock(cursor, keys, older_than_days)
             if keys:
-                store_archive.add_to_hours(cursor, keys)
-                store_archive.copy(cursor, keys)
-                store_archive.remove(cursor, keys)
+                store.archive.add_to_hours(cursor, keys)
+                store.archive.copy(cursor, keys)
+                store.archive.remove(cursor, keys)
             self.connection.commit()
         except BaseException:
             self.connection.rollback()

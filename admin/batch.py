@@ -2,8 +2,9 @@
 
 import click
 
-from . import errors, output, product, store_batch
-from .command import cli, json_option, option, pass_office
+from . import product, store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
 
 
 @cli.group()
@@ -25,7 +26,7 @@ def list_(office, product_name, as_json):
     with office.reading() as cursor:
         if product_name is not None:
             product.find(cursor, product_name)
-        output.tell_rows(store_batch.listed(cursor, product_name), as_json)
+        output.tell_rows(store.batch.listed(cursor, product_name), as_json)
 
 
 @batch.command()
@@ -40,11 +41,11 @@ def show(office, number, as_json):
         prepaid batch show 31
     """
     with office.reading() as cursor:
-        row = store_batch.find(cursor, number)
+        row = store.batch.find(cursor, number)
         if row is None:
             raise errors.UnknownBatch(batch=number)
-        by_status = store_batch.count_by_status(cursor, number)
-        events = store_batch.events(cursor, number)
+        by_status = store.batch.count_by_status(cursor, number)
+        events = store.batch.events(cursor, number)
     shown = {"batch": row["id"], "product": row["product"], "count": row["card_count"],
              "first_serial": row["first_serial"], "last_serial": row["last_serial"],
              "single_code": bool(row["single_code"]), "origin": row["origin"], "made_at": row["made_at"],

@@ -2,14 +2,15 @@
 
 import click
 
-from freeradius_module import serial
+from freeradius_module.rules import serial
 
-from . import errors, output, store, store_batch, store_card, store_note
+from . import store
 from .batch import batch
-from .command import json_option, option, pass_office
 from .custody import dry_run_option
-from .line_errors import LineErrors
-from .text import _, in_context, plural
+from .shell import errors, output
+from .shell.command import json_option, option, pass_office
+from .shell.line_errors import LineErrors
+from .shell.text import _, in_context, plural
 
 SERIALS_A_STATEMENT = 1000
 LONGEST_REASON = 255
@@ -39,7 +40,7 @@ def receive(office, number, path, reason, yes, dry_run, as_json):
     reason = reason or _("Spoiled or missing at the print shop")
     with office.transaction() as cursor:
         void = _looked_up(cursor, number, listed, path)
-        in_stock = store_batch.count_by_status(cursor, number).get("created", 0)
+        in_stock = store.batch.count_by_status(cursor, number).get("created", 0)
     # What cannot be undone is asked of scripts too; they say --yes.
     if void and not (yes or dry_run):
         question = plural("Delete {count} of the {total} cards of batch {batch} in stock, for good?",
@@ -63,13 +64,13 @@ def _void(office, number: int, listed: dict[str, int], path: str, void: list[str
             raise errors.Busy()
         note = None
         if void:
-            note = store_note.add(cursor, "void", None, reason)
-            store.say_why(cursor, reason, note)
+            note = store.note.add(cursor, "void", None, reason)
+            store.connection.say_why(cursor, reason, note)
         for start in range(0, len(void), SERIALS_A_STATEMENT):
             some = void[start:start + SERIALS_A_STATEMENT]
-            if store_card.delete(cursor, store_card.of_serials(some)) != len(some):
+            if store.card.delete(cursor, store.card.of_serials(some)) != len(some):
                 raise errors.Busy()
-        store_batch.record(cursor, number, "received", reason,
+        store.batch.record(cursor, number, "received", reason,
                            note and _("{count} void, note {note}").format(count=len(void), note=note))
         return note
 
@@ -89,14 +90,14 @@ def _read(path: str) -> dict[str, int]:
 
 def _looked_up(cursor, number: int, listed: dict[str, int], path: str) -> list[str]:
     """The serials, in order, once it is certain that each is a card of this batch in stock; the batch is locked."""
-    if store_batch.find(cursor, number) is None:
+    if store.batch.find(cursor, number) is None:
         raise errors.UnknownBatch(batch=number)
-    store_batch.lock(cursor, [number])
+    store.batch.lock(cursor, [number])
     wrong = LineErrors(path)
     serials = list(listed)
     for start in range(0, len(serials), SERIALS_A_STATEMENT):
         some = serials[start:start + SERIALS_A_STATEMENT]
-        found = {card["serial"]: card for card in store_card.find(cursor, some)}
+        found = {card["serial"]: card for card in store.card.find(cursor, some)}
         for one in some:
             card = found.get(one)
             if card is None:

@@ -4,10 +4,11 @@ import sys
 
 import click
 
-from . import errors, output, selection, store_card
-from .command import cli, json_option, option, pass_office
+from . import store
 from .custody import dry_run_option
-from .text import _, plural
+from .shell import errors, output, selection
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _, plural
 
 
 def choosing_options(command):
@@ -48,8 +49,8 @@ def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
 
     def act(cursor, choice):
         # The cards first: from then on no login of theirs is written, and those that were are found.
-        count = store_card.block(cursor, choice)
-        store_card.cut_sessions(cursor, choice, "blocked")
+        count = store.card.block(cursor, choice)
+        store.card.cut_sessions(cursor, choice, "blocked")
         return count
 
     def ask(count):
@@ -84,7 +85,7 @@ def unblock(office, serials, batch_id, range_text, reason, yes, dry_run, as_json
         if count > 1 and not yes and sys.stdin.isatty():
             _ask(plural("Unblock {count} card?", "Unblock {count} cards?", count), count)
 
-    count = carry_out(office, reason, look, ask, store_card.unblock, dry_run)
+    count = carry_out(office, reason, look, ask, store.card.unblock, dry_run)
     _tell("unblocked", count, dry_run, as_json, plural("{count} card unblocked.", "{count} cards unblocked.", count),
           plural("Would unblock {count} card.", "Would unblock {count} cards.", count))
 
@@ -110,7 +111,7 @@ def delete(office, serials, batch_id, range_text, reason, yes, dry_run, as_json)
         if not yes:
             _ask(plural("Delete {count} card for good?", "Delete {count} cards for good?", count), count)
 
-    count = carry_out(office, reason, look, ask, store_card.delete, dry_run)
+    count = carry_out(office, reason, look, ask, store.card.delete, dry_run)
     _tell("deleted", count, dry_run, as_json, plural("{count} card deleted.", "{count} cards deleted.", count),
           plural("Would delete {count} card.", "Would delete {count} cards.", count))
 

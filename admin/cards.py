@@ -6,12 +6,13 @@ from datetime import date, datetime, timedelta
 
 import click
 
-from freeradius_module import pin
+from freeradius_module.sealing import pin
 
-from . import errors, output, partner, product, selection, store_batch, store_card, store_entry
-from .command import cli, json_option, option, pass_office
-from .option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
-from .text import _
+from . import partner, product, store
+from .shell import errors, output, selection
+from .shell.command import cli, json_option, option, pass_office
+from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.text import _
 
 # How often a card is set free from its device, unless the option file says otherwise: phones change their address.
 UNBINDS_A_MONTH = 3
@@ -23,7 +24,7 @@ CARDS_A_PAGE = 500
 
 
 @cli.command("list")
-@option("--status", multiple=True, type=click.Choice(store_card.LISTED_STATUSES),
+@option("--status", multiple=True, type=click.Choice(store.card.LISTED_STATUSES),
         help="In this status; can be given several times.")
 @selection.batch_option
 @option("--product", "product_name", metavar="NAME", help="Of this product.")
@@ -49,7 +50,7 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
               "made_to": made_to and product.end_of_day(made_to, "UTC"), "limit": limit}
     with office.reading() as cursor:
         # A name that does not exist is an error, not an empty list.
-        if batch_id is not None and store_batch.find(cursor, batch_id) is None:
+        if batch_id is not None and store.batch.find(cursor, batch_id) is None:
             raise errors.UnknownBatch(batch=batch_id)
         if product_name is not None:
             wanted["product_id"] = product.find(cursor, product_name)["id"]
@@ -61,7 +62,7 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
         if after is not None:
             wanted["after_id"] = selection.find(cursor, after)["id"]
         with office.stream() as stream:
-            store_card.ids(stream, wanted)
+            store.card.ids(stream, wanted)
             # Four octets a card: ten million of them still fit where ten million rows would not.
             card_ids = array("I", (row["id"] for row in stream))
         output.tell_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
@@ -70,7 +71,7 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
 def in_pages(cursor, card_ids):
     """The cards one by one, read some hundreds at a time, all as they were at one moment."""
     for at in range(0, len(card_ids), CARDS_A_PAGE):
-        yield from store_card.overviews(cursor, list(card_ids[at : at + CARDS_A_PAGE]))
+        yield from store.card.overviews(cursor, list(card_ids[at : at + CARDS_A_PAGE]))
 
 
 @cli.command()
@@ -94,7 +95,7 @@ def show(office, serial, with_pin, as_json):
     with office.transaction() as cursor:
         card = selection.find(cursor, serial)
         row = _overview(cursor, serial)
-        sealed, key_number = store_card.read_pin(cursor, card["id"])
+        sealed, key_number = store.card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
     output.tell_one({"serial": row["serial"], "pin": code, **row}, as_json)
 
@@ -122,21 +123,21 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
     with office.transaction(reason=reason) as cursor:
         card = selection.find(cursor, serial)
         # Locked before its status is looked at: it may be redeemed or deleted at the same moment.
-        store_entry.lock(cursor, [card["id"]])
+        store.entry.lock(cursor, [card["id"]])
         card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
             raise errors.Refused(_("Card {serial} is {status}, so nothing of it is changed.").format(
                 serial=card["serial"], status=output.shown("status", card["status"])))
         if note is not None:
-            store_card.set_note(cursor, card["id"], None if note is CLEARED else note)
+            store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
             until = end_of(cursor, card, expires)
-            store_card.add_entry(cursor, card["id"], "extended", reason, until)
-            store_card.end_sessions_by(cursor, card["id"], until)
-            store_card.reopen_expired(cursor, card["id"])
+            store.card.add_entry(cursor, card["id"], "extended", reason, until)
+            store.card.end_sessions_by(cursor, card["id"], until)
+            store.card.reopen_expired(cursor, card["id"])
         if unbind:
             _require_unbind_left(office, cursor, card)
-            store_card.add_entry(cursor, card["id"], "unbound", reason)
+            store.card.add_entry(cursor, card["id"], "unbound", reason)
         row = _overview(cursor, serial)
     output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
 
@@ -145,8 +146,8 @@ def _require_unbind_left(office, cursor, card: dict) -> None:
     """A card that changes its device all the time is a card that is shared: so often a month and no more."""
     most = office.number("unbinds_a_month", UNBINDS_A_MONTH)
     # Two at once are counted one after the other.
-    store_entry.lock(cursor, [card["id"]])
-    freed = store_entry.unbound_since(cursor, card["id"], MONTH_DAYS)
+    store.entry.lock(cursor, [card["id"]])
+    freed = store.entry.unbound_since(cursor, card["id"], MONTH_DAYS)
     if len(freed) >= most:
         raise errors.Refused(
             _("Card {serial} was set free from its device {count} times within {days} days, and no more than {most} are "
@@ -170,7 +171,7 @@ def public(row: dict) -> dict:
 
 def _overview(cursor, text: str) -> dict:
     card = selection.find(cursor, text)
-    row = store_card.overview(cursor, card["serial"])
+    row = store.card.overview(cursor, card["serial"])
     if row is None:
         raise errors.NotFound(_("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."),
                               serial=card["serial"])
@@ -181,4 +182,4 @@ def end_of(cursor, card: dict, expires: date | datetime) -> datetime:
     """The moment at which a card's validity ends; of a day it is the end, by the product's clock."""
     if isinstance(expires, datetime):
         return expires
-    return product.end_of_day(expires, store_batch.find(cursor, card["batch_id"])["timezone"])
+    return product.end_of_day(expires, store.batch.find(cursor, card["batch_id"])["timezone"])

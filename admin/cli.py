@@ -3,21 +3,21 @@
 # ruff: noqa: F401
 # isort: off
 from . import archive
-from . import audit
+from .books import audit
 from . import batch
 from . import batch_receive
 from . import block
 from . import cards
-from . import charge
-from . import completion
+from .queue import charge
+from .shell import completion
 from . import credit
 from . import custody
 from . import db
-from . import desk
-from . import disconnect
-from . import doctor
-from . import enforce
-from . import export
+from . import engine
+from .enforce import disconnect
+from .doctor import command as doctor
+from .enforce import command as enforce
+from .export import command as export
 from . import generate
 from . import import_cards
 from . import key
@@ -25,15 +25,15 @@ from . import nas
 from . import operators
 from . import partner
 from . import product
-from . import raddb
+from .freeradius import raddb
 from . import redeem
-from . import reconcile
-from . import report
+from .books import reconcile
+from .report import command as report
 from . import sessions
 from . import simulate
-from . import spool
+from .queue import command as spool
 from . import track
 from . import voice
-from .command import cli
+from .shell.command import cli
 
 __all__ = ["cli"]

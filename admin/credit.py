@@ -2,12 +2,13 @@
 
 import click
 
-from freeradius_module import units
+from freeradius_module.rules import units
 
-from . import cards, errors, output, selection, store, store_card, store_entry
-from .command import cli, json_option, option, pass_office
-from .option_types import DAY_OR_MOMENT, Amount
-from .text import _, in_context
+from . import cards, store
+from .shell import errors, output, selection
+from .shell.command import cli, json_option, option, pass_office
+from .shell.option_types import DAY_OR_MOMENT, Amount
+from .shell.text import _, in_context
 
 # What the columns of an entry hold.
 MOST = {"seconds": 2**31 - 1, "cents": 2**31 - 1}
@@ -50,23 +51,23 @@ def credit(office, serial, amount, direction, expires, reason, key, as_json):
     """
     with office.transaction(reason=reason) as cursor:
         card = selection.find(cursor, serial)
-        store_entry.lock(cursor, [card["id"]])
+        store.entry.lock(cursor, [card["id"]])
         before = _now(cursor, card)
         added = {_kind(before, amount[0], direction): amount[1]}
         _require_room(added)
         until = cards.end_of(cursor, card, expires) if expires is not None else None
-        entry = key and store_entry.made_with_key(cursor, card["id"], key)
+        entry = key and store.entry.made_with_key(cursor, card["id"], key)
         if entry:
             _require_same(key, entry, {"what": "credited", "expires_at": until, **added})
         else:
             _require_alive(before)
-            _require_open_end(before, until, store.now(cursor))
-            store_entry.add(cursor, card["id"], "credited", reason, added, key, expires_at=until)
+            _require_open_end(before, until, store.connection.now(cursor))
+            store.entry.add(cursor, card["id"], "credited", reason, added, key, expires_at=until)
             if until is not None:
-                store_card.end_sessions_by(cursor, card["id"], until)
-                store_card.reopen_expired(cursor, card["id"])
+                store.card.end_sessions_by(cursor, card["id"], until)
+                store.card.reopen_expired(cursor, card["id"])
             _reopen_used_up(cursor, card)
-        after = cards.public(store_card.overview(cursor, card["serial"]))
+        after = cards.public(store.card.overview(cursor, card["serial"]))
     facts = {**_named(added), "repeated": bool(entry), **after}
     sentence = (_("Card {serial} was credited before, with this key. Nothing was changed.") if entry
                 else _("Card {serial} has {amounts} more."))
@@ -91,7 +92,7 @@ def transfer(office, source, target, reason, key, as_json):
         prepaid transfer LIVRE000000016 LIVRE000000024 --reason "Replacement, ticket 4711"
     """
     facts = _transfer(office, source, target, reason, key)
-    moved = {kind: facts[f"moved_{kind}"] for kind in store_entry.KINDS if facts[f"moved_{kind}"]}
+    moved = {kind: facts[f"moved_{kind}"] for kind in store.entry.KINDS if facts[f"moved_{kind}"]}
     sentence = (_("{amounts} of card {source} were moved to {target} before, with this key. Nothing was changed.")
                 if facts["repeated"] else _("{amounts} moved from card {source} to card {target}."))
     output.tell_done(facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json)
@@ -102,24 +103,24 @@ def _transfer(office, source: str, target: str, reason: str, key: str | None) ->
         giver, taker = selection.find(cursor, source), selection.find(cursor, target)
         if giver["id"] == taker["id"]:
             raise errors.Refused(_("Card {serial} is both cards. Name two."), serial=giver["serial"])
-        store_entry.lock(cursor, [giver["id"], taker["id"]])
-        entry = key and store_entry.made_with_key(cursor, giver["id"], key)
+        store.entry.lock(cursor, [giver["id"], taker["id"]])
+        entry = key and store.entry.made_with_key(cursor, giver["id"], key)
         if entry:
-            moved = {kind: -entry[kind] for kind in store_entry.KINDS}
+            moved = {kind: -entry[kind] for kind in store.entry.KINDS}
             # An entry that gave, not one that took: the same key must not stand for the way back.
             _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"],
-                                       **{kind: min(entry[kind], 0) for kind in store_entry.KINDS}})
+                                       **{kind: min(entry[kind], 0) for kind in store.entry.KINDS}})
             return _transferred(giver, taker, moved, repeated=True)
         # Before anything is read of its balance.  A login that is being decided is not written any more: the entry below
         # changes the card that it was decided on.
-        store_entry.lock_sessions(cursor, giver["id"])
+        store.entry.lock_sessions(cursor, giver["id"])
         here, there = _now(cursor, giver), _now(cursor, taker)
         left = _left_on(cursor, giver, here)
         _require_alive(there)
         _require_taker(here, there, left)
-        _require_open_end(there, None, store.now(cursor))
-        store_entry.add(cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"])
-        store_entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
+        _require_open_end(there, None, store.connection.now(cursor))
+        store.entry.add(cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"])
+        store.entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
         _use_up(cursor, giver)
         _reopen_used_up(cursor, taker)
         return _transferred(giver, taker, left, repeated=False)
@@ -127,7 +128,7 @@ def _transfer(office, source: str, target: str, reason: str, key: str | None) ->
 
 def _transferred(giver: dict, taker: dict, moved: dict, repeated: bool) -> dict:
     return {"from": giver["serial"], "to": taker["serial"],
-            **{f"moved_{kind}": moved.get(kind, 0) for kind in store_entry.KINDS}, "repeated": repeated}
+            **{f"moved_{kind}": moved.get(kind, 0) for kind in store.entry.KINDS}, "repeated": repeated}
 
 
 # --- What is refused --------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def _transferred(giver: dict, taker: dict, moved: dict, repeated: bool) -> dict:
 
 def _now(cursor, card: dict) -> dict:
     """The card as it is, now that it is locked."""
-    row = store_card.overview(cursor, card["serial"])
+    row = store.card.overview(cursor, card["serial"])
     if row is None:
         raise errors.Refused(_("Card {serial} is deleted. Nothing was changed."), serial=card["serial"])
     return row
@@ -180,7 +181,7 @@ def _kind(row: dict, unit: str, direction: str | None) -> str:
     if not had:
         raise errors.Refused(_("The product of card {serial} has no {kind}, so none is added. It has: {others}."),
                              serial=row["serial"], kind=_word(kinds[0]),
-                             others=", ".join(_word(kind) for kind in store_entry.KINDS
+                             others=", ".join(_word(kind) for kind in store.entry.KINDS
                                               if row.get(f"credit_{kind}") is not None))
     if len(had) > 1:
         raise errors.WrongUsage(_("Card {serial} has download and upload apart. Say which: --direction down, or up."),
@@ -214,7 +215,7 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
     left = _left(row)
     if 0 in left.values():
         raise errors.Refused(_("Card {serial} has no credit left. Nothing was changed."), serial=giver["serial"])
-    open_sessions = store_entry.open_sessions(cursor, giver["id"])
+    open_sessions = store.entry.open_sessions(cursor, giver["id"])
     if open_sessions and status != "blocked":
         raise errors.Refused(_("Somebody is on with card {serial}. Disconnect it ('prepaid disconnect {serial}') or block it "
                                "('prepaid block {serial}'). Nothing was changed."), serial=giver["serial"])
@@ -227,7 +228,7 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
 def _left(row: dict) -> dict[str, int]:
     """What is left of each kind of credit that a card has."""
     row = cards.public(row)
-    return {kind: int(row[f"remaining_{kind}"]) for kind in store_entry.KINDS if row[f"remaining_{kind}"] is not None}
+    return {kind: int(row[f"remaining_{kind}"]) for kind in store.entry.KINDS if row[f"remaining_{kind}"] is not None}
 
 
 def _require_taker(here: dict, there: dict, left: dict) -> None:
@@ -247,9 +248,9 @@ def _require_taker(here: dict, there: dict, left: dict) -> None:
 
 def _reopen_used_up(cursor, card: dict) -> None:
     """A used-up card that has something of every kind again works again."""
-    row = store_card.overview(cursor, card["serial"])
+    row = store.card.overview(cursor, card["serial"])
     if row["status"] == "exhausted" and 0 not in _left(row).values():
-        store_entry.set_status(cursor, card["id"], "in_use")
+        store.entry.set_status(cursor, card["id"], "in_use")
 
 
 def _use_up(cursor, giver: dict) -> None:
@@ -257,17 +258,17 @@ def _use_up(cursor, giver: dict) -> None:
 
     A blocked one stays blocked.
     """
-    row = store_card.overview(cursor, giver["serial"])
+    row = store.card.overview(cursor, giver["serial"])
     is_blocked = row["status"] == "blocked"
     if is_blocked and row["status_before_block"] != "delivered":
         return
     if is_blocked:
-        store_entry.set_status(cursor, giver["id"], "delivered")
+        store.entry.set_status(cursor, giver["id"], "delivered")
     if "delivered" in (row["status"], row["status_before_block"]):
-        store_entry.set_status(cursor, giver["id"], "in_use")
-    store_entry.set_status(cursor, giver["id"], "exhausted")
+        store.entry.set_status(cursor, giver["id"], "in_use")
+    store.entry.set_status(cursor, giver["id"], "exhausted")
     if is_blocked:
-        store_entry.set_status(cursor, giver["id"], "blocked")
+        store.entry.set_status(cursor, giver["id"], "blocked")
 
 
 # --- Words ------------------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ from datetime import UTC
 
 import click
 
-from freeradius_module import hours
+from freeradius_module.rules import hours
 
-from . import errors, output, partner, selection, store, store_batch, store_card, store_note
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import partner, store
+from .shell import errors, output, selection
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 
 def partner_option(command):
@@ -40,14 +41,14 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
         if shop["retired_at"] is not None:
             raise errors.Refused(_("Partner {name!r} is retired, so nothing is delivered there."), name=partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        batch = store_batch.find(cursor, chosen.batch_ids[0])
-        require_on_sale(batch, store.now(cursor))
+        batch = store.batch.find(cursor, chosen.batch_ids[0])
+        require_on_sale(batch, store.connection.now(cursor))
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
         note = None
         if not dry_run:
-            note = store_note.add(cursor, "delivery", shop["id"])
-            store.say_why(cursor, None, note)
-            _require_count(store_card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
+            note = store.note.add(cursor, "delivery", shop["id"])
+            store.connection.say_why(cursor, None, note)
+            _require_count(store.card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
     _tell(note, partner_name, cards, as_json,
           _("Note {note}: {count} cards delivered to {partner}, {first} to {last}."),
           _("Would deliver {count} cards to {partner}, {first} to {last}. Nothing was changed."))
@@ -73,20 +74,20 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
     with office.transaction(reason=reason) as cursor:
         shop = partner.find(cursor, partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        held = chosen._replace(choice=store_card.with_partner(chosen.choice, shop["id"]))
-        if range_text is None and not store_card.survey(cursor, held.choice):
+        held = chosen._replace(choice=store.card.with_partner(chosen.choice, shop["id"]))
+        if range_text is None and not store.card.survey(cursor, held.choice):
             raise errors.Refused(_("{partner} has no cards of batch {batch}."), partner=partner_name, batch=batch_id)
         found = selection.counted(cursor, chosen)
-        found_there = {row["status"]: row for row in store_card.survey(cursor, held.choice)}
+        found_there = {row["status"]: row for row in store.card.survey(cursor, held.choice)}
         if range_text is not None:
             _require_there(partner_name, found, found_there)
         cards = selection.require_only(cursor, held, found_there, "delivered", shop["id"])
         note = None
         if not dry_run:
-            note = store_note.add(cursor, "return", shop["id"], reason)
-            store.say_why(cursor, reason, note)
-            store_card.cut_sessions(cursor, held.choice, "returned")
-            _require_count(store_card.take_back(cursor, held.choice), cards["count"])
+            note = store.note.add(cursor, "return", shop["id"], reason)
+            store.connection.say_why(cursor, reason, note)
+            store.card.cut_sessions(cursor, held.choice, "returned")
+            _require_count(store.card.take_back(cursor, held.choice), cards["count"])
     _tell(note, partner_name, cards, as_json,
           _("Note {note}: {count} cards returned by {partner}, {first} to {last}."),
           _("Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed."))
@@ -112,7 +113,7 @@ def list_(office, partner_name, kind, as_json):
     with office.reading() as cursor:
         if partner_name is not None:
             partner.find(cursor, partner_name)
-        output.tell_rows(store_note.listed(cursor, partner_name, kind), as_json)
+        output.tell_rows(store.note.listed(cursor, partner_name, kind), as_json)
 
 
 @note.command()
@@ -127,10 +128,10 @@ def show(office, number, as_json):
         prepaid note show 12
     """
     with office.reading() as cursor:
-        row = store_note.find(cursor, number)
+        row = store.note.find(cursor, number)
         if row is None:
             raise errors.UnknownNote(note=number)
-        prices = store_note.prices(cursor, number)
+        prices = store.note.prices(cursor, number)
     if as_json:
         output.tell_one({**row, "prices": prices}, as_json)
     else:

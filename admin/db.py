@@ -12,12 +12,14 @@ from pathlib import Path
 import pymysql
 from pymysql.constants import CLIENT
 
-from freeradius_module import SCHEMA_VERSION, keyring
+from freeradius_module import SCHEMA_VERSION
+from freeradius_module.sealing import keyring
 from freeradius_module.settings import hosts_of as nodes_of
 
-from . import errors, output, roles, share, store, store_schema
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import store
+from .shell import errors, output, share
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
 
@@ -78,13 +80,13 @@ def upgrade(office, root_user, root_socket, as_json):
     """
     with owner_connection(office, root_user, root_socket) as connection:
         with connection.cursor() as cursor:
-            store_schema.use(cursor, database_name(office))
-            before = store.schema_version(cursor)
+            store.schema.use(cursor, database_name(office))
+            before = store.connection.schema_version(cursor)
             for path in migrations_after(before):
                 _migrate(cursor, path)
-                if store.schema_version(cursor) != number_of(path):
+                if store.connection.schema_version(cursor) != number_of(path):
                     raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
-            after = store.schema_version(cursor)
+            after = store.connection.schema_version(cursor)
         if after == SCHEMA_VERSION:
             give_room(office, connection, owner_of(office, root_user, root_socket))
         make_accounts(office, connection)
@@ -109,7 +111,7 @@ def version(office, as_json):
         prepaid db version
     """
     with closing(office.connect()) as connection, connection.cursor() as cursor:
-        output.tell_one({"database": store.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
+        output.tell_one({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
 
 
 # --- What init makes --------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def owner_connection(office, root_user: str | None = None, root_socket: str | No
             user=changes["user"], cause=error.cause, config=office.config_path,
         ) from error
     with closing(connection), connection.cursor() as cursor:
-        if not store_schema.take_turn(cursor):
+        if not store.schema.take_turn(cursor):
             raise errors.Busy()
         yield connection
 
@@ -152,11 +154,11 @@ def make_schema(office, connection, owner: dict) -> list[str]:
     """*owner*: of that connection, for those to the other nodes of a cluster."""
     database = database_name(office)
     with connection.cursor() as cursor:
-        made = [f"database {database}"] if store_schema.create_database(cursor, database) else []
-        store_schema.use(cursor, database)
-        tables = store_schema.tables(cursor)
+        made = [f"database {database}"] if store.schema.create_database(cursor, database) else []
+        store.schema.use(cursor, database)
+        tables = store.schema.tables(cursor)
         if "schema_version" in tables:
-            found = store.schema_version(cursor)
+            found = store.connection.schema_version(cursor)
             if found == 0:
                 raise errors.Refused(
                     _("Database {database} holds a schema that was begun and not finished, so nobody has used it. "
@@ -174,7 +176,7 @@ def make_schema(office, connection, owner: dict) -> list[str]:
                   "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
         run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
         give_room(office, connection, owner)
-        store_schema.count_from_one(cursor)
+        store.schema.count_from_one(cursor)
     return [*made, f"schema version {SCHEMA_VERSION}"]
 
 
@@ -182,14 +184,14 @@ def give_room(office, connection, owner: dict) -> None:
     """On each node of a cluster: what makes a file larger is rolled back, and that no other node sees."""
     database = database_name(office)
     with connection.cursor() as cursor:
-        store_schema.give_room(cursor)
-        size = store_schema.cluster_size(cursor)
+        store.schema.give_room(cursor)
+        size = store.schema.cluster_size(cursor)
     served = 0
     for node in office.connect_to_each("prepaid-owner", **owner):
         with node.cursor() as cursor:
-            store_schema.wait_for_other_nodes(cursor)
-            store_schema.use(cursor, database)
-            store_schema.give_room(cursor)
+            store.schema.wait_for_other_nodes(cursor)
+            store.schema.use(cursor, database)
+            store.schema.give_room(cursor)
         served += 1
     served, size = max(served, 1), max(size, len(office.nodes("prepaid-owner")))
     if served < size:
@@ -205,7 +207,7 @@ def make_accounts(office, connection) -> list[str]:
     made = []
     grants = (share.folder("sql") / "grants.sql").read_text(encoding="utf-8")
     roles_script = (share.folder("sql") / "roles.sql").read_text(encoding="utf-8")
-    names = {role: store_schema.quoted(roles.in_database(database, role)) for role in roles.ROLES}
+    names = {role: store.schema.quoted(store.roles.in_database(database, role)) for role in store.roles.ROLES}
     with connection.cursor() as cursor:
         # Once for each host that an account comes from: nearly always once.
         sides = {role: hosts_of(office.settings(group)) for role, group in GROUPS.items()}
@@ -215,16 +217,16 @@ def make_accounts(office, connection) -> list[str]:
                 raise errors.WrongUsage(_("{config} has no user in its group [{group}]."),
                                         config=office.config_path, group=group)
             for host in sides[role]:
-                if store_schema.create_account(cursor, settings["user"], host, settings.get("password", "")):
+                if store.schema.create_account(cursor, settings["user"], host, settings.get("password", "")):
                     made.append(f"account {settings['user']}@{host}")
         for turn in range(max(map(len, sides.values()))):
             accounts = {
-                role: store_schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
+                role: store.schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
                 for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
             }
             accounts |= {f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()}
-            run_script(cursor, store_schema.filled_grants(grants, database, accounts))
-        run_script(cursor, store_schema.filled_grants(roles_script, database, names))
+            run_script(cursor, store.schema.filled_grants(grants, database, accounts))
+        run_script(cursor, store.schema.filled_grants(roles_script, database, names))
     return made
 
 
@@ -233,7 +235,7 @@ def make_key(office, connection) -> list[str]:
     path = Path(office.key_file)
     made = []
     with connection.cursor() as cursor:
-        known = store.key_fingerprints(cursor)
+        known = store.connection.key_fingerprints(cursor)
         if not path.exists() and not known:
             keyring.create(path)
             made.append(f"key file {path}")
@@ -244,7 +246,7 @@ def make_key(office, connection) -> list[str]:
         if known and not set(known) & set(keys.numbers):
             keys.key(max(known))
         for number in keys.numbers:
-            if store.remember_key(cursor, number, keys.fingerprint(number)):
+            if store.connection.remember_key(cursor, number, keys.fingerprint(number)):
                 made.append(f"fingerprint of key {number}")
         connection.commit()
     return made

@@ -5,11 +5,13 @@ import secrets
 
 import click
 
-from freeradius_module import pin, serial
+from freeradius_module.rules import serial
+from freeradius_module.sealing import pin
 
-from . import errors, output, product, store_batch, store_card
-from .command import cli, json_option, option, pass_office
-from .text import _, told
+from . import product, store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _, told
 
 MOST_CARDS = 10_000_000
 CARDS_A_STATEMENT = 2000
@@ -41,7 +43,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
     keyring = office.keyring
     with office.reading() as cursor:
         sold = product.find(cursor, product_name)
-        live_cards = store_card.live_count(cursor) + count
+        live_cards = store.card.live_count(cursor) + count
     if sold["retired_at"] is not None:
         raise errors.Refused(_("Product {name!r} is off sale. Choose another one: 'prepaid product list'."),
                              name=product_name)
@@ -53,7 +55,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
             # Tried before numbers are taken, so that a wrong prefix takes none.
             serial.build(prefix, 1, serial_digits)
             with office.transaction() as cursor:
-                first_number = store_batch.take_numbers(cursor, prefix, serial_digits, count)
+                first_number = store.batch.take_numbers(cursor, prefix, serial_digits, count)
                 serials = serial.build_all(prefix, first_number, count, serial_digits)
     except ValueError as error:
         raise errors.Refused(told(error)) from None
@@ -72,7 +74,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
 def make_batch(cursor, product_id, count, serials, pin_length, pin_alphabet, keyring, single_code, advance):
     """The batch and its cards, a few thousand in memory at a time; all of it within the caller's transaction."""
     first, serials = _peek(serials)
-    batch_id = store_batch.add(cursor, {"product_id": product_id, "single_code": single_code, "origin": "generated"})
+    batch_id = store.batch.add(cursor, {"product_id": product_id, "single_code": single_code, "origin": "generated"})
     pins = itertools.repeat(None) if single_code else pin.new_pins(count, pin_length, pin_alphabet)
     last = first
     while chunk := list(itertools.islice(serials, CARDS_A_STATEMENT)):
@@ -82,10 +84,10 @@ def make_batch(cursor, product_id, count, serials, pin_length, pin_alphabet, key
             key_number, sealed = pin.seal(secret or number, number, keyring)
             cards.append({"serial": number, "pin_sealed": sealed, "key_number": key_number, "batch_id": batch_id,
                           "product_id": product_id})
-        store_card.add_many(cursor, cards)
+        store.card.add_many(cursor, cards)
         first, last = min(first, min(chunk)), max(last, max(chunk))
         advance(len(chunk))
-    store_batch.record(cursor, batch_id, "generated")
+    store.batch.record(cursor, batch_id, "generated")
     return batch_id, first, last
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 import pymysql
 
-from freeradius_module import pin, serial
+from freeradius_module.rules import serial
+from freeradius_module.sealing import pin
 
-from . import errors, line_errors, output, product, store, store_batch, store_card, store_import
-from .command import cli, json_option, option, pass_office
-from .line_errors import LineErrors
-from .option_types import MOMENT
-from .text import _, in_context, told
+from . import product, store
+from .shell import errors, line_errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.line_errors import LineErrors
+from .shell.option_types import MOMENT
+from .shell.text import _, in_context, told
 
 # Few enough that the driver makes one statement of them: what it refuses is then refused as one.
 CARDS_A_STATEMENT = 1000
@@ -61,7 +63,7 @@ def import_(office, path, product_name, dry_run, as_json):
             sold = product.find(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
-            live_cards = store_card.live_count(cursor)
+            live_cards = store.card.live_count(cursor)
             if dry_run:
                 raise _NotMeant
     except _NotMeant:
@@ -87,10 +89,10 @@ class _Loader:
         self.pins = PinShapes(card_tries)
         self.batch_id = None
         self._cursor, self._sold, self._keyring, self._wrong, self._advance = cursor, sold, keyring, wrong, advance
-        self._now = store.now(cursor)
+        self._now = store.connection.now(cursor)
 
     def load(self, file) -> None:
-        self.batch_id = store_batch.add(self._cursor, {
+        self.batch_id = store.batch.add(self._cursor, {
             "product_id": self._sold["id"], "single_code": False, "origin": "imported"})
         rows = line_errors.rows(file, self._wrong, NEEDED, KNOWN)
         while chunk := list(itertools.islice(rows, CARDS_A_STATEMENT)):
@@ -101,7 +103,7 @@ class _Loader:
         self._wrong.refuse()
         if not self.count:
             raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
-        store_batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
+        store.batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
 
     def _load(self, chunk: list[tuple[int, dict]]) -> None:
         cards: dict[str, tuple[int, dict]] = {}
@@ -132,7 +134,7 @@ class _Loader:
         if not cards:
             return
         try:
-            store_import.add_many(self._cursor, cards)
+            store.imported.add_many(self._cursor, cards)
         except pymysql.err.IntegrityError as error:
             if errors.broken_rule(error) != "serial_is_unique":
                 raise
@@ -146,7 +148,7 @@ class _Loader:
 
     def _require_new(self, lines: dict[str, tuple[int, dict]]) -> None:
         """Say which serials are taken, and leave them out."""
-        for taken, batch_id in store_import.batches_of(self._cursor, list(lines)).items():
+        for taken, batch_id in store.imported.batches_of(self._cursor, list(lines)).items():
             line, _card = lines.pop(taken)
             self._wrong.add(line, _twice(taken) if batch_id == self.batch_id
                             else _("card {serial} exists already, in batch {batch}.").format(serial=taken, batch=batch_id))

@@ -7,11 +7,12 @@ cards at a time; when nothing is left, the old one is retired.  Each step can be
 import click
 import pymysql
 
-from freeradius_module import keyring, pin
+from freeradius_module.sealing import keyring, pin
 
-from . import errors, output, store, store_key
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 # Few enough that a login which needs one of these cards waits for milliseconds.
 CARDS_A_STEP = 200
@@ -39,8 +40,8 @@ def list_(office, as_json):
     """
     keys = keyring.load(office.key_file)
     with office.reading() as cursor:
-        known = store.key_fingerprints(cursor)
-        counts = store_key.sealed_by_key(cursor)
+        known = store.connection.key_fingerprints(cursor)
+        counts = store.key.sealed_by_key(cursor)
     # A key that is missing in the file is the one to hear of.
     states = dict.fromkeys(counts, "missing") | keys.states
     rows = [
@@ -66,7 +67,7 @@ def add(office, as_json):
     number = keyring.add_key(office.keyring.path, waiting=True)
     keys = keyring.load(office.key_file)
     with office.transaction() as cursor:
-        store.remember_key(cursor, number, keys.fingerprint(number))
+        store.connection.remember_key(cursor, number, keys.fingerprint(number))
     output.tell_done(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
         _("Key {number} is added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
@@ -98,8 +99,8 @@ def rotate(office, yes, as_json):
     pin.prepare(keys)
     with office.transaction() as cursor:
         # A key may have been added to the file by hand.  Before it seals, so that who may not do this changes nothing.
-        store.remember_key(cursor, number, keys.fingerprint(number))
-        total = sum(count["cards"] for old, count in store_key.sealed_by_key(cursor).items() if old != number)
+        store.connection.remember_key(cursor, number, keys.fingerprint(number))
+        total = sum(count["cards"] for old, count in store.key.sealed_by_key(cursor).items() if old != number)
     if waiting:
         keyring.activate_key(office.key_file, number)
         keys = keyring.load(office.key_file)
@@ -134,9 +135,9 @@ def retire(office, number, yes, as_json):
         _ask(_("Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them.")
              .format(number=number))
     with office.transaction() as cursor:
-        store_key.take_key(cursor, number)
+        store.key.take_key(cursor, number)
         _require_unused(cursor, number)
-        store_key.note_retired(cursor, number)
+        store.key.note_retired(cursor, number)
         # In the file before the commit: what is in the database only would be a key that still opens, and seals nothing.
         if keys.states[number] != "retired":
             keyring.retire_key(office.key_file, number)
@@ -151,12 +152,12 @@ def _ask(question: str) -> None:
 def _reseal_nas(office, keys: keyring.Keyring) -> int:
     changed = 0
     with office.transaction() as cursor:
-        for nas in store_key.nas_of_other_keys(cursor, keys.sealing_number):
+        for nas in store.key.nas_of_other_keys(cursor, keys.sealing_number):
             secret = pin.open_nas_secret(nas["secret_sealed"], nas["key_number"], nas["name"], keys)
             _number, nas["sealed"] = pin.seal_nas_secret(secret, nas["name"], keys)
-            changed += store_key.reseal_nas(cursor, keys.sealing_number, nas)
+            changed += store.key.reseal_nas(cursor, keys.sealing_number, nas)
         if changed:
-            store_key.note_resealed(cursor)
+            store.key.note_resealed(cursor)
     return changed
 
 
@@ -177,7 +178,7 @@ def _reseal_cards(office, keys: keyring.Keyring, advance) -> int:
 
 def _next_cards(office, number: int, after_id: int) -> list[dict]:
     with office.transaction() as cursor:
-        return store_key.cards_of_other_keys(cursor, number, after_id, CARDS_A_STEP)
+        return store.key.cards_of_other_keys(cursor, number, after_id, CARDS_A_STEP)
 
 
 def _reseal_step(office, number: int, cards: list[dict]) -> int:
@@ -185,8 +186,8 @@ def _reseal_step(office, number: int, cards: list[dict]) -> int:
     for attempt in range(1, TRIES + 1):
         try:
             with office.transaction() as cursor:
-                changed = store_key.reseal_cards(cursor, number, cards)
-                store_key.note_resealed(cursor)
+                changed = store.key.reseal_cards(cursor, number, cards)
+                store.key.note_resealed(cursor)
                 return changed
         except pymysql.MySQLError as error:
             if error.args[0] not in _TRY_AGAIN or attempt == TRIES:
@@ -195,12 +196,12 @@ def _reseal_step(office, number: int, cards: list[dict]) -> int:
 
 
 def _require_unused(cursor, number: int) -> None:
-    left = store_key.sealed_by_key(cursor).get(number)
+    left = store.key.sealed_by_key(cursor).get(number)
     if left:
         raise errors.Refused(
             _("{cards} cards and {nas} NAS are still sealed with key {number}. Run 'prepaid key rotate' first. Nothing was "
               "changed."), number=number, **left)
-    seconds = store_key.seconds_since_resealed(cursor)
+    seconds = store.key.seconds_since_resealed(cursor)
     if seconds is not None and seconds < SETTLED_SECONDS:
         raise errors.Refused(
             _("Cards were sealed anew {seconds} seconds ago, and servers may still use what they read before. Wait {wait} "

@@ -7,11 +7,12 @@ import ipaddress
 
 import click
 
-from freeradius_module import pin
+from freeradius_module.sealing import pin
 
-from . import complete_names, errors, output, store_nas
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import store
+from .shell import complete_names, errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 VENDORS = ("generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense")
 COUNTER_RULES = ("gigawords", "wraps", "resets")
@@ -102,7 +103,7 @@ def add(office, name, secret, as_json, **values):
         raise errors.WrongUsage(_("A NAS' name has 1 to 64 signs, without blanks around it."))
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
     with office.transaction() as cursor:
-        store_nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
+        store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
         row = find(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json)
@@ -119,7 +120,7 @@ def list_(office, as_json):
         prepaid nas list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store_nas.listed(cursor)), as_json)
+        output.tell_rows(map(_public, store.nas.listed(cursor)), as_json)
 
 
 @nas.command()
@@ -155,7 +156,7 @@ def edit(office, name, secret, as_json, **values):
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid nas edit --help'."))
     with office.transaction() as cursor:
-        store_nas.change(cursor, find(cursor, name)["id"], changes)
+        store.nas.change(cursor, find(cursor, name)["id"], changes)
         row = find(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json)
@@ -174,17 +175,17 @@ def remove(office, name, as_json):
     """
     with office.transaction() as cursor:
         row = find(cursor, name)
-        if store_nas.has_sessions(cursor, row["id"]):
+        if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
                 _("NAS {name} has sessions in the records, which have to be kept. Change its secret instead: "
                   "'prepaid nas edit {name} --secret-file FILE'."), name=name)
-        store_nas.remove(cursor, row["id"])
+        store.nas.remove(cursor, row["id"])
     output.tell_done(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
 
 
 def find(cursor, name: str) -> dict:
     """The NAS of this name, or the nearest ones as a hint."""
-    rows = store_nas.listed(cursor)
+    rows = store.nas.listed(cursor)
     for row in rows:
         if row["name"] == name:
             return row

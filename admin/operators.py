@@ -10,9 +10,10 @@ import sys
 
 import click
 
-from . import db, errors, output, roles, store_operators, store_schema
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import db, store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 # An account's name stands in the history up to its @, and in an option file.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -25,7 +26,7 @@ def operators():
 
 
 def role_option(help_text: str, required: bool = False):
-    return option("--role", "chosen", multiple=True, required=required, type=click.Choice(list(roles.ROLES)),
+    return option("--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)),
                   help=help_text)
 
 
@@ -51,21 +52,21 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
     database = db.database_name(office)
     password = None
     with db.owner_connection(office, root_user, root_socket) as connection, connection.cursor() as cursor:
-        store_schema.use(cursor, database)
-        is_known = bool(store_operators.listed(cursor, name))
+        store.schema.use(cursor, database)
+        is_known = bool(store.operator.listed(cursor, name))
         # Roles without an account are what is left where the server did not like the password.
-        has_account = store_operators.has_account(cursor, name)
+        has_account = store.operator.has_account(cursor, name)
         if has_account and not is_known:
             raise errors.Refused(_("The database has an account {name!r} already that is no operator. Choose another name."),
                                  name=name)
         if has_account and password_file is not None:
             raise errors.WrongUsage(_("{name} has a password already. Change it in the mysql shell with ALTER USER."),
                                     name=name)
-        store_operators.give(cursor, database, name, list(chosen))
+        store.operator.give(cursor, database, name, list(chosen))
         if not has_account:
             password = _read(password_file) if password_file is not None else secrets.token_urlsafe(PASSWORD_BYTES)
-            store_operators.create(cursor, database, name, db.hosts_of(office.settings("prepaid-admin")), password)
-        (row,) = store_operators.listed(cursor, name)
+            store.operator.create(cursor, database, name, db.hosts_of(office.settings("prepaid-admin")), password)
+        (row,) = store.operator.listed(cursor, name)
         connection.commit()
     lines = [] if password is None else _option_file(office, name, password)
     output.tell_done({**row, "option_file": lines}, "\n".join(
@@ -87,10 +88,10 @@ def list_(office, only_roles, as_json):
         prepaid operator list --roles
     """
     if only_roles:
-        output.tell_rows([{"role": role, "may": roles.shown(role)} for role in roles.ROLES], as_json)
+        output.tell_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
         return
     with office.reading() as cursor:
-        output.tell_rows(store_operators.listed(cursor), as_json)
+        output.tell_rows(store.operator.listed(cursor), as_json)
 
 
 @operators.command()
@@ -109,8 +110,8 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
     """
     database = db.database_name(office)
     with db.owner_connection(office, root_user, root_socket) as connection, connection.cursor() as cursor:
-        store_schema.use(cursor, database)
-        known = store_operators.listed(cursor)
+        store.schema.use(cursor, database)
+        known = store.operator.listed(cursor)
         held = next((row["roles"] for row in known if row["operator"] == name), None)
         if held is None:
             raise errors.UnknownOperator(name=name,
@@ -121,9 +122,9 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
                                      name=name, role=role, roles=", ".join(held))
         left = [role for role in held if role not in chosen] if chosen else []
         if left:
-            store_operators.take(cursor, database, name, list(chosen))
+            store.operator.take(cursor, database, name, list(chosen))
         else:
-            store_operators.remove(cursor, database, name)
+            store.operator.remove(cursor, database, name)
         connection.commit()
     output.tell_done({"operator": name, "roles": left},
                      _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(left)) if left

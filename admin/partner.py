@@ -3,10 +3,11 @@
 import click
 from stdnum.br import cnpj, cpf
 
-from . import complete_names, errors, output, store_partner
-from .command import cli, json_option, option, pass_office
-from .option_types import CLEARED, PERCENT, clearable
-from .text import _
+from . import store
+from .shell import complete_names, errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.option_types import CLEARED, PERCENT, clearable
+from .shell.text import _
 
 
 @cli.group()
@@ -44,7 +45,7 @@ def add(office, name, as_json, **values):
     """
     values = {**values, "name": _checked_name(name), "document": _document(values["document"])}
     with office.transaction() as cursor:
-        store_partner.add(cursor, values)
+        store.partner.add(cursor, values)
         row = find(cursor, name)
     output.tell_done(_public(row), _("Partner {name} is added.").format(name=name), as_json)
 
@@ -61,7 +62,7 @@ def list_(office, retired_too, as_json):
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store_partner.listed(cursor, retired_too)), as_json)
+        output.tell_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
 
 
 @partner.command()
@@ -102,7 +103,7 @@ def edit(office, name, new_name, as_json, **values):
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid partner edit --help'."))
     with office.transaction() as cursor:
-        store_partner.change(cursor, find(cursor, name)["id"], changes)
+        store.partner.change(cursor, find(cursor, name)["id"], changes)
         row = find(cursor, changes.get("name", name))
     output.tell_done(_public(row), _("Partner {name} is changed.").format(name=row["name"]), as_json)
 
@@ -119,7 +120,7 @@ def retire(office, name, as_json):
         prepaid partner retire "Banca do Norte"
     """
     with office.transaction() as cursor:
-        retired = store_partner.retire(cursor, find(cursor, name)["id"])
+        retired = store.partner.retire(cursor, find(cursor, name)["id"])
         row = find(cursor, name)
     sentence = _("Partner {name} is retired.") if retired else _("Partner {name} was retired before.")
     output.tell_done(_public(row), sentence.format(name=name), as_json)
@@ -127,9 +128,9 @@ def retire(office, name, as_json):
 
 def find(cursor, name: str) -> dict:
     """The partner of this name, or the nearest ones as a hint."""
-    row = store_partner.named(cursor, name)
+    row = store.partner.named(cursor, name)
     if row is None:
-        names = [other["name"] for other in store_partner.listed(cursor, retired_too=True)]
+        names = [other["name"] for other in store.partner.listed(cursor, retired_too=True)]
         raise errors.UnknownPartner(name=name, hint=errors.did_you_mean(name, names))
     return row
 

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, time, timedelta
 
 import click
 
-from freeradius_module import hours, vendors
+from freeradius_module.rules import hours, vendors
 
-from . import complete_names, dictionaries, errors, output, store_product
-from .command import cli, json_option, option, pass_office
-from .option_types import (
+from . import store
+from .freeradius import dictionaries
+from .shell import complete_names, errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.option_types import (
     CLEARED,
     DATE,
     DURATION,
@@ -23,7 +25,7 @@ from .option_types import (
     Amount,
     clearable,
 )
-from .text import _
+from .shell.text import _
 
 KBIT = click.IntRange(1, 100_000_000)
 LISTED = ("name", "kind", "credit_seconds", "credit_octets", "credit_cents", "valid_days", "price_cents",
@@ -116,9 +118,9 @@ def add(office, name, replies, as_json, **values):
     _fix_last_day(given, given.get("timezone", "UTC"))
     dictionaries.check_replies(office, replies)
     with office.transaction() as cursor:
-        product_id = store_product.add(cursor, given)
+        product_id = store.product.add(cursor, given)
         if replies:
-            store_product.add_replies(cursor, product_id, replies)
+            store.product.add_replies(cursor, product_id, replies)
         row = _in_full(cursor, name)
     output.tell_done(row, _("Product {name} is added.").format(name=name), as_json)
 
@@ -135,7 +137,7 @@ def list_(office, retired_too, as_json):
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store_product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.tell_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
 
 
 @product.command()
@@ -179,11 +181,11 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
         row = find(cursor, name)
         _fix_last_day(changes, changes.get("timezone", row["timezone"]))
         if changes:
-            store_product.change(cursor, row["id"], changes)
+            store.product.change(cursor, row["id"], changes)
         if no_reply or replies:
-            store_product.remove_replies(cursor, row["id"])
+            store.product.remove_replies(cursor, row["id"])
         if replies:
-            store_product.add_replies(cursor, row["id"], replies)
+            store.product.add_replies(cursor, row["id"], replies)
         row = _in_full(cursor, changes.get("name", name))
     output.tell_done(row, _("Product {name} is changed.").format(name=row["name"]), as_json)
 
@@ -200,7 +202,7 @@ def retire(office, name, as_json):
         prepaid product retire "10 hours"
     """
     with office.transaction() as cursor:
-        retired = store_product.retire(cursor, find(cursor, name)["id"])
+        retired = store.product.retire(cursor, find(cursor, name)["id"])
         row = _in_full(cursor, name)
     sentence = _("Product {name} is off sale.") if retired else _("Product {name} was off sale before.")
     output.tell_done(row, sentence.format(name=name), as_json)
@@ -208,9 +210,9 @@ def retire(office, name, as_json):
 
 def find(cursor, name: str) -> dict:
     """The product of this name, or the nearest ones as a hint."""
-    row = store_product.named(cursor, name)
+    row = store.product.named(cursor, name)
     if row is None:
-        names = [other["name"] for other in store_product.listed(cursor, retired_too=True)]
+        names = [other["name"] for other in store.product.listed(cursor, retired_too=True)]
         raise errors.UnknownProduct(name=name, hint=errors.did_you_mean(name, names))
     return row
 
@@ -230,7 +232,7 @@ def _in_full(cursor, name: str) -> dict:
     """A product with its reply attributes, as `show` prints it."""
     row = find(cursor, name)
     reply = [f"{reply['attribute']} {reply['operator']} {reply['value']}"
-             for reply in store_product.replies(cursor, row["id"])]
+             for reply in store.product.replies(cursor, row["id"])]
     return {**_public(row), "reply": reply}
 
 

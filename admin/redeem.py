@@ -7,14 +7,17 @@ import secrets
 import click
 import pymysql.cursors
 
-from freeradius_module import login, pin, serial, settings
+from freeradius_module import settings
 from freeradius_module import store as module_store
+from freeradius_module.rules import login, serial
+from freeradius_module.sealing import pin
 from freeradius_module.store import Try
 
-from . import errors, output, store, store_card, store_entry, store_voice
-from .command import cli, json_option, option, pass_office
-from .pin_input import read_pin
-from .text import _
+from . import store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.pin_input import read_pin
+from .shell.text import _
 
 # The row of NAS that stands for what is no listed NAS.
 NO_NAS = 1
@@ -49,12 +52,12 @@ def redeem(office, serial_text, account, as_json):
     card = _proved(office, serial.compact(serial_text), read_pin(), account, rules, keyring)
     reason, refusal = None, None
     with office.transaction() as cursor:
-        store_entry.lock(cursor, [card["id"]])
-        row = store_card.overview(cursor, card["serial"])
+        store.entry.lock(cursor, [card["id"]])
+        row = store.card.overview(cursor, card["serial"])
         reason, refusal = _why_not(cursor, card, row)
         if refusal is None:
-            number = store_voice.redeem(cursor, card["id"], account)
-            credit = store_voice.of_card(cursor, card["id"])
+            number = store.voice.redeem(cursor, card["id"], account)
+            credit = store.voice.of_card(cursor, card["id"])
     if refusal is not None:
         if reason is not None:
             _record(office, card["id"], account, reason)
@@ -77,7 +80,7 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
     decoy = pin.seal(secrets.token_urlsafe(12), "decoy", keyring)
     source = f"office/{account}"
     with office.transaction() as cursor:
-        card = store_voice.card_to_redeem(cursor, compacted) if compacted else None
+        card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
         with office.stream(pymysql.cursors.Cursor) as plain:
             (_found, standing), = module_store.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
@@ -102,7 +105,7 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
 
 def _record(office, card_id: int, account: str, reason: str) -> None:
     with office.transaction() as cursor:
-        store_voice.count_refusal(cursor, card_id, account, reason)
+        store.voice.count_refusal(cursor, card_id, account, reason)
 
 
 def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | None]:
@@ -113,7 +116,7 @@ def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | No
     if row["kind"] != "telephony":
         return "wrong_kind", _("Card {serial} is for internet: it is used at a hotspot, and not redeemed.").format(serial=number)
     if row["status"] == "redeemed":
-        before = store_voice.of_card(cursor, card["id"])
+        before = store.voice.of_card(cursor, card["id"])
         return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
             serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"])
     if row["status"] == "created":
@@ -121,7 +124,7 @@ def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | No
             serial=number)
     if row["status"] == "blocked":
         return "blocked", _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.").format(serial=number)
-    if row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= store.now(cursor)):
+    if row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= store.connection.now(cursor)):
         return "expired", _("The validity of card {serial} is over.").format(serial=number)
     if row["status"] != "delivered" or not (row["credit_cents"] or row["credit_seconds"]):
         return "exhausted", _("Card {serial} has no credit.").format(serial=number)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import click
 
-from . import errors, output, store, store_nas, store_sessions
-from .command import cli, json_option, option, pass_office
-from .text import _
+from . import store
+from .shell import errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.text import _
 
 OPEN_COLUMNS = ("serial", "nas", "acct_session_id", "device", "started_at", "heard_at", "used_seconds", "used_octets",
                 "due_at", "due_cause")
@@ -88,19 +89,19 @@ def sessions(office, serial, nas_name, anomalies, address, moment_at, reason, as
     wanted = {"serial": serial, "nas_id": _nas_id(office, nas_name)}
     with office.streaming() as cursor:
         if anomalies:
-            store_sessions.anomalies(cursor, wanted)
+            store.session.anomalies(cursor, wanted)
             output.tell_rows(cursor, as_json, ANOMALY_COLUMNS)
         else:
-            store_sessions.open_sessions(cursor, wanted)
+            store.session.open_sessions(cursor, wanted)
             output.tell_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
 
 
 def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
     with office.transaction() as cursor:
-        if moment_at > store.now(cursor):
+        if moment_at > store.connection.now(cursor):
             raise errors.WrongUsage(
                 _("{moment} UTC is in the future; write the time with its offset from UTC.").format(moment=moment_at))
-        number, rows = store_sessions.who_had(cursor, address, moment_at, reason, forms(address))
+        number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
     output.tell_rows(rows, as_json, ADDRESS_COLUMNS)
     output.hint(_("Question {number} is recorded: {address} at {moment} UTC.").format(
         number=number, address=address, moment=moment_at))
@@ -129,7 +130,7 @@ def _nas_id(office, name: str | None) -> int | None:
     if name is None:
         return None
     with office.reading() as cursor:
-        rows = store_nas.listed(cursor)
+        rows = store.nas.listed(cursor)
     for row in rows:
         if row["name"] == name:
             return row["id"]

@@ -9,15 +9,18 @@ from datetime import UTC, datetime, timedelta
 import click
 import pymysql.cursors
 
-from freeradius_module import attributes, identity, login, messages, reply, serial, settings
+from freeradius_module import attributes, settings
 from freeradius_module import store as module_store
+from freeradius_module.engine import reply
+from freeradius_module.rules import identity, login, messages, serial
 
 from . import nas as nas_command
-from . import output, selection, store
-from .command import cli, json_option, option, pass_office
-from .errors import UnknownCard
-from .option_types import MOMENT
-from .text import _
+from . import store
+from .shell import output, selection
+from .shell.command import cli, json_option, option, pass_office
+from .shell.errors import UnknownCard
+from .shell.option_types import MOMENT
+from .shell.text import _
 
 # A NAS that FreeRADIUS knows from its own files: the row of this number stands for all of them.
 UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
@@ -42,8 +45,8 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
     rules = settings.load(office.config_path)
     with office.reading() as cursor:
         nas = nas_command.find(cursor, nas_name) if nas_name is not None else UNLISTED
-        at = moment or store.now(cursor)
-        store.set_clock(cursor, moment)
+        at = moment or store.connection.now(cursor)
+        store.connection.set_clock(cursor, moment)
         with office.stream(pymysql.cursors.Cursor) as plain:
             card = _read(plain, serial_text)
             if card is None:

@@ -5,8 +5,9 @@ import time
 
 import click
 
-from . import output, selection, store_track
-from .command import cli, json_option, option, pass_office
+from . import store
+from .shell import output, selection
+from .shell.command import cli, json_option, option, pass_office
 
 # On a terminal and in a pipe every row has these; JSON has all that belongs to a row, and nothing that does not.
 COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note", "tries")
@@ -40,14 +41,14 @@ def history(office, serial: str) -> list[dict]:
     """
     with office.reading() as cursor:
         card = selection.find(cursor, serial)
-        changes = store_track.card_events(cursor, card["id"])
+        changes = store.track.card_events(cursor, card["id"])
         rows = [
-            *(of_batch(event) for event in store_track.batch_events(cursor, card["batch_id"])
+            *(of_batch(event) for event in store.track.batch_events(cursor, card["batch_id"])
               if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"),
             *changes,
-            *(row for session in store_track.sessions(cursor, card["id"]) for row in of_session(session)),
-            *(of_refusal(refusal) for refusal in store_track.refusals(cursor, card["id"])),
-            *({"what": "cut", **cut} for cut in store_track.cuts(cursor, card["id"])),
+            *(row for session in store.track.sessions(cursor, card["id"]) for row in of_session(session)),
+            *(of_refusal(refusal) for refusal in store.track.refusals(cursor, card["id"])),
+            *({"what": "cut", **cut} for cut in store.track.cuts(cursor, card["id"])),
         ]
     return sorted(
         ({name: value for name, value in row.items() if value is not None} for row in rows), key=lambda row: row["at"]

@@ -6,12 +6,14 @@ whatever is killed when, and a file that was lost is written again by its number
 
 import click
 
-from freeradius_module import units
+from freeradius_module.rules import units
 
-from . import errors, export_csv, line_errors, output, store_voice
-from .command import cli, json_option, option, pass_office
-from .new_file import NewFile
-from .text import _, plural
+from . import store
+from .export import csv as export_csv
+from .shell import errors, line_errors, output
+from .shell.command import cli, json_option, option, pass_office
+from .shell.new_file import NewFile
+from .shell.text import _, plural
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
@@ -34,7 +36,7 @@ def pending(office, as_json):
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.tell_rows(({name: row[name] for name in COLUMNS} for row in store_voice.unconfirmed(cursor)), as_json)
+        output.tell_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
 
 
 @voice.command()
@@ -54,12 +56,12 @@ def export(office, path, number, force, as_json):
     with NewFile(path, force) as new:
         if number is None:
             with office.transaction() as cursor:
-                number = store_voice.take_for_export(cursor)
+                number = store.voice.take_for_export(cursor)
             if number is None:
                 output.tell_done({"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json)
                 return
         with office.reading() as cursor:
-            credits = store_voice.of_export(cursor, number)
+            credits = store.voice.of_export(cursor, number)
         if not credits:
             raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
         new.file.write(_lines(credits))
@@ -93,10 +95,10 @@ def confirm(office, file, number, as_json):
     with office.transaction() as cursor:
         if number is not None:
             wanted = _of_export(cursor, number)
-            new = sum(store_voice.confirm(cursor, credit, None) for credit in wanted)
+            new = sum(store.voice.confirm(cursor, credit, None) for credit in wanted)
         else:
             wanted = _checked(cursor, file)
-            new = sum(store_voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
+            new = sum(store.voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
     facts = {"confirmed": new, "confirmed_before": len(wanted) - new}
     sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
     if len(wanted) > new:
@@ -113,11 +115,11 @@ def _lines(credits: list[dict]) -> bytes:
 
 
 def _of_export(cursor, number: int) -> list[int]:
-    credits = [row["credit"] for row in store_voice.of_export(cursor, number)]
+    credits = [row["credit"] for row in store.voice.of_export(cursor, number)]
     if not credits:
         raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
     # In the order of their numbers, like every confirmation.
-    store_voice.lock(cursor, credits)
+    store.voice.lock(cursor, credits)
     return credits
 
 
@@ -143,7 +145,7 @@ def _checked(cursor, file) -> dict[int, str]:
     wrong.refuse()
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
-    known = store_voice.lock(cursor, sorted(wanted))
+    known = store.voice.lock(cursor, sorted(wanted))
     for credit, reference in wanted.items():
         row = known.get(credit)
         if row is None or row["export_number"] is None:

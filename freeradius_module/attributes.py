@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from . import serial as serial_number
-from .identity import Claim, read_class
-from .usage import counted_octets
+from .rules import serial as serial_number
+from .rules.identity import Claim, read_class
+from .rules.usage import counted_octets
 
 SERIAL_MAX = 32
 # A record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid), and a packet is to mean the same

@@ -14,14 +14,15 @@ the NAS, is what any exception becomes: the NAS then asks the next server.
 
 import radiusd
 
-from . import attributes, read_mark, settings
-from .charges import NeverCharged
+from . import attributes, settings
 from .connection import DatabaseAway
-from .desk import Desk, speakable
-from .keyring import KeyFileClosed
-from .logins import Answer
+from .engine import read_mark
+from .engine.accounting import NeverCharged
+from .engine.client import DeskFault, SharedDesk
+from .engine.engine import Desk, speakable
+from .engine.logins import Answer
 from .printable import one_line
-from .shared_desk import DeskFault, SharedDesk
+from .sealing.keyring import KeyFileClosed
 
 # One desk for all instances of this radiusd (they share this module): they share statements through it.
 _desk: Desk | SharedDesk | None = None

@@ -1,7 +1,7 @@
 """A sentence that remembers how it was made, so that it can be said in another language.
 
 This package says what is wrong in English.  The office, which reads the same rules, shows the same sentences to people
-who may speak another language: it translates the template and puts the values in afterwards (admin/text.py).
+who may speak another language: it translates the template and puts the values in afterwards (admin/shell/text.py).
 """
 
 

@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from freeradius_module.pin import DIGITS
+from freeradius_module.sealing.pin import DIGITS
 from tests import mschap
 from tests.office import Office
 

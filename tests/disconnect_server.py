@@ -14,7 +14,7 @@ import time
 
 from pyrad import packet as codec
 
-from admin.radius_disconnect import dictionary
+from admin.enforce.requests import dictionary
 
 SECRET = b"testing123"
 

@@ -10,7 +10,8 @@ import tempfile
 import unittest.mock
 from pathlib import Path
 
-from admin import raddb, raddb_files
+from admin.freeradius import files as raddb_files
+from admin.freeradius import raddb
 from tests.radius_client import RadiusClient
 from tests.stack.freeradius import FreeRadius
 from tests.stack.ports import free_ports

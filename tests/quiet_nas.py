@@ -1,6 +1,6 @@
 """All NAS of a network, for the one that enforces: what they were told to disconnect or to slow down, and no answer."""
 
-from admin.radius_disconnect import WINDOW
+from admin.enforce.requests import WINDOW
 
 
 class QuietNas:

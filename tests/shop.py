@@ -11,7 +11,8 @@ tested in tests/cli; here a card is only what the module meets.
 import itertools
 import time
 
-from freeradius_module import keyring, pin, serial
+from freeradius_module.rules import serial
+from freeradius_module.sealing import keyring, pin
 from tests.database import Database
 from tests.office import Card
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from freeradius_module.logins import UNPOSTED_MOST
+from freeradius_module.engine.logins import UNPOSTED_MOST
 
 PHONE, LAPTOP, TABLET = "02-00-00-00-00-01", "02-00-00-00-00-02", "02-00-00-00-00-03"
 REFUSED = object()

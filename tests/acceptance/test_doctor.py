@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from admin.doctor import TELLS_PINS
-from admin.queue_files import Spool
+from admin.doctor.command import TELLS_PINS
+from admin.queue.files import Spool
 from freeradius_module.queue_record import Unreadable
 from tests.database import without_triggers
 from tests.office import Office
@@ -277,7 +277,7 @@ def test_sessions_that_nobody_archives(doctor, shop, database):
 
 def test_two_clocks_that_differ(stack, office, monkeypatch):
     """In this process, whose clock can be put forward."""
-    monkeypatch.setattr("admin.doctor.time", SimpleNamespace(time=lambda: time.time() + 60))
+    monkeypatch.setattr("admin.doctor.command.time", SimpleNamespace(time=lambda: time.time() + 60))
     assert "60 s" in faults(office.run("doctor", "--json").json())["clock"]
 
 

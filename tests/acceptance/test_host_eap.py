@@ -107,10 +107,10 @@ def test_a_database_that_is_away_before_the_proof_is_no_answer(tmp_path, method)
 
 @pytest.mark.parametrize("method", TUNNELS)
 def test_a_device_that_does_not_trust_us_tries_no_pin(device, host, tmp_path, method):
-    from admin import raddb_certificates
+    from admin.freeradius import certificates
 
     stranger = tmp_path / "ca.pem"
-    stranger.write_bytes(raddb_certificates.certificates("elsewhere")["ca.pem"])
+    stranger.write_bytes(certificates.certificates("elsewhere")["ca.pem"])
     host.server.mark_log()
     assert device.login("good", method=method, authority=stranger).code == "Access-Reject"
     assert "noted: a wrong PIN" not in host.log()

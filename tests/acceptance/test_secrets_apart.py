@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from freeradius_module import line
+from freeradius_module.engine import wire
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.shop import SECRET
@@ -139,7 +139,7 @@ def test_logins_accounting_and_a_new_nas_by_way_of_the_desk(site, shop, wait_unt
     assert wait_until(lambda: site.login(card, "0000000000", nas_ip=address)).is_reject
     assert site.login(card, method="mschap2", nas_ip=address).is_accept
     assert "The shared desk at" in site.server.log_since_mark()
-    assert len([line for line in site.server.log_since_mark().splitlines() if "may not" in line]) == 1, "one line, and clear"
+    assert len([wire for line in site.server.log_since_mark().splitlines() if "may not" in wire]) == 1, "one line, and clear"
 
 
 def test_an_address_that_is_no_nas_gets_no_answer(site, shop):
@@ -168,8 +168,8 @@ def test_a_taken_over_radiusd_can_ask_the_desk_and_nothing_else(site, stack):
                 caller.settimeout(30)
                 caller.connect(str(window))
                 for what in ("authorize", "admit", "wrong_pin", "client", "account", "settle", "key", "query", "secrets"):
-                    caller.send(line.request(what, 1e12, [("Tmp-String-0", "192.0.2.9"), ("User-Name", "0")]))
-                    word, *_ = line.words(caller.recv(65_536))
+                    caller.send(wire.request(what, 1e12, [("Tmp-String-0", "192.0.2.9"), ("User-Name", "0")]))
+                    word, *_ = wire.words(caller.recv(65_536))
                     assert (word != "fault") == (what in known), what
 
 
@@ -181,7 +181,7 @@ def test_another_account_is_not_served(site):
         caller.settimeout(30)
         caller.connect(str(site.socket))
         try:
-            caller.send(line.request("client", 1e12, [("Tmp-String-0", "127.0.0.1")]))
+            caller.send(wire.request("client", 1e12, [("Tmp-String-0", "127.0.0.1")]))
             answer = caller.recv(65_536)
         except ConnectionError:
             answer = b""
@@ -245,6 +245,6 @@ def test_the_secret_of_a_nas_is_what_the_radius_account_may_ask_for(site):
     with as_account(RADIUS), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(30)
         caller.connect(str(site.socket))
-        caller.send(line.request("client", 1e12, [("Tmp-String-0", "127.0.0.1")]))
-        done, name, secret, _ = line.words(caller.recv(65_536))
+        caller.send(wire.request("client", 1e12, [("Tmp-String-0", "127.0.0.1")]))
+        done, name, secret, _ = wire.words(caller.recv(65_536))
     assert (done, name, secret) == ("done", "loopback", SECRET)

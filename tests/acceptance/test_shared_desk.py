@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from freeradius_module import line
-from freeradius_module.desk_service import accounting_path
+from freeradius_module.engine import wire
+from freeradius_module.engine.server import accounting_path
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import FreeRadius, free_ports
@@ -132,7 +132,7 @@ def test_without_the_desk_each_server_is_its_own(site, shop, wait_until):
 
 def lines_to(window: Path) -> int:
     """Lines that the desk has taken: each is a socket of the window's name, beside the one that it listens on."""
-    return sum(line.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
+    return sum(wire.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
 
 
 def test_a_desk_that_is_killed_costs_nobody_anything(site, desk, shop, wait_until):
@@ -195,7 +195,7 @@ def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
             for nonsense in (b"\xff", b"what", b"what\0User-Name\0x", b"authorize\0User-Name", b"account\0User-Name", b"{}", b"\0",
                              b"\0" * 9998, b"\0" * 9999):
                 caller.send(nonsense)
-                word, *_ = line.words(caller.recv(65_536))
+                word, *_ = wire.words(caller.recv(65_536))
                 assert word == "fault", nonsense
     use(site.nas[0], shop.sell(1)[0])
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from freeradius_module import settings
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests.at_the_desk import PHONE, class_of, report, request
 from tests.database import Database
 from tests.shop import Shop

@@ -7,8 +7,8 @@ share it.
 import time
 from pathlib import Path
 
-from admin import raddb_files
-from freeradius_module import keyring, pin
+from admin.freeradius import files as raddb_files
+from freeradius_module.sealing import keyring, pin
 from tests.stack import FreeRadius, Stack
 from tests.stack.stack import DATABASE
 

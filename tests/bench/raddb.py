@@ -6,7 +6,7 @@ version must not silently leave the bench with something else than it says.
 
 from pathlib import Path
 
-from admin.raddb_certificates import certificates
+from admin.freeradius.certificates import certificates
 
 CLIENT = """
 client bench {{

@@ -89,12 +89,12 @@ def test_a_session_that_comes_back_is_archived_again(office, shop, used, databas
 
 def test_a_login_beside_the_archive_waits_for_nothing(office, shop, used, database, monkeypatch):
     """While a step holds its locks, another connection makes a session for the same card."""
-    from admin import store_archive
+    from admin import store
 
     card_id = shop.id(used[0])
     logins = []
 
-    def remove(cursor, keys, removing=store_archive.remove):
+    def remove(cursor, keys, removing=store.archive.remove):
         count = removing(cursor, keys)
         with database.connect() as login, login.cursor() as other:
             other.execute("SET innodb_lock_wait_timeout = 1")
@@ -103,7 +103,7 @@ def test_a_login_beside_the_archive_waits_for_nothing(office, shop, used, databa
             logins.append(other.rowcount)
         return count
 
-    monkeypatch.setattr(store_archive, "remove", remove)
+    monkeypatch.setattr(store.archive, "remove", remove)
     office.must("db", "archive")
     assert logins == [1]
 
@@ -143,7 +143,7 @@ def test_what_is_forgotten_keeps_its_sum(office, shop, used, database):
 
 @pytest.mark.parametrize("account", ["prepaid-admin", "prepaid-radius"])
 def test_no_account_but_the_owner_removes_sessions(office, used, account):
-    from admin.office import Office
+    from admin.shell.office import Office
 
     with Office(str(office.option_file)).connect(account) as connection, connection.cursor() as cursor, \
             pytest.raises(pymysql.MySQLError):

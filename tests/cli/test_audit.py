@@ -5,7 +5,8 @@ import random
 import pymysql.cursors
 import pytest
 
-from admin import audit, store_audit
+from admin import store
+from admin.books import audit
 from tests.database import without_triggers
 
 CHANGES = 1000
@@ -159,7 +160,7 @@ def test_the_floor_rises_when_hours_have_gone_by(office, history, database):
 
 def test_beside_other_work_it_seals_by_itself(office, history, database):
     """As `enforce --watch` does it."""
-    from admin.office import Office
+    from admin.shell.office import Office
 
     sealer = audit.Sealer(Office(str(office.option_file)))
     office.must("partner", "add", "Later shop")
@@ -185,7 +186,7 @@ def test_a_step_does_not_read_the_whole_chain(office, database):
     database.execute(events.format(20_000), [card.serial])
     with database.connect() as connection, connection.cursor(pymysql.cursors.Cursor) as cursor:
         before = _rows_read(cursor)
-        found = store_audit.unsealed(cursor, "card_event", last_id, 100)
+        found = store.audit.unsealed(cursor, "card_event", last_id, 100)
         read = _rows_read(cursor) - before
     assert len(found) == 100 and read < 1000
 

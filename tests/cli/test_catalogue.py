@@ -216,8 +216,8 @@ def test_a_nas_is_added_and_its_secret_is_nowhere_to_be_seen(office, database):
 
 
 def test_a_sealed_secret_opens_for_its_nas_and_no_other(office, database):
-    from admin.office import Office
-    from freeradius_module import pin
+    from admin.shell.office import Office
+    from freeradius_module.sealing import pin
 
     office.must("nas", "add", "hotspot", "--address", "10.1.2.3", "--secret-file", "-", stdin="very secret\n")
     (row,) = database.query("SELECT secret_sealed, key_number FROM nas WHERE name = 'hotspot'")

@@ -176,7 +176,7 @@ def test_a_key_file_that_others_can_read_is_refused_and_nothing_is_made(office, 
 
 
 def test_the_key_file_of_another_installation_is_refused(office, option_file, tmp_path, database):
-    from freeradius_module import keyring
+    from freeradius_module.sealing import keyring
 
     product = office.product("--time", "10m")
     keyring.create(tmp_path / "other.key")
@@ -188,18 +188,18 @@ def test_the_key_file_of_another_installation_is_refused(office, option_file, tm
 
 def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, database, monkeypatch, tmp_path):
     import admin.db
-    import admin.share
+    from admin.shell import share
 
     migrations = tmp_path / "sql" / "migrations"
     migrations.mkdir(parents=True)
     for name in ("grants.sql", "roles.sql"):
-        (tmp_path / "sql" / name).write_text((admin.share.folder("sql") / name).read_text())
+        (tmp_path / "sql" / name).write_text((share.folder("sql") / name).read_text())
     (migrations / "0001_initial.sql").write_text("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'run again';")
     for number in (3, 2):
         (migrations / f"000{number}_more.sql").write_text(
             f"INSERT INTO site VALUES ('step {number}', (SELECT MAX(version) FROM schema_version AS v));\n"
             f"INSERT INTO schema_version (version, name) VALUES ({number}, 'more');\n")
-    monkeypatch.setattr(admin.share, "folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(share, "folder", lambda name: tmp_path / name)
     monkeypatch.setattr(admin.db, "SCHEMA_VERSION", 3)
     assert office.json("db", "upgrade") == {"before": 1, "after": 3}
     assert database.query("SELECT name, value FROM site WHERE name LIKE 'step%%' ORDER BY name") == [
@@ -208,11 +208,12 @@ def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, dat
 
 
 def test_a_migration_that_fails_is_told_and_the_version_stays(office, database, monkeypatch, tmp_path):
-    import admin.share
+    from admin.shell import share
+
 
     (tmp_path / "sql" / "migrations").mkdir(parents=True)
     (tmp_path / "sql" / "migrations" / "0002_wrong.sql").write_text("ALTER TABLE no_such_table ADD COLUMN x INT;")
-    monkeypatch.setattr(admin.share, "folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(share, "folder", lambda name: tmp_path / name)
     result = office.run("db", "upgrade")
     assert result.exit_status == 1 and "0002_wrong.sql" in result.stderr
     assert database.value("SELECT MAX(version) FROM schema_version") == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from admin.cli import cli
-from admin.radius_disconnect import WINDOW
+from admin.enforce.requests import WINDOW
 from tests.database import without_triggers
 from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
 from tests.office import Card

@@ -11,7 +11,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from admin import export_csv, new_file
+from admin.export import csv as export_csv
+from admin.shell import new_file
 
 
 @pytest.fixture

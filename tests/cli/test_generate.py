@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from admin.office import Office
-from freeradius_module import pin, serial
+from admin.shell.office import Office
+from freeradius_module.rules import serial
+from freeradius_module.sealing import pin
 
 
 @pytest.fixture

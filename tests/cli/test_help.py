@@ -4,7 +4,7 @@ import click
 import pytest
 
 from admin.cli import cli
-from admin.command import Option
+from admin.shell.command import Option
 
 
 def commands(group=cli, path=("prepaid",)):
@@ -29,7 +29,7 @@ def test_a_command_has_a_sentence_and_an_example(path):
 def test_every_option_has_a_sentence_and_can_be_translated(path):
     for parameter in COMMANDS[path].params:
         if isinstance(parameter, click.Option):
-            assert isinstance(parameter, Option), f"{parameter.name} is not made by admin.command.option"
+            assert isinstance(parameter, Option), f"{parameter.name} is not made by admin.shell.command.option"
             assert parameter.help, parameter.name
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from freeradius_module import keyring, pin
+from freeradius_module.sealing import keyring, pin
 from tests.cli.waiting import wait_until, waiting_for_a_lock
 
 

@@ -8,8 +8,9 @@ import subprocess
 import pytest
 from babel.messages import pofile
 
-from admin import cli, output, reference, text  # noqa: F401  cli: all commands are in the group.
+from admin.shell import output, text
 from tests.stack.stack import PREPAID
+from tools import reference  # noqa: F401  cli: all commands are in the group.
 
 PORTUGUESE = text.FOLDER / "pt_BR" / "LC_MESSAGES" / f"{text.DOMAIN}.po"
 

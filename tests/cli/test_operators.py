@@ -212,7 +212,7 @@ def test_an_operator_cannot_make_operators(office, hire):
 
 
 def test_every_role_is_listed_with_what_it_is_for(office):
-    from admin.roles import ROLES
+    from admin.store.roles import ROLES
 
     assert [row["role"] for row in office.json("operator", "list", "--roles")] == list(ROLES)
 

@@ -125,7 +125,7 @@ def test_what_was_used_before_an_import_counts(office, books, database, _unstart
 
 def test_commits_meanwhile_are_not_seen_by_half(office, books, database, monkeypatch):
     """Between two rules somebody uses and returns cards: the snapshot does not see it."""
-    from admin import reconcile
+    from admin.books import reconcile
 
     calls = []
 

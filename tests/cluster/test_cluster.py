@@ -15,8 +15,8 @@ import pytest
 from freeradius_module import settings as module_settings
 from freeradius_module import store
 from freeradius_module.connection import Connection
+from freeradius_module.rules.usage import Credit, Tariff
 from freeradius_module.store import Reservation
-from freeradius_module.usage import Credit, Tariff
 from tests.cli.test_db import file_sizes
 from tests.database import Database
 from tests.faults.cluster import unequal_tables

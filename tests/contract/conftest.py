@@ -2,10 +2,10 @@
 
 import pytest
 
-from admin.cutter import Cutter
-from admin.office import Office
+from admin.enforce.enforcer import Cutter
+from admin.shell.office import Office
 from freeradius_module import settings
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests.quiet_nas import QuietNas
 from tests.shop import Shop
 from tests.simulated_clock import SimulatedClock

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from freeradius_module import charges, store
-from freeradius_module.desk import Desk
+from freeradius_module import store
+from freeradius_module.engine import accounting
+from freeradius_module.engine.engine import Desk
 from tests.at_the_desk import class_of, log_in, report
 from tests.shop import Shop
 
@@ -102,7 +103,7 @@ def test_a_session_that_was_open_when_it_was_charged_last_may_be_archived_since(
     shift_into_the_past(database)
     assert office.json("db", "archive")["archived"] == 1
     now = time.monotonic()
-    monkeypatch.setattr(charges, "time", SimpleNamespace(monotonic=lambda: now + DAYS_AGO * DAY_SECONDS))
+    monkeypatch.setattr(accounting, "time", SimpleNamespace(monotonic=lambda: now + DAYS_AGO * DAY_SECONDS))
     desk.account(report(card, "Interim-Update", 60, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 100
 

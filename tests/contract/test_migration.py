@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freeradius_module import keyring, pin
+from freeradius_module.sealing import keyring, pin
 
 PAGE = Path(__file__).parents[2] / "docs" / "migration.md"
 RADACCT = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from admin import raddb_files
+from admin.freeradius import files as raddb_files
 from tests.office import Office
 from tests.stack.freeradius import _copy_tree
 

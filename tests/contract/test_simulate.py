@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import settings
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests.shop import Shop
 
 

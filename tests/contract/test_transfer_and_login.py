@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from freeradius_module import settings, store
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests.shop import Shop
 
 

@@ -14,7 +14,8 @@ import sys
 import time
 import types
 
-from freeradius_module import attributes, identity, queue_record
+from freeradius_module import attributes, queue_record
+from freeradius_module.rules import identity
 
 from .campaign import Campaign, run
 from .results import Row

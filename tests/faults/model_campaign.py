@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyrad import packet as codec
 
-from freeradius_module import keyring, pin
+from freeradius_module.sealing import keyring, pin
 from tests.radius_client import SECRET, RadiusClient
 from tests.stack import Stack, free_ports
 from tests.stack.mariadb import QUICK

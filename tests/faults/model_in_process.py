@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admin.archive import Mover
-from admin.cutter import Cutter
-from admin.office import Office
-from admin.radius_disconnect import Answer
+from admin.enforce.enforcer import Cutter
+from admin.enforce.requests import Answer
+from admin.shell.office import Office
 from freeradius_module import settings
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests import at_the_desk
 from tests.database import Database
 from tests.quiet_nas import QuietNas

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import pymysql
 
-from admin import archive, block, cards, credit, custody, errors, key, redeem, store_key
-from freeradius_module import keyring, pin
+from admin import archive, block, cards, credit, custody, key, redeem, store
+from admin.shell import errors
 from freeradius_module.connection import DatabaseAway
+from freeradius_module.sealing import keyring, pin
 from tests.at_the_desk import LAPTOP, PHONE, report, request
 from tests.interleaving.steps import AGAIN
 from tests.interleaving.world import OCTETS, PARTNER, Case, Side, forget_failures
@@ -140,7 +141,7 @@ def reseal(side: Side, case: Case) -> object:
     def work():
         keys = keyring.load(side.office.key_file)
         with side.office.transaction() as cursor:
-            found = store_key.cards_of_other_keys(cursor, keys.sealing_number, case.card.id - 1, 1)
+            found = store.key.cards_of_other_keys(cursor, keys.sealing_number, case.card.id - 1, 1)
         for card in found:
             code = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keys)
             _number, card["sealed"] = pin.seal(code, card["serial"], keys)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from freeradius_module import keyring
+from freeradius_module.sealing import keyring
 from tests.interleaving import acts, steps
 from tests.interleaving.world import World
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from freeradius_module.charges import Packet
 from freeradius_module.connection import RowLocked
-from freeradius_module.logins import AUTHORIZE
+from freeradius_module.engine.accounting import Packet
+from freeradius_module.engine.logins import AUTHORIZE
 from tests.at_the_desk import LAPTOP, report, request
 
 LOCKERS = {

@@ -14,12 +14,14 @@ from types import SimpleNamespace
 
 import pymysql
 
-from admin import cutter, office
+from admin.enforce import enforcer
+from admin.shell import office
 from freeradius_module import connection as module_connection
-from freeradius_module import pin, settings
-from freeradius_module import serial as serials
-from freeradius_module.desk import Desk
-from freeradius_module.identity import Claim, make_class
+from freeradius_module import settings
+from freeradius_module.engine.engine import Desk
+from freeradius_module.rules import serial as serials
+from freeradius_module.rules.identity import Claim, make_class
+from freeradius_module.sealing import pin
 from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report
 from tests.database import Database
 from tests.interleaving.footprint import Footprints
@@ -41,7 +43,7 @@ class Side:
 
     desk: Desk
     office: office.Office
-    cutter: cutter.Cutter
+    cutter: enforcer.Cutter
     owner: pymysql.Connection
     unanswered: list[str] = field(default_factory=list)  # why a packet got no answer
 
@@ -107,7 +109,7 @@ class World:
 
     def _side(self) -> Side:
         made = office.Office(str(self.option_file))
-        at_work = cutter.Cutter(made)
+        at_work = enforcer.Cutter(made)
         at_work.exchange.close()
         at_work.exchange = Silence()
         return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner())

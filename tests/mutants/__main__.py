@@ -34,15 +34,15 @@ STORE = ["tests/store/test_charging.py", "tests/store/test_reserving.py", "tests
          "tests/store/test_anomalies.py", "tests/store/test_catalogue.py", "tests/contract"]
 # The changed file, and the tests that cover it: the quick ones first.
 TESTS = {
-    "freeradius_module/login.py": ["freeradius_module/login.py", "tests/unit/test_login.py", *STORE[:4]],
-    "freeradius_module/logins.py": ["freeradius_module/logins.py", *STORE],
-    "freeradius_module/usage.py": ["freeradius_module/usage.py", "tests/unit/test_usage.py", "tests/unit/test_login.py", STORE[0]],
-    "freeradius_module/identity.py": ["freeradius_module/identity.py", "tests/unit/test_identity.py", STORE[0]],
-    "freeradius_module/charges.py": ["freeradius_module/charges.py", *STORE],
-    "freeradius_module/hours.py": ["freeradius_module/hours.py", "tests/unit/test_hours.py"],
-    "freeradius_module/pin.py": ["freeradius_module/pin.py", "tests/unit/test_pin.py", "tests/unit/test_pin_open_all.py"],
-    "freeradius_module/keyring.py": ["freeradius_module/keyring.py", "tests/unit/test_keyring.py"],
-    "freeradius_module/store.py": STORE,
+    "freeradius_module/rules/login.py": ["freeradius_module/rules/login.py", "tests/unit/test_login.py", *STORE[:4]],
+    "freeradius_module/engine/logins.py": ["freeradius_module/engine/logins.py", *STORE],
+    "freeradius_module/rules/usage.py": ["freeradius_module/rules/usage.py", "tests/unit/test_usage.py", "tests/unit/test_login.py", STORE[0]],
+    "freeradius_module/rules/identity.py": ["freeradius_module/rules/identity.py", "tests/unit/test_identity.py", STORE[0]],
+    "freeradius_module/engine/accounting.py": ["freeradius_module/engine/accounting.py", *STORE],
+    "freeradius_module/rules/hours.py": ["freeradius_module/rules/hours.py", "tests/unit/test_hours.py"],
+    "freeradius_module/sealing/pin.py": ["freeradius_module/sealing/pin.py", "tests/unit/test_pin.py", "tests/unit/test_pin_open_all.py"],
+    "freeradius_module/sealing/keyring.py": ["freeradius_module/sealing/keyring.py", "tests/unit/test_keyring.py"],
+    "freeradius_module/store": STORE,
     "sql/schema.sql": ["tests/schema", *STORE],
 }
 

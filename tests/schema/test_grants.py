@@ -3,7 +3,7 @@
 import pymysql
 import pytest
 
-from admin.office import Office
+from admin.shell.office import Office
 
 DENIED = (1142, 1143, 1227, 1044, 1370)  # no such right on the table, on the column, on the server, on the database
 

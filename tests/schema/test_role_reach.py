@@ -172,7 +172,7 @@ def test_what_was_used_elsewhere_is_that_of_the_card(person, office, database, i
 
 
 def test_the_module_delivers_and_unblocks_nothing(office, database, ids):
-    from admin.office import Office
+    from admin.shell.office import Office
 
     blocked, = office.sell(1, "--time", "10m")
     office.must("block", blocked.serial)

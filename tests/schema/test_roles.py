@@ -5,7 +5,7 @@ import re
 import pymysql
 import pytest
 
-from admin import roles, store_operators
+from admin import store
 
 DENIED = {1142, 1143, 1227, 1044, 1370}
 
@@ -77,13 +77,13 @@ def person(database):
     """A connection as an operator with some roles."""
     with database.connect() as owner, owner.cursor() as cursor:
         def connect(*given: str):
-            store_operators.give(cursor, database.name, "trial", list(given))
-            store_operators.create(cursor, database.name, "trial", ["localhost"], "secret")
+            store.operator.give(cursor, database.name, "trial", list(given))
+            store.operator.create(cursor, database.name, "trial", ["localhost"], "secret")
             return pymysql.connect(unix_socket=str(database.mariadb.socket), user="trial", password="secret",
                                    database=database.name)
 
         yield connect
-        store_operators.remove(cursor, database.name, "trial")
+        store.operator.remove(cursor, database.name, "trial")
 
 
 def refusal(connection, statement: str, numbers: dict) -> str:
@@ -130,7 +130,7 @@ def test_two_roles_are_two_actions(person, numbers):
 
 def test_every_role_is_tried():
     # `export` only writes that a batch was exported, as others do too.
-    assert {*ONLY, "see", "export", "admin"} == set(roles.ROLES)
+    assert {*ONLY, "see", "export", "admin"} == set(store.roles.ROLES)
 
 
 def test_nobody_signs_history_with_another_name(person, numbers, database):

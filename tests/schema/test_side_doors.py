@@ -13,8 +13,8 @@ import datetime
 import pymysql
 import pytest
 
-from admin import roles, store_operators
-from admin.office import Office as AdminOffice
+from admin import store
+from admin.shell.office import Office as AdminOffice
 
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted")
 ALL = ("up", "down", "null", "other")
@@ -78,7 +78,7 @@ MAY_INSERT = {
 }
 MAY_INSERT["office"] = MAY_INSERT["admin"] = {"serial_counter", "product_reply", "session_cut", "site"}
 # Written by the owner alone, or once and for all by the set-up.
-ACCOUNTS = ("module", "office", *roles.ROLES)
+ACCOUNTS = ("module", "office", *store.roles.ROLES)
 
 
 @pytest.fixture
@@ -140,9 +140,9 @@ def connected(account: str, office, database):
         else:
             owner = stack.enter_context(database.connect())
             cursor = owner.cursor()
-            store_operators.give(cursor, database.name, "side", [account])
-            store_operators.create(cursor, database.name, "side", ["localhost"], "secret")
-            stack.callback(store_operators.remove, cursor, database.name, "side")
+            store.operator.give(cursor, database.name, "side", [account])
+            store.operator.create(cursor, database.name, "side", ["localhost"], "secret")
+            stack.callback(store.operator.remove, cursor, database.name, "side")
             connection = stack.enter_context(pymysql.connect(
                 unix_socket=str(database.mariadb.socket), user="side", password="secret", database=database.name,
                 charset="utf8mb4"))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from freeradius_module import catalogue as catalogue_module
-from freeradius_module.catalogue import Catalogue
 from freeradius_module.connection import Connection, DatabaseAway
+from freeradius_module.engine import catalogue as catalogue_module
+from freeradius_module.engine.catalogue import Catalogue
 
 
 @pytest.fixture

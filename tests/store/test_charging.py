@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from freeradius_module import store
-from freeradius_module.charges import NeverCharged
-from freeradius_module.logins import UNPOSTED_MOST
+from freeradius_module.engine.accounting import NeverCharged
+from freeradius_module.engine.logins import UNPOSTED_MOST
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
 
 
@@ -249,7 +249,7 @@ def test_sessions_together_are_never_granted_more_than_is_left(shop, desk):
 
 
 def test_the_first_login_is_limited_by_the_validity_that_it_starts(shop, module_settings):
-    from freeradius_module.desk import Desk
+    from freeradius_module.engine.engine import Desk
 
     card, = shop.sell(1, credit_seconds=10**6, valid_days=1)
     answer = log_in(Desk(module_settings._replace(longest_session_seconds=7 * 86_400)), card)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from freeradius_module.login import SOURCES_MOST, card_tries
-from freeradius_module.pin import SAFE_ALPHABET
+from freeradius_module.rules.login import SOURCES_MOST, card_tries
+from freeradius_module.sealing.pin import SAFE_ALPHABET
 from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report, request
 
 CARD_TRIES = card_tries(5)

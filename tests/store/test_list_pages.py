@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from admin import store_card
+from admin import store
 from tests.shop import Shop
 
 CARDS = 100_000
@@ -42,7 +42,7 @@ def test_a_page_far_down_is_read_by_key(shop, database):
         wanted = {"status": status, "limit": PAGE, "after_id": after, **{name: late[name] for name in of}}
         with database.connect() as connection, connection.cursor() as cursor:
             before = _rows_read(cursor)
-            store_card.ids(cursor, wanted)
+            store.card.ids(cursor, wanted)
             found = [row["id"] for row in cursor.fetchall()]
             read = _rows_read(cursor) - before
         assert found == _page_of_all(cards, wanted) and len(found) == PAGE, wanted
@@ -53,7 +53,7 @@ def test_a_page_far_down_is_read_by_key(shop, database):
 def _page_of_all(cards: list[dict], wanted: dict) -> list[int]:
     """The same page without a thought for its price."""
     return [card["id"] for card in cards
-            if card["id"] > (wanted["after_id"] or 0) and card["status"] in (wanted["status"] or store_card.LISTED_STATUSES)
+            if card["id"] > (wanted["after_id"] or 0) and card["status"] in (wanted["status"] or store.card.LISTED_STATUSES)
             and all(card[name] == wanted[name] for name in ("product_id", "partner_id") if name in wanted)][:PAGE]
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from freeradius_module import connection, settings
-from freeradius_module.desk import Desk
+from freeradius_module.engine.engine import Desk
 from tests.at_the_desk import LAPTOP, class_of, log_in, report
 from tests.shop import Shop
 

@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from freeradius_module import store
-from freeradius_module.usage import Credit, Tariff, Usage
+from freeradius_module.rules.usage import Credit, Tariff, Usage
 from tests.at_the_desk import LAPTOP, PHONE, log_in
 
 PATIENCE_SECONDS = 30

@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import store
-from freeradius_module.login import balance_of
+from freeradius_module.rules.login import balance_of
 from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report
 
 ALL_OF_IT = ["credit_seconds", "used_seconds", "remaining_seconds", "credit_octets", "used_octets",

@@ -17,7 +17,7 @@ from freeradius_module.attributes import (
     serial_of,
     values,
 )
-from freeradius_module.identity import Claim, make_class
+from freeradius_module.rules.identity import Claim, make_class
 
 KEY = b"k" * 32
 STOP = {

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from admin import cli, reference  # noqa: F401  cli: all commands are in the group.
-from freeradius_module import login, settings
+from freeradius_module import settings
+from freeradius_module.rules import login
+from tools import reference  # noqa: F401  cli: all commands are in the group.
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "raddb-config" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -61,7 +62,7 @@ def test_every_setting_is_explained_with_its_default():
 def settings_of_the_office() -> set[str]:
     """What the office reads of the group [prepaid], found in its source."""
     found = set()
-    for path in (CHECKOUT / "admin").glob("*.py"):
+    for path in (CHECKOUT / "admin").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(func=ast.Attribute(attr="number", value=ast.Name(id="office")), args=[ast.Constant(value=name), *_]):

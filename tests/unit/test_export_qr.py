@@ -4,7 +4,7 @@ import segno
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from admin.export_qr import ERROR_LEVEL, QrCodes
+from admin.export.qr import ERROR_LEVEL, QrCodes
 
 CODES = QrCodes()
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from freeradius_module.group import Group
+from freeradius_module.engine.group import Group
 
 # A thread that hangs must fail its test, not the whole run.
 PATIENCE_SECONDS = 30

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freeradius_module import keyring, read_mark
-from freeradius_module.charges import NeverCharged
 from freeradius_module.connection import DatabaseAway, WrongSchema
-from freeradius_module.logins import Answer, Handout
+from freeradius_module.engine import read_mark
+from freeradius_module.engine.accounting import NeverCharged
+from freeradius_module.engine.logins import Answer, Handout
+from freeradius_module.sealing import keyring
 
 PIN = "4711008123"
 CODES = ["REJECT", "FAIL", "OK", "HANDLED", "INVALID", "USERLOCK", "NOTFOUND", "NOOP", "UPDATED"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import hours
+from freeradius_module.rules import hours
 
 LISBON = "Europe/Lisbon"
 OFFICE = hours.parse("Mo-Fr 08:00-18:00, Sa 09:00-13:00")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module.identity import Candidate, Claim, Sign, identify, make_class, read_class
+from freeradius_module.rules.identity import Candidate, Claim, Sign, identify, make_class, read_class
 
 KEY = b"k" * 32
 CLAIMS = st.builds(Claim, st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(0, 2**33),

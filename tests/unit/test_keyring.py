@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from freeradius_module import keyring, pin
+from freeradius_module.sealing import keyring, pin
 
 NOBODY = 65534
 

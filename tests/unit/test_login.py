@@ -6,20 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import hours
-from freeradius_module.login import (
-    REFUSALS,
-    Accept,
-    Attempt,
-    Card,
-    Product,
-    Refusal,
-    Session,
-    balance_of,
-    decide,
-)
-from freeradius_module.usage import Credit, Tariff, Usage
-from freeradius_module.vendors import Terms
+from freeradius_module.rules import hours
+from freeradius_module.rules.login import REFUSALS, Accept, Attempt, Card, Product, Refusal, Session, balance_of, decide
+from freeradius_module.rules.usage import Credit, Tariff, Usage
+from freeradius_module.rules.vendors import Terms
 
 PHONE = "02-00-00-00-00-01"
 LAPTOP = "02-00-00-00-00-02"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from freeradius_module import messages
-from freeradius_module.login import REFUSALS
-from freeradius_module.usage import Credit
+from freeradius_module.rules import messages
+from freeradius_module.rules.login import REFUSALS
+from freeradius_module.rules.usage import Credit
 from tests.unit.test_login import attempt, card, decide, product
 
 

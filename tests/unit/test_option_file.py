@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from admin import errors
-from admin.office import Office
+from admin.shell import errors
+from admin.shell.office import Office
 from freeradius_module import option_file, settings
 from tests.stack.accounts import as_account
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import login, pin
-from freeradius_module.keyring import Key, KeyFileError, Keyring
+from freeradius_module.rules import login
+from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Key, KeyFileError, Keyring
 from freeradius_module.settings import Settings
 
 CANARY = "8675309421"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from freeradius_module import pin
-from freeradius_module.keyring import Key, Keyring
+from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Key, Keyring
 
 
 @pytest.fixture

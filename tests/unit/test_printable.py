@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from admin import export_csv, output
+from admin.export import csv as export_csv
+from admin.shell import output
 from freeradius_module.printable import json_escaped, printable
 
 ADMIN = Path(__file__).resolve().parents[2] / "admin"
@@ -36,7 +37,7 @@ def test_json_means_the_same_and_steers_nothing():
 def test_commands_print_by_way_of_output():
     """So that nobody has to remember."""
     elsewhere = []
-    for path in sorted(ADMIN.glob("*.py")):
+    for path in sorted(ADMIN.rglob("*.py")):
         if path.name in ("output.py", "messages.py", "reference.py", "completion.py"):  # The last three are for makers and shells.
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from admin import errors
-from admin.queue_files import Spool
+from admin.queue.files import Spool
+from admin.shell import errors
 from freeradius_module.queue_record import Record, Unreadable
 from tests.queue_writer import QueueWriter, another_charger, report
 
@@ -154,7 +154,7 @@ def test_a_charger_is_seen_while_it_runs(spool):
         # Its lock is seen by others, not by itself.
         seen = subprocess.run(
             [sys.executable, "-c",
-             "import sys, pathlib; from admin.queue_files import Spool; print(Spool(pathlib.Path(sys.argv[1])).is_charged())",
+             "import sys, pathlib; from admin.queue.files import Spool; print(Spool(pathlib.Path(sys.argv[1])).is_charged())",
              str(spool.folder)], capture_output=True, text=True, cwd=os.getcwd(), check=True)
         assert seen.stdout == "True\n"
     assert not spool.is_charged()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import serial
+from freeradius_module.rules import serial
 
 DECIMAL_BODIES = st.text("0123456789", min_size=1, max_size=20)
 PREFIXES = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", max_size=6)

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from freeradius_module import line
-from freeradius_module.catalogue import Client
 from freeradius_module.connection import DatabaseAway, WrongSchema
-from freeradius_module.logins import Answer, Handout
+from freeradius_module.engine import wire
+from freeradius_module.engine.catalogue import Client
+from freeradius_module.engine.client import PAUSE_SECONDS, DeskEnded, DeskFault, SharedDesk
+from freeradius_module.engine.logins import Answer, Handout
 from freeradius_module.settings import Settings
-from freeradius_module.shared_desk import PAUSE_SECONDS, DeskEnded, DeskFault, SharedDesk
 
 LOGIN = {"User-Name": "7000000001", "User-Password": "0123456789"}
 PACKET = (("Acct-Status-Type", "Stop"), ("User-Name", "7000000001"))
@@ -56,7 +56,7 @@ class Desk:
                 message = caller.recv(65_536, socket.MSG_PEEK)
                 if answer is not reads_nothing:
                     caller.recv(65_536)
-                    what, _until, attributes = line.read_request(message)
+                    what, _until, attributes = wire.read_request(message)
                     self.received.append((what, dict(attributes)))
                     answer(caller)
             self.hung_up.release()
@@ -67,11 +67,11 @@ class Desk:
 
 
 def tells(*words):
-    return lambda caller: caller.send(line.message(*words))
+    return lambda caller: caller.send(wire.message(*words))
 
 
 def done(result):
-    return tells(line.DONE, *line.result(result))
+    return tells(wire.DONE, *wire.result(result))
 
 
 def ends(caller):
@@ -135,7 +135,7 @@ def test_a_desk_that_is_not_there(shared, own):
 
 def test_a_desk_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_desk, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("freeradius_module.shared_desk.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("freeradius_module.engine.client.time", SimpleNamespace(monotonic=lambda: now))
     assert shared.authorize(LOGIN) == OWN
     now += PAUSE_SECONDS * 0.9
     assert shared.authorize(LOGIN) == OWN

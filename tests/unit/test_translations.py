@@ -9,7 +9,8 @@ import pytest
 from babel.messages import pofile
 
 import freeradius_module
-from admin import cli, messages, text  # noqa: F401  cli: all commands are in the group, all errors under OfficeError.
+from admin.shell import text  # noqa: F401  cli: all commands are in the group, all errors under OfficeError.
+from tools import messages
 
 COMMAND_OR_OPTION = re.compile(r"['`]prepaid [a-z ]+|--[a-z-]+")
 SCHEMA = Path(__file__).resolve().parents[2] / "sql" / "schema.sql"
@@ -65,7 +66,7 @@ def test_every_word_of_the_schema_is_a_word_of_the_catalogue():
 
 def test_what_the_pure_rules_refuse_can_be_translated():
     """A Sentence is found by its template, which therefore stands in the source as it is."""
-    for path in Path(freeradius_module.__file__).parent.glob("*.py"):
+    for path in Path(freeradius_module.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence":
                 assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}"
@@ -78,7 +79,8 @@ def portuguese(monkeypatch):
 
 @pytest.mark.usefixtures("portuguese", "installed")
 def test_a_sentence_of_the_pure_rules_is_said_in_the_readers_language():
-    from freeradius_module import pin, units
+    from freeradius_module.rules import units
+    from freeradius_module.sealing import pin
 
     with pytest.raises(ValueError) as caught:
         units.parse_money("vinte")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import units
+from freeradius_module.rules import units
 
 LANGS = st.sampled_from(["en", "pt_BR"])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module.usage import (
+from freeradius_module.rules.usage import (
     Credit,
     Tariff,
     Usage,

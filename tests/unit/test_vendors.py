@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module import vendors
-from freeradius_module.vendors import (
+from freeradius_module.rules import vendors
+from freeradius_module.rules.vendors import (
     Limits,
     SessionIdentity,
     Terms,

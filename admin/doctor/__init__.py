@@ -1,0 +1,1 @@
+"""prepaid doctor: the whole installation, checked."""

@@ -1,0 +1,1 @@
+"""prepaid export: the cards of a batch for the print shop."""

@@ -1,0 +1,142 @@
+"""What can be printed of a card: the fields of an export.
+
+What all cards of a batch share is made once; a card itself brings its serial and its PIN.
+"""
+
+import itertools
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from freeradius_module.rules import serial, units
+from freeradius_module.sealing import pin
+
+from ..shell import errors
+from ..shell.text import _
+
+# What a card has for itself.  The rest belongs to the batch.
+OWN = ("serial", "pin", "serial_grouped", "number", "login_url")
+SHARED = ("product", "face_value", "batch", "kind", "credit", "time", "traffic", "money", "valid_days", "sell_by",
+          "valid_until")
+NAMES = (*OWN, *SHARED)
+DEFAULT = ("serial", "pin", "product", "face_value", "batch")
+
+
+class Cards(NamedTuple):
+    """Some cards of a batch, in the order in which they were made; `first_number` counts from 1."""
+
+    first_number: int
+    serials: list[str]
+    pins: list[str]
+
+
+class Fields:
+    """The chosen fields of a batch, in the chosen order."""
+
+    def __init__(self, names: Iterable[str], batch: dict, login_url: str | None = None):
+        self.names = list(names)
+        self.login_url = login_url
+        self.shared = {
+            "product": batch["product"], "face_value": _money(batch["price_cents"]), "batch": batch["id"],
+            "kind": batch["kind"], "valid_days": batch["valid_days"], "sell_by": _moment(batch["sell_by"]),
+            "valid_until": _moment(batch["valid_until_at"]), "money": _money(batch["credit_cents"]),
+            "time": _or_none(units.format_duration, batch["credit_seconds"]),
+            "traffic": _or_none(units.format_size, batch["credit_octets"]),
+        }
+        self.shared["credit"] = ", ".join(
+            str(self.shared[name]) for name in ("time", "traffic", "money") if self.shared[name] is not None)
+
+    def rows(self, cards: Cards, shared: dict | None = None) -> Iterator[tuple]:
+        """A tuple for each card; `shared` may give what all have in common another form."""
+        shared = shared or self.shared
+        return zip(*(itertools.repeat(shared[name], len(cards.serials)) if name in shared else self._own(name, cards)
+                     for name in self.names), strict=True)
+
+    def own_rows(self, cards: Cards) -> Iterator[tuple]:
+        """For each card its serial, and then those of the chosen fields that belong to the card itself."""
+        own = [self._own(name, cards) for name in self.names if name in OWN]
+        return zip(cards.serials, *own, strict=True)
+
+    def _own(self, name: str, cards: Cards) -> Iterable:
+        match name:
+            case "serial":
+                return cards.serials
+            case "pin":
+                return cards.pins
+            case "serial_grouped":
+                return map(serial.format, cards.serials)
+            case "number":
+                return range(cards.first_number, cards.first_number + len(cards.serials))
+            case "login_url":
+                return (filled_in(self.login_url, *card) for card in zip(cards.serials, cards.pins, strict=True))
+        raise ValueError(name)
+
+
+def chosen(text: str) -> list[str]:
+    """The names in a list like serial,pin,product.
+
+    >>> chosen("pin, serial")
+    ['pin', 'serial']
+    """
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise ValueError(_("there is no field {unknown!r}.{hint} The fields are {fields}.").format(
+            unknown=unknown[0], hint=errors.did_you_mean(unknown[0], list(NAMES)), fields=", ".join(NAMES)))
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(_("the field {name!r} is named twice.").format(name=twice[0]))
+    return names
+
+
+def opened(chunks: Iterable[list], keyring) -> Iterator[Cards]:
+    """Cards read as (serial, sealed PIN, key number), some at a time; without a keyring no PINs."""
+    number = 1
+    for sealed in chunks:
+        pins = pin.open_all(sealed, keyring) if keyring else []
+        yield Cards(number, [card[0] for card in sealed], pins)
+        number += len(sealed)
+
+
+def login_address(text: str) -> str:
+    """A hotspot's login address with the places where serial and PIN go.
+
+    >>> login_address("http://login.example/?user={serial}&pw={pin}")
+    'http://login.example/?user={serial}&pw={pin}'
+    >>> login_address("http://10.5.50.1/login")
+    'http://10.5.50.1/login?username={serial}&password={pin}'
+    """
+    places = set(re.findall(r"{(.*?)}", text))
+    if not places:
+        text += ("&" if "?" in text else "?") + "username={serial}&password={pin}"
+    elif places != {"serial", "pin"}:
+        raise ValueError(_("it has the places {serial} and {pin}, and no other ones."))
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc or not text.isprintable() \
+            or " " in text or not text.isascii():
+        raise ValueError(_("write an address like https://hotspot.example/login?username={serial}&password={pin}."))
+    return text
+
+
+def filled_in(address: str, serial_number: str, secret: str) -> str:
+    """The login address of one card, so that whatever sign is in it stays one value.
+
+    >>> filled_in("http://hs/login?u={serial}&p={pin}", "A17", "a&b=c/ é")
+    'http://hs/login?u=A17&p=a%26b%3Dc%2F%20%C3%A9'
+    """
+    return address.replace("{serial}", urllib.parse.quote(serial_number, safe="")).replace(
+        "{pin}", urllib.parse.quote(secret, safe=""))
+
+
+def _money(cents: int | None) -> Decimal | None:
+    return None if cents is None else Decimal(cents).scaleb(-2)
+
+
+def _moment(value) -> str | None:
+    return None if value is None else value.isoformat() + ("Z" if hasattr(value, "hour") else "")
+
+
+def _or_none(form, value):
+    return None if value is None else form(value)

@@ -1,0 +1,1 @@
+"""FreeRADIUS' own directory: its files, its dictionaries, prepaid raddb."""

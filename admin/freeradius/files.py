@@ -1,0 +1,257 @@
+"""What `prepaid raddb install` puts into a FreeRADIUS directory, as plain text: nothing is read or written here.
+
+The files in raddb-config/ are complete and hold the default of every setting.  What an installation chooses is
+put in by two means, so that the result reads like the original:
+
+- a setting is a line `name = value`, and gets another value;
+- lines between `# repeat for each …` and `# end of repeat` are repeated, once for each instance or address.
+"""
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+from ..shell import errors
+from ..shell.text import _
+from . import local_dictionary
+
+# Debian's own modules that our sites call by name.
+NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
+
+MODULES = ("prepaid", "prepaid_spool")
+LOGIN_MODULES = ("prepaid_eap",)
+LOGIN_SITES = ("prepaid", "prepaid-inner-tunnel")
+ACCOUNTING_SITES = ("prepaid-accounting",)
+COMMON_SITES = ("prepaid-clients",)
+POLICIES = ("prepaid",)
+
+# The directory of the queue, as mods-available/prepaid_spool has it.
+SPOOL = "/var/spool/prepaid-cards"
+
+SERVES = ("both", "auth", "acct")
+INSTANCES = 192
+INSTANCES_MAX = 384
+
+FIRST_SUPPORTED = (3, 2, 1)
+FIRST_WITH_SEVERAL_INSTANCES = (3, 2, 4)
+# In these, rlm_python3 reads the values that Python returns only in debug mode (FreeRADIUS #5911).
+BROKEN = ((3, 2, 9), (3, 2, 10))
+
+
+class Choice(NamedTuple):
+    """All that an installation can choose."""
+
+    python_path: str
+    option_file: str
+    serve: str = "both"
+    addresses: tuple[str, ...] = ("*",)
+    auth_port: int = 1812
+    acct_port: int = 1813
+    instances: int = 1
+    accounting: str = "direct"
+    spool: str | None = None
+
+
+def files(choice: Choice, template) -> dict[str, str]:
+    """The text of every file by its path in the FreeRADIUS directory; `template(path)` is the original's text."""
+    texts = {path: template(path) for path in paths(choice)}
+    numbers = [f"{number:02}" for number in range(1, choice.instances + 1)]
+
+    module = set_value(texts["mods-available/prepaid"], "python_path", f'"{choice.python_path}"')
+    module = set_value(module, "option_file", f'"{choice.option_file}"')
+    texts["mods-available/prepaid"] = repeat(module, "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
+    texts["policy.d/prepaid"] = repeat(
+        texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
+
+    if choice.spool:
+        spool = texts["mods-available/prepaid_spool"].replace(SPOOL, choice.spool)
+        texts["mods-available/prepaid_spool"] = set_value(
+            spool, "filename", f'"{choice.spool}/quarantine"', within="prepaid_quarantine")
+
+    for site, port in (("prepaid", choice.auth_port), ("prepaid-accounting", choice.acct_port)):
+        path = f"sites-available/{site}"
+        if path in texts:
+            texts[path] = repeat(set_value(texts[path], "port", str(port)), "address", "ipaddr = *",
+                                 [f"ipaddr = {address}" for address in choice.addresses])
+    accounting = "sites-available/prepaid-accounting"
+    if accounting in texts:
+        texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
+        texts[accounting] = set_value(texts[accounting], "database_away", "queue" if choice.spool else "no_answer")
+    return texts
+
+
+def paths(choice: Choice) -> list[str]:
+    """Every file of an installation."""
+    return [
+        local_dictionary.OURS,
+        *(f"mods-available/{name}" for name in modules(choice)),
+        *(f"policy.d/{name}" for name in POLICIES),
+        *(f"sites-available/{name}" for name in sites(choice)),
+    ]
+
+
+def links(choice: Choice) -> dict[str, str]:
+    """What is enabled, as FreeRADIUS does it: a link in *-enabled, and where it points."""
+    enabled = {f"mods-enabled/{name}": f"../mods-available/{name}" for name in (*NEEDED_MODULES, *modules(choice))}
+    return enabled | {f"sites-enabled/{name}": f"../sites-available/{name}" for name in sites(choice)}
+
+
+def unwanted_links(choice: Choice) -> list[str]:
+    """What this choice does not serve: another one before it may have enabled it."""
+    return sorted(links(choice._replace(serve="both")).keys() - links(choice).keys())
+
+
+def modules(choice: Choice) -> list[str]:
+    """Our own modules that the sites need."""
+    return [*MODULES, *(LOGIN_MODULES if choice.serve in ("both", "auth") else ())]
+
+
+def sites(choice: Choice) -> list[str]:
+    """The sites that are served.
+
+    >>> sites(Choice("", "", serve="acct"))
+    ['prepaid-clients', 'prepaid-accounting']
+    """
+    served = list(COMMON_SITES)
+    if choice.serve in ("both", "auth"):
+        served += LOGIN_SITES
+    if choice.serve in ("both", "acct"):
+        served += ACCOUNTING_SITES
+    return served
+
+
+# --- Rules ------------------------------------------------------------------------------------------------
+
+
+def parse_version(words: str) -> tuple[int, int, int]:
+    """The version in the words of `freeradius -v`.
+
+    >>> parse_version("radiusd: FreeRADIUS Version 3.2.7, for host x86_64-pc-linux-gnu, built on Dec  6 2025")
+    (3, 2, 7)
+    """
+    found = re.search(r"FreeRADIUS Version (\d+)\.(\d+)\.(\d+)", words)
+    if not found:
+        raise errors.Refused(_("'freeradius -v' does not say its version but: {words}"), words=words.strip()[:200])
+    return tuple(map(int, found.groups()))
+
+
+def check_version(version: tuple[int, int, int]) -> None:
+    """Refuse a FreeRADIUS that cannot serve prepaid cards, and say why.
+
+    >>> check_version((3, 2, 1))
+    >>> check_version((3, 2, 9))
+    Traceback (most recent call last):
+    admin.shell.errors.Refused: FreeRADIUS 3.2.9 reads what Python returns in debug mode only (its issue 5911); live, it \
+would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10.
+    """
+    shown = ".".join(map(str, version))
+    if version in BROKEN:
+        raise errors.Refused(
+            _("FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "
+              "logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10."),
+            version=shown)
+    if version < FIRST_SUPPORTED or version[:2] != FIRST_SUPPORTED[:2]:
+        raise errors.Refused(
+            _("FreeRADIUS {version} is not supported: the files are for 3.2.1 and later releases of 3.2."),
+            version=shown)
+
+
+def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
+    """How many Python instances this FreeRADIUS gets.
+
+    >>> instances_for((3, 2, 7), None), instances_for((3, 2, 7), 8), instances_for((3, 2, 1), None)
+    (192, 8, 1)
+    """
+    if version < FIRST_WITH_SEVERAL_INSTANCES:
+        if wanted not in (None, 1):
+            raise errors.WrongUsage(
+                _("FreeRADIUS {version} aborts with more than one Python instance; several work from 3.2.4 on. "
+                  "Leave --instances out, or run two servers (--serve auth and --serve acct)."),
+                version=".".join(map(str, version)))
+        return 1
+    return wanted or INSTANCES
+
+
+def checked_address(address: str) -> str:
+    """An address to listen on, or * for every IPv4 address.
+
+    >>> checked_address("127.0.0.1"), checked_address("::"), checked_address("*")
+    ('127.0.0.1', '::', '*')
+    """
+    if address == "*":
+        return address
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        raise errors.WrongUsage(
+            _("{address!r} is not an address to listen on. Give one of this machine's, or * for all."), address=address,
+        ) from None
+
+
+def checked_path(path: str) -> str:
+    """A path that can stand between quotes in FreeRADIUS' files as it is."""
+    if re.search(r"[\x00-\x1f\"\\$%{}]", path):
+        raise errors.WrongUsage(
+            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."),
+            path=path)
+    return path
+
+
+# --- Text -------------------------------------------------------------------------------------------------
+
+
+def set_value(text: str, name: str, value: str, within: str = "") -> str:
+    """Give the one line `name = …` another value; comments are left alone.
+
+    >>> set_value("#  port = 1\\nlisten {\\n\\tport = 1812\\n}\\n", "port", "11812")
+    '#  port = 1\\nlisten {\\n\\tport = 11812\\n}\\n'
+    >>> set_value("detail a {\\n\\tx = 1\\n}\\ndetail b {\\n\\tx = 2\\n}\\n", "x", "3", within="b")
+    'detail a {\\n\\tx = 1\\n}\\ndetail b {\\n\\tx = 3\\n}\\n'
+    """
+    if within:
+        head, opening, rest = text.partition(f" {within} {{\n")
+        inside, closing, tail = rest.partition("\n}\n")
+        return head + opening + set_value(inside, name, value) + closing + tail
+    changed, count = re.subn(rf"(?m)^([ \t]*{name}[ \t]*=[ \t]*).*$", lambda found: found[1] + value, text)
+    if count != 1:
+        raise ValueError(f"{name} is set {count} times, not once")
+    return changed
+
+
+def repeat(text: str, what: str, first: str, all_of_them: list[str]) -> str:
+    """Write the marked lines once for each of them, with each in the place of the first.
+
+    >>> text = "x {\\n\\t# repeat for each instance\\n\\tp_01\\n\\t# end of repeat\\n}\\n"
+    >>> repeat(text, "instance", "p_01", ["p_01", "p_02"])
+    'x {\\n\\tp_01\\n\\tp_02\\n}\\n'
+    """
+    marked = re.compile(rf"(?ms)^[ \t]*# repeat for each {what}\n(.*?)^[ \t]*# end of repeat\n")
+    if not marked.search(text):
+        raise ValueError(f"nothing is marked to be repeated for each {what}")
+    return marked.sub(lambda found: "".join(found[1].replace(first, each) for each in all_of_them), text)
+
+
+def listeners(text: str) -> set[tuple[str, str]]:
+    """What a site listens on: (type, port) of each of its listen sections; port 0 is RADIUS' own.
+
+    >>> sorted(listeners("listen {\\n type = auth\\n limit {\\n }\\n}\\nlisten {\\n type = acct\\n port = 11813\\n}\\n"))
+    [('acct', '11813'), ('auth', '1812')]
+    """
+    found, depth, type_, port = set(), 0, "", "0"
+    for line in text.splitlines():
+        code = line.partition("#")[0]
+        if depth == 0 and re.match(r"\s*listen\b.*\{", code):
+            depth, type_, port = 1, "", "0"
+            continue
+        if depth:
+            depth += code.count("{") - code.count("}")
+            if setting := re.match(r"\s*(type|port)\s*=\s*\"?([\w+]+)", code):
+                if setting[1] == "type":
+                    type_ = setting[2]
+                else:
+                    port = setting[2]
+            if depth == 0:
+                for kind, own_port in (("auth", "1812"), ("acct", "1813")):
+                    if kind in type_.split("+"):
+                        found.add((kind, own_port if port == "0" else port))
+    return found

@@ -1,0 +1,305 @@
+"""The spool directory: what FreeRADIUS has answered and nobody has charged yet, as files.
+
+    queue          FreeRADIUS appends to it; see raddb-config/mods-available/prepaid_spool
+    queue.N.work   taken over by a charger: the lower N, the older
+    quarantine     what cannot be charged, each record with its reason; FreeRADIUS adds what it cannot read itself
+    charger.lock   held by every charger that runs
+
+To take the queue over is to rename it.  A writer that still has it open finds it locked and opens a new one by its
+name.  So a file that is locked is ours alone and grows no more, and it is removed while it is locked, after all of
+it is charged.  A charger that is killed leaves its file, and the lock to the next one.
+
+How far a file is charged is noted on the file itself (an extended attribute, gone with it), so that a killed
+charger's successor has little to do again.  Where the file system cannot do that it does all again, and that is no harm.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from freeradius_module import queue_record
+from freeradius_module.queue_record import (
+    NOT_FINISHED,
+    RECORD_OCTETS_MAX,
+    Record,
+    Unreadable,
+    as_line,
+    split,
+    with_reason,
+)
+
+from ..shell import errors
+from ..shell.text import _
+
+BLOCK_OCTETS = 262_144
+FILLING = queue_record.FILLING.encode()
+FIRST = queue_record.FIRST.encode()
+CHARGED_MARK = "user.prepaid.charged_octets"
+
+
+class Group(NamedTuple):
+    """Some records that follow each other, and where in the file they end."""
+
+    parts: list[Record | Unreadable]
+    end_octets: int
+
+
+class Waiting(NamedTuple):
+    """How much is not charged yet, and when the oldest of it was received."""
+
+    records: int
+    octets: int
+    oldest_at: float | None
+
+
+class Spool:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        if not folder.is_dir():
+            raise errors.Refused(
+                _("There is no spool directory {folder}. 'prepaid raddb install' makes it."), folder=folder)
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise errors.Refused(
+                _("This account may not use the spool directory {folder}. Run this as its owner, {owner}, or as root."),
+                folder=folder, owner=folder.owner())
+
+    def work_files(self) -> list[Path]:
+        """What was taken over and is not charged to its end, the oldest first."""
+        numbered = {int(found[1]): path for path in self.folder.iterdir()
+                    if (found := re.fullmatch(r"queue\.(\d+)\.work", path.name))}
+        return [numbered[number] for number in sorted(numbered)]
+
+    def older_than(self, path: Path) -> list[Path]:
+        return [each for each in self.work_files() if _number(each) < _number(path)]
+
+    def take_over(self, name: str = "queue") -> None:
+        """Make what is in the queue (or in the quarantine) the newest work file, if there is anything."""
+        path = self.folder / name
+        if not path.exists():
+            return
+        # One after the other: two chargers would give their files the same number, and one file would be gone.
+        with self._lock_file() as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            number = max(map(_number, self.work_files()), default=0) + 1
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(self.folder / f"queue.{number}.work")
+
+    def claim(self, path: Path) -> "WorkFile | None":
+        """The work file, ours alone; None if it is another charger's, or gone."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink == 0:
+            os.close(descriptor)
+            return None
+        return WorkFile(path, descriptor)
+
+    def set_aside(self, refused: Iterable[Unreadable]) -> None:
+        """Put records into the quarantine; they are on the disk when this returns."""
+        self._append("quarantine", "".join(with_reason(each.text, each.reason) for each in refused))
+
+    def put_back(self, records: Iterable[Record]) -> None:
+        """Put records at the end of the queue, to be charged later; they are on the disk when this returns."""
+        self._append("queue", "".join(as_line(each.text) for each in records))
+
+    def _append(self, name: str, text: str) -> None:
+        descriptor = self._open_locked(self.folder / name)
+        try:
+            end_octets = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                _write_all(descriptor, text.encode("utf-8", "surrogateescape"))
+            except OSError:
+                os.ftruncate(descriptor, end_octets)
+                raise
+            # FreeRADIUS need not wait for the disk.
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._sync_folder()
+
+    def quarantined(self) -> Iterator[Record | Unreadable]:
+        path = self.folder / "quarantine"
+        if path.exists():
+            with path.open("rb") as file:
+                for group in _groups(file.fileno(), 0, 1000):
+                    yield from group.parts
+
+    def waiting(self) -> Waiting:
+        records, octets, oldest_at = 0, 0, None
+        for path in [*self.work_files(), self.folder / "queue"]:
+            # It may be charged and gone, or renamed, before we look into it.
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                begin = _charged_octets(file.fileno())
+                if oldest_at is None:
+                    oldest_at = _first_received_at(file.fileno(), begin)
+                file.seek(begin)
+                octets += os.fstat(file.fileno()).st_size - begin
+                records += _count_records(file)
+        return Waiting(records, octets, oldest_at)
+
+    @contextlib.contextmanager
+    def charging(self):
+        """Be a charger, as `is_charged` sees it."""
+        with self._lock_file() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def is_charged(self) -> bool:
+        """Whether a charger runs."""
+        with self._lock_file() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextlib.contextmanager
+    def _lock_file(self):
+        descriptor = self._open(self.folder / "charger.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _open_locked(self, path: Path) -> int:
+        """Open and locked.  Like FreeRADIUS: what was taken over while we waited for the lock is not it any more."""
+        while True:
+            descriptor = self._open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+            os.close(descriptor)
+
+    def _open(self, path: Path, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:
+            # FreeRADIUS and the charger's service, who are not root, open it too.
+            owner = self.folder.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class WorkFile:
+    """A part of the queue that is locked: nobody else reads it, nobody writes it."""
+
+    def __init__(self, path: Path, descriptor: int):
+        self.path = path
+        self._descriptor = descriptor
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_fault):
+        os.close(self._descriptor)
+
+    def groups(self, size: int) -> Iterator[Group]:
+        """What is not charged yet, so many records at a time, however large the file is."""
+        return _groups(self._descriptor, _charged_octets(self._descriptor), size)
+
+    def note_charged(self, octets: int) -> None:
+        """Only after the commit: a successor begins here."""
+        with contextlib.suppress(OSError):
+            os.setxattr(self._descriptor, CHARGED_MARK, str(octets).encode())
+
+    def remove(self) -> None:
+        """Only when all of it is charged, and while it is locked: a writer that waits sees that it is gone."""
+        self.path.unlink()
+
+
+# --- Octets -----------------------------------------------------------------------------------------------
+
+
+def _groups(descriptor: int, begin: int, size: int) -> Iterator[Group]:
+    parts: list[Record | Unreadable] = []
+    end = begin
+    for count, (octets, is_finished) in enumerate(_lines(descriptor, begin), start=1):
+        end += len(octets) + is_finished
+        if octets.strip():
+            text = octets.rstrip(FILLING).decode("utf-8", "surrogateescape")
+            parts += split(text) if is_finished else [Unreadable(text, NOT_FINISHED)]
+        if count % size == 0:
+            yield Group(parts, end)
+            parts = []
+    if parts:
+        yield Group(parts, end)
+
+
+def _lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, bool]]:
+    """Each line without its end, and whether that was there."""
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    rest = b""
+    while block := os.read(descriptor, BLOCK_OCTETS):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield line, True
+        if len(rest) > RECORD_OCTETS_MAX:
+            # No record is as long: a crash has left something else here.  What may be the begin of a record is kept.
+            start = rest.rfind(FIRST)
+            if start <= 0:
+                start = len(rest) - len(FIRST)
+            yield rest[:start], False
+            rest = rest[start:]
+    if rest:
+        yield rest, False
+
+
+def _first_received_at(descriptor: int, begin: int) -> float | None:
+    for group in _groups(descriptor, begin, 1):
+        for part in group.parts:
+            if isinstance(part, Record):
+                return part.received_at
+    return None
+
+
+def _count_records(file) -> int:
+    count = 0
+    while block := file.read(BLOCK_OCTETS):
+        count += block.count(b"\n")
+    return count
+
+
+def count_lines(path: Path) -> int:
+    """How many records are in a file, which may not be there."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return _count_records(file)
+    return 0
+
+
+def _charged_octets(descriptor: int) -> int:
+    try:
+        return int(os.getxattr(descriptor, CHARGED_MARK))
+    except (OSError, ValueError):
+        return 0
+
+
+def _write_all(descriptor: int, octets: bytes) -> None:
+    while octets:
+        octets = octets[os.write(descriptor, octets):]
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[1])
+
+
+def age_seconds(moment: float | None) -> float:
+    return 0.0 if moment is None else max(time.time() - moment, 0.0)

@@ -1,0 +1,219 @@
+"""prepaid report stock, sales, usage, settlement: sums for people, programs and paper."""
+
+import io
+import sys
+from datetime import date, datetime
+
+import click
+
+from .. import partner, product
+from ..shell import errors, output, text
+from ..shell.command import cli, json_option, option, pass_office
+from ..shell.new_file import NewFile
+from ..shell.option_types import DATE
+from ..shell.text import _
+from . import data
+from . import files as report_files
+from .data import Period, Report
+
+FORMATS = ("table", "csv", "xlsx", "pdf", "html")
+LONGEST_DAYS = 3660
+
+
+def _titles() -> dict[str, str]:
+    return {"stock": _("Stock"), "sales": _("Sales"), "usage": _("Usage"), "settlement": _("Settlement with partners")}
+
+
+@cli.group()
+def report():
+    """Reports: stock, sales, usage, settlement; as a table, a file, or a page with charts."""
+
+
+def report_options(command):
+    """Of what, and how it is told."""
+    for decorate in reversed((
+        option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
+        option("--product", "product_name", metavar="NAME", help="Of this product only."),
+        option("--format", "form", type=click.Choice(FORMATS), default="table",
+               help="How it is told; html is one page with the charts of all reports, to look at or print.  [table]"),
+        option("--output", "path", type=click.Path(dir_okay=False), metavar="PATH",
+               help="The file to make; xlsx, pdf and html need one.  [stdout]"),
+        option("--force", is_flag=True, help="Replace the file if it is there."),
+        json_option,
+    )):
+        command = decorate(command)
+    return command
+
+
+def period_options(command):
+    for decorate in reversed((
+        option("--from", "first", type=DATE, metavar="DATE", help="The first day.  [the first of this month]"),
+        option("--to", "last", type=DATE, metavar="DATE", help="The last day.  [today]"),
+    )):
+        command = decorate(command)
+    return command
+
+
+def by_option(command):
+    return option("--by", multiple=True, type=click.Choice(data.KEYS),
+                  help="A row for each of these; can be given several times.  [day, product and partner]")(command)
+
+
+@report.command()
+@report_options
+@pass_office
+def stock(office, partner_name, product_name, form, path, force, as_json):
+    """Cards by product, partner and status, as they are now.
+
+    \b
+    Example:
+        prepaid report stock
+        prepaid report stock --format html --output cards.html
+    """
+    _tell(office, "stock", (partner_name, product_name), None, (), form, path, force, as_json)
+
+
+@report.command()
+@period_options
+@by_option
+@report_options
+@pass_office
+def sales(office, first, last, by, partner_name, product_name, form, path, force, as_json):
+    """Cards sold: on the day of their first login, at the price and commission of their delivery.
+
+    \b
+    Example:
+        prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
+        prepaid report sales --by partner --format csv --output sales.csv
+    """
+    _tell(office, "sales", (partner_name, product_name), (first, last), by, form, path, force, as_json)
+
+
+@report.command()
+@period_options
+@by_option
+@report_options
+@pass_office
+def usage(office, first, last, by, partner_name, product_name, form, path, force, as_json):
+    """Time online and traffic, on the day at which a session was last heard of.
+
+    \b
+    Example:
+        prepaid report usage --by product
+    """
+    _tell(office, "usage", (partner_name, product_name), (first, last), by, form, path, force, as_json)
+
+
+@report.command()
+@period_options
+@report_options
+@pass_office
+def settlement(office, first, last, partner_name, product_name, form, path, force, as_json):
+    """Each partner's statement: delivered, returned, in stock, first used, sold, commission, owed.
+
+    \b
+    Example:
+        prepaid report settlement --partner "Banca do Norte"
+        prepaid report settlement --from 2026-03-01 --to 2026-03-31 --format pdf --output march.pdf
+    """
+    _tell(office, "settlement", (partner_name, product_name), (first, last), (), form, path, force, as_json)
+
+
+def _tell(office, name: str, names: tuple, days: tuple | None, by: tuple, form: str, path, force: bool, as_json: bool) -> None:
+    if as_json and form != "table":
+        raise errors.WrongUsage(_("--json is a form of its own: leave --format out."))
+    if form in ("xlsx", "pdf", "html") and path is None:
+        raise errors.WrongUsage(_("A report as {format} is a file: --output PATH."), format=form)
+    if path is not None and form == "table":
+        raise errors.WrongUsage(_("A table is for the terminal. Say which file it is to be: --format csv, xlsx, pdf or html."))
+    period = _period(*(days or (None, None)))
+    new = NewFile(path, force) if path is not None else None
+    with new or io.BytesIO():
+        with office.reading() as cursor:
+            wanted = _wanted(cursor, *names)
+            found = {one: _ask(cursor, one, wanted, period, by or data.KEYS)
+                     for one in (_titles() if form == "html" else [name])}
+        about = ", ".join(filter(None, names))
+        if as_json:
+            output.tell_rows(found[name].rows, as_json)
+        elif form == "table":
+            _table(found[name], _titles()[name])
+        else:
+            file = io.BytesIO()
+            _write(file, form, found, name, period if days is not None else None, period, about, office.currency)
+            if new is None:
+                sys.stdout.flush()
+                click.get_binary_stream("stdout").write(file.getvalue())
+            else:
+                new.file.write(file.getvalue())
+                new.publish()
+                output.tell(_("File created: {path}").format(path=path))
+
+
+def _ask(cursor, name: str, wanted: dict, period: Period, by) -> Report:
+    match name:
+        case "stock":
+            return data.stock(cursor, wanted)
+        case "settlement":
+            return data.settlement(cursor, wanted, period)
+    return getattr(data, name)(cursor, wanted, period, by)
+
+
+def _write(file, form: str, found: dict[str, Report], name: str, dated: Period | None, period: Period, about: str,
+           currency: str) -> None:
+    title = _titles()[name]
+    made = _("Made by prepaid-cards on {moment}.").format(moment=datetime.now().astimezone().strftime(
+        "%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M"))
+    if form == "csv":
+        report_files.write_csv(file, found[name])
+    elif form == "xlsx":
+        report_files.write_xlsx(file, found[name], title, currency)
+    elif form == "pdf":
+        span = " – ".join(output.shown("day", day) for day in dated) if dated else output.shown("day", date.today())
+        report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
+    else:
+        # Its style and charts are read by nobody who asks for a table.
+        from . import page
+
+        page.write(file, page.Content(**found, period=period, about=about, made=made), currency)
+
+
+def _table(found: Report, title: str) -> None:
+    """A table with its sums; in a pipe, lines without them."""
+    if not sys.stdout.isatty():
+        output.tell_rows(found.rows, columns=report_files.columns(found))
+        return
+    if not found.rows:
+        output.hint(_("Nothing was found."))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    names = [name for name in report_files.columns(found)
+             if name in found.keys or found.totals[name] or name in ("cards", "total")]
+    for at, name in enumerate(names):
+        table.add_column(report_files.heading(name), justify="left" if name in found.keys else "right", overflow="fold",
+                         footer=(_("All") if at == 0 else "") if name in found.keys
+                         else report_files.shown(name, found.totals[name]))
+    output.print_table(table, (
+        [output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name]) for name in names]
+        for row in found.rows[:output.TERMINAL_ROWS]))
+    if len(found.rows) > output.TERMINAL_ROWS:
+        output.hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            count=output.TERMINAL_ROWS))
+
+
+def _period(first: date | None, last: date | None) -> Period:
+    last = last or date.today()
+    first = first or last.replace(day=1)
+    if first > last:
+        raise errors.WrongUsage(_("The period ends on {last}, before it begins on {first}."), first=first, last=last)
+    if (last - first).days > LONGEST_DAYS:
+        raise errors.WrongUsage(_("A report is of {days} days at most."), days=LONGEST_DAYS)
+    return Period(first, last)
+
+
+def _wanted(cursor, partner_name: str | None, product_name: str | None) -> dict:
+    return {"partner_id": partner_name and partner.find(cursor, partner_name)["id"],
+            "product_id": product_name and product.find(cursor, product_name)["id"]}

@@ -1,0 +1,122 @@
+"""What reports say: rows of plain values, the same for a terminal, a file and a page.
+
+Days are the reader's, by the time zone of this machine; the database counts by hours in UTC.
+"""
+
+import functools
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
+from typing import NamedTuple
+
+from .. import store
+
+STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
+SALES = ("cards", "sold_cents", "commission_cents")
+USAGE = ("sessions", "used_seconds", "used_down_octets", "used_up_octets")
+SETTLEMENT = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
+KEYS = ("day", "product", "partner")
+_FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Period(NamedTuple):
+    """From the begin of a day to the end of another."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+
+    @property
+    def bounds(self) -> dict[str, datetime]:
+        return {"begin": begin_of(self.first), "end": begin_of(self.last + timedelta(days=1))}
+
+
+class Report(NamedTuple):
+    """A table: its rows, which columns say what they are of, and the sum of the others."""
+
+    name: str
+    rows: list[dict]
+    keys: tuple[str, ...]
+    totals: dict[str, int]
+
+
+def stock(cursor, wanted: dict) -> Report:
+    """Cards by product and partner, a column for each status.  Without a partner: the office's own stock."""
+    lines: dict[tuple, dict] = {}
+    for row in store.report.stock(cursor, wanted):
+        key = row["product"], row["partner"]
+        line = lines.setdefault(key, {"product": row["product"], "partner": row["partner"],
+                                      **dict.fromkeys(STATUSES, 0), "total": 0})
+        line[row["status"]] += row["cards"]
+        line["total"] += row["cards"]
+    return _report("stock", lines.values(), ("product", "partner"), (*STATUSES, "total"))
+
+
+def sales(cursor, wanted: dict, period: Period, by: Iterable[str]) -> Report:
+    return _grouped("sales", store.report.sales(cursor, {**wanted, **period.bounds}), by, SALES)
+
+
+def usage(cursor, wanted: dict, period: Period, by: Iterable[str]) -> Report:
+    return _grouped("usage", store.report.usage(cursor, {**wanted, **period.bounds}), by, USAGE)
+
+
+def settlement(cursor, wanted: dict, period: Period) -> Report:
+    """What each partner got, has, sold and owes."""
+    wanted = {**wanted, **period.bounds}
+    lines: dict[str, dict] = {}
+
+    def line(partner: str) -> dict:
+        return lines.setdefault(partner, {"partner": partner, **dict.fromkeys(SETTLEMENT, 0)})
+
+    for row in store.report.custody(cursor, wanted):
+        line(row["partner"])["delivered" if row["kind"] == "delivery" else "returned"] = int(row["cards"])
+    for row in store.report.with_partners(cursor, wanted):
+        line(row["partner"])["in_stock"] = int(row["cards"])
+    for row in _grouped("sales", store.report.sales(cursor, wanted), ("partner",), SALES).rows:
+        if row["partner"] is not None:
+            one = line(row["partner"])
+            one["first_used"] = row["cards"]
+            one["sold_cents"], one["commission_cents"] = row["sold_cents"], row["commission_cents"]
+            one["owed_cents"] = row["sold_cents"] - row["commission_cents"]
+    return _report("settlement", lines.values(), ("partner",), SETTLEMENT)
+
+
+def begin_of(day: date) -> datetime:
+    """The moment, in UTC as the database has it, at which a day begins here."""
+    return datetime.combine(day, clock()).astimezone(UTC).replace(tzinfo=None)
+
+
+@functools.cache
+def day_of(hour: int) -> date:
+    """The day here of an hour in UTC, counted from the year 2000."""
+    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone().date()
+
+
+def summed(rows: Iterable[dict], keys: Iterable[str], values: Iterable[str]) -> list[dict]:
+    """Rows that agree in `keys` as one row, in the order of the keys.
+
+    >>> summed([{"day": 1, "n": 2, "shop": "A"}, {"day": 1, "n": 3, "shop": None}], ["day"], ["n"])
+    [{'day': 1, 'n': 5}]
+    """
+    keys, values = list(keys), list(values)
+    sums: dict[tuple, dict] = {}
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        line = sums.setdefault(key, {**dict(zip(keys, key, strict=True)), **dict.fromkeys(values, 0)})
+        for name in values:
+            line[name] += int(row[name])
+    return [sums[key] for key in sorted(sums, key=lambda key: [(part is not None, part) for part in key])]
+
+
+def _grouped(name: str, rows: Iterable[dict], by: Iterable[str], values: tuple[str, ...]) -> Report:
+    keys = tuple(key for key in KEYS if key in by)
+    dated = ({**row, "day": day_of(row["hour"])} for row in rows)
+    return _report(name, summed(dated, keys, values), keys, values)
+
+
+def _report(name: str, rows: Iterable[dict], keys: tuple[str, ...], values: tuple[str, ...]) -> Report:
+    ordered = sorted(rows, key=lambda row: [(row[key] is not None, row[key]) for key in keys])
+    return Report(name, ordered, keys, {value: sum(row[value] for row in ordered) for value in values})

@@ -1,0 +1,251 @@
+"""What commands print: JSON for programs, a table on a terminal, tab-separated lines in a pipe.
+
+Rows are dictionaries.  The unit at the end of a name says how a value is shown to people: `used_seconds` is
+a duration, `price_cents` is money, `expires_at` a moment.  Programs get the numbers, and moments as ISO 8601 in UTC.
+Money, traffic and dates are in the reader's form on a terminal only: JSON is the same in every language.
+Everything that a command prints goes through this file, because strangers' texts are in it: see freeradius_module/printable.py.
+"""
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import click
+
+from freeradius_module.printable import json_escaped, one_line, printable
+from freeradius_module.rules import units
+
+from . import text
+from .text import _, in_context
+
+# More rows than anybody reads; a pipe and --json have no limit.
+TERMINAL_ROWS = 1000
+
+
+def tell_rows(rows: Iterable[dict], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
+    """Print a list and return how many rows it has.  A terminal shows `columns` only, programs get everything."""
+    if as_json:
+        return _tell_json(rows)
+    if sys.stdout.isatty():
+        return _tell_table(rows, columns)
+    return _tell_lines(rows, columns)
+
+
+def tell_one(row: dict, as_json: bool = False) -> None:
+    """Print one thing in full: an object, or a line for each of its values; a person is spared what is not there."""
+    if as_json:
+        click.echo(as_json_text(row, indent=2))
+    elif sys.stdout.isatty():
+        row = {name: value for name, value in row.items() if value is not None}
+        width = max(map(len, map(title, row)), default=0)
+        for name, value in row.items():
+            click.echo(f"{title(name):{width}}  {shown(name, value)}")
+    else:
+        for name, value in row.items():
+            click.echo(f"{name}\t{_field(value)}")
+
+
+def tell_done(result: dict, sentence: str, as_json: bool = False) -> None:
+    """Print what was done: the facts for a program, a sentence for people."""
+    if as_json:
+        click.echo(as_json_text(result))
+    else:
+        tell(sentence)
+
+
+def tell(sentence: str) -> None:
+    """Print a sentence, or several lines."""
+    click.echo(printable(sentence, keep="\n"))
+
+
+def hint(sentence: str) -> None:
+    """Say something beside the result, on stderr."""
+    click.echo(printable(sentence, keep="\n"), err=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask a person, on stderr."""
+    return click.confirm(printable(question, keep="\n"), err=True)
+
+
+def print_table(table, rows: Iterable[Iterable[str]]) -> None:
+    """Print a table of rich with these rows."""
+    from rich.console import Console
+    from rich.text import Text
+
+    for row in rows:
+        # As Text, because a name may hold what rich would take for its markup.
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def progress(total: int, label: str):
+    """A progress bar on a terminal, on stderr; elsewhere nothing.  Yields a function that takes the step."""
+    if not sys.stderr.isatty() or total < 1:
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    ) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda step: bar.advance(task, step)
+
+
+def plain(value):
+    """A value as JSON has it.
+
+    >>> plain({"expires_at": datetime(2026, 3, 2, 20, 30), "sell_by": date(2026, 12, 31), "octets": Decimal("5")})
+    {'expires_at': '2026-03-02T20:30:00.000Z', 'sell_by': '2026-12-31', 'octets': 5}
+    """
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds") + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value)
+    return value
+
+
+def as_json_text(value, indent: int | None = None) -> str:
+    """JSON for programs; where a terminal shows it, it steers nothing."""
+    return json_escaped(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+
+
+def shown(name: str, value) -> str:
+    """A value as people read it, by the unit in its name.
+
+    >>> shown("used_seconds", 7980), shown("used_octets", 350_000_000), shown("partner", None)
+    ('2 h 13 min', '350 MB', '')
+    >>> shown("commission_basis_points", 1250)
+    '12.5 %'
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    lang = text.language()
+    match name.rpartition("_")[2], value:
+        case "seconds", int() | Decimal():
+            return units.format_duration(int(value))
+        case "octets", int() | Decimal():
+            return units.format_size(int(value), lang)
+        case "cents", int() | Decimal():
+            return units.format_money(int(value), lang, _currency())
+        case "millicents", int() | Decimal():
+            return units.format_tariff(int(value), lang, _currency())
+        case "points", int():
+            return units.format_percent(value, lang)
+        case "kbit", int():
+            return f"{value} kbit/s"
+        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
+            return one_line(in_context("word", value))
+    if isinstance(value, datetime):
+        local = value.replace(tzinfo=UTC).astimezone()
+        return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
+    if isinstance(value, date):
+        return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
+    if isinstance(value, list | tuple):
+        return one_line(", ".join(map(str, value)))
+    return one_line(str(value))
+
+
+def title(name: str) -> str:
+    """A column's heading in the reader's language."""
+    return in_context("column", untranslated_title(name))
+
+
+def untranslated_title(name: str) -> str:
+    """A column's heading: its name without the unit, which the values show.
+
+    >>> untranslated_title("used_seconds"), untranslated_title("first_login_at")
+    ('used time', 'first login')
+    >>> untranslated_title("commission_basis_points"), untranslated_title("at")
+    ('commission', 'at')
+    """
+    for unit, without in _WITHOUT_UNIT.items():
+        if name.endswith(unit):
+            name = name.removesuffix(unit) + without
+            break
+    return name.replace("_", " ").strip()
+
+
+_WITHOUT_UNIT = {
+    "_basis_points": "", "_seconds": "_time", "_down_octets": "_download", "_up_octets": "_upload",
+    "_octets": "_traffic", "_millicents": "", "_cents": "_money", "_at": "", "_kbit": "",
+}
+
+
+def _tell_json(rows: Iterable[dict]) -> int:
+    count = 0
+    click.echo("[", nl=False)
+    for row in rows:
+        click.echo((",\n " if count else "\n ") + as_json_text(row), nl=False)
+        count += 1
+    click.echo("\n]" if count else "]")
+    return count
+
+
+def _tell_lines(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
+    """No heading, as every line goes to another program."""
+    count = 0
+    for row in rows:
+        click.echo("\t".join(_field(row[name]) for name in columns or row))
+        count += 1
+    return count
+
+
+def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
+    from rich.table import Table
+
+    rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
+    if not rows:
+        hint(_("Nothing was found."))
+        return 0
+    # A column in which no row has anything would only make the others narrow.
+    names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
+    print_table(table, ([shown(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
+    if len(rows) > TERMINAL_ROWS:
+        hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            count=TERMINAL_ROWS))
+    return min(len(rows), TERMINAL_ROWS)
+
+
+def _field(value) -> str:
+    """One field of a line: no tab or line break inside.
+
+    >>> _field("a\\tb\\nc"), _field(None), _field(True)
+    ('a b c', '', '1')
+    """
+    value = plain(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, list | dict):
+        return as_json_text(value)
+    return one_line(str(value))
+
+
+def _is_number(name: str) -> bool:
+    return name.rpartition("_")[2] in {"seconds", "octets", "cents", "millicents", "points", "kbit", "count", "cards"}
+
+
+def _currency() -> str:
+    context = click.get_current_context(silent=True)
+    return context.obj.currency if context is not None and hasattr(context.obj, "currency") else "R$"

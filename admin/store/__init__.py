@@ -1,0 +1,56 @@
+"""The office's SQL: one file a noun, one function a statement.
+
+Others say `from .. import store` and `store.card.find(...)`.
+"""
+
+from . import (
+    archive,
+    audit,
+    batch,
+    card,
+    chain,
+    connection,
+    doctor,
+    entry,
+    imported,
+    key,
+    nas,
+    note,
+    operator,
+    partner,
+    product,
+    reconcile,
+    refusal,
+    report,
+    roles,
+    schema,
+    session,
+    track,
+    voice,
+)
+
+__all__ = [
+    "archive",
+    "audit",
+    "batch",
+    "card",
+    "chain",
+    "connection",
+    "doctor",
+    "entry",
+    "imported",
+    "key",
+    "nas",
+    "note",
+    "operator",
+    "partner",
+    "product",
+    "reconcile",
+    "refusal",
+    "report",
+    "roles",
+    "schema",
+    "session",
+    "track",
+    "voice",
+]

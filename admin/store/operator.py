@@ -1,0 +1,75 @@
+"""The statements about operators: accounts of the database, and the roles that they hold.
+
+Made with the rights of the schema's owner.  Accounts and roles are no part of a transaction: each of these functions
+can be repeated, and finds done what was done.
+"""
+
+from . import roles
+from .schema import create_user, quoted
+
+
+def has_account(cursor, operator: str) -> bool:
+    """Whether any account of this name is there, ours or not."""
+    cursor.execute("SELECT 1 FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator})
+    return cursor.fetchone() is not None
+
+
+def listed(cursor, operator: str | None = None) -> list[dict]:
+    """The operators and their roles, by name."""
+    cursor.execute(
+        """
+        SELECT operator, role
+          FROM operator_role
+         WHERE (operator = %(operator)s OR %(operator)s IS NULL)
+           AND role NOT IN ('module', 'office')
+         ORDER BY operator, role
+        """,
+        {"operator": operator},
+    )
+    found: dict[str, list[str]] = {}
+    for row in cursor.fetchall():
+        found.setdefault(row["operator"], []).append(row["role"])
+    order = list(roles.ROLES)
+    return [{"operator": name, "roles": sorted(held, key=order.index)} for name, held in found.items()]
+
+
+def give(cursor, database: str, operator: str, given: list[str]) -> None:
+    """Give roles.  What they may do to a card's status is written first: it binds the account from its beginning."""
+    cursor.executemany(
+        "INSERT IGNORE INTO operator_role (operator, role) VALUES (%s, %s)", [(operator, role) for role in given]
+    )
+    own = quoted(roles.of_operator(database, operator))
+    cursor.execute(f"CREATE ROLE IF NOT EXISTS {own}")
+    for role in given:
+        cursor.execute(f"GRANT {quoted(roles.in_database(database, role))} TO {own}")
+
+
+def take(cursor, database: str, operator: str, taken: list[str]) -> None:
+    """Take roles away."""
+    own = quoted(roles.of_operator(database, operator))
+    for role in taken:
+        cursor.execute(f"REVOKE {quoted(roles.in_database(database, role))} FROM {own}")
+    cursor.executemany(
+        "DELETE FROM operator_role WHERE operator = %s AND role = %s", [(operator, role) for role in taken]
+    )
+
+
+def create(cursor, database: str, operator: str, hosts: list[str], password: str) -> None:
+    """Make the account, with its role in force from the moment it logs in."""
+    own = quoted(roles.of_operator(database, operator))
+    for host in hosts:
+        account = {"operator": operator, "host": host}
+        create_user(cursor, operator, host, password)
+        cursor.execute(f"GRANT {own} TO %(operator)s@%(host)s", account)
+        cursor.execute(f"SET DEFAULT ROLE {own} FOR %(operator)s@%(host)s", account)
+
+
+def remove(cursor, database: str, operator: str) -> None:
+    """Remove the account and end its connections.  Its name stays in the history."""
+    cursor.execute("SELECT host AS host FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator})
+    for row in cursor.fetchall():
+        cursor.execute("DROP USER IF EXISTS %(operator)s@%(host)s", {"operator": operator, "host": row["host"]})
+    cursor.execute("KILL USER %(operator)s", {"operator": operator})
+    cursor.execute(f"DROP ROLE IF EXISTS {quoted(roles.of_operator(database, operator))}")
+    cursor.execute("DELETE FROM operator_role WHERE operator = %(operator)s", {"operator": operator})
+

@@ -1,0 +1,1 @@
+"""Decides logins and charges accounting, for many requests at a time."""

@@ -1,0 +1,119 @@
+"""What changes rarely and is asked for at each packet: products, NAS, and the attributes built from them."""
+
+import ipaddress
+import time
+from threading import Lock
+from typing import NamedTuple
+
+from .. import store
+from ..connection import Connection, DatabaseAway
+from ..rules.login import Product
+from ..rules.vendors import Attribute
+from ..store import Nas
+from . import reply
+
+# A new NAS is served within this time, and a moment for FreeRADIUS' own memory of clients.
+REFRESH_SECONDS = 5.0
+# Where a packet comes from can be forged, so what is remembered of addresses must not grow with them.
+ADDRESSES_MOST = 65_536
+# An address that no row covers: FreeRADIUS knows it from its own files.
+UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
+
+
+class Client(NamedTuple):
+    """A NAS as FreeRADIUS has to know it."""
+
+    name: str
+    secret: str
+    require_message_authenticator: bool
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}>"
+
+
+class Catalogue:
+    """Keeps what it has read when the database is away."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._guard = Lock()
+        self._products: dict[int, Product] = {}
+        self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
+        # None until it was read for the first time: before that, nobody can say that an address is unlisted.
+        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] | None = None
+        self._nas: dict[str, Nas | None] = {}
+        self._counter_rules: dict[int, str] = {}
+        self._queue_lag_seconds = 0.0
+        self._next_refresh = 0.0
+
+    def product(self, product_id: int, revision: int) -> Product:
+        """The product in this revision; read anew when the card's read says that it has changed."""
+        product = self._products.get(product_id)
+        if product is None or product.revision < revision:
+            with self._guard:
+                product = self._connection.run(store.read_product, product_id)
+            self._products[product_id] = product
+        return product
+
+    def terms(self, product: Product, vendor: str, is_slowed_down: bool) -> tuple[Attribute, ...]:
+        """The attributes that all logins with this product get on this vendor's NAS."""
+        key = (product.id, product.revision, vendor, is_slowed_down)
+        attributes = self._terms.get(key)
+        if attributes is None:
+            attributes = self._terms[key] = reply.terms(product, vendor, is_slowed_down)
+        return attributes
+
+    def nas(self, address: str) -> Nas | None:
+        """The NAS at this address, by the longest matching network; None where no row covers it."""
+        if time.monotonic() >= self._next_refresh:
+            self._refresh()
+        try:
+            return self._nas[address]
+        except KeyError:
+            if len(self._nas) >= ADDRESSES_MOST:
+                self._nas = {}
+            nas = self._nas[address] = self._find(address)
+            return nas
+
+    def counter_rule(self, nas_id: int) -> str:
+        """How this NAS' falling counters are read."""
+        return self._counter_rules.get(nas_id, "gigawords")
+
+    def queue_lag_seconds(self) -> float:
+        """How long accounting waits in queues before it is charged; 0 where it is charged at once."""
+        return self._queue_lag_seconds
+
+    def _find(self, address: str) -> Nas | None:
+        try:
+            host = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        for network, nas in self._networks:
+            if host in network:
+                return nas
+        return None
+
+    def _refresh(self) -> None:
+        with self._guard:
+            if time.monotonic() < self._next_refresh:
+                return
+            if self._networks is not None:
+                # Now, so that nobody waits here for the database: what is known is good enough meanwhile.
+                self._next_refresh = time.monotonic() + REFRESH_SECONDS
+            try:
+                rows, self._queue_lag_seconds = self._connection.run(_read_changing, None)
+            except DatabaseAway:
+                if self._networks is None:
+                    raise
+                return
+            networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows]
+            networks.sort(key=lambda entry: -entry[0].prefixlen)
+            if networks != self._networks:
+                self._networks = networks
+                self._counter_rules = {nas.id: nas.counter_rule for nas in rows}
+                self._nas = {}
+            self._next_refresh = time.monotonic() + REFRESH_SECONDS
+
+
+def _read_changing(cursor, _) -> tuple[list[Nas], float]:
+    return store.read_nas(cursor), store.read_queue_lag(cursor)

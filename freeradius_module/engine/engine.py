@@ -1,0 +1,136 @@
+"""The desk: where packets, by now plain values, meet facts and judgement.
+
+One desk serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or
+a session: everything that matters is in the database, so several servers and a restart change nothing.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from .. import attributes, store
+from ..connection import Connection, DatabaseAway, WrongSchema
+from ..rules import messages
+from ..rules.login import Attempt, Card
+from ..sealing import keyring, pin
+from ..sealing.keyring import KeyFileError, Keyring
+from ..settings import Settings
+from .accounting import Charges, Packet, Pairs
+from .catalogue import UNLISTED, Catalogue, Client
+from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
+
+# An answer is of use to a NAS for as long as it takes to ask two nodes of a cluster that hang, and a third.
+ANSWER_TIMEOUTS = 2
+ANSWER_GRACE_SECONDS = 1
+
+
+def answer_seconds(settings: Settings) -> int:
+    """How long whoever asks waits for an answer; what is older is not done any more."""
+    return settings.database_timeout_seconds * ANSWER_TIMEOUTS + ANSWER_GRACE_SECONDS
+
+
+class Desk:
+    def __init__(self, settings: Settings):
+        self.wrong_text = messages.refused("wrong_pin", settings.lang)
+        self.settings = settings
+        self._answer_seconds = answer_seconds(settings)
+        self._take_keys(keyring.load(settings.key_file))
+        # One that outlasts a change of keys, because running sessions bring their Class back after it.
+        class_key = self.keys.lasting("class")
+        self.catalogue = Catalogue(Connection(settings))
+        self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
+        self.charges = Charges(settings, self.catalogue, class_key)
+
+    def serve_alone(self, is_alone: bool) -> None:
+        """Whether the host gives one call at a time, so that a call that waits keeps all others waiting."""
+        self.logins.together.is_alone = self.charges.together.is_alone = is_alone
+
+    def check(self) -> None:
+        """Whether the database is the one that the key file belongs to; raises if it is not."""
+        fingerprints = Connection(self.settings).run(lambda cursor, _: store.read_key_fingerprints(cursor), None)
+        for number, fingerprint in fingerprints.items():
+            if number in self.keys.numbers:
+                self.keys.confirm(number, fingerprint)
+
+    def authorize(self, request: Mapping[str, str]) -> Handout:
+        """The PIN that has to be proved, and the answer if the packet proves it by itself.
+
+        For a serial that is no card's the PIN is one that nobody can know: it goes the same way as a wrong PIN, and
+        takes as long.
+        """
+        return self.logins.submit(self.ask(AUTHORIZE, request))
+
+    def admit(self, request: Mapping[str, str]) -> Answer:
+        """The answer to a login whose PIN FreeRADIUS has found right."""
+        return self.logins.submit(self.ask(ADMIT, request))
+
+    def record_wrong_pin(self, request: Mapping[str, str]) -> str:
+        """Count a wrong PIN; the line for the log says whether there is such a card."""
+        return self.logins.submit(self.ask(WRONG_PIN, request))
+
+    def account(self, pairs: Pairs) -> str | None:
+        """Charge what a packet reports; return a line for the log if there is something to say.
+
+        Returns after the commit.  Raises DatabaseAway if that cannot be had now, and NeverCharged, with the reason, if it
+        never can.
+        """
+        return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
+
+    def client(self, address: str) -> Client | None:
+        """The NAS at an address and its secret, for FreeRADIUS' list of clients."""
+        nas = self.catalogue.nas(address)
+        if nas is None:
+            return None
+        secret = self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
+        return Client(nas.name, secret, nas.require_message_authenticator)
+
+    def ask(self, what: str, request: Mapping[str, str], until: float | None = None) -> Ask:
+        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else; and until when."""
+        if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
+            raise ValueError("no login wants this")
+        address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
+        nas = self.catalogue.nas(address) or UNLISTED
+        at = attributes.received_at(request)
+        attempt = Attempt(
+            serial=attributes.serial_of(request),
+            nas_id=nas.id,
+            device=attributes.device_of(request),
+            nas_address=address,
+            asked_seconds_ago=max(time.time() - at, 0.0),
+            at=at,
+        )
+        proof = proof_of(request) if what == AUTHORIZE else None
+        answer_until = time.monotonic() + self._answer_seconds if until is None else until
+        return Ask(what, attempt, nas.vendor, proof, answer_until, attributes.outer_serial_of(request))
+
+    def _pin_of(self, card: Card | None) -> str:
+        """A card's PIN; for no card one that nobody can know, by the same work."""
+        if card is None:
+            number, sealed = self._decoy
+            return secrets.token_urlsafe(12) + pin.open_sealed(sealed, number, "decoy", self.keys)
+        return self._open(pin.open_sealed, card.pin_sealed, card.key_number, card.serial)
+
+    def _open(self, open_sealed: Callable[[bytes, int, str, Keyring], str], sealed: bytes, number: int, owner: str) -> str:
+        """Open what is sealed; with a key that has come into the key file since it was read, if need be."""
+        try:
+            return open_sealed(sealed, number, owner, self.keys)
+        except KeyFileError:
+            keys = keyring.refreshed(self.keys)
+            if keys is self.keys:
+                raise
+            self._take_keys(keys)
+            return open_sealed(sealed, number, owner, keys)
+
+    def _take_keys(self, keys: Keyring) -> None:
+        pin.prepare(keys)
+        # What an unknown serial opens must open as long as these keys serve.
+        self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", keys)
+        self.keys = keys
+
+
+def speakable(fault: Exception) -> str:
+    """A fault for the log.  Of an unforeseen one only kind and number: its text might hold what nobody may read."""
+    if isinstance(fault, DatabaseAway | WrongSchema):
+        return f"{type(fault).__name__} {fault}"
+    numbers = " ".join(str(number) for number in fault.args if isinstance(number, int))
+    return f"{type(fault).__name__} {numbers}".rstrip()

@@ -1,0 +1,38 @@
+"""The mark that authorize has read this login's card: FreeRADIUS carries it to post-auth, which acts on no login without it.
+
+FreeRADIUS runs post-auth after an authorize that failed, too.  There every login looks like one whose PIN was found right.
+The mark is made only where authorize has handed over the PIN to be proved, and it is worth nothing in another request.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+from ..attributes import READ_MARK, RECEIVED_AT, SOURCE_ADDRESS
+
+# What the mark stands for: this card, this NAS, this device, and when the packet came.
+BOUND = ("User-Name", SOURCE_ADDRESS, "Calling-Station-Id", RECEIVED_AT)
+# FreeRADIUS runs all sections of a request in one process, so no other process has to know the key.
+_keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
+
+
+def make(request: Mapping[str, str]) -> str:
+    """
+    >>> request = {"User-Name": "4000123", "Tmp-String-0": "192.0.2.7", "Tmp-String-1": "1764000000.250000"}
+    >>> is_on(request | {"Tmp-String-3": make(request)})
+    True
+    >>> is_on(request | {"Tmp-String-3": make(request), "User-Name": "4000124"})
+    False
+    >>> is_on(request)
+    False
+    """
+    hashed = _keyed.copy()
+    hashed.update("\0".join(request.get(name, "") for name in BOUND).encode("utf-8", "surrogateescape"))
+    return hashed.hexdigest()
+
+
+def is_on(request: Mapping[str, str]) -> bool:
+    """Whether authorize has made this request's mark."""
+    # Compared as octets, because text that is not ASCII would raise an exception.
+    return hmac.compare_digest(request.get(READ_MARK, "").encode("utf-8", "surrogateescape"), make(request).encode())

@@ -1,0 +1,462 @@
+"""What each vendor's NAS calls a speed, a volume and a session.
+
+Four questions, one function each:
+
+    terms_attributes         what the product fixes for each of its logins (build once, keep)
+    limit_attributes         what this one login may use (built at each login)
+    speed_change_attributes  what a CoA-Request says to slow a running session down
+    disconnect_attributes    how a Disconnect-Request or CoA-Request names a session
+
+The answers stand in three tables, SPEED, VOLUME and IDENTITY, to be read beside the vendor's manual;
+docs/vendors.md says the same to the person who sets up the NAS, with the source of each line.
+
+*Down* is towards the customer, *up* is from the customer.  A NAS speaks from its own side, so its
+input, receive, rx, in and ingress are the customer's up; its output, xmit, tx, out and egress are down.
+
+An attribute is (name, operator, value), all exactly str, as FreeRADIUS takes them: it drops what is not
+a str, and wraps a number beyond 32 bits without a word.
+
+>>> limit_attributes("mikrotik", Limits(session_seconds=3600, octets=5 * 2**30))
+... # doctest: +NORMALIZE_WHITESPACE
+(('Session-Timeout', ':=', '3600'),
+ ('Mikrotik-Total-Limit', ':=', '1073741824'),
+ ('Mikrotik-Total-Limit-Gigawords', ':=', '1'))
+"""
+
+import re
+from typing import NamedTuple
+
+from ..sentence import Sentence
+
+Attribute = tuple[str, str, str]
+
+WORD = 2**32
+WORD_MAX = WORD - 1
+
+
+class Limits(NamedTuple):
+    """What one login is granted.  None is not limited; 0 is nothing left, which is a refusal, not a limit."""
+
+    session_seconds: int
+    octets: int | None = None
+    down_octets: int | None = None
+    up_octets: int | None = None
+
+
+class Terms(NamedTuple):
+    """What the product fixes for each of its logins.
+
+    *extra* are the product's free reply attributes.  *reduced* says that the speeds are those of a card
+    past its fair use, so a speed among the extras (a burst, say) has to give way to them.
+    """
+
+    speed_down_kbit: int | None = None
+    speed_up_kbit: int | None = None
+    idle_seconds: int | None = None
+    interim_seconds: int = 300
+    extra: tuple[Attribute, ...] = ()
+    reduced: bool = False
+
+
+class SessionIdentity(NamedTuple):
+    """What the NAS itself has said of a session; None is what it did not say."""
+
+    user_name: str | None = None
+    acct_session_id: str | None = None
+    nas_ip_address: str | None = None
+    framed_ip_address: str | None = None
+    calling_station_id: str | None = None
+    nas_port: int | str | None = None
+
+
+def terms_attributes(vendor: str, terms: Terms) -> tuple[Attribute, ...]:
+    """What a product's logins get on this vendor's NAS, whatever is left on the card.
+
+    >>> terms_attributes("mikrotik", Terms(speed_down_kbit=10240, speed_up_kbit=2048))
+    (('Acct-Interim-Interval', ':=', '300'), ('Mikrotik-Rate-Limit', ':=', '2048k/10240k'))
+
+    An extra that sets (:=) what is also ours replaces it; so a burst is written:
+
+    >>> burst = ("Mikrotik-Rate-Limit", ":=", "2048k/10240k 4096k/20480k 1536k/7680k 16/16")
+    >>> terms_attributes("mikrotik", Terms(10240, 2048, extra=(burst,)))[1:] == (burst,)
+    True
+
+    An extra cannot lengthen what a login was granted:
+
+    >>> terms_attributes("generic", Terms(extra=(("Session-Timeout", ":=", "0"),)))
+    Traceback (most recent call last):
+    ValueError: Session-Timeout is set at each login and cannot be a reply attribute of a product.
+    """
+    for attribute in terms.extra:
+        check_extra(attribute)
+    extra = terms.extra
+    if terms.reduced:
+        extra = tuple(attribute for attribute in extra if not _is_speed(attribute))
+    replaced = {_key(name) for name, operator, _ in extra if operator == ":="}
+
+    ours = [("Acct-Interim-Interval", ":=", _word(terms.interim_seconds, "interim_seconds"))]
+    if terms.idle_seconds is not None:
+        ours.append(("Idle-Timeout", ":=", _word(terms.idle_seconds, "idle_seconds")))
+    ours.extend(_speed_attributes(vendor, terms.speed_down_kbit, terms.speed_up_kbit))
+    return tuple(attribute for attribute in ours if _key(attribute[0]) not in replaced) + extra
+
+
+def limit_attributes(vendor: str, limits: Limits) -> tuple[Attribute, ...]:
+    """What this login may use, in the words of this vendor's NAS.
+
+    Where the NAS cannot count a volume, only the time is said, and the session is cut by a Disconnect-Request.
+
+    >>> limit_attributes("generic", Limits(3600, octets=10_000_000))
+    (('Session-Timeout', ':=', '3600'),)
+
+    Nothing left must have been refused before.
+
+    >>> limit_attributes("mikrotik", Limits(3600, octets=0))
+    Traceback (most recent call last):
+    ValueError: octets is 0, but it must be a whole number from 1 on: many NAS read 0 as no limit.
+    """
+    attributes = [("Session-Timeout", ":=", _word(limits.session_seconds, "session_seconds"))]
+    if limits.octets is None and limits.down_octets is None and limits.up_octets is None:
+        return tuple(attributes)
+    _require_positive(limits.octets, "octets")
+    _require_positive(limits.down_octets, "down_octets")
+    _require_positive(limits.up_octets, "up_octets")
+    for low_name, high_name, measure in _of(VOLUME, vendor):
+        amount = measure(limits)
+        if amount is None:
+            continue
+        if high_name is None:
+            attributes.append((low_name, ":=", one_word(amount)))
+            continue
+        low, high = two_words(amount)
+        attributes.append((low_name, ":=", low))
+        if high != "0":
+            attributes.append((high_name, ":=", high))
+    return tuple(attributes)
+
+
+def speed_change_attributes(
+    vendor: str, speed_down_kbit: int | None, speed_up_kbit: int | None
+) -> tuple[Attribute, ...]:
+    """What a CoA-Request says to give a running session another speed; () where the NAS cannot.
+
+    >>> speed_change_attributes("chilli", 512, None)
+    (('WISPr-Bandwidth-Max-Down', ':=', '512000'), ('ChilliSpot-Bandwidth-Max-Down', ':=', '512'))
+    >>> speed_change_attributes("pfsense", 512, 128)
+    ()
+    """
+    if vendor in WITHOUT_SPEED_CHANGE:
+        return ()
+    return tuple(_speed_attributes(vendor, speed_down_kbit, speed_up_kbit))
+
+
+def disconnect_attributes(vendor: str, session: SessionIdentity) -> tuple[Attribute, ...]:
+    """How to name a session to the NAS that runs it (RFC 5176, section 3).
+
+    A NAS must match every attribute it is given, so each vendor gets what it needs and no more.
+
+    >>> session = SessionIdentity("1234567897", "80a00001", "192.0.2.1", "10.5.0.7", "AA-BB-CC-00-11-22", 7)
+    >>> disconnect_attributes("juniper", session)
+    (('User-Name', ':=', '1234567897'), ('Acct-Session-Id', ':=', '80a00001'))
+
+    A card may have several sessions.  What would name all of them, or none, is not sent:
+
+    >>> disconnect_attributes("generic", SessionIdentity("1234567897"))
+    Traceback (most recent call last):
+    ValueError: A session of '1234567897' has no Acct-Session-Id, address or port, so it cannot be told apart.
+    """
+    names = _of(IDENTITY, vendor)
+    if session.acct_session_id is None:
+        if session[3:] == (None, None, None):
+            raise ValueError(
+                f"A session of {session.user_name!r} has no Acct-Session-Id, address or port, "
+                "so it cannot be told apart."
+            )
+        names = _WITHOUT_SESSION_ID
+    attributes = []
+    for name in names:
+        value = getattr(session, name.lower().replace("-", "_"))
+        if value is None:
+            continue
+        if name == "NAS-IP-Address" and ":" in value:
+            name = "NAS-IPv6-Address"
+        attributes.append((name, ":=", str(value)))
+    return tuple(attributes)
+
+
+def check_extra(attribute: Attribute) -> None:
+    """Refuse a product's reply attribute that would undo what a login is granted.
+
+    Whether the name exists at all is FreeRADIUS' dictionaries' to say, when the product is made.
+
+    >>> check_extra(("Mikrotik-Group", ":=", "guests"))
+    >>> check_extra(("Mikrotik-Group", "=", "guests"))
+    Traceback (most recent call last):
+    ValueError: Mikrotik-Group has the operator '='; a reply attribute is set with := or added with +=.
+    """
+    name, operator, value = attribute
+    if not type(name) is type(operator) is type(value) is str:
+        raise ValueError(f"The reply attribute {attribute!r} has a part that is not a str.")
+    if operator not in (":=", "+="):
+        raise ValueError(Sentence(
+            "{name} has the operator {operator!r}; a reply attribute is set with := or added with +=.",
+            name=name, operator=operator,
+        ))
+    if not _NAME.fullmatch(name):
+        raise ValueError(Sentence("{name!r} is not the name of a reply attribute.", name=name))
+    if _key(name) in RESERVED:
+        raise ValueError(Sentence(
+            "{name} is set at each login and cannot be a reply attribute of a product.", name=name))
+
+
+# --- numbers -----------------------------------------------------------------------------------------
+
+
+def two_words(octets: int) -> tuple[str, str]:
+    """A volume as the low word and the gigawords of RFC 2869, never with a low word of 0.
+
+    Some NAS read a low word of 0 as no limit, and an old one that does not know the gigawords reads
+    the low word alone.  So a whole number of 4 GiB is said as one octet less, which both read right;
+    that octet stays on the card.
+
+    >>> two_words(5 * 2**30)
+    ('1073741824', '1')
+    >>> two_words(2**32)
+    ('4294967295', '0')
+    >>> two_words(2**33)
+    ('4294967295', '1')
+    """
+    if octets % WORD == 0:
+        octets -= 1
+    octets = min(octets, WORD * WORD - 1)
+    return str(octets % WORD), str(octets // WORD)
+
+
+def one_word(amount: int) -> str:
+    """A volume where the NAS knows one word only: the customer logs in again for what is beyond it.
+
+    All ones is left out, because Huawei reads it as no limit.
+
+    >>> one_word(2_000_000), one_word(5 * 2**30)
+    ('2000000', '4294967294')
+    """
+    return str(min(amount, WORD_MAX - 1))
+
+
+def bits(kbit: int) -> str:
+    """A speed in bit/s.  Beyond 32 bits (4.3 Gbit/s) it is the largest that can be said, not its rest.
+
+    >>> bits(10_240), bits(10_000_000)
+    ('10240000', '4294967295')
+    """
+    return str(min(kbit * 1000, WORD_MAX))
+
+
+def rate_limit(down_kbit: int | None, up_kbit: int | None) -> str | None:
+    """Mikrotik-Rate-Limit is rx/tx as the router sees it: the customer's upload comes first.
+
+    One number alone would count for both directions, so what is not limited is written 0.
+
+    >>> rate_limit(10240, 2048), rate_limit(10240, None)
+    ('2048k/10240k', '0/10240k')
+    """
+    if down_kbit is None and up_kbit is None:
+        return None
+    return "/".join("0" if kbit is None else f"{kbit}k" for kbit in (up_kbit, down_kbit))
+
+
+def either_way(limits: Limits) -> int | None:
+    """The total for a NAS that counts both directions together and knows nothing else.
+
+    A limit on each direction bounds the total by their sum.  A limit on one direction bounds nothing:
+    saying it as a total would cut a customer off for traffic that the card does not count.
+
+    >>> either_way(Limits(60, octets=700)), either_way(Limits(60, down_octets=500, up_octets=100))
+    (700, 600)
+    >>> either_way(Limits(60, down_octets=500))
+    """
+    both = None
+    if limits.down_octets is not None and limits.up_octets is not None:
+        both = limits.down_octets + limits.up_octets
+    if limits.octets is None or both is None:
+        return both if limits.octets is None else limits.octets
+    return min(limits.octets, both)
+
+
+def either_way_kib(limits: Limits) -> int | None:
+    """The same in KiB, rounded up: the rest of a card is never told as 0.
+
+    >>> either_way_kib(Limits(60, octets=1)), either_way_kib(Limits(60, octets=2049))
+    (1, 3)
+    """
+    octets = either_way(limits)
+    return None if octets is None else -(-octets // 1024)
+
+
+# --- the tables --------------------------------------------------------------------------------------
+
+
+def _down(form):
+    return lambda down_kbit, up_kbit: None if down_kbit is None else form(down_kbit)
+
+
+def _up(form):
+    return lambda down_kbit, up_kbit: None if up_kbit is None else form(up_kbit)
+
+
+def _kbits(kbit: int) -> str:
+    return str(min(kbit, WORD_MAX))
+
+
+# WISPr 1.0 (Wi-Fi Alliance), appendix C: bit/s.
+_WISPR = (
+    ("WISPr-Bandwidth-Max-Down", ":=", _down(bits)),
+    ("WISPr-Bandwidth-Max-Up", ":=", _up(bits)),
+)
+
+# vendor: (attribute, operator, value made of the speeds down and up in kbit/s)
+SPEED = {
+    "generic": _WISPR,
+    # MikroTik, Manual:RADIUS Client: "rx" is client upload; k is 1,000.  Wins over WISPr there.
+    "mikrotik": (("Mikrotik-Rate-Limit", ":=", rate_limit),),
+    # CoovaChilli, chilli-radius(5) and redir.c: kbit/s of 1,000; set after WISPr, so these win.
+    "chilli": (
+        *_WISPR,
+        ("ChilliSpot-Bandwidth-Max-Down", ":=", _down(_kbits)),
+        ("ChilliSpot-Bandwidth-Max-Up", ":=", _up(_kbits)),
+    ),
+    # Cisco IOS, "Applying QoS Parameters Dynamically to Sessions": names of policy-maps on the router.
+    "cisco": (
+        ("Cisco-AVPair", "+=", _down("ip:sub-qos-policy-out=prepaid-down-{}k".format)),
+        ("Cisco-AVPair", "+=", _up("ip:sub-qos-policy-in=prepaid-up-{}k".format)),
+    ),
+    # Huawei NetEngine, RADIUS+1.1 attributes 2 and 5: bit/s.
+    "huawei": (
+        ("Huawei-Output-Average-Rate", ":=", _down(bits)),
+        ("Huawei-Input-Average-Rate", ":=", _up(bits)),
+    ),
+    # Juniper, VSAs 26-11 and 26-10: names of policies (JunosE) or filters (Junos) on the router.
+    "juniper": (
+        ("ERX-Egress-Policy-Name", ":=", _down("prepaid-down-{}k".format)),
+        ("ERX-Ingress-Policy-Name", ":=", _up("prepaid-up-{}k".format)),
+    ),
+    "ubiquiti": _WISPR,
+    # pfSense, captiveportal.inc divides by 1,000 to get kbit/s: bit/s.
+    "pfsense": (
+        ("pfSense-Bandwidth-Max-Down", ":=", _down(bits)),
+        ("pfSense-Bandwidth-Max-Up", ":=", _up(bits)),
+    ),
+}
+
+# The documents of these name no attribute that changes the speed of a running session.
+WITHOUT_SPEED_CHANGE = frozenset({"ubiquiti", "pfsense"})
+
+# vendor: (attribute of the low word, of the gigawords or None, amount made of the limits)
+VOLUME = {
+    "generic": (),
+    # MikroTik, Manual:RADIUS Client: octets, total for the session; Recv is received from the customer.
+    "mikrotik": (
+        ("Mikrotik-Total-Limit", "Mikrotik-Total-Limit-Gigawords", lambda limits: limits.octets),
+        ("Mikrotik-Xmit-Limit", "Mikrotik-Xmit-Limit-Gigawords", lambda limits: limits.down_octets),
+        ("Mikrotik-Recv-Limit", "Mikrotik-Recv-Limit-Gigawords", lambda limits: limits.up_octets),
+    ),
+    # CoovaChilli, chilli-radius(5) and doc/dictionary.coovachilli: octets; Input is what the customer sends.
+    # FreeRADIUS 3.2's dictionary lacks the gigawords; raddb-config/dictionary.prepaid brings them.
+    "chilli": (
+        ("ChilliSpot-Max-Total-Octets", "ChilliSpot-Max-Total-Gigawords", lambda limits: limits.octets),
+        ("ChilliSpot-Max-Output-Octets", "ChilliSpot-Max-Output-Gigawords", lambda limits: limits.down_octets),
+        ("ChilliSpot-Max-Input-Octets", "ChilliSpot-Max-Input-Gigawords", lambda limits: limits.up_octets),
+    ),
+    # IOS counts volume only in dialogue with a prepaid server of its own kind.
+    "cisco": (),
+    # Huawei, Remanent-Volume: KB, 0 is off at once, all ones is no limit.
+    "huawei": (("Huawei-Remanent-Volume", None, either_way_kib),),
+    # ERX-Service-Volume ends a service, not the session, which would go on without its speed limit.
+    "juniper": (),
+    "ubiquiti": (),
+    # pfSense, captiveportal.inc: octets, input and output together; looked at once a minute.
+    "pfsense": (("pfSense-Max-Total-Octets", None, either_way),),
+}
+
+# vendor: what names a session, in this order
+IDENTITY = {
+    # hostapd, which many access points run, refuses (401) any attribute beyond its short list.
+    "generic": ("User-Name", "Acct-Session-Id", "NAS-IP-Address"),
+    # Some RouterOS hotspots find no session without its address (daloradius 465).
+    "mikrotik": ("User-Name", "Acct-Session-Id", "Framed-IP-Address", "NAS-IP-Address"),
+    # chilli.c: User-Name must be there; Acct-Session-Id singles one session out.
+    "chilli": ("User-Name", "Acct-Session-Id"),
+    # Cisco 10000 guide, "RADIUS Packet of Disconnect": all three must be there and match.
+    "cisco": ("User-Name", "Framed-IP-Address", "Acct-Session-Id", "NAS-IP-Address"),
+    "huawei": ("User-Name", "Acct-Session-Id", "Framed-IP-Address", "NAS-IP-Address"),
+    # JunosE Broadband Access guide, "Qualifications for Disconnect": a session id, and the name if present.
+    "juniper": ("User-Name", "Acct-Session-Id"),
+    "ubiquiti": ("User-Name", "Acct-Session-Id", "NAS-IP-Address"),
+    "pfsense": ("User-Name", "Acct-Session-Id", "NAS-IP-Address"),
+}
+
+VENDORS: tuple[str, ...] = tuple(SPEED)
+
+# Without a session id, whatever else the NAS has said tells the card's sessions apart.
+_WITHOUT_SESSION_ID = ("User-Name", "Framed-IP-Address", "Calling-Station-Id", "NAS-Port", "NAS-IP-Address")
+
+# What only a login may set: a product's attribute of this name would undo a limit or lose the session's key.
+RESERVED = frozenset({"session-timeout", "termination-action", "class", "user-name"}) | {
+    name.lower() for rows in VOLUME.values() for low, high, _ in rows for name in (low, high) if name
+}
+
+_SPEED_NAMES = {name.lower() for rows in SPEED.values() for name, _, _ in rows}
+
+# A name and its tag; without the list ("reply:") and the "&" that FreeRADIUS would take before it.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*(:[0-9]{1,2})?")
+
+
+# --- helpers -----------------------------------------------------------------------------------------
+
+
+def _speed_attributes(vendor, down_kbit, up_kbit):
+    rows = _of(SPEED, vendor)
+    _require_positive(down_kbit, "speed_down_kbit")
+    _require_positive(up_kbit, "speed_up_kbit")
+    for name, operator, write in rows:
+        value = write(down_kbit, up_kbit)
+        if value is not None:
+            yield name, operator, value
+
+
+def _is_speed(attribute):
+    """Cisco says everything with one attribute; there only the policies of a session are a speed."""
+    key, value = _key(attribute[0]), attribute[2]
+    if key == "cisco-avpair":
+        return value.lower().startswith(("ip:sub-qos-policy-", "ip:sub-policy-"))
+    return key in _SPEED_NAMES
+
+
+def _key(name):
+    """FreeRADIUS takes names in any case, and with a tag behind them."""
+    return name.partition(":")[0].lower()
+
+
+def _of(table, vendor):
+    try:
+        return table[vendor]
+    except KeyError:
+        raise ValueError(Sentence(
+            "There is no vendor {vendor!r}; the vendors are {vendors}.", vendor=vendor, vendors=", ".join(VENDORS))) from None
+
+
+def _word(amount, what):
+    """A number that the NAS must take as a limit: 1 to 4294967295, as text."""
+    _require_positive(amount, what)
+    if amount is None or amount > WORD_MAX:
+        raise ValueError(f"{what} is {amount}, but it must be from 1 to {WORD_MAX}.")
+    return str(amount)
+
+
+def _require_positive(amount, what):
+    if amount is None:
+        return
+    if type(amount) is not int or amount < 1:
+        raise ValueError(
+            f"{what} is {amount!r}, but it must be a whole number from 1 on: many NAS read 0 as no limit."
+        )

@@ -1,0 +1,1 @@
+"""How PINs and NAS secrets are drawn, sealed and opened, and the key file."""

@@ -1,0 +1,177 @@
+"""The pages that are made of the commands' own help: docs/commands.md, and `man prepaid` in each language.
+
+    python -m tools.reference        writes them; `make reference` does the same
+
+They are kept in git, so that they can be read without an installation and are installed with the wheel; a test says
+when they are behind the commands.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from admin.shell import text
+from admin.shell.command import cli
+from admin.shell.text import _
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+COMMANDS_PAGE = Path("docs/commands.md")
+MAN_PAGES = {"en": Path("docs/man/man1/prepaid.1"), "pt_BR": Path("docs/man/pt_BR/man1/prepaid.1")}
+
+
+def main() -> None:
+    for path, page in pages().items():
+        (CHECKOUT / path).parent.mkdir(parents=True, exist_ok=True)
+        (CHECKOUT / path).write_text(page, encoding="utf-8")
+        print(path, file=sys.stderr)
+
+
+def pages() -> dict[Path, str]:
+    """Each page by its path."""
+    made = {}
+    for language, path in MAN_PAGES.items():
+        text.speak(language)
+        made[path] = man_page()
+    text.speak("en")
+    made[COMMANDS_PAGE] = commands_page()
+    return made
+
+
+class Entry(NamedTuple):
+    """One command, as its help shows it."""
+
+    path: str
+    usage: str
+    parts: list[str]
+    options: list[tuple[str, str]]
+    is_group: bool
+
+
+def entries() -> Iterator[Entry]:
+    """`prepaid` itself, then every command in the order of its name."""
+    yield from _entries(cli, None)
+
+
+def _entries(command: click.Command, parent: click.Context | None) -> Iterator[Entry]:
+    context = click.Context(command, parent, "prepaid" if parent is None else command.name, **command.context_settings)
+    options = [
+        record for param in command.get_params(context)
+        if isinstance(param, click.Option) and "--help" not in param.opts and (record := param.get_help_record(context))
+    ]
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield Entry(context.command_path, usage, text.parts_of_help(command.help), options, isinstance(command, click.Group))
+    for _name, inner in sorted(getattr(command, "commands", {}).items()):
+        yield from _entries(inner, context)
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------
+
+
+def commands_page() -> str:
+    listed = list(entries())
+    lines = [
+        "# Commands", "",
+        "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.", "",
+        "Every command that prints data takes `--json`; its form is the same in every language. Without it a terminal gets "
+        "a table, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` takes the colours off. "
+        "In a list of names, `none` empties a value where it says so.", "",
+        *(f"- [`{entry.path}`](#{_anchor(entry.path)}): {entry.parts[0]}" for entry in listed if not entry.is_group),
+    ]
+    for entry in listed:
+        lines += ["", f"## {entry.path}", "", *_markdown(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(entry: Entry) -> Iterator[str]:
+    for number, part in enumerate(entry.parts):
+        if number:
+            yield ""
+        if part.startswith("\b\n"):
+            heading, example = _verbatim(part)
+            yield from ([f"{heading}", ""] if heading else [])
+            yield from (f"    {line}" for line in example)
+        else:
+            yield re.sub(r"'(prepaid [^']*)'", r"`\1`", part)
+    if not entry.is_group or entry.options:
+        yield from ("", f"Usage: `{entry.usage}`")
+    if entry.options:
+        yield ""
+        yield from (f"- `{names}`: {help_text}" if help_text else f"- `{names}`" for names, help_text in entry.options)
+
+
+def _anchor(path: str) -> str:
+    return path.replace(" ", "-")
+
+
+# --- man --------------------------------------------------------------------------------------------------
+
+
+def man_page() -> str:
+    """A page in the macros of man(7).
+
+    >>> man_page().splitlines()[0]
+    '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"'
+    """
+    root, *commands = entries()
+    lines = [
+        '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"', ".ad l", ".nh",
+        f".SH {_roff(_('NAME'))}", rf"prepaid \- {_roff(root.parts[0])}",
+        f".SH {_roff(_('SYNOPSIS'))}", f".B {_roff(root.usage)}",
+        f".SH {_roff(_('DESCRIPTION'))}", *_roff_parts(root.parts[1:]),
+        f".SH {_roff(_('OPTIONS'))}", *_roff_options(root.options),
+        f".SH {_roff(_('COMMANDS'))}",
+    ]
+    for entry in commands:
+        lines += [f".SS {_roff(entry.path)}", *_roff_parts(entry.parts)]
+        if not entry.is_group:
+            lines += [".PP", f".B {_roff(entry.usage)}", *_roff_options(entry.options)]
+    return "\n".join(lines) + "\n"
+
+
+def _roff_parts(parts: list[str]) -> Iterator[str]:
+    for part in parts:
+        yield ".PP"
+        if part.startswith("\b\n"):
+            heading, example = _verbatim(part)
+            yield from ([_roff(heading)] if heading else [])
+            yield from (".RS 4", ".nf", *map(_roff, example), ".fi", ".RE")
+        else:
+            yield _roff(part)
+
+
+def _roff_options(options: list[tuple[str, str]]) -> Iterator[str]:
+    for names, help_text in options:
+        yield from (".TP", f".B {_roff(names)}", _roff(help_text) or r"\&")
+
+
+def _roff(line: str) -> str:
+    r"""A line of text in roff, where a backslash, a hyphen, and a dot or apostrophe at the beginning mean something.
+
+    >>> _roff("--yes"), _roff(".ssh"), _roff("a\\b"), _roff("'digits'")
+    ('\\-\\-yes', '\\&.ssh', 'a\\eb', "\\&'digits'")
+    """
+    line = line.replace("\\", r"\e").replace("-", r"\-")
+    return rf"\&{line}" if line.startswith((".", "'")) else line
+
+
+def _verbatim(part: str) -> tuple[str, list[str]]:
+    r"""The heading of lines that are not to be wrapped, and the lines without their indentation.
+
+    >>> _verbatim("\b\nExample:\n    prepaid list")
+    ('Example:', ['prepaid list'])
+    >>> _verbatim("\b\nledger  a sum\nnote    a count")
+    ('', ['ledger  a sum', 'note    a count'])
+    """
+    lines = part.splitlines()[1:]
+    heading = lines.pop(0) if lines[0].endswith(":") else ""
+    return heading, [line.strip() for line in lines]
+
+
+if __name__ == "__main__":
+    from admin import cli as _all_commands  # noqa: F401
+
+    main()
