@@ -26,7 +26,7 @@ JOBS ?= 2
 BENCH ?=
 # The short form of what takes long: make bench SHORT=1, make faults SHORT=1
 SHORT ?=
-# Some campaigns only: make faults ONLY=spool,model
+# Some campaigns only: make faults ONLY=queue,model
 ONLY ?=
 # The Debian 13 root that test-debian13 and bench-debian13 make once and use again.
 DEBIAN13 ?= /var/cache/prepaid-cards/debian13
@@ -89,7 +89,7 @@ test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.
 	@tests/debian-root.sh trixie $(DEBIAN13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
 
 .PHONY: faults
-faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,spool.
+faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,queue.
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: mutants

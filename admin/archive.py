@@ -79,9 +79,9 @@ class Mover:
             while found := store.archive.candidates(cursor, after, step, older_than_days):
                 after = found[-1][:2]
                 # What a session has used must be on the card before the session goes.
-                unsettled = {card_id for card_id, _number, is_settled in found if not is_settled}
-                if unsettled:
-                    module_store.settle(cursor, unsettled)
+                unposted = {card_id for card_id, _number, is_posted in found if not is_posted}
+                if unposted:
+                    module_store.post(cursor, unposted)
                 moved = self._move(cursor, [row[:2] for row in found], older_than_days)
                 count += moved
                 self.left += len(found) - moved

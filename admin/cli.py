@@ -31,7 +31,7 @@ from .books import reconcile
 from .report import command as report
 from . import sessions
 from . import simulate
-from .queue import command as spool
+from .queue import command as queue
 from . import track
 from . import voice
 from .shell.command import cli

@@ -1,11 +1,11 @@
-"""prepaid desk: decide logins and charge accounting for all FreeRADIUS processes of this machine."""
+"""prepaid engine: decide logins and charge accounting for all FreeRADIUS processes of this machine."""
 
 import signal
 from pathlib import Path
 
 from freeradius_module.connection import DatabaseAway, WrongSchema
-from freeradius_module.engine.engine import Desk
-from freeradius_module.engine.server import DeskService, NoPlace
+from freeradius_module.engine.engine import Engine
+from freeradius_module.engine.server import EngineServer, NoPlace
 from freeradius_module.sealing.keyring import KeyFileError
 
 from .queue.charge import module_settings
@@ -17,23 +17,23 @@ from .shell.text import _, told
 @cli.command()
 @json_option
 @pass_office
-def desk(office, as_json):
+def engine(office, as_json):
     """Decide logins and charge accounting for all FreeRADIUS processes of this machine, as a service.
 
-    It opens at the socket that `desk` in the group [prepaid] of the option file names. FreeRADIUS hands its packets over
+    It opens at the socket that `engine` in the group [prepaid] of the option file names. FreeRADIUS hands its packets over
     while it is there, and decides by itself while it is not. Runs until it is ended.
 
     \b
     Example:
-        prepaid desk
+        prepaid engine
     """
     settings = module_settings(office)
-    if not settings.desk:
+    if not settings.engine:
         raise errors.WrongUsage(
-            _("The group [prepaid] of {config} names no socket for the desk: desk = /run/prepaid-cards/desk"),
+            _("The group [prepaid] of {config} names no socket for the engine: engine = /run/prepaid-cards/engine"),
             config=office.config_path)
     try:
-        service = DeskService(_desk(settings), Path(settings.desk))
+        service = EngineServer(_engine(settings), Path(settings.engine))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.end())
         service.serve()
@@ -47,9 +47,9 @@ def desk(office, as_json):
     )
 
 
-def _desk(settings) -> Desk:
+def _engine(settings) -> Engine:
     """Open while the database is away, too: as FreeRADIUS itself does."""
-    found = Desk(settings)
+    found = Engine(settings)
     try:
         found.check()
     except DatabaseAway as away:

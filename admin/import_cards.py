@@ -199,7 +199,7 @@ def card_of(row: dict, sold: dict, now) -> dict:
     >>> sold = {"name": "10 hours", "valid_days": None, "valid_until_at": None, "credit_down_octets": None,
     ...         "credit_up_octets": None}
     >>> card = card_of({"serial": "ab-17", "pin": "4711", "status": "in_use", "used_seconds": "90"}, sold, None)
-    >>> card["serial"], card["status"], card["settled_seconds"]
+    >>> card["serial"], card["status"], card["posted_seconds"]
     ('AB17', 'in_use', 90)
     >>> card_of({"serial": "A17", "pin": "4711", "status": "sold"}, sold, None)
     Traceback (most recent call last):
@@ -233,9 +233,9 @@ def card_of(row: dict, sold: dict, now) -> dict:
     return {
         "serial": _serial(row["serial"]), "pin": _pin(row["pin"]), "status": status,
         "status_before_block": None if status != "blocked" else "in_use" if is_used else "delivered",
-        "settled_seconds": used["used_seconds"],
+        "posted_seconds": used["used_seconds"],
         # A total is kept as download: the product does not tell them apart.
-        "settled_down_octets": used["used_octets"] + used["used_down_octets"], "settled_up_octets": used["used_up_octets"],
+        "posted_down_octets": used["used_octets"] + used["used_down_octets"], "posted_up_octets": used["used_up_octets"],
         "first_login_at": first_login_at, "expires_at": expires_at, "note": row.get("note") or None,
     }
 

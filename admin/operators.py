@@ -46,7 +46,7 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
     \b
     Example:
         sudo prepaid operator add ana --role see --role block
-        sudo prepaid operator add print-desk --role export --role see_pin --password-file -
+        sudo prepaid operator add print-office --role export --role see_pin --password-file -
     """
     _check_name(office, name)
     database = db.database_name(office)

@@ -78,7 +78,7 @@ def _device(device: str | None, card: login.Card, product: login.Product) -> str
 
 
 def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: settings.Settings) -> dict:
-    """The decision that the desk would make, and what would be sent."""
+    """The decision that the engine would make, and what would be sent."""
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
     if card.was_tried:
         source = module_store.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)

@@ -18,14 +18,14 @@ from . import attributes, settings
 from .connection import DatabaseAway
 from .engine import read_mark
 from .engine.accounting import NeverCharged
-from .engine.client import DeskFault, SharedDesk
-from .engine.engine import Desk, speakable
+from .engine.client import EngineClient, EngineFault
+from .engine.engine import Engine, safe_text
 from .engine.logins import Answer
 from .printable import one_line
 from .sealing.keyring import KeyFileClosed
 
-# One desk for all instances of this radiusd (they share this module): they share statements through it.
-_desk: Desk | SharedDesk | None = None
+# One engine for all instances of this radiusd (they share this module): they share statements through it.
+_engine: Engine | EngineClient | None = None
 
 # These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
 REFUSED_VERSIONS = ("3.2.9", "3.2.10")
@@ -35,9 +35,9 @@ REASON_MAX = 160
 
 def instantiate(_packet) -> int:
     """Open shop, or stop the server with a sentence.  A database that is away is no reason: it may start later."""
-    global _desk
-    if _desk is not None:
-        _desk.serve_alone(False)
+    global _engine
+    if _engine is not None:
+        _engine.serve_alone(False)
         return 0
     try:
         config = getattr(radiusd, "config", None) or {}
@@ -46,33 +46,33 @@ def instantiate(_packet) -> int:
             _log_error(f"FreeRADIUS {version} loses what a Python module answers. Install 3.2.8 or 3.2.11.")
             return -1
         found = settings.load(config.get("option_file"))
-        own = _own_desk(found)
+        own = _own_engine(found)
     except Exception as fault:
         # FreeRADIUS ignores an exception here and would serve without us; only -1 stops it.
         _log_error(f"{type(fault).__name__}: {fault}")
         return -1
-    _desk = SharedDesk(found, own) if found.desk else own
-    _desk.serve_alone(True)
+    _engine = EngineClient(found, own) if found.engine else own
+    _engine.serve_alone(True)
     return 0
 
 
-def _own_desk(found: settings.Settings) -> Desk | None:
-    """What decides in this process; None where the shared desk alone may read the password and the key."""
+def _own_engine(found: settings.Settings) -> Engine | None:
+    """What decides in this process; None where the shared engine alone may read the password and the key."""
     try:
-        if found.desk and found.closed:
+        if found.engine and found.closed:
             raise KeyFileClosed(f"{', '.join(found.closed)} may not be read")
-        desk = Desk(found)
+        engine = Engine(found)
     except KeyFileClosed as closed:
-        if not found.desk:
+        if not found.engine:
             raise
-        _log(radiusd.L_INFO, f"prepaid-cards: The shared desk at {found.desk} alone decides and charges; while it is away, "
+        _log(radiusd.L_INFO, f"prepaid-cards: The shared engine at {found.engine} alone decides and charges; while it is away, "
                              f"logins get no answer and accounting is queued or not answered ({closed})")
         return None
     try:
-        desk.check()
+        engine.check()
     except DatabaseAway as away:
         _log_error(f"The database is away, starting nevertheless: {away}")
-    return desk
+    return engine
 
 
 def authorize(packet):
@@ -82,7 +82,7 @@ def authorize(packet):
     """
     try:
         request = _request(packet)
-        handout = _desk.authorize(request)
+        handout = _engine.authorize(request)
     except Exception as fault:
         return _no_answer("login", fault)
     pin = ("Cleartext-Password", ":=", handout.pin)
@@ -102,7 +102,7 @@ def post_auth(packet):
         if not read_mark.is_on(request):
             _log_error("no answer to a login: authorize has not marked it")
             return radiusd.RLM_MODULE_FAIL
-        answer = _desk.admit(request)
+        answer = _engine.admit(request)
     except Exception as fault:
         return _no_answer("login", fault)
     return _answered(answer)
@@ -119,21 +119,21 @@ def _answered(answer: Answer, *config):
 def login_refused(packet):
     """Count a wrong PIN.  The Reject leaves whether this succeeds or not, with one text for every stranger."""
     try:
-        _log(radiusd.L_AUTH, _desk.record_wrong_pin(_request(packet)))
+        _log(radiusd.L_AUTH, _engine.record_wrong_pin(_request(packet)))
     except Exception as fault:
         _log_error(f"a wrong PIN was not counted: {type(fault).__name__}")
-    return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", _desk.wrong_text),), ()
+    return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", _engine.wrong_text),), ()
 
 
 def accounting(packet):
     """Charge what this report adds; acknowledged once that is committed.
 
-    While the database is away the answer is FAIL: the site puts the packet into the spool, or stays silent.  For what can
+    While the database is away the answer is FAIL: the site puts the packet into the queue, or stays silent.  For what can
     never be charged (an unknown card) it is NOTFOUND with the reason: the site acknowledges it when it is in the
     quarantine, or the NAS would repeat it for ever.
     """
     try:
-        line = _desk.account(packet or ())
+        line = _engine.account(packet or ())
     except NeverCharged as fault:
         radiusd.radlog(radiusd.L_INFO, str(fault))
         reason = str(fault).encode("ascii", "backslashreplace").decode()[:REASON_MAX].replace("\0", " ")
@@ -149,7 +149,7 @@ def accounting(packet):
 def client(packet):
     """Who is at this address?  Asked by FreeRADIUS for an address that it does not know (yet, or any more)."""
     try:
-        found = _desk.client(_request(packet).get(attributes.SOURCE_ADDRESS, ""))
+        found = _engine.client(_request(packet).get(attributes.SOURCE_ADDRESS, ""))
     except Exception as fault:
         return _no_answer("client", fault)
     if found is None:
@@ -176,7 +176,7 @@ def _request(packet) -> dict[str, str]:
 
 def _no_answer(what: str, fault: Exception) -> int:
     """FAIL, and why."""
-    _log_error(f"no answer to a {what}: {fault if isinstance(fault, DeskFault) else speakable(fault)}")
+    _log_error(f"no answer to a {what}: {fault if isinstance(fault, EngineFault) else safe_text(fault)}")
     return radiusd.RLM_MODULE_FAIL
 
 

@@ -47,11 +47,11 @@ class Settings(NamedTuple):
     # Whether a packet is charged before it is answered (direct), or written to the queue and charged from there (queued).
     accounting: str = "direct"
     # The directory of the queue; with direct accounting it is used while the database is away.  None: there is no queue.
-    spool: str | None = None
-    # The socket of a desk that all FreeRADIUS processes of this machine share (`prepaid desk`).  None: each has its own.
-    desk: str | None = None
-    # The system accounts that the desk serves beside its own and root: FreeRADIUS', where the desk has one of its own.
-    desk_callers: str = ""
+    queue: str | None = None
+    # The socket of an engine that all FreeRADIUS processes of this machine share (`prepaid engine`).  None: each has its own.
+    engine: str | None = None
+    # The system accounts that the engine serves beside its own and root: FreeRADIUS', where the engine has one of its own.
+    engine_callers: str = ""
 
 
 # What `load` finds out by itself.

@@ -11,9 +11,9 @@ GRANT SELECT ON {database}.product_reply TO {radius};
 GRANT SELECT ON {database}.nas TO {radius};
 GRANT SELECT (id, serial, pin_sealed, key_number, status, version, product_id, first_login_at, expires_at, device,
               added_seconds, added_octets, added_down_octets, added_up_octets, added_cents,
-              settled_seconds, settled_down_octets, settled_up_octets, settled_login_number),
+              posted_seconds, posted_down_octets, posted_up_octets, posted_login_number),
       UPDATE (status, version, first_login_at, expires_at, device,
-              settled_seconds, settled_down_octets, settled_up_octets, settled_login_number)
+              posted_seconds, posted_down_octets, posted_up_octets, posted_login_number)
    ON {database}.card TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.session TO {radius};
 GRANT SELECT ON {database}.session_archive TO {radius};
@@ -52,7 +52,7 @@ GRANT INSERT, UPDATE ON {database}.serial_counter TO {admin};
 GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {admin};
 GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {admin};
 GRANT INSERT (serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, first_login_at, expires_at,
-              note, settled_seconds, settled_down_octets, settled_up_octets),
+              note, posted_seconds, posted_down_octets, posted_up_octets),
       UPDATE (status, partner_id, delivery_note_id, pin_sealed, key_number, note)
    ON {database}.card TO {admin};
 GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_seconds, added_octets, added_down_octets,
@@ -61,7 +61,7 @@ GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_secon
 GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {admin};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};
-GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {admin};
+GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.disconnect_attempt TO {admin};
 GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly TO {admin};
 GRANT INSERT (card_id, account), UPDATE (export_number, exported_at, reference, confirmed_at)
    ON {database}.voice_credit TO {admin};

@@ -24,7 +24,7 @@ GRANT SELECT ON {database}.note TO {see};
 GRANT SELECT ON {database}.note_price TO {see};
 GRANT SELECT (id, serial, key_number, status, status_before_block, batch_id, product_id, partner_id, delivery_note_id,
               first_login_at, expires_at, device, note, added_seconds, added_octets, added_down_octets, added_up_octets,
-              added_cents, settled_seconds, settled_down_octets, settled_up_octets, settled_login_number)
+              added_cents, posted_seconds, posted_down_octets, posted_up_octets, posted_login_number)
    ON {database}.card TO {see};
 GRANT SELECT ON {database}.card_transition TO {see};
 GRANT SELECT ON {database}.card_event TO {see};
@@ -34,7 +34,7 @@ GRANT SELECT (card_id, login_number, nas_id, nas_address, acct_session_id, devic
               granted_seconds, granted_octets,
               granted_down_octets, granted_up_octets, granted_millicents, tariff_minute_millicents,
               tariff_mb_millicents, fup_octets, interim_seconds, used_seconds, used_down_octets, used_up_octets,
-              settled_seconds, settled_down_octets, settled_up_octets)
+              posted_seconds, posted_down_octets, posted_up_octets)
    ON {database}.session TO {see};
 GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, end_cause,
               used_seconds, used_down_octets, used_up_octets)
@@ -44,7 +44,7 @@ GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, 
               overrun_octets, is_open)
    ON {database}.session_overview TO {see};
 GRANT SELECT ON {database}.session_anomaly TO {see};
-GRANT SELECT ON {database}.session_cut TO {see};
+GRANT SELECT ON {database}.disconnect_attempt TO {see};
 GRANT SELECT ON {database}.accounting_queue TO {see};
 GRANT SELECT ON {database}.accounting_state TO {see};
 GRANT SELECT ON {database}.login_refusal TO {see};
@@ -72,7 +72,7 @@ GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {generate};
 -- import: cards made elsewhere, with what was used of them there.
 GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {import};
 GRANT INSERT (serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, first_login_at, expires_at,
-              note, settled_seconds, settled_down_octets, settled_up_octets)
+              note, posted_seconds, posted_down_octets, posted_up_octets)
    ON {database}.card TO {import};
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {import};
 
@@ -123,7 +123,7 @@ GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
 GRANT SELECT (framed_ipv4, framed_ipv6, delegated_prefix) ON {database}.session TO {disconnect};
 GRANT SELECT ON {database}.session_slow_down TO {disconnect};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {disconnect};
-GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.session_cut TO {disconnect};
+GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.disconnect_attempt TO {disconnect};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {disconnect};
 GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly TO {disconnect};
 GRANT UPDATE (status) ON {database}.card TO {disconnect};

@@ -502,11 +502,11 @@ CREATE TABLE card (
     added_up_octets       BIGINT            NOT NULL DEFAULT 0,
     added_cents           INT               NOT NULL DEFAULT 0,
     -- Usage of sessions that were posted here; the rest still stands on the session's row.
-    -- A card's usage = settled + what its sessions have used beyond their settled part.
-    settled_seconds       BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    settled_down_octets   BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    settled_up_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    settled_login_number  INT UNSIGNED      NOT NULL DEFAULT 0,  -- the highest number among posted sessions
+    -- A card's usage = posted + what its sessions have used beyond their posted part.
+    posted_seconds       BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_down_octets   BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_up_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_login_number  INT UNSIGNED      NOT NULL DEFAULT 0,  -- the highest number among posted sessions
     UNIQUE KEY serial_is_unique (serial),
     KEY card_by_batch (batch_id, status),
     KEY card_by_partner (partner_id, product_id, status),        -- what a partner has: reports read the key alone
@@ -543,10 +543,10 @@ BEGIN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_belongs_to_its_batch: a card is made together with its batch';
         END IF;
         IF NEW.added_seconds OR NEW.added_octets OR NEW.added_down_octets OR NEW.added_up_octets OR NEW.added_cents
-           OR NEW.settled_login_number OR NEW.partner_id IS NOT NULL OR NEW.delivery_note_id IS NOT NULL
+           OR NEW.posted_login_number OR NEW.partner_id IS NOT NULL OR NEW.delivery_note_id IS NOT NULL
            OR NEW.device IS NOT NULL OR NEW.status IN ('redeemed', 'deleted')
            OR (made_as = 'generated'
-               AND (NEW.status <> 'created' OR NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets
+               AND (NEW.status <> 'created' OR NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets
                     OR NEW.first_login_at IS NOT NULL OR NEW.expires_at IS NOT NULL
                     OR NEW.status_before_block IS NOT NULL)) THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'new_cards_are_in_stock: a card begins with nothing but its product';
@@ -558,11 +558,11 @@ END//
 -- What an imported card had used elsewhere, as its session number 0: so its usage is the sum of its sessions.
 CREATE TRIGGER opening_use_is_archived AFTER INSERT ON card FOR EACH ROW
 BEGIN
-    IF NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets THEN
+    IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
         INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, end_cause,
                                      used_seconds, used_down_octets, used_up_octets)
         SELECT NEW.id, 0, 1, '', '', server_time(), 'opening',
-               NEW.settled_seconds, NEW.settled_down_octets, NEW.settled_up_octets
+               NEW.posted_seconds, NEW.posted_down_octets, NEW.posted_up_octets
           FROM batch
          WHERE batch.id = NEW.batch_id
            AND batch.origin = 'imported';
@@ -574,8 +574,8 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
     DECLARE valid_until DATETIME(3);
-    IF NEW.settled_seconds < OLD.settled_seconds OR NEW.settled_down_octets < OLD.settled_down_octets
-       OR NEW.settled_up_octets < OLD.settled_up_octets OR NEW.settled_login_number < OLD.settled_login_number THEN
+    IF NEW.posted_seconds < OLD.posted_seconds OR NEW.posted_down_octets < OLD.posted_down_octets
+       OR NEW.posted_up_octets < OLD.posted_up_octets OR NEW.posted_login_number < OLD.posted_login_number THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_usage_only_grows: a correction is a new entry';
     END IF;
     IF NEW.id <> OLD.id OR NEW.serial <> OLD.serial OR NEW.batch_id <> OLD.batch_id OR NEW.product_id <> OLD.product_id THEN
@@ -1005,9 +1005,9 @@ CREATE TABLE session (
     used_down_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     used_up_octets       BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     -- What of them is on the card's row already.
-    settled_seconds      INT UNSIGNED      NOT NULL DEFAULT 0,
-    settled_down_octets  BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    settled_up_octets    BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_seconds      INT UNSIGNED      NOT NULL DEFAULT 0,
+    posted_down_octets  BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_up_octets    BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     -- The NAS' raw counters, kept only where its counter_rule is not 'gigawords'.
     raw_down_octets      BIGINT UNSIGNED   NULL,
     raw_up_octets        BIGINT UNSIGNED   NULL,
@@ -1025,16 +1025,16 @@ DELIMITER //
 -- fulfil is looked at in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
-    IF NEW.settled_seconds OR NEW.settled_down_octets OR NEW.settled_up_octets THEN
+    IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
         -- A session that comes back from the archive was posted: as much as the archive says, and no more.
         IF NOT acts_as_owner()
            AND NOT EXISTS (SELECT 1
                              FROM session_archive AS archived
                             WHERE archived.card_id = NEW.card_id
                               AND archived.login_number = NEW.login_number
-                              AND archived.used_seconds = NEW.settled_seconds
-                              AND archived.used_down_octets = NEW.settled_down_octets
-                              AND archived.used_up_octets = NEW.settled_up_octets
+                              AND archived.used_seconds = NEW.posted_seconds
+                              AND archived.used_down_octets = NEW.posted_down_octets
+                              AND archived.used_up_octets = NEW.posted_up_octets
                               AND archived.used_seconds <= NEW.used_seconds
                               AND archived.used_down_octets <= NEW.used_down_octets
                               AND archived.used_up_octets <= NEW.used_up_octets) THEN
@@ -1048,12 +1048,12 @@ BEGIN
     IF NEW.used_seconds < OLD.used_seconds
        OR NEW.used_down_octets < OLD.used_down_octets
        OR NEW.used_up_octets < OLD.used_up_octets
-       OR NEW.settled_seconds < OLD.settled_seconds
-       OR NEW.settled_down_octets < OLD.settled_down_octets
-       OR NEW.settled_up_octets < OLD.settled_up_octets
-       OR NEW.settled_seconds > NEW.used_seconds
-       OR NEW.settled_down_octets > NEW.used_down_octets
-       OR NEW.settled_up_octets > NEW.used_up_octets
+       OR NEW.posted_seconds < OLD.posted_seconds
+       OR NEW.posted_down_octets < OLD.posted_down_octets
+       OR NEW.posted_up_octets < OLD.posted_up_octets
+       OR NEW.posted_seconds > NEW.used_seconds
+       OR NEW.posted_down_octets > NEW.used_down_octets
+       OR NEW.posted_up_octets > NEW.used_up_octets
        OR NEW.login_number <> OLD.login_number
        OR NEW.card_id <> OLD.card_id
        OR NOT NEW.due_at <=> OLD.due_at
@@ -1064,12 +1064,12 @@ BEGIN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_identity_is_fixed: card and login number never change';
         END IF;
         IF NEW.used_seconds < OLD.used_seconds OR NEW.used_down_octets < OLD.used_down_octets
-           OR NEW.used_up_octets < OLD.used_up_octets OR NEW.settled_seconds < OLD.settled_seconds
-           OR NEW.settled_down_octets < OLD.settled_down_octets OR NEW.settled_up_octets < OLD.settled_up_octets THEN
+           OR NEW.used_up_octets < OLD.used_up_octets OR NEW.posted_seconds < OLD.posted_seconds
+           OR NEW.posted_down_octets < OLD.posted_down_octets OR NEW.posted_up_octets < OLD.posted_up_octets THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_usage_only_grows: a correction is a new entry';
         END IF;
-        IF NEW.settled_seconds > NEW.used_seconds OR NEW.settled_down_octets > NEW.used_down_octets
-           OR NEW.settled_up_octets > NEW.used_up_octets THEN
+        IF NEW.posted_seconds > NEW.used_seconds OR NEW.posted_down_octets > NEW.used_down_octets
+           OR NEW.posted_up_octets > NEW.used_up_octets THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: it has posted more than it used';
         END IF;
         -- The office lets nothing go on for longer: it ends a session sooner, or judges one that no login began.
@@ -1100,7 +1100,7 @@ BEGIN
 END//
 DELIMITER ;
 
--- Ended and settled sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
+-- Ended and posted sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
 -- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
 -- sessions that are forgotten, so that a card's usage stays the sum of its rows. A session that came back stands in
 -- both tables; then its row in `session` is the one that counts.
@@ -1292,7 +1292,7 @@ CREATE TABLE nas_restart (
 -- Disconnect-Requests and CoA-Requests (RFC 5176) and what the NAS said. A row is written before its request is
 -- sent, and whoever writes it sends it: so two enforcers at once never do the same. That the session is off is
 -- said by the session's own row (stopped_at, closed_at), because an ACK alone is not believed.
-CREATE TABLE session_cut (
+CREATE TABLE disconnect_attempt (
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
     action        ENUM('disconnect', 'slow_down') NOT NULL,
@@ -1307,9 +1307,9 @@ CREATE TABLE session_cut (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
-CREATE TRIGGER attempt_is_made_now BEFORE INSERT ON session_cut FOR EACH ROW
+CREATE TRIGGER attempt_is_made_now BEFORE INSERT ON disconnect_attempt FOR EACH ROW
     SET NEW.at = server_time()//
-CREATE TRIGGER attempts_are_never_edited BEFORE UPDATE ON session_cut FOR EACH ROW
+CREATE TRIGGER attempts_are_never_edited BEFORE UPDATE ON disconnect_attempt FOR EACH ROW
 BEGIN
     IF NEW.card_id <> OLD.card_id OR NEW.login_number <> OLD.login_number OR NEW.action <> OLD.action
        OR NEW.attempt <> OLD.attempt OR NEW.at <> OLD.at OR NEW.cause <> OLD.cause THEN
@@ -1564,11 +1564,11 @@ CREATE VIEW card_balance AS
            CAST(product.credit_cents AS SIGNED) + card.added_cents AS credit_cents,
            product.tariff_minute_millicents,
            product.tariff_mb_millicents,
-           card.settled_seconds + (SELECT COALESCE(SUM(session.used_seconds - session.settled_seconds), 0)
+           card.posted_seconds + (SELECT COALESCE(SUM(session.used_seconds - session.posted_seconds), 0)
                                      FROM session WHERE session.card_id = card.id) AS used_seconds,
-           card.settled_down_octets + (SELECT COALESCE(SUM(session.used_down_octets - session.settled_down_octets), 0)
+           card.posted_down_octets + (SELECT COALESCE(SUM(session.used_down_octets - session.posted_down_octets), 0)
                                          FROM session WHERE session.card_id = card.id) AS used_down_octets,
-           card.settled_up_octets + (SELECT COALESCE(SUM(session.used_up_octets - session.settled_up_octets), 0)
+           card.posted_up_octets + (SELECT COALESCE(SUM(session.used_up_octets - session.posted_up_octets), 0)
                                        FROM session WHERE session.card_id = card.id) AS used_up_octets,
            -- Open: begun, not ended, heard of within three interim intervals and a minute before now, or before the last
            -- packet that a queue has charged.

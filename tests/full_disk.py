@@ -23,17 +23,17 @@ ROUNDS = 4
 
 def main(folder: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_OCTETS},mode=0755", "tmpfs", str(folder)], check=True)
-    spool = folder / "spool"
-    with Host("accounting_values", accounting="queued", spool=str(spool)) as host:
+    queue = folder / "queue"
+    with Host("accounting_values", accounting="queued", queue=str(queue)) as host:
         assert host.report("begin").is_acknowledged
         for name, text in (("queue", "card"), ("quarantine", "caf\\xe9")):
             for pages in range(ROUNDS):
-                (spool / name).unlink(missing_ok=True)
+                (queue / name).unlink(missing_ok=True)
                 with full(folder, but_pages=pages):
                     answered = until_silence(host, text.encode().decode("unicode_escape").encode("latin-1"))
-                print(json.dumps([name, pages, answered, written(spool / name)]))
+                print(json.dumps([name, pages, answered, written(queue / name)]))
                 assert host.report("afterwards").is_acknowledged
-                (spool / "queue").unlink()
+                (queue / "queue").unlink()
 
 
 class full:

@@ -46,7 +46,7 @@ class Host:
         raddb.write_files(self.server.raddb, texts, keep=[])
         raddb.write_links(self.server.raddb, self.choice)
         raddb.make_certificates(self.server.raddb)
-        raddb.make_spool(self.server.raddb, self.choice)
+        raddb.make_queue(self.server.raddb, self.choice)
 
     def __enter__(self):
         self.server.start()

@@ -1,7 +1,7 @@
 """A clock that stands still until a test moves it: for this process and for the database as this process sees it.
 
     clock.advance(600)
-    desk.account(late.packet)
+    engine.account(late.packet)
 
 The database's time is set on each connection (SET timestamp) before a statement, so UTC_TIMESTAMP() and the columns'
 defaults follow it.  Programs that are started, radiusd among them, have the true time.

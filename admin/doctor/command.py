@@ -33,7 +33,7 @@ from .. import db, store
 from ..archive import YOUNGEST_DAYS
 from ..freeradius import files as raddb_files
 from ..freeradius import raddb
-from ..queue.files import Spool, age_seconds, count_lines
+from ..queue.files import Queue, age_seconds, count_lines
 from ..shell import errors, output, share
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.pin_input import read_pin
@@ -116,8 +116,8 @@ class Doctor:
             yield from self._guarded("key_file", self._keys)
             yield from self._guarded("nas", self._nas)
             yield from self._guarded("nightly_work", self._nightly_work)
-        yield from self._guarded("spool", self._spool)
-        yield from self._guarded("desk", self._desk)
+        yield from self._guarded("queue", self._queue)
+        yield from self._guarded("engine", self._engine)
         yield from self._guarded("freeradius", self._freeradius)
         if is_database_there:
             yield from self._guarded("login", self._login)
@@ -287,24 +287,24 @@ class Doctor:
 
     # --- The queue -------------------------------------------------------------------------------------
 
-    def _spool(self) -> Iterator[Finding]:
+    def _queue(self) -> Iterator[Finding]:
         settings = load(self.office.config_path)
-        name = "spool"
-        if not settings.spool:
+        name = "queue"
+        if not settings.queue:
             quarantine = raddb.quarantine_in_log(self.directory)
             if count := count_lines(quarantine):
                 yield Finding(name, "look", _("{count} packets are in the quarantine.").format(count=count), str(quarantine))
             yield Finding(name, "look",
                           _("There is none: while the database is away, accounting is not acknowledged."),
-                          _("Set spool = {path} in {config}, and run 'prepaid raddb install'.").format(
-                              path=raddb_files.SPOOL, config=self.office.config_path))
+                          _("Set queue = {path} in {config}, and run 'prepaid raddb install'.").format(
+                              path=raddb_files.QUEUE, config=self.office.config_path))
             return
-        folder = Path(settings.spool)
+        folder = Path(settings.queue)
         if not folder.is_dir():
             yield Finding(name, "fault", _("The directory {path} does not exist.").format(path=folder),
                           "sudo prepaid raddb install")
             return
-        place = Spool(folder)
+        place = Queue(folder)
         waiting = place.waiting()
         findings = []
         user = raddb.radiusd_user(self.directory)
@@ -320,16 +320,16 @@ class Doctor:
                                     _("See what the charger says: journalctl -u prepaid-charge")))
         if count := sum(1 for _each in place.quarantined()):
             findings.append(Finding(name, "look", _("{count} packets are in the quarantine.").format(count=count),
-                                    "prepaid spool quarantine"))
+                                    "prepaid queue quarantine"))
         if shutil.disk_usage(folder).free < FREE_OCTETS:
             findings.append(Finding(name, "look", _("The disk of {path} is nearly full.").format(path=folder),
                                     _("Without room accounting is not acknowledged.")))
         yield from findings or [Finding(name, "ok", str(folder))]
 
-    # --- The shared desk -------------------------------------------------------------------------------
+    # --- The shared engine -------------------------------------------------------------------------------
 
-    def _desk(self) -> Iterator[Finding]:
-        path = load(self.office.config_path).desk
+    def _engine(self) -> Iterator[Finding]:
+        path = load(self.office.config_path).engine
         if not path:
             return
         for window in (Path(path), accounting_path(Path(path))):
@@ -337,17 +337,17 @@ class Doctor:
                 try:
                     line.connect(str(window))
                 except OSError as fault:
-                    yield Finding("desk", "fault",
+                    yield Finding("engine", "fault",
                                   _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
-                                      path=window, cause=fault.strerror), "systemctl enable --now prepaid-desk")
+                                      path=window, cause=fault.strerror), "systemctl enable --now prepaid-engine")
                     return
         user, owner = raddb.radiusd_user(self.directory), Path(path).owner()
         if user and user not in (owner, "root"):
-            yield Finding("desk", "fault",
-                          _("The desk runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
-                              owner=owner, user=user), _("Run 'prepaid desk' as {user}.").format(user=user))
+            yield Finding("engine", "fault",
+                          _("The engine runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
+                              owner=owner, user=user), _("Run 'prepaid engine' as {user}.").format(user=user))
             return
-        yield Finding("desk", "ok", path)
+        yield Finding("engine", "ok", path)
 
     # --- FreeRADIUS ------------------------------------------------------------------------------------
 

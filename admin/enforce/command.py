@@ -14,7 +14,7 @@ from ..books.audit import Sealer
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.text import _
-from .enforcer import Cutter
+from .enforcer import Enforcer
 
 # How often the database is asked what is due: with this, a cause is acted on within a second.
 POLL_SECONDS = 0.5
@@ -47,14 +47,14 @@ def enforce(office, watch, wait_seconds, as_json):
         prepaid enforce
         prepaid enforce --watch
     """
-    cutter = Cutter(office)
+    enforcer = Enforcer(office)
     try:
         if watch:
-            _watch(office, cutter)
+            _watch(office, enforcer)
             return
-        _once(office, cutter, wait_seconds)
+        _once(office, enforcer, wait_seconds)
     finally:
-        cutter.close()
+        enforcer.close()
     with office.reading() as cursor:
         rows = store.session.still_on(cursor)
     output.tell_rows(rows, as_json, COLUMNS)
@@ -63,20 +63,20 @@ def enforce(office, watch, wait_seconds, as_json):
             count=sum(row["action"] == "disconnect" for row in rows)))
 
 
-def _once(office, cutter: Cutter, wait_seconds: float) -> None:
+def _once(office, enforcer: Enforcer, wait_seconds: float) -> None:
     """Try what is due, each until its NAS has answered or not, and give the Stops some time to come."""
-    while cutter.keep_house():
+    while enforcer.keep_house():
         pass
-    while cutter.look() or cutter.is_waiting:
-        cutter.hear(1.0)
+    while enforcer.look() or enforcer.is_waiting:
+        enforcer.hear(1.0)
     until = time.monotonic() + wait_seconds
     while time.monotonic() < until and _waits_for_a_stop(office):
         time.sleep(0.1)
         # A NAK is answered at once by the same question in fewer words.
-        cutter.look()
-        cutter.hear(0.1)
-    while cutter.is_waiting:
-        cutter.hear(1.0)
+        enforcer.look()
+        enforcer.hear(0.1)
+    while enforcer.is_waiting:
+        enforcer.hear(1.0)
 
 
 def _waits_for_a_stop(office) -> bool:
@@ -86,7 +86,7 @@ def _waits_for_a_stop(office) -> bool:
                    if row["action"] == "disconnect")
 
 
-def _watch(office, cutter: Cutter) -> None:
+def _watch(office, enforcer: Enforcer) -> None:
     """Until SIGTERM or SIGINT.  A database that is away is waited for: what is due then is still due after it."""
     stop = _Stop()
     sealer = Sealer(office)
@@ -94,13 +94,13 @@ def _watch(office, cutter: Cutter) -> None:
     next_house = 0.0
     while not stop.is_asked:
         try:
-            next_look = time.monotonic() + (BUSY_POLL_SECONDS if cutter.look() else POLL_SECONDS)
+            next_look = time.monotonic() + (BUSY_POLL_SECONDS if enforcer.look() else POLL_SECONDS)
             if time.monotonic() >= next_house:
                 # While there are more cards to turn to expired, some at each look.
-                next_house = time.monotonic() + (0 if cutter.keep_house() else HOUSE_SECONDS)
+                next_house = time.monotonic() + (0 if enforcer.keep_house() else HOUSE_SECONDS)
                 sealer.keep_up()
             while not stop.is_asked and (left := next_look - time.monotonic()) > 0:
-                cutter.hear(left)
+                enforcer.hear(left)
             retry_seconds = RETRY_SECONDS
         except (pymysql.MySQLError, errors.NotReachable) as error:
             failure = error if isinstance(error, errors.OfficeError) else errors.of_database(error, office.config_path)

@@ -8,7 +8,7 @@ from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.text import _
-from .enforcer import Cutter
+from .enforcer import Enforcer
 
 COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause")
 
@@ -49,20 +49,20 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
 
 def _cut(office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict]:
     """Ask the NAS, and wait until the sessions' own reports say that they are off, or the time is up."""
-    cutter = Cutter(office)
+    enforcer = Enforcer(office)
     try:
         with office.reading() as cursor:
             due = store.session.due_of_card(cursor, card_id)
-        cutter.cut([row for row in due if row["acct_session_id"]])
+        enforcer.cut([row for row in due if row["acct_session_id"]])
         until = time.monotonic() + wait_seconds
         while True:
-            cutter.hear(0.2)
+            enforcer.hear(0.2)
             with office.reading() as cursor:
                 rows = store.session.card_cuts(cursor, card_id, login_numbers)
             is_over = all(row["is_off"] for row in rows) or time.monotonic() >= until
-            if is_over and not cutter.is_waiting:
+            if is_over and not enforcer.is_waiting:
                 return rows
-            if not cutter.is_waiting:
+            if not enforcer.is_waiting:
                 time.sleep(0.1)
     finally:
-        cutter.close()
+        enforcer.close()

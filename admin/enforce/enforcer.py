@@ -1,8 +1,8 @@
 """What has to be off is cut: look, decide, claim, send, record.
 
 The database says what has to be off (session.due_at); the NAS says what it did about it; and only the session's
-own packets, or their absence, say that it is off.  Any number of cutters may work at once: each claims an attempt
-by writing its row (session_cut) before it sends, and the row can be written once.
+own packets, or their absence, say that it is off.  Any number of enforcers may work at once: each claims an attempt
+by writing its row (disconnect_attempt) before it sends, and the row can be written once.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from freeradius_module.sealing import keyring, pin
 from .. import store
 from .requests import WINDOW, Answer, Exchange, Request
 
-# An attempt that was begun and not finished by then belongs to a cutter that died.
+# An attempt that was begun and not finished by then belongs to a enforcer that died.
 CLAIM_SECONDS = 30
 # The pause after the first attempt that did not help; each further one is twice as long.
 FIRST_PAUSE_SECONDS = 5
@@ -38,7 +38,7 @@ NOT_FOUND = "503"
 TO_BE_JUDGED = ("revived", "unknown")
 
 
-class Cutter:
+class Enforcer:
     def __init__(self, office):
         self.office = office
         self.exchange = Exchange()

@@ -18,15 +18,15 @@ from . import local_dictionary
 # Debian's own modules that our sites call by name.
 NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
 
-MODULES = ("prepaid", "prepaid_spool")
+MODULES = ("prepaid", "prepaid_queue")
 LOGIN_MODULES = ("prepaid_eap",)
 LOGIN_SITES = ("prepaid", "prepaid-inner-tunnel")
 ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
 POLICIES = ("prepaid",)
 
-# The directory of the queue, as mods-available/prepaid_spool has it.
-SPOOL = "/var/spool/prepaid-cards"
+# The directory of the queue, as mods-available/prepaid_queue has it.
+QUEUE = "/var/spool/prepaid-cards"
 
 SERVES = ("both", "auth", "acct")
 INSTANCES = 192
@@ -49,7 +49,7 @@ class Choice(NamedTuple):
     acct_port: int = 1813
     instances: int = 1
     accounting: str = "direct"
-    spool: str | None = None
+    queue: str | None = None
 
 
 def files(choice: Choice, template) -> dict[str, str]:
@@ -63,10 +63,10 @@ def files(choice: Choice, template) -> dict[str, str]:
     texts["policy.d/prepaid"] = repeat(
         texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
 
-    if choice.spool:
-        spool = texts["mods-available/prepaid_spool"].replace(SPOOL, choice.spool)
-        texts["mods-available/prepaid_spool"] = set_value(
-            spool, "filename", f'"{choice.spool}/quarantine"', within="prepaid_quarantine")
+    if choice.queue:
+        queue = texts["mods-available/prepaid_queue"].replace(QUEUE, choice.queue)
+        texts["mods-available/prepaid_queue"] = set_value(
+            queue, "filename", f'"{choice.queue}/quarantine"', within="prepaid_quarantine")
 
     for site, port in (("prepaid", choice.auth_port), ("prepaid-accounting", choice.acct_port)):
         path = f"sites-available/{site}"
@@ -76,7 +76,7 @@ def files(choice: Choice, template) -> dict[str, str]:
     accounting = "sites-available/prepaid-accounting"
     if accounting in texts:
         texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
-        texts[accounting] = set_value(texts[accounting], "database_away", "queue" if choice.spool else "no_answer")
+        texts[accounting] = set_value(texts[accounting], "database_away", "queue" if choice.queue else "no_answer")
     return texts
 
 

@@ -87,7 +87,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
     done += local_dictionary.include(directory)
     done += write_links(directory, choice)
     done += make_certificates(directory)
-    done += make_spool(directory, choice)
+    done += make_queue(directory, choice)
     write_record(directory, choice, instances or before.get("wanted_instances"), texts)
     output.tell_done(
         {"directory": str(directory), "freeradius": ".".join(map(str, version)), "instances": choice.instances,
@@ -140,16 +140,16 @@ def chosen(office, given: dict) -> Choice:
         raise errors.WrongUsage(
             _("accounting = {value} in {config} is neither direct nor queued."),
             value=accounting, config=office.config_path)
-    spool = settings.get("spool") or None
-    if accounting == "queued" and not spool:
+    queue = settings.get("queue") or None
+    if accounting == "queued" and not queue:
         raise errors.WrongUsage(
-            _("accounting = queued in {config} needs a directory for the queue: spool = /var/spool/prepaid-cards"),
+            _("accounting = queued in {config} needs a directory for the queue: queue = /var/spool/prepaid-cards"),
             config=office.config_path)
     return Choice(
         python_path=raddb_files.checked_path(python_path()),
         option_file=raddb_files.checked_path(os.path.abspath(office.config_path)),
         accounting=accounting,
-        spool=spool and raddb_files.checked_path(os.path.abspath(spool)),
+        queue=queue and raddb_files.checked_path(os.path.abspath(queue)),
         **{name: value for name, value in given.items() if value},
     )
 
@@ -320,17 +320,17 @@ def make_certificates(directory: Path) -> list[str]:
     return [str(CERTIFICATES)]
 
 
-def make_spool(directory: Path, choice: Choice) -> list[str]:
+def make_queue(directory: Path, choice: Choice) -> list[str]:
     """The directory of the queue; only who charges may look inside."""
-    if not choice.spool or Path(choice.spool).is_dir():
+    if not choice.queue or Path(choice.queue).is_dir():
         return []
     try:
-        Path(choice.spool).mkdir(mode=0o750, parents=True)
+        Path(choice.queue).mkdir(mode=0o750, parents=True)
     except OSError as error:
         raise errors.Refused(_("The directory {path} for the queue cannot be made: {cause}."),
-                             path=choice.spool, cause=error.strerror) from None
-    give(directory, Path(choice.spool))
-    return [choice.spool]
+                             path=choice.queue, cause=error.strerror) from None
+    give(directory, Path(choice.queue))
+    return [choice.queue]
 
 
 def write_record(directory: Path, choice: Choice, wanted_instances: int | None, texts: dict[str, str]) -> None:
@@ -404,7 +404,7 @@ def radiusd_user(directory: Path) -> str | None:
 
 
 def quarantine_in_log(directory: Path) -> Path:
-    """Where the quarantine is if the option file names no spool: as mods-available/prepaid_spool has it."""
+    """Where the quarantine is if the option file names no queue: as mods-available/prepaid_queue has it."""
     found = re.search(r"(?m)^\s*logdir\s*=\s*\"?([^\s\"$]+)\"?\s*$", content(directory / "radiusd.conf") or "")
     return Path(found[1] if found else "/var/log/freeradius") / "prepaid-quarantine"
 

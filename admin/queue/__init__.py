@@ -1,1 +1,1 @@
-"""The accounting queue: its files, prepaid charge and prepaid spool."""
+"""The accounting queue: its files, prepaid charge and prepaid queue."""

@@ -19,13 +19,13 @@ import pymysql
 from freeradius_module import settings
 from freeradius_module.connection import DatabaseAway, RowLocked, WrongSchema
 from freeradius_module.engine.accounting import NeverCharged
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from freeradius_module.queue_record import Record, Unreadable
 
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.text import _, told
-from .files import Group, Spool, WorkFile
+from .files import Group, Queue, WorkFile
 
 GROUP_RECORDS = 500
 # What the database says of itself and not of a packet: disk full, read only, rights or tables missing, no memory.  Then
@@ -59,7 +59,7 @@ def charge(office, watch, as_json):
     """
     # A group is ten thousand small tuples that are soon gone; to look for rings among them takes a sixth of the time.
     gc.set_threshold(100_000)
-    charger = charger_of(office, spool_of(office), is_patient=watch)
+    charger = charger_of(office, queue_of(office), is_patient=watch)
     if watch:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: charger.end())
@@ -69,18 +69,18 @@ def charge(office, watch, as_json):
         tell_charged(charger, as_json)
 
 
-def charger_of(office, spool: Spool, *, is_patient: bool = False) -> "Charger":
+def charger_of(office, queue: Queue, *, is_patient: bool = False) -> "Charger":
     """With the module's rules, on the module's own connection."""
-    return Charger(Desk(module_settings(office)), spool, config_path=office.config_path, is_patient=is_patient)
+    return Charger(Engine(module_settings(office)), queue, config_path=office.config_path, is_patient=is_patient)
 
 
-def spool_of(office) -> Spool:
-    folder = module_settings(office).spool
+def queue_of(office) -> Queue:
+    folder = module_settings(office).queue
     if not folder:
         raise errors.WrongUsage(
-            _("The group [prepaid] of {config} names no directory for the queue: spool = /var/spool/prepaid-cards"),
+            _("The group [prepaid] of {config} names no directory for the queue: queue = /var/spool/prepaid-cards"),
             config=office.config_path)
-    return Spool(Path(folder))
+    return Queue(Path(folder))
 
 
 def tell_charged(charger: "Charger", as_json: bool) -> None:
@@ -95,27 +95,27 @@ def tell_charged(charger: "Charger", as_json: bool) -> None:
 class Charger:
     """`is_patient`: waits for a database that is away; otherwise that ends the command."""
 
-    def __init__(self, desk: Desk, spool: Spool, *, config_path: str, is_patient: bool):
+    def __init__(self, engine: Engine, queue: Queue, *, config_path: str, is_patient: bool):
         self.charged = 0
         self.quarantined = 0
-        self._desk = desk
-        self._spool = spool
+        self._engine = engine
+        self._queue = queue
         self._config_path = config_path
         self._is_patient = is_patient
         self._is_ended = False
-        self._name = f"{socket.gethostname()}:{spool.folder.resolve()}"[:190]
+        self._name = f"{socket.gethostname()}:{queue.folder.resolve()}"[:190]
         self._recorded_at = -math.inf
         self._not_before: dict[Path, float] = {}
 
     def charge_all(self) -> None:
         """Once: what waits now."""
-        self._when_database_answers(self._desk.check)
+        self._when_database_answers(self._engine.check)
         self.charge_waiting()
 
     def watch(self) -> None:
         """For ever, until `end`."""
-        with self._spool.charging():
-            self._when_database_answers(self._desk.check)
+        with self._queue.charging():
+            self._when_database_answers(self._engine.check)
             pause_seconds = PAUSE_SECONDS_MIN
             while not self._is_ended:
                 has_charged = self.charge_waiting()
@@ -129,11 +129,11 @@ class Charger:
     def charge_waiting(self) -> bool:
         """Charge what waits now and is not another charger's; whether there was anything."""
         began = time.monotonic()
-        self._spool.take_over()
+        self._queue.take_over()
         has_charged = False
-        for path in self._spool.work_files():
+        for path in self._queue.work_files():
             has_charged |= self._charge(path)
-        if not self._spool.work_files() and began >= self._recorded_at + RECORD_SECONDS:
+        if not self._queue.work_files() and began >= self._recorded_at + RECORD_SECONDS:
             # What arrived before we looked is charged, by us or by another charger.
             self._when_database_answers(lambda: self._record_queue(time.monotonic() - began))
         return has_charged
@@ -141,7 +141,7 @@ class Charger:
     def _charge(self, path: Path) -> bool:
         if self._not_before.get(path, 0.0) > time.monotonic():
             return False
-        file = self._spool.claim(path)
+        file = self._queue.claim(path)
         if file is None:
             return False
         with file:
@@ -168,13 +168,13 @@ class Charger:
     def _charge_group(self, file: WorkFile, group: Group) -> None:
         records = [part for part in group.parts if isinstance(part, Record)]
         refused = [part for part in group.parts if isinstance(part, Unreadable)]
-        older = self._spool.older_than(file.path)
-        if older and any(self._desk.charges.needs_order(one.pairs) for one in records):
+        older = self._queue.older_than(file.path)
+        if older and any(self._engine.charges.needs_order(one.pairs) for one in records):
             self._charge_or_await(older)
         now = time.time()
         if records and not older and time.monotonic() >= self._recorded_at + RECORD_SECONDS:
             self._record_queue(max(now - records[0].received_at, 0.0))
-        results = self._desk.charges.queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
+        results = self._engine.charges.queued([(one.pairs, max(now - one.received_at, 0.0)) for one in records])
         for fault in results:
             if isinstance(fault, pymysql.MySQLError) and fault.args[:1] and fault.args[0] in SERVER_TROUBLE:
                 raise DatabaseAway(str(fault)) from fault
@@ -186,16 +186,16 @@ class Charger:
             if fault is not None and not isinstance(fault, RowLocked)
         ]
         if locked:
-            self._spool.put_back(locked)
+            self._queue.put_back(locked)
         if refused:
-            self._spool.set_aside(refused)
+            self._queue.set_aside(refused)
         self.charged += len(records) - sum(fault is not None for fault in results)
         self.quarantined += len(refused)
 
     def _record_queue(self, waiting_seconds: float) -> None:
         """Say how far the queue is charged, so that logins take no session for silent whose report waits here."""
         try:
-            self._desk.charges.record_queue(self._name, waiting_seconds)
+            self._engine.charges.record_queue(self._name, waiting_seconds)
         except pymysql.MySQLError as fault:
             raise DatabaseAway(str(fault)) from fault
         self._recorded_at = time.monotonic()

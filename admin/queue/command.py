@@ -1,4 +1,4 @@
-"""prepaid spool status, replay, quarantine: look after the accounting queue."""
+"""prepaid queue status, replay, quarantine: look after the accounting queue."""
 
 from datetime import UTC, datetime
 
@@ -8,16 +8,16 @@ from freeradius_module.queue_record import Record
 from ..shell import output
 from ..shell.command import cli, json_option, pass_office
 from ..shell.text import _
-from .charge import charger_of, spool_of, tell_charged
+from .charge import charger_of, queue_of, tell_charged
 from .files import age_seconds
 
 
 @cli.group()
-def spool():
+def queue():
     """The accounting queue: what FreeRADIUS has answered and is not charged yet."""
 
 
-@spool.command()
+@queue.command()
 @json_option
 @pass_office
 def status(office, as_json):
@@ -25,14 +25,14 @@ def status(office, as_json):
 
     \b
     Example:
-        prepaid spool status
+        prepaid queue status
     """
-    place = spool_of(office)
+    place = queue_of(office)
     waiting = place.waiting()
     is_charged = place.is_charged()
     output.tell_one(
         {
-            "spool": str(place.folder),
+            "queue": str(place.folder),
             "waiting": waiting.records,
             "waiting_octets": waiting.octets,
             "oldest_at": _moment(waiting.oldest_at),
@@ -46,7 +46,7 @@ def status(office, as_json):
         output.hint(_("No charger runs. Start it with 'systemctl start prepaid-charge', or run 'prepaid charge --watch'."))
 
 
-@spool.command()
+@queue.command()
 @json_option
 @pass_office
 def replay(office, as_json):
@@ -56,17 +56,17 @@ def replay(office, as_json):
 
     \b
     Example:
-        prepaid spool quarantine
-        prepaid spool replay
+        prepaid queue quarantine
+        prepaid queue replay
     """
-    place = spool_of(office)
+    place = queue_of(office)
     charger = charger_of(office, place)
     place.take_over("quarantine")
     charger.charge_all()
     tell_charged(charger, as_json)
 
 
-@spool.command()
+@queue.command()
 @json_option
 @pass_office
 def quarantine(office, as_json):
@@ -74,9 +74,9 @@ def quarantine(office, as_json):
 
     \b
     Example:
-        prepaid spool quarantine --json
+        prepaid queue quarantine --json
     """
-    output.tell_rows(map(_row, spool_of(office).quarantined()), as_json,
+    output.tell_rows(map(_row, queue_of(office).quarantined()), as_json,
                      columns=["received_at", "nas", "serial", "what", "reason"])
 
 

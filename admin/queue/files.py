@@ -1,6 +1,6 @@
-"""The spool directory: what FreeRADIUS has answered and nobody has charged yet, as files.
+"""The queue directory: what FreeRADIUS has answered and nobody has charged yet, as files.
 
-    queue          FreeRADIUS appends to it; see raddb-config/mods-available/prepaid_spool
+    queue          FreeRADIUS appends to it; see raddb-config/mods-available/prepaid_queue
     queue.N.work   taken over by a charger: the lower N, the older
     quarantine     what cannot be charged, each record with its reason; FreeRADIUS adds what it cannot read itself
     charger.lock   held by every charger that runs
@@ -57,15 +57,15 @@ class Waiting(NamedTuple):
     oldest_at: float | None
 
 
-class Spool:
+class Queue:
     def __init__(self, folder: Path):
         self.folder = folder
         if not folder.is_dir():
             raise errors.Refused(
-                _("There is no spool directory {folder}. 'prepaid raddb install' makes it."), folder=folder)
+                _("There is no queue directory {folder}. 'prepaid raddb install' makes it."), folder=folder)
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise errors.Refused(
-                _("This account may not use the spool directory {folder}. Run this as its owner, {owner}, or as root."),
+                _("This account may not use the queue directory {folder}. Run this as its owner, {owner}, or as root."),
                 folder=folder, owner=folder.owner())
 
     def work_files(self) -> list[Path]:

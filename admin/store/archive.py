@@ -8,7 +8,7 @@ from freeradius_module.store import ARCHIVED_COLUMNS
 
 # Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here,
 # nor for one that was open a day ago.
-# Whether they are settled is asked again once they are locked.
+# Whether they are posted is asked again once they are locked.
 _IS_OLD = """
     session.due_at IS NULL
     AND COALESCE(session.login_at, session.started_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
@@ -16,10 +16,10 @@ _IS_OLD = """
     AND session.end_recorded_at < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY"""
 
 _IS_SETTLED = """
-    session.used_seconds = session.settled_seconds
-    AND session.used_down_octets = session.settled_down_octets
-    AND session.used_up_octets = session.settled_up_octets
-    AND session.login_number <= (SELECT settled_login_number FROM card WHERE card.id = session.card_id)"""
+    session.used_seconds = session.posted_seconds
+    AND session.used_down_octets = session.posted_down_octets
+    AND session.used_up_octets = session.posted_up_octets
+    AND session.login_number <= (SELECT posted_login_number FROM card WHERE card.id = session.card_id)"""
 
 
 def candidates(cursor, after: tuple[int, int], limit: int, older_than_days: int) -> list[tuple]:
@@ -40,9 +40,9 @@ def candidates(cursor, after: tuple[int, int], limit: int, older_than_days: int)
 
 
 def lock(cursor, keys: list[tuple[int, int]], older_than_days: int) -> list[tuple[int, int]]:
-    """Those of the sessions that are still ended and settled, locked until the transaction ends.
+    """Those of the sessions that are still ended and posted, locked until the transaction ends.
 
-    Whoever settles a card locks it before its sessions; so do we, but shared, as a login does that makes a session
+    Whoever posts a card locks it before its sessions; so do we, but shared, as a login does that makes a session
     beside us.  What somebody else has locked is left for the next time: we never wait, so nobody deadlocks with us.
     """
     cursor.execute(

@@ -79,9 +79,9 @@ def uncut_since_seconds(cursor) -> int | None:
          WHERE due_at <= UTC_TIMESTAMP(3)
            AND acct_session_id <> ''
            AND NOT EXISTS (SELECT 1
-                             FROM session_cut
-                            WHERE session_cut.card_id = session.card_id
-                              AND session_cut.login_number = session.login_number)
+                             FROM disconnect_attempt
+                            WHERE disconnect_attempt.card_id = session.card_id
+                              AND disconnect_attempt.login_number = session.login_number)
         """)
     return cursor.fetchone()["seconds"]
 

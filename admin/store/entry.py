@@ -7,7 +7,7 @@ KINDS = ("seconds", "octets", "down_octets", "up_octets", "cents")
 
 
 def lock(cursor, card_ids) -> None:
-    """Let nobody change these cards until this transaction ends: no office command, no login, no settling.
+    """Let nobody change these cards until this transaction ends: no office command, no login, no posting.
 
     In the order of their numbers, so that two commands wait for each other in one direction only.
     """

@@ -2,7 +2,7 @@
 
 _COLUMNS = (
     "serial", "pin_sealed", "key_number", "status", "status_before_block", "batch_id", "product_id", "first_login_at",
-    "expires_at", "note", "settled_seconds", "settled_down_octets", "settled_up_octets",
+    "expires_at", "note", "posted_seconds", "posted_down_octets", "posted_up_octets",
 )
 
 

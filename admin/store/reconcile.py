@@ -27,9 +27,9 @@ def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
 
     A session that is in both counts once, by its row in `session`.
     """
-    return _differing(cursor, first, last, "used", "settled_", ("seconds", "down_octets", "up_octets"), """
+    return _differing(cursor, first, last, "used", "posted_", ("seconds", "down_octets", "up_octets"), """
         SELECT card_id, SUM(seconds) AS seconds, SUM(down_octets) AS down_octets, SUM(up_octets) AS up_octets
-          FROM (SELECT card_id, settled_seconds AS seconds, settled_down_octets AS down_octets, settled_up_octets AS up_octets
+          FROM (SELECT card_id, posted_seconds AS seconds, posted_down_octets AS down_octets, posted_up_octets AS up_octets
                   FROM session
                  WHERE card_id BETWEEN %(first)s AND %(last)s
                  UNION ALL
@@ -48,22 +48,22 @@ def wrong_sessions(cursor, first: int, last: int) -> list[tuple]:
     cursor.execute(
         """
         SELECT card.serial, CONCAT('session ', session.login_number, ': posted and used'),
-               CONCAT_WS(' ', session.settled_seconds, session.settled_down_octets, session.settled_up_octets),
+               CONCAT_WS(' ', session.posted_seconds, session.posted_down_octets, session.posted_up_octets),
                CONCAT_WS(' ', session.used_seconds, session.used_down_octets, session.used_up_octets)
           FROM session
           JOIN card ON card.id = session.card_id
          WHERE session.card_id BETWEEN %(first)s AND %(last)s
-           AND (session.settled_seconds > session.used_seconds
-                OR session.settled_down_octets > session.used_down_octets
-                OR session.settled_up_octets > session.used_up_octets)
+           AND (session.posted_seconds > session.used_seconds
+                OR session.posted_down_octets > session.used_down_octets
+                OR session.posted_up_octets > session.used_up_octets)
          UNION ALL
-        SELECT card.serial, 'highest archived login number, and highest posted', archived.highest, card.settled_login_number
+        SELECT card.serial, 'highest archived login number, and highest posted', archived.highest, card.posted_login_number
           FROM (SELECT card_id, MAX(login_number) AS highest
                   FROM session_archive
                  WHERE card_id BETWEEN %(first)s AND %(last)s
                  GROUP BY card_id) AS archived
           JOIN card ON card.id = archived.card_id
-         WHERE archived.highest > card.settled_login_number
+         WHERE archived.highest > card.posted_login_number
         """,
         {"first": first, "last": last},
     )

@@ -35,15 +35,15 @@ _CANDIDATE_COLUMNS = f"""
     TIMESTAMPDIFF(MICROSECOND, last.at, session.heard_at) / 1e6 AS heard_after_seconds"""
 
 _LAST_ATTEMPT = """
-    LEFT JOIN session_cut AS last
+    LEFT JOIN disconnect_attempt AS last
            ON last.card_id = session.card_id
           AND last.login_number = session.login_number
           AND last.action = '{action}'
           AND last.attempt = (SELECT MAX(attempt)
-                                FROM session_cut
-                               WHERE session_cut.card_id = session.card_id
-                                 AND session_cut.login_number = session.login_number
-                                 AND session_cut.action = '{action}')"""
+                                FROM disconnect_attempt
+                               WHERE disconnect_attempt.card_id = session.card_id
+                                 AND disconnect_attempt.login_number = session.login_number
+                                 AND disconnect_attempt.action = '{action}')"""
 
 
 # --- What has to be done ---------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def claim(cursor, action: str, sessions: list[dict], seconds: int) -> set[tuple[
     row = "(%s, %s, %s, %s, UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s)"
     cursor.execute(
         f"""
-        INSERT IGNORE INTO session_cut (card_id, login_number, action, attempt, next_at, cause)
+        INSERT IGNORE INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)
         VALUES {', '.join([row] * len(sessions))}
         RETURNING card_id, login_number
         """,
@@ -168,7 +168,7 @@ def record_outcome(cursor, outcome: dict) -> int:
     """What came of an attempt, and when the next one may be made."""
     return cursor.execute(
         """
-        UPDATE session_cut
+        UPDATE disconnect_attempt
            SET outcome = %(outcome)s,
                error_cause = %(error_cause)s,
                next_at = UTC_TIMESTAMP(3) + INTERVAL %(pause_seconds)s SECOND

@@ -84,7 +84,7 @@ def cuts(cursor, card_id: int) -> list[dict]:
     cursor.execute(
         """
         SELECT at, login_number, cause AS reason, action, attempt, outcome, error_cause
-          FROM session_cut
+          FROM disconnect_attempt
          WHERE card_id = %(card_id)s
          ORDER BY at, login_number, action, attempt
         """,

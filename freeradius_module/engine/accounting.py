@@ -191,7 +191,7 @@ class Charges:
                 for index in indexes:
                     results[index] = locked
         if reached:
-            statuses = leaving_out_locked(connection, _settle, list(reached))
+            statuses = leaving_out_locked(connection, _post, list(reached))
             for (card_id, indexes), status in zip(reached.items(), statuses, strict=True):
                 outcome = status if isinstance(status, RowLocked) else self._limit(connection, status, cards[card_id])
                 for index in indexes:
@@ -406,9 +406,9 @@ def _is_late(report: Report, row: store.Charged) -> bool:
     return not row.is_open and (report.kind != "Stop" or row.was_closed)
 
 
-def _settle(cursor, card_ids: list[int]) -> list[str | None]:
+def _post(cursor, card_ids: list[int]) -> list[str | None]:
     """Post what the cards' sessions have used; the status of each card after that, None for one that does not exist."""
-    statuses = store.settle(cursor, card_ids)
+    statuses = store.post(cursor, card_ids)
     return [statuses.get(card_id) for card_id in card_ids]
 
 

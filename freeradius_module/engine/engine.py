@@ -1,6 +1,6 @@
-"""The desk: where packets, by now plain values, meet facts and judgement.
+"""The engine: where packets, by now plain values, meet facts and judgement.
 
-One desk serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or
+One engine serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or
 a session: everything that matters is in the database, so several servers and a restart change nothing.
 """
 
@@ -29,7 +29,7 @@ def answer_seconds(settings: Settings) -> int:
     return settings.database_timeout_seconds * ANSWER_TIMEOUTS + ANSWER_GRACE_SECONDS
 
 
-class Desk:
+class Engine:
     def __init__(self, settings: Settings):
         self.wrong_text = messages.refused("wrong_pin", settings.lang)
         self.settings = settings
@@ -128,7 +128,7 @@ class Desk:
         self.keys = keys
 
 
-def speakable(fault: Exception) -> str:
+def safe_text(fault: Exception) -> str:
     """A fault for the log.  Of an unforeseen one only kind and number: its text might hold what nobody may read."""
     if isinstance(fault, DatabaseAway | WrongSchema):
         return f"{type(fault).__name__} {fault}"

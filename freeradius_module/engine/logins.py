@@ -328,7 +328,7 @@ def _with_results(statement: Callable) -> Callable[[Any, list], list[None]]:
 def _post(connection: Connection, card_id: int) -> None:
     """Post what a card's sessions have used, unless somebody works on the card just now: the next login does it then."""
     with contextlib.suppress(RowLocked):
-        connection.run(store.settle, [card_id])
+        connection.run(store.post, [card_id])
 
 
 def _facts_of(card: Card) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""What a login is answered, attribute by attribute: the desk sends it, `prepaid simulate` shows it."""
+"""What a login is answered, attribute by attribute: the engine sends it, `prepaid simulate` shows it."""
 
 from ..attributes import checked_reply
 from ..rules import messages
@@ -7,7 +7,7 @@ from ..rules.vendors import Attribute, limit_attributes, terms_attributes
 
 
 def terms(product: Product, vendor: str, is_slowed_down: bool) -> tuple[Attribute, ...]:
-    """What all logins with this product get on this vendor's NAS; the desk builds it once and keeps it."""
+    """What all logins with this product get on this vendor's NAS; the engine builds it once and keeps it."""
     return checked_reply(
         terms_attributes(vendor, product.fup_terms if is_slowed_down and product.fup_terms else product.terms)
     )

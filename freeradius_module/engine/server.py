@@ -1,4 +1,4 @@
-"""A desk for all FreeRADIUS processes of a machine: what waits at the same time is done together, whichever of them
+"""An engine for all FreeRADIUS processes of a machine: what waits at the same time is done together, whichever of them
 it came to.
 
 It has two windows, one for logins and one for accounting, so that neither waits for the other.  A window is a socket and a
@@ -31,7 +31,7 @@ from ..settings import Settings
 from . import wire
 from .accounting import NeverCharged, Packet
 from .catalogue import Client
-from .engine import Desk, answer_seconds, speakable
+from .engine import Engine, answer_seconds, safe_text
 from .group_commit import LOCKED_PAUSE_SECONDS
 from .logins import Ask
 
@@ -46,7 +46,7 @@ BACKLOG = 256
 
 
 class NoPlace(Exception):
-    """The desk cannot open at this path."""
+    """The engine cannot open at this path."""
 
 
 def accounting_path(path: Path) -> Path:
@@ -61,14 +61,14 @@ class ClientAsk(NamedTuple):
     until: float
 
 
-class DeskService:
-    def __init__(self, desk: Desk, path: Path):
-        self._desk = desk
+class EngineServer:
+    def __init__(self, engine: Engine, path: Path):
+        self._engine = engine
         # Who reaches the socket at all is said by its mode and group, and each caller is looked at besides.
-        self._mode = 0o660 if desk.settings.desk_callers else 0o600
-        served = callers(desk.settings)
-        self._logins = Window(path, self._login_or_client, self._answer_logins, desk.settings, served)
-        self._accounting = Window(accounting_path(path), _packet, desk.charges.submit_all, desk.settings, served)
+        self._mode = 0o660 if engine.settings.engine_callers else 0o600
+        served = callers(engine.settings)
+        self._logins = Window(path, self._login_or_client, self._answer_logins, engine.settings, served)
+        self._accounting = Window(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
@@ -82,7 +82,7 @@ class DeskService:
         return self._accounting.done
 
     def serve(self) -> None:
-        """Until `end`.  Raises NoPlace if another desk is open there, or nothing can be."""
+        """Until `end`.  Raises NoPlace if another engine is open there, or nothing can be."""
         with (listening(self._logins.path, self._mode) as logins,
               listening(self._accounting.path, self._mode) as accounting):
             beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
@@ -103,7 +103,7 @@ class DeskService:
         try:
             self._accounting.serve(listener, self._is_ended)
         except BaseException as fault:
-            # Half a desk is worse than none: FreeRADIUS would wait for it.
+            # Half an engine is worse than none: FreeRADIUS would wait for it.
             self._fault = fault
             self._is_ended.set()
 
@@ -112,19 +112,19 @@ class DeskService:
         request = dict(pairs)
         if what == CLIENT:
             return ClientAsk(request.get(attributes.SOURCE_ADDRESS, "")[:45], until)
-        return self._desk.ask(what, request, until)
+        return self._engine.ask(what, request, until)
 
     def _answer_logins(self, requests: list[Ask | ClientAsk]) -> Sequence:
         """FreeRADIUS asks for a client once a minute, so that these are done one by one, and logins together."""
         asks = [request for request in requests if not isinstance(request, ClientAsk)]
         if len(asks) == len(requests):
-            return self._desk.logins.submit_all(asks)
-        answers = iter(self._desk.logins.submit_all(asks) if asks else ())
+            return self._engine.logins.submit_all(asks)
+        answers = iter(self._engine.logins.submit_all(asks) if asks else ())
         return [self._client(one) if isinstance(one, ClientAsk) else next(answers) for one in requests]
 
     def _client(self, request: ClientAsk) -> Client | Exception | None:
         try:
-            return self._desk.client(request.address)
+            return self._engine.client(request.address)
         except Exception as fault:
             return fault
 
@@ -245,7 +245,7 @@ def listening(path: Path, mode: int):
         try:
             listener.bind(str(path))
         except OSError as fault:
-            raise NoPlace(Sentence("No desk can open at {path}: {cause}.", path=path, cause=fault.strerror)) from fault
+            raise NoPlace(Sentence("No engine can open at {path}: {cause}.", path=path, cause=fault.strerror)) from fault
         finally:
             os.umask(before)
         listener.listen(BACKLOG)
@@ -258,28 +258,28 @@ def listening(path: Path, mode: int):
 
 
 def _clear(path: Path) -> None:
-    """Take away what a desk that was killed has left; a desk that is open stays, and so does every other file."""
+    """Take away what an engine that was killed has left; an engine that is open stays, and so does every other file."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise NoPlace(Sentence("{path} is there and is no socket; name another path for the desk.", path=path))
+            raise NoPlace(Sentence("{path} is there and is no socket; name another path for the engine.", path=path))
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
             else:
-                raise NoPlace(Sentence("Another desk is open at {path}.", path=path))
+                raise NoPlace(Sentence("Another engine is open at {path}.", path=path))
 
 
 def callers(settings: Settings) -> frozenset[int]:
-    """The system accounts that are served: root, the desk's own, and those that `desk_callers` names."""
+    """The system accounts that are served: root, the engine's own, and those that `engine_callers` names."""
     found = {0, os.geteuid()}
-    for name in settings.desk_callers.replace(",", " ").split():
+    for name in settings.engine_callers.replace(",", " ").split():
         try:
             found.add(pwd.getpwnam(name).pw_uid)
         except KeyError:
             raise NoPlace(Sentence(
-                "desk_callers in {path} names {name}, and there is no such system account.", path=settings.path, name=name,
+                "engine_callers in {path} names {name}, and there is no such system account.", path=settings.path, name=name,
             )) from None
     return frozenset(found)
 
@@ -289,7 +289,7 @@ def _accepted(listener: socket.socket, served: frozenset[int]) -> socket.socket 
     caller, _ = listener.accept()
     _pid, user, _group = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     if user in served:
-        # Nothing blocks the desk: each line has one answer under way, and room for it.
+        # Nothing blocks the engine: each line has one answer under way, and room for it.
         caller.setblocking(False)
         return caller
     caller.close()
@@ -299,7 +299,7 @@ def _accepted(listener: socket.socket, served: frozenset[int]) -> socket.socket 
 def _tell(caller: socket.socket, result: Any) -> None:
     try:
         answer = wire.message(*_answer(result))
-    except wire.Unsayable as fault:
+    except wire.NotEncodable as fault:
         answer = wire.message(*_answer(fault))
     try:
         caller.send(answer)
@@ -316,6 +316,6 @@ def _answer(result: Any) -> Sequence[str]:
         return ("away", str(result))
     if isinstance(result, WrongSchema):
         return ("schema", str(result))
-    text = one_line(speakable(result))
+    text = one_line(safe_text(result))
     print(f"no answer: {text}", file=sys.stderr, flush=True)
     return ("fault", text)

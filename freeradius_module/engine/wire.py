@@ -1,4 +1,4 @@
-"""What FreeRADIUS and the shared desk say to each other: words of text, parted by NUL, in one message.
+"""What FreeRADIUS and the shared engine say to each other: words of text, parted by NUL, in one message.
 
 FreeRADIUS gives Python no text that holds a NUL, and takes none.  JSON, which would do as well, takes three times as
 long, and it is done four times for each packet.
@@ -17,7 +17,7 @@ from .logins import Answer, Handout
 DONE = "done"
 
 
-class Unsayable(ValueError):
+class NotEncodable(ValueError):
     """A word holds what parts the words."""
 
 
@@ -27,11 +27,11 @@ def message(*words: str) -> bytes:
     b'authorize\\x00User-Name\\x004000123'
     >>> message("a\\0b")
     Traceback (most recent call last):
-    freeradius_module.engine.wire.Unsayable: a word holds a NUL
+    freeradius_module.engine.wire.NotEncodable: a word holds a NUL
     """
     text = "\0".join(words)
     if text.count("\0") != len(words) - 1:
-        raise Unsayable("a word holds a NUL")
+        raise NotEncodable("a word holds a NUL")
     return text.encode("utf-8", "surrogateescape")
 
 

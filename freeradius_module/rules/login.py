@@ -1,6 +1,6 @@
 """The decision on a login: a pure function of what the database says, with its reason.
 
-``decide`` is only asked after the PIN has been proved.  Two refusals come earlier, from the desk:
+``decide`` is only asked after the PIN has been proved.  Two refusals come earlier, from the engine:
 unknown_card and wrong_pin, which the person at the device cannot tell apart.
 
 Refusals, in order of precedence, each with its word in the log, in ``prepaid track`` and in

@@ -85,7 +85,7 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                    card.id, card.status, card.version, card.product_id, product.revision,
                    TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), COALESCE(
                        card.expires_at, IF(card.first_login_at IS NULL, {STARTING_VALIDITY}, product.valid_until_at))),
-                   card.device, card.settled_login_number, card.key_number,
+                   card.device, card.posted_login_number, card.key_number,
                    (SELECT COALESCE(SUM(login_refusal.tries), 0)
                       FROM login_refusal
                      WHERE login_refusal.card_id = card.id
@@ -93,13 +93,13 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                        AND login_refusal.window_at = {WINDOW}),
                    card.added_seconds, card.added_octets, card.added_down_octets, card.added_up_octets,
                    card.added_cents * 1000,
-                   card.settled_seconds, card.settled_down_octets, card.settled_up_octets),
+                   card.posted_seconds, card.posted_down_octets, card.posted_up_octets),
                (SELECT CONCAT_WS('',
                            '[', MAX(session.login_number),
                            ',', COUNT(IF({OPEN}, NULL, 1)),
-                           ',', SUM(session.used_seconds) - SUM(session.settled_seconds),
-                           ',', SUM(session.used_down_octets) - SUM(session.settled_down_octets),
-                           ',', SUM(session.used_up_octets) - SUM(session.settled_up_octets),
+                           ',', SUM(session.used_seconds) - SUM(session.posted_seconds),
+                           ',', SUM(session.used_down_octets) - SUM(session.posted_down_octets),
+                           ',', SUM(session.used_up_octets) - SUM(session.posted_up_octets),
                            ',', COUNT(IF({OPEN}, 1, NULL)),
                            ',[', GROUP_CONCAT(IF({OPEN}, JSON_ARRAY(
                                session.login_number, session.nas_id, session.device, session.acct_session_id <> '',
@@ -112,11 +112,11 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                                session.tariff_minute_millicents, session.tariff_mb_millicents), NULL)), ']]')
                   FROM session
                  WHERE session.card_id = card.id
-                   AND (session.login_number > card.settled_login_number
+                   AND (session.login_number > card.posted_login_number
                         OR session.due_at IS NOT NULL
-                        OR session.used_seconds > session.settled_seconds
-                        OR session.used_down_octets > session.settled_down_octets
-                        OR session.used_up_octets > session.settled_up_octets)
+                        OR session.used_seconds > session.posted_seconds
+                        OR session.used_down_octets > session.posted_down_octets
+                        OR session.used_up_octets > session.posted_up_octets)
                 HAVING COUNT(*) > 0)
           FROM card FORCE INDEX (serial_is_unique)
           JOIN product ON product.id = card.product_id
@@ -127,19 +127,19 @@ def _cards_statement(count: int, with_pins: bool) -> str:
 
 def _card(
     serial, pin_sealed, of_sessions, card_id, status, version, product_id, revision, expires_in_seconds, device,
-    settled_login_number, key_number, was_tried, added_seconds, added_octets, added_down, added_up, added_millicents,
+    posted_login_number, key_number, was_tried, added_seconds, added_octets, added_down, added_up, added_millicents,
     seconds, down_octets, up_octets,
 ) -> Card:  # fmt: skip
-    last_login_number, unposted, sessions = settled_login_number, 0, ()
+    last_login_number, unposted, sessions = posted_login_number, 0, ()
     if of_sessions:
-        number, unposted, unsettled_seconds, unsettled_down, unsettled_up, open_count, found = of_sessions
+        number, unposted, unposted_seconds, unposted_down, unposted_up, open_count, found = of_sessions
         if len(found) != open_count:
             # GROUP_CONCAT cuts what is too long for it, and a session that is overlooked would be free.
             raise ValueError(f"card {card_id} has {open_count} open sessions, and only {len(found)} were read")
         last_login_number = max(last_login_number, number)
-        seconds += unsettled_seconds
-        down_octets += unsettled_down
-        up_octets += unsettled_up
+        seconds += unposted_seconds
+        down_octets += unposted_down
+        up_octets += unposted_up
         sessions = tuple(_session(*facts) for facts in found)
     return Card(
         id=card_id,
@@ -778,7 +778,7 @@ def unarchive(cursor, keys: Sequence[tuple[int, int]]) -> None:
         cursor.execute(
             f"""
             INSERT IGNORE INTO session (
-                {ARCHIVED_COLUMNS}, settled_seconds, settled_down_octets, settled_up_octets)
+                {ARCHIVED_COLUMNS}, posted_seconds, posted_down_octets, posted_up_octets)
             SELECT {ARCHIVED_COLUMNS}, used_seconds, used_down_octets, used_up_octets
               FROM session_archive
              WHERE card_id = %s
@@ -860,7 +860,7 @@ def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, i
     identifiers = sorted({report.acct_session_id for report in reports})
     cursor.execute(
         f"""
-        SELECT card.serial, card.id, card.settled_login_number,
+        SELECT card.serial, card.id, card.posted_login_number,
                session.login_number, session.nas_id, session.acct_session_id, session.device,
                session.due_at IS NOT NULL, session.stopped_at IS NOT NULL,
                TIMESTAMPDIFF(MICROSECOND, session.login_at, UTC_TIMESTAMP(3)),
@@ -871,15 +871,15 @@ def find_candidates(cursor, reports: Sequence[Report]) -> dict[str, tuple[int, i
           LEFT JOIN session
             ON session.card_id = card.id
            AND (session.acct_session_id IN ('', {_places(identifiers)})
-                OR session.login_number > card.settled_login_number)
+                OR session.login_number > card.posted_login_number)
          WHERE card.serial IN ({_places(serials)})
            AND card.status <> 'deleted'
         """,
         [*identifiers, *serials],
     )
     found: dict[str, tuple[int, int, list[Candidate]]] = {}
-    for serial, card_id, settled, number, nas_id, acct_id, device, is_open, is_stopped, *ages, used in cursor:
-        _, next_number, candidates = found.get(serial, (card_id, settled + 1, []))
+    for serial, card_id, posted, number, nas_id, acct_id, device, is_open, is_stopped, *ages, used in cursor:
+        _, next_number, candidates = found.get(serial, (card_id, posted + 1, []))
         if number is not None:
             candidates.append(
                 Candidate(
@@ -905,7 +905,7 @@ def read_serials(cursor, card_ids: Sequence[int]) -> dict[int, str]:
     return dict(cursor.fetchall())
 
 
-def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
+def post(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """Post what the cards' sessions have used to the cards themselves; return the status of each.
 
     A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card is locked first,
@@ -922,13 +922,13 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     cursor.execute(
         f"""
         SELECT card_id,
-               SUM(used_seconds - settled_seconds),
-               SUM(used_down_octets - settled_down_octets),
-               SUM(used_up_octets - settled_up_octets),
+               SUM(used_seconds - posted_seconds),
+               SUM(used_down_octets - posted_down_octets),
+               SUM(used_up_octets - posted_up_octets),
                MAX(login_number),
-               GROUP_CONCAT(IF(used_seconds > settled_seconds
-                               OR used_down_octets > settled_down_octets
-                               OR used_up_octets > settled_up_octets, login_number, NULL))
+               GROUP_CONCAT(IF(used_seconds > posted_seconds
+                               OR used_down_octets > posted_down_octets
+                               OR used_up_octets > posted_up_octets, login_number, NULL))
           FROM session
          WHERE card_id IN ({_places(wanted)})
          GROUP BY card_id
@@ -942,9 +942,9 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
             cursor.execute(
                 f"""
                 UPDATE session
-                   SET settled_seconds = used_seconds,
-                       settled_down_octets = used_down_octets,
-                       settled_up_octets = used_up_octets
+                   SET posted_seconds = used_seconds,
+                       posted_down_octets = used_down_octets,
+                       posted_up_octets = used_up_octets
                  WHERE card_id = %s
                    AND login_number IN ({_places(numbers)})
                 """,
@@ -953,10 +953,10 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
         cursor.execute(
             """
             UPDATE card
-               SET settled_seconds = settled_seconds + %s,
-                   settled_down_octets = settled_down_octets + %s,
-                   settled_up_octets = settled_up_octets + %s,
-                   settled_login_number = GREATEST(settled_login_number, %s)
+               SET posted_seconds = posted_seconds + %s,
+                   posted_down_octets = posted_down_octets + %s,
+                   posted_up_octets = posted_up_octets + %s,
+                   posted_login_number = GREATEST(posted_login_number, %s)
              WHERE id = %s
             """,
             (int(seconds), int(down_octets), int(up_octets), last_number, card_id),
@@ -974,23 +974,23 @@ def settle(cursor, card_ids: Iterable[int]) -> dict[int, str]:
 
 
 def _used_up(cursor, card_ids: Sequence[int]) -> Sequence[tuple[int, str]]:
-    """Which of these cards, just settled, have no credit left, and which of it was first to end in the order of the
+    """Which of these cards, just posted, have no credit left, and which of it was first to end in the order of the
     login's limits: see usage.left and usage.is_used_up."""
     cursor.execute(
         f"""
         SELECT card.id,
-               CASE WHEN card.settled_seconds >= CAST(product.credit_seconds AS SIGNED) + card.added_seconds
+               CASE WHEN card.posted_seconds >= CAST(product.credit_seconds AS SIGNED) + card.added_seconds
                     THEN 'time'
-                    WHEN card.settled_down_octets + card.settled_up_octets
+                    WHEN card.posted_down_octets + card.posted_up_octets
                          >= CAST(product.credit_octets AS SIGNED) + card.added_octets
                     THEN 'traffic'
-                    WHEN card.settled_down_octets
+                    WHEN card.posted_down_octets
                          >= CAST(product.credit_down_octets AS SIGNED) + card.added_down_octets
                     THEN 'download'
-                    WHEN card.settled_up_octets >= CAST(product.credit_up_octets AS SIGNED) + card.added_up_octets
+                    WHEN card.posted_up_octets >= CAST(product.credit_up_octets AS SIGNED) + card.added_up_octets
                     THEN 'upload'
-                    WHEN CAST(card.settled_seconds AS DECIMAL(30)) * product.tariff_minute_millicents * 1000000
-                         + CAST(card.settled_down_octets + card.settled_up_octets AS DECIMAL(30))
+                    WHEN CAST(card.posted_seconds AS DECIMAL(30)) * product.tariff_minute_millicents * 1000000
+                         + CAST(card.posted_down_octets + card.posted_up_octets AS DECIMAL(30))
                            * product.tariff_mb_millicents * 60
                          >= CAST(CAST(product.credit_cents AS SIGNED) + card.added_cents AS DECIMAL(30)) * 60000000000
                     THEN 'money'
@@ -1086,13 +1086,13 @@ def slow_down(cursor, card_id: int) -> None:
     cursor.execute(
         """
         SELECT IF(product.credit_octets IS NOT NULL,
-                  card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
-                  card.settled_down_octets + unposted.down_octets)
+                  card.posted_down_octets + card.posted_up_octets + unposted.down_octets + unposted.up_octets,
+                  card.posted_down_octets + unposted.down_octets)
                >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100
           FROM card
           JOIN product ON product.id = card.product_id
-          JOIN (SELECT COALESCE(SUM(used_down_octets - settled_down_octets), 0) AS down_octets,
-                       COALESCE(SUM(used_up_octets - settled_up_octets), 0) AS up_octets
+          JOIN (SELECT COALESCE(SUM(used_down_octets - posted_down_octets), 0) AS down_octets,
+                       COALESCE(SUM(used_up_octets - posted_up_octets), 0) AS up_octets
                   FROM session
                  WHERE card_id = %s) AS unposted
          WHERE card.id = %s

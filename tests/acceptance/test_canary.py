@@ -1,7 +1,7 @@
 """Canaries: PINs that nobody else has are used in every way there is; then they are searched for everywhere else.
 
 Played once, on servers of their own: MariaDB writes every statement down (general, slow and binary log), one
-FreeRADIUS charges directly and has a spool, one has a queue, and one has a module whose every function fails with the
+FreeRADIUS charges directly and has a queue_folder, one has a queue, and one has a module whose every function fails with the
 PIN in the text of its exception.  A NAS' secret and an operator's password are canaries, too.
 """
 
@@ -197,10 +197,10 @@ class Premises:
             assert self.direct.nas.login(serial, pin, method=method, timeout_seconds=SILENCE_SECONDS) is None
         for site in (self.direct, self.queued):
             assert site.nas.interim(session, 60, attributes={"Connect-Info": pin}).is_acknowledged
-        assert (self.direct.spool / "queue").exists()
+        assert (self.direct.queue / "queue").exists()
         assert self.office.run("show", serial, "--pin").exit_status == 3
         self.stack.mariadb.start()
-        self.direct.office.json("spool", "replay")
+        self.direct.office.json("queue", "replay")
 
     def _fail_in_every_hook(self) -> None:
         site = self.failing
@@ -216,15 +216,15 @@ class Premises:
             assert site.nas.login(serial, WRONG, calling_station_id=f"login_refused {kind}").is_reject
         assert site.nas.login(serial, pin, method="mschap2", calling_station_id="post_auth KeyError", **silent) is None
         assert site.nas.login(serial, pin, nas_ip=NAS_WITH_A_CANARY, **silent) is None
-        # What the module does not take goes to the spool.
+        # What the module does not take goes to the queue_folder.
         session = site.nas.session(serial, calling_station_id="accounting ValueError")
         assert site.nas.stop(session, 1).is_acknowledged
 
     def _look_after(self) -> None:
         serial, pin = next(iter(self.pins.items()))
         for site in self.sites:
-            site.office.json("spool", "status")
-            site.office.json("spool", "quarantine")
+            site.office.json("queue", "status")
+            site.office.json("queue", "quarantine")
             site.office.json("charge")
         self.direct.office.run("doctor", "--dir", self.direct.server.raddb, "--card", serial, "--json", stdin=pin + "\n")
         self.direct.office.run("doctor", "--dir", self.direct.server.raddb, "--card", serial, stdin=WRONG + "\n")
@@ -277,7 +277,7 @@ def test_what_is_no_secret_is_where_it_is_searched_for(premises):
     """Or the searches below would find nothing because there is nothing."""
     places = "\n".join(canary.search(premises.folder, {"serial": b"CANARY0"}))
     for place in ("log/general.log", "log/slow.log", "/binlog.0", "mariadb/ib_logfile0",
-                  "direct/log/radiusd.log", "queued/spool/quarantine"):
+                  "direct/log/radiusd.log", "queued/queue/quarantine"):
         assert place in places
     general = (premises.folder / "log/general.log").read_text(errors="replace")
     assert "prepaid_radius@" in general and "prepaid_admin@" in general and "INSERT INTO card " in general
@@ -291,7 +291,7 @@ def test_what_is_no_secret_is_where_it_is_searched_for(premises):
 
 
 def test_no_log_no_queue_and_no_file_of_the_servers_holds_a_pin(premises):
-    """Of radiusd and MariaDB, redo log and data files as they are, spool, quarantine, configuration, temporary files."""
+    """Of radiusd and MariaDB, redo log and data files as they are, queue_folder, quarantine, configuration, temporary files."""
     assert canary.search(premises.folder, premises.needles) == {}
 
 
@@ -326,7 +326,7 @@ def test_no_process_shows_a_pin(premises):
 def test_commands_write_into_the_file_that_was_asked_for_and_nowhere_else(premises):
     assert list(premises.temporary.iterdir()) == []
     allowed = [str(path) for path in (
-        premises.papers, os.devnull, *(site.spool for site in premises.sites), *(site.server.raddb for site in premises.sites),
+        premises.papers, os.devnull, *(site.queue for site in premises.sites), *(site.server.raddb for site in premises.sites),
         # A key was added.
         premises.stack.key_file, premises.stack.key_file.with_name(".key."))]
     opened = {path for office in premises.offices for path in office.opened}
@@ -405,7 +405,7 @@ def test_the_charger_leaves_no_core(premises, cores, wait_until, tmp_path):
     """It holds keys."""
     office = premises.direct.office
     process = office.spawn("charge", "--watch", cwd=tmp_path)
-    wait_until(lambda: office.json("spool", "status")["is_charger_running"])
+    wait_until(lambda: office.json("queue", "status")["is_charger_running"])
     assert not writes_core(process, signal.SIGQUIT)
     process.communicate(timeout=TIMEOUT_SECONDS)
 

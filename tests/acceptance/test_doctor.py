@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from admin.doctor.command import TELLS_PINS
-from admin.queue.files import Spool
+from admin.queue.files import Queue
 from freeradius_module.queue_record import Unreadable
 from tests.database import without_triggers
 from tests.office import Office
@@ -59,7 +59,7 @@ def options(stack, tmp_path):
 def test_an_installation_in_good_health(doctor):
     rows = doctor()
     assert faults(rows) == {}
-    assert {"option_file", "database", "module_account", "server_settings", "clock", "key_file", "nas", "enforce", "spool",
+    assert {"option_file", "database", "module_account", "server_settings", "clock", "key_file", "nas", "enforce", "queue",
             "freeradius", "raddb", "configuration", "login"} <= {row["check"] for row in rows}
     assert state_of(rows, "login") == "ok"
 
@@ -209,47 +209,47 @@ def test_a_session_that_nobody_cuts(doctor, shop, database, radius):
     assert "61" in faults(doctor())["enforce"]
 
 
-def test_a_spool_without_a_charger(doctor, options, tmp_path):
-    (tmp_path / "spool").mkdir()
-    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'spool'}\n"))
-    assert "charger" in faults(rows)["spool"]
+def test_a_queue_without_a_charger(doctor, options, tmp_path):
+    (tmp_path / "queue").mkdir()
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nqueue = {tmp_path / 'queue'}\n"))
+    assert "charger" in faults(rows)["queue"]
 
 
-def test_a_desk_that_is_closed(doctor, options, tmp_path):
-    path = tmp_path / "desk"
-    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\ndesk = {path}\n"))
-    assert str(path) in faults(rows)["desk"]
+def test_a_engine_that_is_closed(doctor, options, tmp_path):
+    path = tmp_path / "engine"
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nengine = {path}\n"))
+    assert str(path) in faults(rows)["engine"]
 
 
-def test_a_desk_that_is_open(doctor, options, tmp_path, wait_until):
-    path = tmp_path / "desk"
-    option_file = options("[prepaid]\n", f"[prepaid]\ndesk = {path}\n")
-    desk = Office(option_file).spawn("desk")
+def test_a_engine_that_is_open(doctor, options, tmp_path, wait_until):
+    path = tmp_path / "engine"
+    option_file = options("[prepaid]\n", f"[prepaid]\nengine = {path}\n")
+    engine = Office(option_file).spawn("engine")
     try:
         wait_until(path.is_socket)
-        assert state_of(doctor(option_file=option_file), "desk") == "ok"
+        assert state_of(doctor(option_file=option_file), "engine") == "ok"
     finally:
-        desk.terminate()
-        desk.communicate()
+        engine.terminate()
+        engine.communicate()
 
 
-def test_a_spool_that_is_not_there(doctor, options, tmp_path):
-    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nspool = {tmp_path / 'nowhere'}\n"))
-    assert "nowhere" in faults(rows)["spool"]
+def test_a_queue_that_is_not_there(doctor, options, tmp_path):
+    rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nqueue = {tmp_path / 'nowhere'}\n"))
+    assert "nowhere" in faults(rows)["queue"]
 
 
 def test_packets_that_wait_or_were_put_aside(doctor, options, tmp_path):
-    queue = QueueWriter(tmp_path / "spool")
+    queue = QueueWriter(tmp_path / "queue")
     queue.folder.mkdir()
     queue.write(report("7000000001", "Stop", seconds=60, ago_seconds=600))
-    option_file = options("[prepaid]\n", f"[prepaid]\nspool = {queue.folder}\n")
-    charger = Spool(queue.folder)
+    option_file = options("[prepaid]\n", f"[prepaid]\nqueue = {queue.folder}\n")
+    charger = Queue(queue.folder)
     charger.set_aside([Unreadable("half a record", "tried")])
     with charger.charging():
-        rows = [row for row in doctor(option_file=option_file) if row["check"] == "spool"]
+        rows = [row for row in doctor(option_file=option_file) if row["check"] == "queue"]
     assert [row["state"] for row in rows] == ["fault", "look"]
     assert int(re.search(r"for (\d+) s", rows[0]["detail"])[1]) >= 600
-    assert rows[1]["what_to_do"] == "prepaid spool quarantine"
+    assert rows[1]["what_to_do"] == "prepaid queue quarantine"
 
 
 def test_history_that_nobody_seals(doctor, office, shop, database):
@@ -306,5 +306,5 @@ def test_what_was_answered_and_can_never_be_charged_is_counted(doctor, stack, ra
     quarantine = stack.freeradius.log_file.parent / "prepaid-quarantine"
     before = len(quarantine.read_text().splitlines()) if quarantine.exists() else 0
     assert radius.stop(radius.session("0000000000"), 60).is_acknowledged
-    detail, = (row["detail"] for row in doctor() if row["check"] == "spool" and "quarantine" in row["detail"])
+    detail, = (row["detail"] for row in doctor() if row["check"] == "queue" and "quarantine" in row["detail"])
     assert detail == f"{before + 1} packets are in the quarantine."

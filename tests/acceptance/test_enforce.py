@@ -109,7 +109,7 @@ def test_a_blocked_cards_session_is_off(office_with_nas, radius, nas, watch, dat
     office_with_nas.must("block", card.serial, "--reason", "stolen")
     wait_until(nas.requests)
     radius.stop(session, seconds=5)
-    wait_until(lambda: database.value("SELECT MAX(outcome) FROM session_cut") == "ack")
+    wait_until(lambda: database.value("SELECT MAX(outcome) FROM disconnect_attempt") == "ack")
     assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
     assert office_with_nas.show(card)["open_sessions"] == 0
     assert office_with_nas.show(other)["open_sessions"] == 1

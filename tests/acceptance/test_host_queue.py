@@ -11,23 +11,23 @@ from tests.host import NAS, SILENCE_SECONDS, Host
 
 @pytest.fixture
 def queued(tmp_path):
-    with Host("accounting_values", accounting="queued", spool=str(tmp_path / "spool")) as host:
+    with Host("accounting_values", accounting="queued", queue=str(tmp_path / "queue")) as host:
         yield host
 
 
 @pytest.fixture
-def spooling(tmp_path):
-    with Host("accounting_values", spool=str(tmp_path / "spool")) as host:
+def queueing(tmp_path):
+    with Host("accounting_values", queue=str(tmp_path / "queue")) as host:
         yield host
 
 
 def queue(tmp_path) -> str:
-    path = tmp_path / "spool" / "queue"
+    path = tmp_path / "queue" / "queue"
     return path.read_text() if path.exists() else ""
 
 
 def quarantine(tmp_path) -> str:
-    path = tmp_path / "spool" / "quarantine"
+    path = tmp_path / "queue" / "quarantine"
     return path.read_text() if path.exists() else ""
 
 
@@ -123,7 +123,7 @@ def test_so_is_what_python_gets(status):
 
 @pytest.mark.parametrize("accounting", ["direct", "queued"])
 def test_what_can_never_be_charged_is_answered_when_it_is_in_the_quarantine(tmp_path, accounting):
-    with Host("accounting_values", accounting=accounting, spool=str(tmp_path / "spool")) as host:
+    with Host("accounting_values", accounting=accounting, queue=str(tmp_path / "queue")) as host:
         assert host.report("never").is_acknowledged
         if accounting == "direct":
             record = queue_record.parse(quarantine(tmp_path).removesuffix("\n"))
@@ -134,16 +134,16 @@ def test_what_can_never_be_charged_is_answered_when_it_is_in_the_quarantine(tmp_
             "notfound" if accounting == "direct" else "never"]
 
 
-def test_nor_is_it_answered_where_the_quarantine_cannot_be_written(spooling, tmp_path):
-    (tmp_path / "spool").rename(tmp_path / "gone")
-    (tmp_path / "spool").touch()
-    assert spooling.report("never", timeout_seconds=SILENCE_SECONDS) is None
+def test_nor_is_it_answered_where_the_quarantine_cannot_be_written(queueing, tmp_path):
+    (tmp_path / "queue").rename(tmp_path / "gone")
+    (tmp_path / "queue").touch()
+    assert queueing.report("never", timeout_seconds=SILENCE_SECONDS) is None
 
 
 def test_the_queue_is_for_nobody_else_to_read(queued, tmp_path):
     assert queued.report("good").is_acknowledged
-    assert (tmp_path / "spool" / "queue").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "queue" / "queue").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "queue").stat().st_mode & 0o777 == 0o750
 
 
 def test_a_text_in_a_record_cannot_end_it(queued, tmp_path):
@@ -155,18 +155,18 @@ def test_a_text_in_a_record_cannot_end_it(queued, tmp_path):
 
 
 def test_without_a_place_to_write_nothing_is_answered(queued, tmp_path):
-    spool = tmp_path / "spool"
-    spool.rename(tmp_path / "gone")
-    spool.touch()
+    queue_folder = tmp_path / "queue"
+    queue_folder.rename(tmp_path / "gone")
+    queue_folder.touch()
     assert queued.report("good", timeout_seconds=SILENCE_SECONDS) is None
-    spool.unlink()
-    (tmp_path / "gone").rename(spool)
+    queue_folder.unlink()
+    (tmp_path / "gone").rename(queue_folder)
     assert queued.report("good").is_acknowledged
 
 
 def test_a_reader_takes_the_queue_over_and_nothing_is_lost(queued, tmp_path):
-    """As the description in mods-available/prepaid_spool says, while packets keep coming."""
-    path, taken = tmp_path / "spool" / "queue", []
+    """As the description in mods-available/prepaid_queue says, while packets keep coming."""
+    path, taken = tmp_path / "queue" / "queue", []
     for number in range(60):
         assert queued.report(f"card-{number}").is_acknowledged
         if number % 7 == 0:
@@ -181,7 +181,7 @@ def test_a_reader_takes_the_queue_over_and_nothing_is_lost(queued, tmp_path):
 
 def test_a_queue_that_is_being_read_is_not_written_to(queued, tmp_path):
     assert queued.report("before").is_acknowledged
-    path = tmp_path / "spool" / "queue"
+    path = tmp_path / "queue" / "queue"
     work = path.rename(path.with_name("queue.work"))
     with work.open("r+") as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -190,11 +190,11 @@ def test_a_queue_that_is_being_read_is_not_written_to(queued, tmp_path):
     assert "during" in queue(tmp_path)
 
 
-def test_what_cannot_be_charged_now_is_written_if_there_is_a_spool(spooling, tmp_path):
-    assert spooling.report("good").is_acknowledged
+def test_what_cannot_be_charged_now_is_written_if_there_is_a_queue(queueing, tmp_path):
+    assert queueing.report("good").is_acknowledged
     assert queue(tmp_path) == ""
     for answer in ("fail", "exception", "nothing", "reject"):
-        assert spooling.report(answer).is_acknowledged
+        assert queueing.report(answer).is_acknowledged
         assert records(queue(tmp_path))[-1]["User-Name"] == answer
 
 
@@ -202,7 +202,7 @@ def test_what_python_cannot_read_never_comes_into_the_queue(queued, tmp_path):
     assert queued.report(b"caf\xe9").is_acknowledged
     assert queued.report(b"a\nTmp-String-1=1&").is_acknowledged
     assert queue(tmp_path) == ""
-    latin, line_break = records((tmp_path / "spool" / "quarantine").read_text())
+    latin, line_break = records((tmp_path / "queue" / "quarantine").read_text())
     assert latin["User-Name"] == r"caf\xe9"
     assert line_break["User-Name"] == "a\nTmp-String-1=1&"
     assert line_break["Tmp-String-0"] == NAS

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from tests import eap_device
-from tests.acceptance.test_shared_desk import SharedDeskSite, lines_to
+from tests.acceptance.test_shared_engine import EngineClientSite, lines_to
 
 PLAIN = ("pap", "chap", "mschap", "mschap2")
 WRONG_PIN = "0000000000"
@@ -53,25 +53,25 @@ def test_nor_is_one_by_eap(shop, stack, unreadable, tmp_path, method):
 
 @pytest.fixture
 def site(stack, tmp_path):
-    site = SharedDeskSite(stack, tmp_path)
+    site = EngineClientSite(stack, tmp_path)
     yield site
     site.stop()
 
 
 @pytest.fixture
-def hung_desk(site, wait_until):
+def hung_engine(site, wait_until):
     """A shared process that takes what it is asked and answers nothing."""
-    desk = site.open_desk()
+    engine = site.open_engine()
     wait_until(site.is_open)
     # That the server has found it, and would not decide by itself.
     wait_until(lambda: site.nas[0].login("9999999999", WRONG_PIN).is_reject and lines_to(site.socket) > 0)
-    desk.send_signal(signal.SIGSTOP)
-    yield desk
-    desk.send_signal(signal.SIGCONT)
+    engine.send_signal(signal.SIGSTOP)
+    yield engine
+    engine.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("method", PLAIN)
-def test_a_login_at_a_shared_process_that_hangs_is_given_up_once_and_for_all(shop, site, hung_desk, method):
+def test_a_login_at_a_shared_process_that_hangs_is_given_up_once_and_for_all(shop, site, hung_engine, method):
     card, = shop.sell(1)
     # The server waits for as long as it waits for the database; for the next seconds it asks that process no more.
     assert site.nas[0].login(card.serial, WRONG_PIN, method=method, timeout_seconds=6) is None
@@ -81,7 +81,7 @@ def test_a_login_at_a_shared_process_that_hangs_is_given_up_once_and_for_all(sho
 
 @needs_eapol_test
 @pytest.mark.parametrize("method", ["TTLS/PAP", "PEAP/MSCHAPv2", "MD5"])
-def test_so_is_one_by_eap(shop, site, hung_desk, tmp_path, method):
+def test_so_is_one_by_eap(shop, site, hung_engine, tmp_path, method):
     card, = shop.sell(1)
     server = site.servers[0]
     answer = eap_device.log_in(tmp_path, server.raddb, server.auth_port, card.serial, WRONG_PIN, method, patience_seconds=6)

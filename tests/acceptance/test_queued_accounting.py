@@ -1,4 +1,4 @@
-"""Queued accounting and the spool, with the real radiusd and the real charger."""
+"""Queued accounting and the queue, with the real radiusd and the real charger."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ SILENCE_SECONDS = 2
 
 
 class QueuedSite:
-    """A FreeRADIUS of its own on the stack's database, whose accounting goes through `folder`/spool."""
+    """A FreeRADIUS of its own on the stack's database, whose accounting goes through `folder`/queue."""
 
     def __init__(self, stack, folder, accounting: str, options: dict[str, str] | None = None):
-        self.spool = folder / "spool"
+        self.queue = folder / "queue"
         option_file = folder / "prepaid.cnf"
         option_file.write_text(stack.option_file.read_text().replace(
-            "[prepaid]\n", f"[prepaid]\naccounting = {accounting}\nspool = {self.spool}\n"))
+            "[prepaid]\n", f"[prepaid]\naccounting = {accounting}\nqueue = {self.queue}\n"))
         self.office = Office(option_file)
         auth_port, acct_port = free_ports(2)
         self.server = FreeRadius(folder, auth_port=auth_port, acct_port=acct_port, options=options, dies_with_parent=True)
@@ -38,7 +38,7 @@ class QueuedSite:
         return self._chargers[-1]
 
     def is_charged(self) -> bool:
-        return self.office.json("spool", "status")["waiting"] == 0
+        return self.office.json("queue", "status")["waiting"] == 0
 
     def stop(self):
         self.server.stop()
@@ -55,8 +55,8 @@ def queued(stack, tmp_path):
 
 
 @pytest.fixture
-def spooling(stack, tmp_path):
-    """Direct accounting, with a spool for the time when the database is away."""
+def queueing(stack, tmp_path):
+    """Direct accounting, with a queue for the time when the database is away."""
     site = QueuedSite(stack, tmp_path, "direct")
     yield site
     site.stop()
@@ -90,7 +90,7 @@ def test_what_is_answered_while_nobody_charges_is_charged_later(queued, shop, da
     for seconds in (0, 60, 120):
         assert queued.nas.interim(session, seconds).is_acknowledged
     assert used_seconds(database, card) == 0
-    status = queued.office.json("spool", "status")
+    status = queued.office.json("queue", "status")
     assert (status["waiting"], status["is_charger_running"]) == (3, False)
     assert queued.office.json("charge") == {"charged": 3, "quarantined": 0}
     assert used_seconds(database, card) == 120
@@ -126,21 +126,21 @@ def test_the_charger_outlives_the_database(queued, stack, shop, database, wait_u
     wait_until(lambda: used_seconds(database, card) == 120)
 
 
-def test_while_the_database_is_away_accounting_goes_to_the_spool(spooling, stack, shop, database, wait_until):
+def test_while_the_database_is_away_accounting_goes_to_the_queue(queueing, stack, shop, database, wait_until):
     card, = shop.sell(1, credit_seconds=600)
-    session = spooling.nas.session(card.serial, spooling.nas.login(card.serial, card.pin))
-    assert spooling.nas.start(session).is_acknowledged
-    assert not (spooling.spool / "queue").exists()
+    session = queueing.nas.session(card.serial, queueing.nas.login(card.serial, card.pin))
+    assert queueing.nas.start(session).is_acknowledged
+    assert not (queueing.queue / "queue").exists()
     stack.mariadb.stop()
     try:
-        assert spooling.nas.interim(session, 60).is_acknowledged
-        assert spooling.nas.interim(session, 120).is_acknowledged
+        assert queueing.nas.interim(session, 60).is_acknowledged
+        assert queueing.nas.interim(session, 120).is_acknowledged
     finally:
         stack.mariadb.start()
     # Charged directly again, the newer before the older.
-    wait_until(lambda: (answer := spooling.nas.stop(session, 180)) and used_seconds(database, card) == 180 and answer)
+    wait_until(lambda: (answer := queueing.nas.stop(session, 180)) and used_seconds(database, card) == 180 and answer)
     for _ in range(2):
-        assert spooling.office.json("spool", "replay")["quarantined"] == 0
+        assert queueing.office.json("queue", "replay")["quarantined"] == 0
         assert used_seconds(database, card) == 180
     stopped = database.query("SELECT stopped_at, closed_at, due_at FROM session")
     assert len(stopped) == 1 and stopped[0]["stopped_at"] and stopped[0]["due_at"] is None
@@ -152,31 +152,31 @@ def test_what_python_cannot_read_can_be_charged_after_all(queued, shop, database
     # A hot spot's name in Latin-1, without which nothing is wrong with the packet.
     assert queued.nas.stop(session, 60, attributes={"Called-Station-Id": b"Caf\xe9"}).is_acknowledged
     assert queued.office.json("charge")["charged"] == 0
-    row, = queued.office.json("spool", "quarantine")
+    row, = queued.office.json("queue", "quarantine")
     assert (row["serial"], row["seconds"], row["nas"]) == (card.serial, "60", "127.0.0.1")
-    assert queued.office.json("spool", "replay") == {"charged": 1, "quarantined": 0}
+    assert queued.office.json("queue", "replay") == {"charged": 1, "quarantined": 0}
     assert used_seconds(database, card) == 60
 
 
-def test_without_the_spool_directory_nothing_is_answered(queued, shop):
+def test_without_the_queue_directory_nothing_is_answered(queued, shop):
     card, = shop.sell(1)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
-    gone = queued.spool.rename(queued.spool.with_name("gone"))
+    gone = queued.queue.rename(queued.queue.with_name("gone"))
     # A file in its place, because the tests may run as root, for whom FreeRADIUS would make it again.
-    queued.spool.touch()
+    queued.queue.touch()
     assert queued.nas.start(session, timeout_seconds=SILENCE_SECONDS) is None
-    queued.spool.unlink()
-    gone.rename(queued.spool)
+    queued.queue.unlink()
+    gone.rename(queued.queue)
     assert queued.nas.start(session).is_acknowledged
 
 
 def test_on_a_full_disk_nothing_is_answered_and_nothing_is_lost(queued, shop, database, wait_until):
     card, = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
-    with small_disk(queued.spool, "size=80m"):
+    with small_disk(queued.queue, "size=80m"):
         wait_until(lambda: queued.nas.interim(session, 60, timeout_seconds=SILENCE_SECONDS))
         # What others have written.
-        ballast = queued.spool / "ballast"
+        ballast = queued.queue / "ballast"
         with ballast.open("wb") as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"\0" * 1_000_000)

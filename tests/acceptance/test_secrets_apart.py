@@ -1,6 +1,6 @@
 """One secret for each reader: FreeRADIUS under its own account, and the process that decides under another.
 
-FreeRADIUS' account then reads neither the key nor any password, and asks for everything at the shared desk.
+FreeRADIUS' account then reads neither the key nor any password, and asks for everything at the shared engine.
 """
 
 import configparser
@@ -24,7 +24,7 @@ from tests.stack import FreeRadius, free_ports
 from tests.stack.accounts import as_account, open_way
 from tests.stack.stack import PREPAID
 
-RADIUS, DESK = "freerad", "daemon"
+RADIUS, ENGINE = "freerad", "daemon"
 # A NAS asks the next server when it has waited for so long.
 SILENCE_SECONDS = 2
 
@@ -39,8 +39,8 @@ class Apart:
         self.option_file = folder / "prepaid.cnf"
         self.key_file = folder / "key"
         self.secrets = [self.key_file, folder / "radius.cnf", folder / "admin.cnf"]
-        self.socket = folder / "run" / "desk"
-        self.desk: subprocess.Popen | None = None
+        self.socket = folder / "run" / "engine"
+        self.engine: subprocess.Popen | None = None
         open_way(folder)
         open_way(stack.folder)
         self._write_files(stack, has_queue)
@@ -56,7 +56,7 @@ class Apart:
     def _write_files(self, stack, has_queue: bool) -> None:
         options = configparser.ConfigParser(interpolation=None)
         options.read(stack.option_file)
-        for name, reader in (("radius", DESK), ("admin", "root")):
+        for name, reader in (("radius", ENGINE), ("admin", "root")):
             own = configparser.ConfigParser(interpolation=None)
             own[f"prepaid-{name}"] = options[f"prepaid-{name}"]
             with (self.folder / f"{name}.cnf").open("w") as file:
@@ -64,23 +64,23 @@ class Apart:
             shutil.chown(self.folder / f"{name}.cnf", "root", reader)
             (self.folder / f"{name}.cnf").chmod(0o640)
         shutil.copy(stack.key_file, self.key_file)
-        shutil.chown(self.key_file, "root", DESK)
+        shutil.chown(self.key_file, "root", ENGINE)
         self.key_file.chmod(0o640)
         self.option_file.write_text(
-            f"[prepaid]\nkey_file = {self.key_file}\ndesk = {self.socket}\ndesk_callers = {RADIUS}\n"
-            + (f"spool = {self.folder / 'queue'}\n" if has_queue else "") + "!include radius.cnf\n!include admin.cnf\n")
+            f"[prepaid]\nkey_file = {self.key_file}\nengine = {self.socket}\nengine_callers = {RADIUS}\n"
+            + (f"queue = {self.folder / 'queue'}\n" if has_queue else "") + "!include radius.cnf\n!include admin.cnf\n")
         self.socket.parent.mkdir(mode=0o750)
-        shutil.chown(self.socket.parent, DESK, RADIUS)
+        shutil.chown(self.socket.parent, ENGINE, RADIUS)
 
-    def open_desk(self) -> None:
-        """As raddb-config/systemd/prepaid-desk.service does: an account of its own, the group of who may call."""
-        self.desk = subprocess.Popen(
-            [str(PREPAID), "--config", str(self.option_file), "desk"], user=DESK, group=RADIUS,
-            extra_groups=[grp.getgrnam(DESK).gr_gid], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    def open_engine(self) -> None:
+        """As raddb-config/systemd/prepaid-engine.service does: an account of its own, the group of who may call."""
+        self.engine = subprocess.Popen(
+            [str(PREPAID), "--config", str(self.option_file), "engine"], user=ENGINE, group=RADIUS,
+            extra_groups=[grp.getgrnam(ENGINE).gr_gid], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
 
     def is_open(self) -> bool:
-        assert self.desk.poll() is None, self.desk.communicate()
+        assert self.engine.poll() is None, self.engine.communicate()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             return probe.connect_ex(str(self.socket)) == 0
 
@@ -89,9 +89,9 @@ class Apart:
 
     def stop(self) -> None:
         self.server.stop()
-        if self.desk is not None and self.desk.poll() is None:
-            self.desk.kill()
-            self.desk.communicate()
+        if self.engine is not None and self.engine.poll() is None:
+            self.engine.kill()
+            self.engine.communicate()
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def make(stack, tmp_path):
 @pytest.fixture
 def site(make, wait_until):
     site = make()
-    site.open_desk()
+    site.open_engine()
     wait_until(site.is_open)
     return site
 
@@ -128,7 +128,7 @@ def of_radius(*command: str) -> subprocess.CompletedProcess:
                           capture_output=True, text=True)
 
 
-def test_logins_accounting_and_a_new_nas_by_way_of_the_desk(site, shop, wait_until):
+def test_logins_accounting_and_a_new_nas_by_way_of_the_engine(site, shop, wait_until):
     card, = shop.sell(1)
     # The server does not know this NAS before its first packet, and has to ask for its secret.
     address = shop.nas("mikrotik")
@@ -138,7 +138,7 @@ def test_logins_accounting_and_a_new_nas_by_way_of_the_desk(site, shop, wait_unt
     assert shop.used(card) == (60, 0, 0)
     assert wait_until(lambda: site.login(card, "0000000000", nas_ip=address)).is_reject
     assert site.login(card, method="mschap2", nas_ip=address).is_accept
-    assert "The shared desk at" in site.server.log_since_mark()
+    assert "The shared engine at" in site.server.log_since_mark()
     assert len([wire for line in site.server.log_since_mark().splitlines() if "may not" in wire]) == 1, "one line, and clear"
 
 
@@ -157,24 +157,24 @@ def test_the_radius_account_reads_neither_key_nor_password(site):
     assert f"Uid:\t{pwd.getpwnam(RADIUS).pw_uid}" in Path(f"/proc/{pid}/status").read_text()
 
 
-def test_a_taken_over_radiusd_can_ask_the_desk_and_nothing_else(site, stack):
-    """What docs/security.md lists: the five questions of the desk; no way into the database."""
+def test_a_taken_over_radiusd_can_ask_the_engine_and_nothing_else(site, stack):
+    """What docs/security.md lists: the five questions of the engine; no way into the database."""
     done = of_radius("mariadb", "--no-defaults", f"--socket={stack.mariadb.socket}", "--user=prepaid_radius", "-e", "SELECT 1")
     assert done.returncode != 0 and "Access denied" in done.stderr
     with as_account(RADIUS):
         for window, known in ((site.socket, {"authorize", "admit", "wrong_pin", "client"}),
-                              (site.socket.with_name("desk-accounting"), {"account"})):
+                              (site.socket.with_name("engine-accounting"), {"account"})):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
                 caller.settimeout(30)
                 caller.connect(str(window))
-                for what in ("authorize", "admit", "wrong_pin", "client", "account", "settle", "key", "query", "secrets"):
+                for what in ("authorize", "admit", "wrong_pin", "client", "account", "post", "key", "query", "secrets"):
                     caller.send(wire.request(what, 1e12, [("Tmp-String-0", "192.0.2.9"), ("User-Name", "0")]))
                     word, *_ = wire.words(caller.recv(65_536))
                     assert (word != "fault") == (what in known), what
 
 
 def test_another_account_is_not_served(site):
-    assert {path.stat().st_mode & 0o777 for path in (site.socket, site.socket.with_name("desk-accounting"))} == {0o660}
+    assert {path.stat().st_mode & 0o777 for path in (site.socket, site.socket.with_name("engine-accounting"))} == {0o660}
     site.socket.chmod(0o666)
     open_way(site.socket.parent)
     with as_account("nobody"), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
@@ -189,16 +189,16 @@ def test_another_account_is_not_served(site):
 
 
 @pytest.mark.parametrize("has_queue", [True, False])
-def test_a_desk_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wait_until, has_queue):
+def test_a_engine_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wait_until, has_queue):
     site = make(has_queue)
-    site.open_desk()
+    site.open_engine()
     wait_until(site.is_open)
     card, new = shop.sell(2)
     session = site.nas.session(card.serial, wait_until(lambda: accepted(site.login(card))))
     assert site.nas.start(session).is_acknowledged
 
-    site.desk.send_signal(signal.SIGKILL)
-    site.desk.communicate()
+    site.engine.send_signal(signal.SIGKILL)
+    site.engine.communicate()
     assert site.login(new) is None
     assert site.login(new, "0000000000") is None
     stop = site.nas.build_report(session, "Stop", seconds=60)
@@ -206,7 +206,7 @@ def test_a_desk_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wa
     assert bool(acknowledged) == has_queue
     assert shop.used(card) == (0, 0, 0)
 
-    site.open_desk()
+    site.open_engine()
     wait_until(site.is_open)
     if has_queue:
         assert site.office.json("charge")["charged"] == 1
@@ -216,18 +216,18 @@ def test_a_desk_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wa
     assert wait_until(lambda: accepted(site.login(new)))["Session-Timeout"] == 600
 
 
-def test_freeradius_starts_without_the_desk_and_serves_when_it_comes(make, shop, wait_until):
+def test_freeradius_starts_without_the_engine_and_serves_when_it_comes(make, shop, wait_until):
     site = make()
     card, = shop.sell(1)
     assert site.login(card) is None
-    site.open_desk()
+    site.open_engine()
     wait_until(site.is_open)
     assert wait_until(lambda: accepted(site.login(card)))
 
 
-def test_without_a_desk_a_key_that_may_not_be_read_stops_the_start(make):
+def test_without_a_engine_a_key_that_may_not_be_read_stops_the_start(make):
     site = make(starts=False)
-    site.option_file.write_text(site.option_file.read_text().replace(f"desk = {site.socket}\n", ""))
+    site.option_file.write_text(site.option_file.read_text().replace(f"engine = {site.socket}\n", ""))
     with pytest.raises(Exception, match="ended as soon as it was started"):
         site.server.start()
     assert "may not use" in site.server.log_since_mark()
@@ -235,8 +235,8 @@ def test_without_a_desk_a_key_that_may_not_be_read_stops_the_start(make):
 
 def test_a_caller_that_is_no_account_is_named(make):
     site = make(starts=False)
-    site.option_file.write_text(site.option_file.read_text().replace(f"desk_callers = {RADIUS}", "desk_callers = nobody-here"))
-    result = site.office.run("desk")
+    site.option_file.write_text(site.option_file.read_text().replace(f"engine_callers = {RADIUS}", "engine_callers = nobody-here"))
+    result = site.office.run("engine")
     assert result.exit_status == 1 and "nobody-here" in result.stderr
 
 

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
-from tests.at_the_desk import PHONE, class_of, report, request
+from freeradius_module.engine.engine import Engine
 from tests.database import Database
+from tests.engine_callers import PHONE, class_of, report, request
 from tests.shop import Shop
 from tests.stack import Stack, free_ports
 from tests.stack.stack import DATABASE
@@ -42,12 +42,12 @@ def main() -> None:
 def measure(stack: Stack, others: int, seconds: float) -> None:
     database = Database(stack.mariadb, DATABASE)
     shop = Shop(database, stack.key_file)
-    desk = Desk(settings.load(str(stack.option_file)))
+    engine = Engine(settings.load(str(stack.option_file)))
     product = shop.product(credit_seconds=10_000_000, max_sessions=1)
     *cards, locked = shop.sell(others + 2, product=product)
     # Half of the others log in, half report.
-    customers = [Customer(desk, card, index % 2 == 0) for index, card in enumerate(cards[:others])]
-    of_locked = [Customer(desk, locked, logs_in) for logs_in in (True, False)]
+    customers = [Customer(engine, card, index % 2 == 0) for index, card in enumerate(cards[:others])]
+    of_locked = [Customer(engine, locked, logs_in) for logs_in in (True, False)]
     for customer in (*customers, of_locked[1]):
         customer.begin()
     print(f"{'':24}{'':12}{'count':>8}{'p50 ms':>10}{'p99 ms':>10}{'longest':>10}")
@@ -78,8 +78,8 @@ def measure(stack: Stack, others: int, seconds: float) -> None:
 class Customer:
     """One who logs in again and again from his device, or whose session reports again and again."""
 
-    def __init__(self, desk: Desk, card, logs_in: bool):
-        self.desk = desk
+    def __init__(self, engine: Engine, card, logs_in: bool):
+        self.engine = engine
         self.card = card
         self.logs_in = logs_in
         self.waits: list[float] = []
@@ -103,14 +103,14 @@ class Customer:
             self._classes = class_of(self._log_in().answer)
 
     def _log_in(self):
-        handout = self.desk.authorize(request(self.card, PHONE) | {"User-Password": self.card.pin})
+        handout = self.engine.authorize(request(self.card, PHONE) | {"User-Password": self.card.pin})
         if handout.answer is None:
             raise ValueError("the PIN was wrong")
         return handout
 
     def _report(self) -> None:
         self._seconds += 1
-        self.desk.account(report(self.card, "Interim-Update", self._seconds, self._classes, later_seconds=self._seconds))
+        self.engine.account(report(self.card, "Interim-Update", self._seconds, self._classes, later_seconds=self._seconds))
 
 
 if __name__ == "__main__":

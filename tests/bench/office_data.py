@@ -51,8 +51,8 @@ NOTE_PRICE = """
 FIRST_LOGIN = "UTC_TIMESTAMP(3) - INTERVAL 4 * 1440 + seq * 7919 % ({days} * 1440) MINUTE"
 CARD = """
     INSERT INTO card (id, serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, partner_id,
-                      delivery_note_id, first_login_at, expires_at, settled_seconds, settled_down_octets,
-                      settled_up_octets, settled_login_number)
+                      delivery_note_id, first_login_at, expires_at, posted_seconds, posted_down_octets,
+                      posted_up_octets, posted_login_number)
     SELECT seq, CONCAT('B', LPAD(seq, 9, '0')), RPAD(UNHEX(SHA1(seq)), 39, 'x'), 1, {status},
            NULL, %(batch)s, %(product)s, %(partner)s, %(note)s, {first_login},
            {first_login} + INTERVAL 3000 DAY, 600 * {archived}, 100000000 * {archived}, 10000000 * {archived}, {archived}

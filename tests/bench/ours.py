@@ -1,6 +1,6 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command.
 
-As the documents advise: with a desk, and on a FreeRADIUS that bears one Python instance alone (3.2.1) many radiusd that
+As the documents advise: with an engine, and on a FreeRADIUS that bears one Python instance alone (3.2.1) many radiusd that
 share it.
 """
 
@@ -26,8 +26,8 @@ CARDS = """
         FIELDS TERMINATED BY ',' (serial, @pin_sealed, key_number)
         SET pin_sealed = UNHEX(@pin_sealed), batch_id = %(batch)s, product_id = %(product)s,
             status = 'in_use', first_login_at = UTC_TIMESTAMP(3) - INTERVAL 40 DAY,
-            settled_seconds = %(posted)s * 600, settled_down_octets = %(posted)s * 100000000,
-            settled_up_octets = %(posted)s * 10000000, settled_login_number = %(posted)s
+            posted_seconds = %(posted)s * 600, posted_down_octets = %(posted)s * 100000000,
+            posted_up_octets = %(posted)s * 10000000, posted_login_number = %(posted)s
 """
 # As `prepaid db archive` leaves them every night: what is older than two days is posted to the card, and in the archive.
 LIVE = 2
@@ -35,7 +35,7 @@ SESSIONS = """
     INSERT INTO session (
         card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at, stopped_at, stop_cause,
         used_seconds, used_down_octets, used_up_octets,
-        settled_seconds, settled_down_octets, settled_up_octets, granted_seconds, framed_ipv4
+        posted_seconds, posted_down_octets, posted_up_octets, granted_seconds, framed_ipv4
     )
     SELECT card.id, seq, nas.id, CONCAT('old', seq, '-', card.id), CONCAT('020000', LPAD(HEX(card.id), 6, '0')),
            ended_at - INTERVAL 600 SECOND, ended_at - INTERVAL 600 SECOND, ended_at, ended_at, 'User-Request',
@@ -66,18 +66,18 @@ MOST_SERVERS = 32
 
 
 class Ours:
-    """`ours`: with the desk that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
+    """`ours`: with the engine that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
     charger of its own beside radiusd."""
 
     def __init__(self, name: str, folder: Path, endpoint: Endpoint, threads: int):
         self.name = name
         self.folder = folder
-        self.spool = folder / "spool"
-        self.desk_socket = folder / "desk"
+        self.queue = folder / "queue"
+        self.engine_socket = folder / "engine"
         settings = {
-            "ours": {"desk": str(self.desk_socket)},
+            "ours": {"engine": str(self.engine_socket)},
             "ours_alone": {},
-            "ours_queued": {"accounting": "queued", "spool": str(self.spool)},
+            "ours_queued": {"accounting": "queued", "queue": str(self.queue)},
         }[name]
         self.stack = Stack(
             folder,
@@ -87,15 +87,15 @@ class Ours:
             settings=settings,
             dies_with_parent=True,
         )
-        self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_desk="desk" in settings)
-        self.desk = self.stack.service("desk", "desk", is_batch=True) if "desk" in settings else None
-        self.charger = self.stack.service("charger", "charge", "--watch") if "spool" in settings else None
+        self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_engine="engine" in settings)
+        self.engine = self.stack.service("engine", "engine", is_batch=True) if "engine" in settings else None
+        self.charger = self.stack.service("charger", "charge", "--watch") if "queue" in settings else None
 
     def start(self, cards: int, history: int):
         self.stack.start_database()
         self.load(cards, history)
-        if self.desk:
-            self.desk.start(self.desk_socket.is_socket)
+        if self.engine:
+            self.engine.start(self.engine_socket.is_socket)
         for serve, server in self.radiusds:
             server.copy_distribution()
             ports = {"auth": server.auth_port, "acct": server.acct_port}
@@ -150,7 +150,7 @@ class Ours:
             "radiusd": [servers.running_pid(server.daemon) for _, server in self.radiusds],
             "mariadbd": [servers.running_pid(self.stack.mariadb.daemon)],
         }
-        for name, service in (("desk", self.desk), ("charger", self.charger)):
+        for name, service in (("engine", self.engine), ("charger", self.charger)):
             if service:
                 pids[name] = [servers.running_pid(service)]
         return pids
@@ -158,19 +158,19 @@ class Ours:
     def drain(self):
         """Wait until what was acknowledged is charged: a file of the queue is removed after its last commit.
 
-        The files are looked at, not `prepaid spool status`: to start that command takes longer than to charge.
+        The files are looked at, not `prepaid queue status`: to start that command takes longer than to charge.
         """
         if not self.charger:
             return
         ends_at = time.monotonic() + DRAIN_LIMIT_S
-        while any(file.name == "queue" or file.suffix == ".work" for file in self.spool.iterdir()):
+        while any(file.name == "queue" or file.suffix == ".work" for file in self.queue.iterdir()):
             if time.monotonic() > ends_at or self.charger.pid() is None:
-                raise RuntimeError(f"The queue in {self.spool} is not charged; its charger's last words:\n"
+                raise RuntimeError(f"The queue in {self.queue} is not charged; its charger's last words:\n"
                                    f"{self.charger.last_words()}")
             time.sleep(0.005)
 
     def stop(self):
-        for service in (self.desk, self.charger):
+        for service in (self.engine, self.charger):
             if service:
                 service.stop()
         for _, server in self.radiusds:
@@ -184,13 +184,13 @@ def has_many_instances() -> bool:
 
 
 def servers_of(
-    folder: Path, endpoint: Endpoint, threads: int, shares_desk: bool
+    folder: Path, endpoint: Endpoint, threads: int, shares_engine: bool
 ) -> tuple[list[tuple[str, FreeRadius]], Endpoint]:
     """The servers by what they serve: one where it can have several Python instances, else one for each port, or many that
-    share a desk; and where they answer, all together."""
+    share an engine; and where they answer, all together."""
     if has_many_instances():
         return [("both", servers.radiusd(folder, endpoint, threads))], endpoint
-    if shares_desk:
+    if shares_engine:
         many = endpoint._replace(servers=MOST_SERVERS)
         return [
             ("both", servers.radiusd(folder, many.of(number), threads=0, name=f"radiusd-{number}"))

@@ -54,7 +54,7 @@ KINDS = {
     "ceiling_python": ("ceiling_python", "peer", "login"),
     "ceiling_files": ("ceiling_files", "peer", "login"),
 }
-# No row of its own, but in the table: ours without a desk, and the peer without what not everybody needs.
+# No row of its own, but in the table: ours without an engine, and the peer without what not everybody needs.
 BESIDE = [(side, kind) for side in ("ours_alone", "peer_lean") for kind in traffic.KINDS]
 
 

@@ -17,7 +17,7 @@ def shop(database, _unstarted_stack):
 
 @pytest.fixture
 def used(shop, database):
-    """Cards with sessions of all kinds: old and new, open, settled or not."""
+    """Cards with sessions of all kinds: old and new, open, posted or not."""
     cards = shop.sell(6, credit_seconds=1_000_000, credit_octets=10**12)
     chance = random.Random(7)
     for card in cards:
@@ -28,8 +28,8 @@ def used(shop, database):
             share = chance.choice([0, 1])
             database.execute(
                 "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
-                " stopped_at, stop_cause, due_at, used_seconds, used_down_octets, used_up_octets, settled_seconds,"
-                " settled_down_octets, settled_up_octets, framed_ipv4)"
+                " stopped_at, stop_cause, due_at, used_seconds, used_down_octets, used_up_octets, posted_seconds,"
+                " posted_down_octets, posted_up_octets, framed_ipv4)"
                 " SELECT %(card)s, %(n)s, 1, CONCAT('s', %(n)s), 'phone', at, at, at, IF(%(open)s, NULL, at), 'User-Request',"
                 " IF(%(open)s, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, NULL), %(s)s, %(d)s, %(u)s, %(s)s * %(share)s,"
                 " %(d)s * %(share)s, %(u)s * %(share)s, '10.5.0.7'"
@@ -37,9 +37,9 @@ def used(shop, database):
                 {"card": card_id, "n": number, "s": seconds, "d": down, "u": up, "share": share, "age": age_days,
                  "open": number == 8})
         database.execute(
-            "UPDATE card JOIN (SELECT card_id, SUM(settled_seconds) AS s, SUM(settled_down_octets) AS d,"
-            " SUM(settled_up_octets) AS u FROM session WHERE card_id = %(id)s GROUP BY card_id) AS done ON done.card_id = card.id"
-            " SET settled_seconds = s, settled_down_octets = d, settled_up_octets = u, settled_login_number = 3", {"id": card_id})
+            "UPDATE card JOIN (SELECT card_id, SUM(posted_seconds) AS s, SUM(posted_down_octets) AS d,"
+            " SUM(posted_up_octets) AS u FROM session WHERE card_id = %(id)s GROUP BY card_id) AS done ON done.card_id = card.id"
+            " SET posted_seconds = s, posted_down_octets = d, posted_up_octets = u, posted_login_number = 3", {"id": card_id})
     return cards
 
 
@@ -61,12 +61,12 @@ def test_old_sessions_move_and_no_balance_changes(office, shop, used, database):
 
 
 def test_the_next_login_gets_the_next_number(office, shop, used, database):
-    """What is archived is settled, and the card remembers the highest number."""
+    """What is archived is posted, and the card remembers the highest number."""
     database.execute("UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at,"
                      " due_at = NULL, end_recorded_at = stopped_at")
     office.must("db", "archive")
     assert database.value("SELECT COUNT(*) FROM session") == 0
-    assert {shop.card(card)["settled_login_number"] for card in used} == {8}
+    assert {shop.card(card)["posted_login_number"] for card in used} == {8}
 
 
 def test_a_session_that_comes_back_is_archived_again(office, shop, used, database):
@@ -76,7 +76,7 @@ def test_a_session_that_comes_back_is_archived_again(office, shop, used, databas
     # As the module brings it back for a late packet, which then adds 100 seconds.
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
-        " stopped_at, used_seconds, used_down_octets, used_up_octets, settled_seconds, settled_down_octets, settled_up_octets)"
+        " stopped_at, used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
         " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, ended_at,"
         " used_seconds + 100, used_down_octets, used_up_octets, used_seconds, used_down_octets, used_up_octets"
         " FROM session_archive WHERE card_id = %s AND login_number = 2", [card_id])
@@ -113,8 +113,8 @@ def test_what_somebody_works_on_is_left_for_the_next_time(office, shop, used, da
         other.begin()
         cursor.execute("SELECT * FROM card WHERE id = %s FOR UPDATE", [shop.id(used[3])])
         # Settled already, so that the archive does not have to post anything to that card.
-        database.execute("UPDATE session SET settled_seconds = used_seconds, settled_down_octets = used_down_octets,"
-                         " settled_up_octets = used_up_octets WHERE card_id = %s", [shop.id(used[3])])
+        database.execute("UPDATE session SET posted_seconds = used_seconds, posted_down_octets = used_down_octets,"
+                         " posted_up_octets = used_up_octets WHERE card_id = %s", [shop.id(used[3])])
         database.execute("DELETE FROM session WHERE card_id = %s AND login_number > 3", [shop.id(used[3])])
         told = office.json("db", "archive")
         assert (told["archived"], told["left"]) == (25, 3)

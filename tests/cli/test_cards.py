@@ -29,10 +29,10 @@ def test_show_never_shows_a_pin(office):
 
 def test_money_that_is_left_stops_at_zero(office, database):
     card, = office.stock(1, "--money", "1.00", "--tariff-minute", "0.10")
-    database.execute("UPDATE card SET settled_seconds = 330")
+    database.execute("UPDATE card SET posted_seconds = 330")
     shown = office.show(card)
     assert (shown["credit_cents"], shown["used_cents"], shown["remaining_cents"]) == (100, 55, 45)
-    database.execute("UPDATE card SET settled_seconds = 3600")
+    database.execute("UPDATE card SET posted_seconds = 3600")
     assert office.show(card)["remaining_cents"] == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 
 def used(database, card, **columns):
-    """Put usage on a card, as sessions that were settled leave it."""
+    """Put usage on a card, as sessions that were posted leave it."""
     columns = {"status": "in_use", "first_login_at": "2026-01-01"} | columns
     if columns["status"] == "exhausted":
         used(database, card)
@@ -67,7 +67,7 @@ def test_a_double_click_credits_once(office, database):
 
 def test_a_used_up_card_works_again(office, database):
     card, = office.sell(1, "--time", "10m")
-    used(database, card, settled_seconds=600, status="exhausted")
+    used(database, card, posted_seconds=600, status="exhausted")
     assert office.json("credit", card.serial, "--add", "5m", "--reason", "Storm")["status"] == "in_use"
     assert [row["what"] for row in office.track(card)[-2:]] == ["credited", "reopened"]
     assert office.json("simulate", card.serial)["session_seconds"] == 300
@@ -75,7 +75,7 @@ def test_a_used_up_card_works_again(office, database):
 
 def test_a_card_that_still_lacks_one_kind_stays_used_up(office, database):
     card, = office.sell(1, "--time", "10m", "--traffic", "1MB")
-    used(database, card, settled_seconds=600, settled_down_octets=1_000_000, status="exhausted")
+    used(database, card, posted_seconds=600, posted_down_octets=1_000_000, status="exhausted")
     assert office.json("credit", card.serial, "--add", "5m", "--reason", "Storm")["status"] == "exhausted"
     assert office.json("credit", card.serial, "--add", "1MB", "--reason", "Storm")["status"] == "in_use"
 
@@ -143,7 +143,7 @@ def test_a_dizzying_credit_changes_nothing(office, database):
 def test_all_that_is_left_moves(office, database):
     product = office.product("--time", "10m", "--traffic", "10MB")
     source, target = office.sell(2, product=product)
-    used(database, source, settled_seconds=250, settled_down_octets=4_000_000)
+    used(database, source, posted_seconds=250, posted_down_octets=4_000_000)
     told = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
     assert (told["moved_seconds"], told["moved_octets"], told["repeated"]) == (350, 6_000_000, False)
     gave, took = office.show(source), office.show(target)
@@ -157,7 +157,7 @@ def test_all_that_is_left_moves(office, database):
 def test_money_moves_to_the_cent(office, database):
     product = office.product("--money", "1.00", "--tariff-minute", "0.07")
     source, target = office.sell(2, product=product)
-    used(database, source, settled_seconds=100)  # 11.67 cents, rounded down
+    used(database, source, posted_seconds=100)  # 11.67 cents, rounded down
     told = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
     assert told["moved_cents"] == 89
     assert office.show(source)["remaining_cents"] == 0 and office.show(target)["remaining_cents"] == 189
@@ -195,7 +195,7 @@ def test_a_card_that_gave_its_credit_is_not_taken_back_as_new(office):
 
 def test_a_used_up_target_works_again(office, database):
     source, target = office.sell(2, "--time", "10m")
-    used(database, target, settled_seconds=600, status="exhausted")
+    used(database, target, posted_seconds=600, status="exhausted")
     office.must("transfer", source.serial, target.serial, "--reason", "Torn")
     shown = office.show(target)
     assert (shown["status"], shown["remaining_seconds"]) == ("in_use", 600)

@@ -68,7 +68,7 @@ def session_of(database, card, number=1):
 
 def attempts(database, card):
     return [(row["outcome"], row["error_cause"]) for row in database.query(
-        "SELECT outcome, error_cause FROM session_cut JOIN card ON card.id = card_id WHERE serial = %s ORDER BY attempt",
+        "SELECT outcome, error_cause FROM disconnect_attempt JOIN card ON card.id = card_id WHERE serial = %s ORDER BY attempt",
         [card.serial])]
 
 
@@ -80,7 +80,7 @@ def stop(database, number=1):
 
 
 def hear_again(database):
-    database.execute("UPDATE session_cut SET next_at = at - INTERVAL 1 SECOND")
+    database.execute("UPDATE disconnect_attempt SET next_at = at - INTERVAL 1 SECOND")
 
 
 def pass_time(database, seconds):
@@ -88,7 +88,7 @@ def pass_time(database, seconds):
     database.execute(f"UPDATE session SET heard_at = heard_at - INTERVAL {seconds} SECOND,"
                      f" login_at = login_at - INTERVAL {seconds} SECOND")
     with without_triggers(database) as cursor:
-        cursor.execute(f"UPDATE session_cut SET at = at - INTERVAL {seconds} SECOND,"
+        cursor.execute(f"UPDATE disconnect_attempt SET at = at - INTERVAL {seconds} SECOND,"
                        f" next_at = next_at - INTERVAL {seconds} SECOND")
         cursor.connection.commit()
 
@@ -194,7 +194,7 @@ def test_a_dead_nas_does_not_hold_up_the_others(office, database, nas):
         try:
             wait_until(lambda: session_of(database, cards[0])["stopped_at"])
             wait_until(lambda: len(dead.requests) >= WINDOW)
-            assert not database.value("SELECT COUNT(*) FROM session_cut WHERE outcome = 'no_answer'")
+            assert not database.value("SELECT COUNT(*) FROM disconnect_attempt WHERE outcome = 'no_answer'")
         finally:
             end(process)
 
@@ -216,7 +216,7 @@ def test_two_enforcers_send_each_request_once(office, database, nas):
 def test_an_attempt_whose_enforcer_died_is_made_again(office, database, nas):
     card, = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
-    database.execute(f"""INSERT INTO session_cut (card_id, login_number, action, attempt, next_at, cause)
+    database.execute(f"""INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)
                          SELECT card_id, 1, 'disconnect', 1, {NOW} + INTERVAL 1 HOUR, 'blocked' FROM session""")
     office.run("enforce", "--wait", "0")
     assert nas.requests == []
@@ -428,7 +428,7 @@ def test_a_thousand_sessions_of_one_nas(office, database, nas):
     begun_at = time.monotonic()
     process = office.spawn("enforce", "--watch")
     try:
-        wait_until(lambda: database.value("SELECT COUNT(*) FROM session_cut WHERE outcome = 'ack'") == 1000)
+        wait_until(lambda: database.value("SELECT COUNT(*) FROM disconnect_attempt WHERE outcome = 'ack'") == 1000)
     finally:
         end(process)
     print(f"\n1,000 sessions of one NAS asked for in {time.monotonic() - begun_at:.1f} s, start included")

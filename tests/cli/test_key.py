@@ -17,7 +17,7 @@ def key_file(_unstarted_stack):
     path.write_bytes(before)
 
 
-def settled(database):
+def posted(database):
     """A minute has passed since cards were sealed anew."""
     database.execute("UPDATE site SET value = UTC_TIMESTAMP(3) - INTERVAL 61 SECOND WHERE name = 'resealed_at'")
 
@@ -41,7 +41,7 @@ def test_a_change_of_keys(office, database, key_file):
     assert opened(database, key_file) == pins
     refused = office.run("key", "retire", "1", "--yes")
     assert refused.exit_status == 1 and "seconds" in refused.stderr
-    settled(database)
+    posted(database)
     assert office.json("key", "retire", "1", "--yes") == {"number": 1, "state": "retired"}
     assert [(row["number"], row["state"], row["cards"], row["nas"]) for row in office.json("key", "list")] == [
         (1, "retired", 0, 0), (2, "active", 449, 1)]
@@ -122,7 +122,7 @@ def test_what_is_being_made_with_a_key_keeps_it_from_being_retired(office, datab
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT name FROM site WHERE name = 'key_1_fingerprint' LOCK IN SHARE MODE")
         office.must("key", "rotate", "--yes")
-        settled(database)
+        posted(database)
         retire = office.spawn("key", "retire", "1", "--yes")
         wait_until(lambda: waiting_for_a_lock(database) or retire.poll() is not None)
         assert retire.poll() is None, retire.communicate()
@@ -140,7 +140,7 @@ def test_who_comes_with_a_retired_key_makes_no_cards(office, database, key_file,
     product = office.product("--time", "10m")
     office.must("key", "add")
     office.must("key", "rotate", "--yes")
-    settled(database)
+    posted(database)
     office.must("key", "retire", "1", "--yes")
     # Another machine, with the old key file.
     key_file.write_bytes(before)

@@ -29,12 +29,12 @@ def hire(office, tmp_path):
 
 def test_an_operator_sees_cards_and_changes_none(office, hire):
     card, = office.sell(1, "--time", "10m")
-    _name, desk = hire("see")
-    assert desk.show(card)["status"] == "delivered"
-    assert [row["what"] for row in desk.track(card)][-1] == "delivered"
+    _name, engine = hire("see")
+    assert engine.show(card)["status"] == "delivered"
+    assert [row["what"] for row in engine.track(card)][-1] == "delivered"
     for question in (("list",), ("note", "list"), ("batch", "show", card.batch), ("product", "list"), ("sessions",)):
-        desk.must(*question)
-    assert office.show(card) == desk.show(card)
+        engine.must(*question)
+    assert office.show(card) == engine.show(card)
 
 
 # The command, with C for a card at a partner, S for one in stock, P for the partner; and the role that it needs.
@@ -55,7 +55,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize("role", ACTIONS)
 def test_each_role_does_its_action_and_no_other(office, hire, role):
-    name, desk = hire("see", role)
+    name, engine = hire("see", role)
     for other, words in ACTIONS.items():
         in_stock, = office.stock(1, "--time", "10m")
         partner = office.partner()
@@ -63,7 +63,7 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
         meant = {"C": sold.serial, "S": in_stock.serial, "P": partner, "T": sold.product, "N": f"{name} {other}",
                  "S-S": f"{in_stock.serial}-{in_stock.serial}", "C-C": f"{sold.serial}-{sold.serial}"}
         before = office.track(in_stock) + office.track(sold)
-        result = desk.run(*(meant.get(word, word) for word in words), stdin="secret\n")
+        result = engine.run(*(meant.get(word, word) for word in words), stdin="secret\n")
         if other == role:
             assert result.exit_status == 0, result.stderr
         else:
@@ -74,9 +74,9 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
 
 def test_credit_is_added_and_moved_by_its_role(office, hire):
     one, other = office.sell(2, "--time", "10m")
-    _name, desk = hire("credit")
-    desk.must("credit", one.serial, "--add", "5m", "--reason", "Line was down")
-    desk.must("transfer", one.serial, other.serial, "--reason", "Lost the first one")
+    _name, engine = hire("credit")
+    engine.must("credit", one.serial, "--add", "5m", "--reason", "Line was down")
+    engine.must("transfer", one.serial, other.serial, "--reason", "Lost the first one")
     assert office.show(other)["credit_seconds"] == 600 + 900
 
 
@@ -97,14 +97,14 @@ def test_cards_are_imported_by_a_role_of_its_own(office, hire, tmp_path):
     product = office.product("--time", "1h")
     path = tmp_path / "old.csv"
     path.write_text("serial,pin,status,used_seconds\nOLD1,48151623,in_use,600\n")
-    _name, desk = hire("generate")
-    refused = desk.run("import", "--product", product, path)
+    _name, engine = hire("generate")
+    refused = engine.run("import", "--product", product, path)
     assert refused.exit_status == 1 and "lacks the role 'import'" in refused.stderr
-    _name, desk = hire("import")
-    desk.must("import", "--product", product, path)
+    _name, engine = hire("import")
+    engine.must("import", "--product", product, path)
     assert office.show("OLD1")["used_seconds"] == 600
-    _name, desk = hire("audit")
-    desk.must("reconcile")
+    _name, engine = hire("audit")
+    engine.must("reconcile")
 
 
 def test_who_audits_and_who_reports(office, hire):
@@ -123,8 +123,8 @@ def test_who_audits_and_who_reports(office, hire):
 
 def test_the_history_names_the_person(office, hire):
     card, = office.sell(1, "--time", "10m")
-    name, desk = hire("block")
-    desk.must("block", card.serial, "--reason", "Stolen")
+    name, engine = hire("block")
+    engine.must("block", card.serial, "--reason", "Stolen")
     last = office.track(card)[-1]
     assert (last["what"], last["operator"], last["reason"]) == ("blocked", name, "Stolen")
 
@@ -144,25 +144,25 @@ def test_pins_are_exported_by_who_may_read_them_and_it_is_on_record(office, hire
 
 def test_roles_come_and_go(office, hire):
     card, = office.stock(1, "--time", "10m")
-    name, desk = hire("see")
-    assert desk.run("block", card.serial).exit_status == 1
+    name, engine = hire("see")
+    assert engine.run("block", card.serial).exit_status == 1
     assert office.json("operator", "add", name, "--role", "block") == {
         "operator": name, "roles": ["see", "block"], "option_file": []}
-    desk.must("block", card.serial)
+    engine.must("block", card.serial)
     office.must("operator", "remove", name, "--role", "block")
-    assert desk.run("unblock", card.serial).exit_status == 1
+    assert engine.run("unblock", card.serial).exit_status == 1
     assert {"operator": name, "roles": ["see"]} in office.json("operator", "list")
     office.must("operator", "remove", name)
-    assert desk.run("list").exit_status == 3
+    assert engine.run("list").exit_status == 3
     assert name not in str(office.json("operator", "list"))
 
 
 def test_who_has_all_roles_does_all(office, hire):
-    _name, desk = hire("admin")
-    card, = desk.sell(1, "--time", "10m")
-    desk.must("block", card.serial)
-    desk.must("unblock", card.serial)
-    assert desk.show(card)["status"] == "delivered"
+    _name, engine = hire("admin")
+    card, = engine.sell(1, "--time", "10m")
+    engine.must("block", card.serial)
+    engine.must("unblock", card.serial)
+    assert engine.show(card)["status"] == "delivered"
 
 
 def test_a_password_of_ones_own(office, hire, tmp_path):
@@ -199,14 +199,14 @@ def test_what_is_no_name_for_a_person_is_refused(office, name, status):
 
 
 def test_an_unknown_operator_brings_the_nearest(office, hire):
-    name, _desk = hire("see")
+    name, _engine = hire("see")
     result = office.run("operator", "remove", name + "x")
     assert result.exit_status == 1 and name in result.stderr
 
 
 def test_an_operator_cannot_make_operators(office, hire):
-    name, desk = hire("admin")
-    result = desk.run("operator", "add", "friend", "--role", "admin", "--root-user", name)
+    name, engine = hire("admin")
+    result = engine.run("operator", "add", "friend", "--role", "admin", "--root-user", name)
     assert result.exit_status in (1, 3)
     assert "friend" not in str(office.json("operator", "list"))
 

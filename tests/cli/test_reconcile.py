@@ -18,11 +18,11 @@ def books(office, database):
     office.must("edit", cards[3].serial, "--expires", "2099-12-31", "--reason", "goodwill")
     office.must("delete", cards[7].serial, "--yes")
     database.execute(
-        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), settled_seconds = 700, settled_login_number = 2"
+        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), posted_seconds = 700, posted_login_number = 2"
         " WHERE serial = %s", [cards[0].serial])
     for number, used, posted in ((1, 700, 700), (2, 100, 0)):
         database.execute(
-            "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, settled_seconds)"
+            "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, posted_seconds)"
             " SELECT id, %s, 1, 's', UTC_TIMESTAMP(3) - INTERVAL 20 DAY, %s, %s FROM card WHERE serial = %s",
             [number, used, posted, cards[0].serial])
     database.execute("INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (%s, 'credited', 'x', 60)",
@@ -51,13 +51,13 @@ def test_an_empty_database_agrees(office):
 # What somebody with all rights does; the rule that finds it; C is the card in use.
 WRONGS = {
     "credit without an entry": (["UPDATE card SET added_seconds = 3600 WHERE serial = 'C'"], "ledger"),
-    "usage without a session": (["UPDATE card SET settled_seconds = settled_seconds + 1 WHERE serial = 'C'"], "usage"),
-    "traffic without a session": (["UPDATE card SET settled_up_octets = 5 WHERE serial = 'C'"], "usage"),
+    "usage without a session": (["UPDATE card SET posted_seconds = posted_seconds + 1 WHERE serial = 'C'"], "usage"),
+    "traffic without a session": (["UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'"], "usage"),
     "a session removed": (["DELETE session FROM session JOIN card ON card.id = card_id WHERE serial = 'C' AND login_number = 1"],
                           "usage"),
     "more posted than used": (
-        ["UPDATE session JOIN card ON card.id = card_id SET session.settled_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
-         "UPDATE card SET settled_up_octets = 5 WHERE serial = 'C'"], "sessions"),
+        ["UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
+         "UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'"], "sessions"),
     "an archived number that comes again": (
         ["INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
          " used_down_octets, used_up_octets) SELECT id, 9, 1, 's', '', UTC_TIMESTAMP(), 0, 0, 0 FROM card WHERE serial = 'C'"],
@@ -104,7 +104,7 @@ def test_a_fault_is_found_by_its_rule(office, books, database, wrong):
 def test_a_session_that_came_back_counts_once(office, books, database):
     office.must("db", "archive")
     database.execute(
-        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, settled_seconds)"
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, posted_seconds)"
         " SELECT card_id, login_number, 1, acct_session_id, ended_at, used_seconds + 50, used_seconds FROM session_archive"
         " WHERE login_number = 1")
     assert faults(office) == []
@@ -116,7 +116,7 @@ def test_what_was_used_before_an_import_counts(office, books, database, _unstart
     card_id = shop.id(card)
     with without_triggers(database) as cursor:
         cursor.execute("UPDATE batch SET origin = 'imported' WHERE id = %s", [card.batch])
-    database.execute("UPDATE card SET settled_seconds = 600 WHERE id = %s", [card_id])
+    database.execute("UPDATE card SET posted_seconds = 600 WHERE id = %s", [card_id])
     database.execute(
         "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
         " used_down_octets, used_up_octets) VALUES (%s, 0, 1, '', '', UTC_TIMESTAMP(), 600, 0, 0)", [card_id])
@@ -131,8 +131,8 @@ def test_commits_meanwhile_are_not_seen_by_half(office, books, database, monkeyp
 
     def wrong_sessions(cursor, first, last, rule=reconcile.OF_CARDS["sessions"]):
         if not calls:
-            database.execute("UPDATE card SET settled_seconds = settled_seconds + 100 WHERE serial = %s", [books[0].serial])
-            database.execute("UPDATE session JOIN card ON card.id = card_id SET session.settled_seconds = used_seconds"
+            database.execute("UPDATE card SET posted_seconds = posted_seconds + 100 WHERE serial = %s", [books[0].serial])
+            database.execute("UPDATE session JOIN card ON card.id = card_id SET session.posted_seconds = used_seconds"
                              " WHERE serial = %s", [books[0].serial])
             office.must("block", books[1].serial)
         calls.append(first)

@@ -83,7 +83,7 @@ def test_usage_is_the_same_before_and_after_the_archive(office, trade, database)
     # The session comes back for a late packet: what the archive has of it is not counted twice.
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, stopped_at, used_seconds,"
-        " used_down_octets, used_up_octets, settled_seconds, settled_down_octets, settled_up_octets)"
+        " used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
         " SELECT card_id, login_number, 1, acct_session_id, ended_at, ended_at, used_seconds + 5, used_down_octets,"
         " used_up_octets, used_seconds, used_down_octets, used_up_octets FROM session_archive")
     first = office.json(*asked)[0]

@@ -25,10 +25,10 @@ SHOWING = {
 # These do something, and tell it in a sentence, which goes through output.tell_done (test_a_sentence_is_made_safe).
 DOING = {
     "audit seal", "batch receive", "block", "charge", "credit", "db archive", "db init", "db upgrade", "delete", "deliver",
-    "desk", "disconnect", "doctor", "edit", "enforce", "export", "generate", "import", "key add", "key retire", "key rotate",
+    "engine", "disconnect", "doctor", "edit", "enforce", "export", "generate", "import", "key add", "key retire", "key rotate",
     "nas add", "nas edit", "nas remove", "operator add", "operator remove", "partner add", "partner edit", "partner retire",
-    "product add", "product edit", "product retire", "raddb check", "raddb install", "redeem", "return", "spool quarantine",
-    "spool replay", "spool status", "transfer", "unblock", "voice confirm", "voice export",
+    "product add", "product edit", "product retire", "raddb check", "raddb install", "redeem", "return", "queue quarantine",
+    "queue replay", "queue status", "transfer", "unblock", "voice confirm", "voice export",
 }
 
 

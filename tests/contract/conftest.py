@@ -2,10 +2,10 @@
 
 import pytest
 
-from admin.enforce.enforcer import Cutter
+from admin.enforce.enforcer import Enforcer
 from admin.shell.office import Office
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from tests.quiet_nas import QuietNas
 from tests.shop import Shop
 from tests.simulated_clock import SimulatedClock
@@ -18,14 +18,14 @@ def module_settings(database, _unstarted_stack):
 
 
 @pytest.fixture
-def desk(module_settings):
-    return Desk(module_settings)
+def engine(module_settings):
+    return Engine(module_settings)
 
 
 @pytest.fixture
-def new_desk(module_settings):
+def new_engine(module_settings):
     """Another radiusd on the same database, for each call."""
-    return lambda: Desk(module_settings)
+    return lambda: Engine(module_settings)
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def clock(database):
 
 
 @pytest.fixture
-def cutter(database, _unstarted_stack):
-    """`prepaid enforce` on a network whose NAS answer nothing; `cutter.exchange` says what they were told."""
-    cutter = Cutter(Office(str(_unstarted_stack.option_file)))
-    cutter.exchange.close()
-    cutter.exchange = QuietNas()
-    yield cutter
-    cutter.office.close()
+def enforcer(database, _unstarted_stack):
+    """`prepaid enforce` on a network whose NAS answer nothing; `enforcer.exchange` says what they were told."""
+    enforcer = Enforcer(Office(str(_unstarted_stack.option_file)))
+    enforcer.exchange.close()
+    enforcer.exchange = QuietNas()
+    yield enforcer
+    enforcer.office.close()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from freeradius_module.connection import RowLocked
-from tests.at_the_desk import LAPTOP, class_of, log_in, report
+from tests.engine_callers import LAPTOP, class_of, log_in, report
 
 
 def restore_to_before_the_logins(shop, card) -> None:
@@ -21,24 +21,24 @@ def used_by_login(shop, card) -> dict[str, int]:
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 @pytest.mark.parametrize("reports_before", [1, 2, 3])
-def test_a_class_of_the_lost_time_charges_no_other_login(desk, new_desk, shop, clock, reports_before, kind, knows):
+def test_a_class_of_the_lost_time_charges_no_other_login(engine, new_engine, shop, clock, reports_before, kind, knows):
     """Both logins are number 1. The one of the lost time goes on, and a server still knows it."""
     card, = shop.sell(1, credit_seconds=36_000, max_sessions=2)
-    lost = class_of(log_in(desk, card))
+    lost = class_of(log_in(engine, card))
     for seconds in range(100, 100 * reports_before + 1, 100):
         clock.advance(100)
-        desk.account(report(card, "Interim-Update", seconds, lost, session_id="lost"))
+        engine.account(report(card, "Interim-Update", seconds, lost, session_id="lost"))
     restore_to_before_the_logins(shop, card)
     clock.advance(100)
-    elsewhere = new_desk()
+    elsewhere = new_engine()
     new = class_of(log_in(elsewhere, card, LAPTOP))
     elsewhere.account(report(card, "Start", None, new, session_id="new", device=LAPTOP))
     clock.advance(10)
     elsewhere.account(report(card, "Interim-Update", 10, new, session_id="new", device=LAPTOP))
-    desk = desk if knows else new_desk()
+    engine = engine if knows else new_engine()
     seconds = None if kind == "Start" else 100 * reports_before + 110
     for _ in range(2):
-        desk.account(report(card, kind, seconds, lost, session_id="lost"))
+        engine.account(report(card, kind, seconds, lost, session_id="lost"))
         elsewhere.account(report(card, "Interim-Update", 10, new, session_id="new", device=LAPTOP))
         assert used_by_login(shop, card) == {"new": 10, "lost": seconds or 0}
     clock.advance(90)
@@ -50,35 +50,35 @@ def test_a_class_of_the_lost_time_charges_no_other_login(desk, new_desk, shop, c
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
-def test_a_class_of_the_lost_time_does_not_take_a_login_that_has_not_begun(desk, new_desk, shop, clock, knows):
+def test_a_class_of_the_lost_time_does_not_take_a_login_that_has_not_begun(engine, new_engine, shop, clock, knows):
     """The new login's first packet comes after a packet of the lost one, which has its number."""
     card, = shop.sell(1, credit_seconds=36_000, max_sessions=2)
-    lost = class_of(log_in(desk, card))
+    lost = class_of(log_in(engine, card))
     for seconds in (100, 200):
         clock.advance(100)
-        desk.account(report(card, "Interim-Update", seconds, lost, session_id="lost"))
+        engine.account(report(card, "Interim-Update", seconds, lost, session_id="lost"))
     restore_to_before_the_logins(shop, card)
     clock.advance(50)
-    new = class_of(log_in(new_desk(), card, LAPTOP))
-    desk = desk if knows else new_desk()
-    desk.account(report(card, "Interim-Update", 250, lost, session_id="lost"))
+    new = class_of(log_in(new_engine(), card, LAPTOP))
+    engine = engine if knows else new_engine()
+    engine.account(report(card, "Interim-Update", 250, lost, session_id="lost"))
     clock.advance(60)
-    desk.account(report(card, "Interim-Update", 60, new, session_id="new", device=LAPTOP))
+    engine.account(report(card, "Interim-Update", 60, new, session_id="new", device=LAPTOP))
     assert used_by_login(shop, card) == {"new": 60, "lost": 250}
     assert shop.sessions(card)[0]["acct_session_id"] == "new"
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(desk, new_desk, shop, clock, database, seed):
+def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(engine, new_engine, shop, clock, database, seed):
     """Each takes some of the packets, some both, in any order, and says how long they waited."""
     chance = random.Random(seed)
     cards = shop.sell(3, credit_seconds=10**6, max_sessions=2)
     packets, totals = [], {}
     for card in cards:
         for device in ("02-00-00-00-00-01", LAPTOP):
-            classes = class_of(log_in(desk, card, device)) if chance.random() < 0.7 else ()
+            classes = class_of(log_in(engine, card, device)) if chance.random() < 0.7 else ()
             if not classes:
-                log_in(desk, card, device)
+                log_in(engine, card, device)
             last = chance.randrange(3, 9) * 100
             for seconds in range(0, last + 1, 100):
                 kind = "Start" if not seconds else "Stop" if seconds == last else "Interim-Update"
@@ -88,7 +88,7 @@ def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(desk, ne
             totals[card.serial] = totals.get(card.serial, 0) + last
     clock.advance(1800)
     chance.shuffle(packets)
-    chargers = [new_desk(), new_desk()]
+    chargers = [new_engine(), new_engine()]
     heaps = [[], []]
     for packet, came_at in packets:
         for heap in chance.choice([heaps[:1], heaps[1:], heaps]):

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from tests.at_the_desk import LAPTOP, class_of, log_in, nas_restart, report
+from tests.engine_callers import LAPTOP, class_of, log_in, nas_restart, report
 
 DAY_SECONDS = 86_400
 
 
-def in_queue(desk, clock, packet, waited_seconds):
+def in_queue(engine, clock, packet, waited_seconds):
     """Charge a packet that came so long ago and waited in the queue since."""
     packet = [*packet, ("Tmp-String-1", f"{int(clock.now - waited_seconds)}.0")]
-    assert desk.charges.queued([(packet, float(waited_seconds))]) == [None]
+    assert engine.charges.queued([(packet, float(waited_seconds))]) == [None]
 
 
 def overview(database, shop, card) -> list[dict]:
@@ -33,37 +33,37 @@ def archive_all(office, clock):
 
 @pytest.mark.parametrize("ends", ["Accounting-On", "Accounting-Off"])
 def test_a_session_that_a_restart_ended_at_an_old_report_is_charged_once_though_it_is_archived_at_once(
-        desk, shop, clock, office, ends):
+        engine, shop, clock, office, ends):
     """The report had waited in the queue for three days, so the session's end lies three days back."""
     card, = shop.sell(1, credit_seconds=36_000)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     interim = report(card, "Interim-Update", 3000, classes)
     clock.advance(3000 + 3 * DAY_SECONDS)
-    in_queue(desk, clock, interim, 3 * DAY_SECONDS)
-    desk.account(nas_restart(ends))
+    in_queue(engine, clock, interim, 3 * DAY_SECONDS)
+    engine.account(nas_restart(ends))
     office.must("db", "archive")
-    in_queue(desk, clock, interim, 3 * DAY_SECONDS)
+    in_queue(engine, clock, interim, 3 * DAY_SECONDS)
     assert shop.used(card)[0] == 3000
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
 @pytest.mark.parametrize("has_class", [True, False], ids=["class", "no class"])
 def test_a_login_that_was_archived_before_it_began_is_charged_once(
-        desk, new_desk, shop, clock, office, database, has_class, knows):
+        engine, new_engine, shop, clock, office, database, has_class, knows):
     """Its Stop waited in the queue while another login took its place and the night's archive ran; then it comes twice."""
     card, = shop.sell(1, credit_seconds=36_000)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     clock.advance(610)
     stop = report(card, "Stop", 600, classes if has_class else (), session_id="first")
     clock.advance(90)
-    other = class_of(log_in(desk, card, LAPTOP))
-    desk.account(report(card, "Stop", 10, other, session_id="other", device=LAPTOP))
+    other = class_of(log_in(engine, card, LAPTOP))
+    engine.account(report(card, "Stop", 10, other, session_id="other", device=LAPTOP))
     archive_all(office, clock)
     waited_seconds = 3 * DAY_SECONDS + 90
     for _ in range(2):
-        in_queue(desk, clock, stop, waited_seconds)
+        in_queue(engine, clock, stop, waited_seconds)
         if not knows:
-            desk = new_desk()
+            engine = new_engine()
         assert shop.used(card)[0] == 610
         archive_all(office, clock)
         waited_seconds += 3 * DAY_SECONDS
@@ -77,20 +77,20 @@ def test_a_login_that_was_archived_before_it_began_is_charged_once(
 
 
 @pytest.fixture
-def going_on(desk, shop, clock, office):
+def going_on(engine, shop, clock, office):
     """A card whose first session was taken for ended, with all that was used by then archived; and its Class.
 
     Its NAS was cut off for three days and comes back. The customer has been online all the time.
     """
     card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
-    classes = class_of(log_in(desk, card))
-    desk.account(report(card, "Start", None, classes))
+    classes = class_of(log_in(engine, card))
+    engine.account(report(card, "Start", None, classes))
     clock.advance(300)
-    desk.account(report(card, "Interim-Update", 300, classes))
+    engine.account(report(card, "Interim-Update", 300, classes))
     clock.advance(1000)
     # Takes its place, because it is silent.
-    other = class_of(log_in(desk, card, LAPTOP))
-    desk.account(report(card, "Stop", 10, other, session_id="other", device=LAPTOP))
+    other = class_of(log_in(engine, card, LAPTOP))
+    engine.account(report(card, "Stop", 10, other, session_id="other", device=LAPTOP))
     archive_all(office, clock)
     assert shop.sessions(card) == []
     return card, classes
@@ -100,10 +100,10 @@ BACK_AFTER_SECONDS = 1300 + 3 * DAY_SECONDS
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
-def test_an_archived_session_that_goes_on_is_open_again(desk, new_desk, shop, clock, cutter, office, database, going_on, knows):
+def test_an_archived_session_that_goes_on_is_open_again(engine, new_engine, shop, clock, enforcer, office, database, going_on, knows):
     card, classes = going_on
-    desk = desk if knows else new_desk()
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
+    engine = engine if knows else new_engine()
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     assert shop.used(card)[0] == BACK_AFTER_SECONDS + 10
     session, = shop.sessions(card)
     assert session["due_at"] is not None
@@ -113,52 +113,52 @@ def test_an_archived_session_that_goes_on_is_open_again(desk, new_desk, shop, cl
     assert [row["serial"] for row in office.json("sessions")] == [card.serial]
 
 
-def test_an_archived_session_that_goes_on_counts_for_the_next_login(desk, shop, going_on):
+def test_an_archived_session_that_goes_on_counts_for_the_next_login(engine, shop, going_on):
     """It holds one of the two places, and what is left of its grant."""
     card, classes = going_on
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
-    laptop = log_in(desk, card, LAPTOP)
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
+    laptop = log_in(engine, card, LAPTOP)
     assert laptop.is_accepted
     granted = shop.sessions(card)[-1]["granted_seconds"]
     # 20 days less what is used, less what the first may still use of its ten days.
     assert granted == 20 * DAY_SECONDS - (BACK_AFTER_SECONDS + 10) - (10 * DAY_SECONDS - BACK_AFTER_SECONDS)
-    desk.account(report(card, "Start", None, class_of(laptop), session_id="second", device=LAPTOP))
-    assert log_in(desk, card, "02-00-00-00-00-03").reason == "too_many_sessions"
+    engine.account(report(card, "Start", None, class_of(laptop), session_id="second", device=LAPTOP))
+    assert log_in(engine, card, "02-00-00-00-00-03").reason == "too_many_sessions"
 
 
-def test_an_archived_session_that_goes_on_is_limited_and_cut(desk, shop, clock, cutter, going_on):
+def test_an_archived_session_that_goes_on_is_limited_and_cut(engine, shop, clock, enforcer, going_on):
     card, classes = going_on
     card_id = shop.id(card)
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     # `prepaid enforce` decides until when it may go on.
-    cutter.look()
-    cutter.look()
+    enforcer.look()
+    enforcer.look()
     session, = shop.sessions(card)
     assert session["due_at"] is not None and session["due_cause"] in ("time", "longest")
-    assert cutter.exchange.disconnected(card_id) == set()
+    assert enforcer.exchange.disconnected(card_id) == set()
     # It uses more than it was granted.
     clock.advance(7 * DAY_SECONDS)
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS + 7 * DAY_SECONDS, classes))
-    cutter.look()
-    cutter.look()
-    assert cutter.exchange.disconnected(card_id) == {1}
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS + 7 * DAY_SECONDS, classes))
+    enforcer.look()
+    enforcer.look()
+    assert enforcer.exchange.disconnected(card_id) == {1}
 
 
-def test_an_archived_session_that_goes_on_and_whose_card_is_blocked_is_cut(desk, shop, cutter, office, going_on):
+def test_an_archived_session_that_goes_on_and_whose_card_is_blocked_is_cut(engine, shop, enforcer, office, going_on):
     card, classes = going_on
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     shop.set_status(card, "blocked")
-    cutter.look()
-    cutter.look()
-    assert cutter.exchange.disconnected(shop.id(card)) == {1}
+    enforcer.look()
+    enforcer.look()
+    assert enforcer.exchange.disconnected(shop.id(card)) == {1}
 
 
 def test_an_archived_session_that_comes_back_and_ends_is_archived_again_with_all_that_it_used(
-        desk, shop, clock, office, database, going_on):
+        engine, shop, clock, office, database, going_on):
     card, classes = going_on
-    desk.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
+    engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     clock.advance(300)
-    desk.account(report(card, "Stop", BACK_AFTER_SECONDS + 300, classes))
+    engine.account(report(card, "Stop", BACK_AFTER_SECONDS + 300, classes))
     archive_all(office, clock)
     assert shop.sessions(card) == []
     assert shop.used(card)[0] == BACK_AFTER_SECONDS + 310
@@ -170,9 +170,9 @@ def test_an_archived_session_that_comes_back_and_ends_is_archived_again_with_all
 
 
 @pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])
-def test_track_and_reports_count_a_session_that_came_back_once(desk, shop, clock, office, database, going_on, kind):
+def test_track_and_reports_count_a_session_that_came_back_once(engine, shop, clock, office, database, going_on, kind):
     card, classes = going_on
-    desk.account(report(card, kind, BACK_AFTER_SECONDS, classes))
+    engine.account(report(card, kind, BACK_AFTER_SECONDS, classes))
     tracked = [row for row in office.json("track", card.serial) if row["what"] == "session"]
     assert [row["seconds"] for row in tracked] == [BACK_AFTER_SECONDS, 10]
     usage = office.json("report", "usage", "--from", "2020-01-01", "--by", "product")
@@ -180,10 +180,10 @@ def test_track_and_reports_count_a_session_that_came_back_once(desk, shop, clock
     assert sum(row["sessions"] for row in usage) == 2
 
 
-def test_a_repeated_packet_of_an_archived_session_does_not_open_it(desk, shop, clock, going_on):
+def test_a_repeated_packet_of_an_archived_session_does_not_open_it(engine, shop, clock, going_on):
     """The last report that was charged, sent again by a NAS that did not see the answer."""
     card, classes = going_on
-    desk.account(report(card, "Interim-Update", 300, classes, delay=BACK_AFTER_SECONDS - 300))
+    engine.account(report(card, "Interim-Update", 300, classes, delay=BACK_AFTER_SECONDS - 300))
     assert [session for session in shop.sessions(card) if session["due_at"] is not None] == []
     assert shop.used(card)[0] == 310
 
@@ -196,25 +196,25 @@ def test_a_repeated_packet_of_an_archived_session_does_not_open_it(desk, shop, c
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 @pytest.mark.parametrize("when", ["sent before its end", "sent after its end"])
 def test_a_late_packet_has_the_same_effect_on_a_row_wherever_it_lies(
-        desk, shop, clock, office, is_archived, end, kind, when):
+        engine, shop, clock, office, is_archived, end, kind, when):
     """How much is charged and whether the session is open: 300 seconds were charged before it ended."""
     card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=3)
-    classes = class_of(log_in(desk, card))
-    desk.account(report(card, "Start", None, classes))
+    classes = class_of(log_in(engine, card))
+    engine.account(report(card, "Start", None, classes))
     clock.advance(300)
-    desk.account(report(card, "Interim-Update", 300, classes))
+    engine.account(report(card, "Interim-Update", 300, classes))
     clock.advance(1000 if end == "stale" else 900)
     match end:
         case "Stop":
-            desk.account(report(card, "Stop", 300, classes))
+            engine.account(report(card, "Stop", 300, classes))
         case "stale":
-            other = class_of(log_in(desk, card, LAPTOP))
-            desk.account(report(card, "Stop", 0, other, session_id="other", device=LAPTOP))
+            other = class_of(log_in(engine, card, LAPTOP))
+            engine.account(report(card, "Stop", 0, other, session_id="other", device=LAPTOP))
         case "Accounting-On":
-            desk.account(nas_restart())
+            engine.account(nas_restart())
         case "superseded":
-            other = class_of(log_in(desk, card))
-            desk.account(report(card, "Stop", 0, other, session_id="other"))
+            other = class_of(log_in(engine, card))
+            engine.account(report(card, "Stop", 0, other, session_id="other"))
     ended = clock.now
     if is_archived:
         archive_all(office, clock)
@@ -223,7 +223,7 @@ def test_a_late_packet_has_the_same_effect_on_a_row_wherever_it_lies(
         clock.advance(3 * DAY_SECONDS)
     sent = ended - 300 if when == "sent before its end" else ended + 300
     seconds = None if kind == "Start" else 800 if when == "sent before its end" else 1400
-    desk.account(report(card, kind, seconds, classes, delay=int(clock.now - sent)))
+    engine.account(report(card, kind, seconds, classes, delay=int(clock.now - sent)))
     assert shop.used(card)[0] == max(seconds or 0, 300)
     is_open = any(session["due_at"] is not None for session in shop.sessions(card))
     # Of one that was only silent, any packet shows that it was on after it was last heard of.
@@ -234,27 +234,27 @@ def test_a_late_packet_has_the_same_effect_on_a_row_wherever_it_lies(
 # --- Several together -------------------------------------------------------------------------------------------
 
 
-def test_late_packets_of_several_cards_sessions_are_charged_together(desk, shop, clock, office):
+def test_late_packets_of_several_cards_sessions_are_charged_together(engine, shop, clock, office):
     """Each names a login by its Class, of another number; their cards have archived sessions with the other's number, too."""
     first, second = shop.sell(2, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
     classes = {}
     for card in (first, second):
         for number in (1, 2):
-            classes[card, number] = class_of(log_in(desk, card))
-            desk.account(report(card, "Stop", 10, classes[card, number], session_id=f"id {card.serial} {number}"))
+            classes[card, number] = class_of(log_in(engine, card))
+            engine.account(report(card, "Stop", 10, classes[card, number], session_id=f"id {card.serial} {number}"))
             clock.advance(100)
     archive_all(office, clock)
     packets = [report(card, "Stop", 20, classes[card, number], session_id=f"id {card.serial} {number}")
                for card, number in ((first, 1), (second, 2))]
-    assert desk.charges.queued([(packet, 10.0) for packet in packets]) == [None, None]
+    assert engine.charges.queued([(packet, 10.0) for packet in packets]) == [None, None]
     assert (shop.used(first)[0], shop.used(second)[0]) == (30, 30)
 
 
-def test_a_class_of_an_archived_session_under_another_identifier_is_charged(desk, shop, clock, office):
+def test_a_class_of_an_archived_session_under_another_identifier_is_charged(engine, shop, clock, office):
     """A NAS that sends an old login's Class with a new session."""
     card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
-    classes = class_of(log_in(desk, card))
-    desk.account(report(card, "Stop", 10, classes, session_id="old"))
+    classes = class_of(log_in(engine, card))
+    engine.account(report(card, "Stop", 10, classes, session_id="old"))
     archive_all(office, clock)
-    desk.account(report(card, "Stop", 20, classes, session_id="new"))
+    engine.account(report(card, "Stop", 20, classes, session_id="new"))
     assert shop.used(card)[0] == 30

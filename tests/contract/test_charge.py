@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests import at_the_desk
+from tests import engine_callers
 from tests.office import Office
 from tests.queue_writer import QueueWriter, another_charger, report
 from tests.shop import Shop
@@ -16,16 +16,16 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture
 def queue(tmp_path):
-    (tmp_path / "spool").mkdir()
-    return QueueWriter(tmp_path / "spool")
+    (tmp_path / "queue").mkdir()
+    return QueueWriter(tmp_path / "queue")
 
 
 @pytest.fixture
 def office(office, queue, tmp_path, _unstarted_stack):
-    """The office of an installation that has a spool."""
+    """The office of an installation that has a queue_folder."""
     option_file = tmp_path / "prepaid.cnf"
     option_file.write_text(_unstarted_stack.option_file.read_text().replace(
-        "[prepaid]\n", f"[prepaid]\nspool = {queue.folder}\n"))
+        "[prepaid]\n", f"[prepaid]\nqueue = {queue.folder}\n"))
     return Office(option_file)
 
 
@@ -131,7 +131,7 @@ def test_a_record_that_cannot_be_charged_fails_alone(office, queue, shop, databa
     queue.write(*good)
     assert office.json("charge") == {"charged": 3 * 199, "quarantined": len(bad)}
     assert used_seconds(database, *cards) == 3 * 199
-    reasons = [row["reason"] for row in office.json("spool", "quarantine")]
+    reasons = [row["reason"] for row in office.json("queue", "quarantine")]
     assert len(reasons) == len(bad) and all(reasons)
     assert any("unknown_card" in reason for reason in reasons)
     assert any("Acct-Session-Id is missing" in reason for reason in reasons)
@@ -150,9 +150,9 @@ def test_a_record_that_the_database_refuses_fails_alone(office, queue, shop, dat
         database.execute("ALTER TABLE session DROP CONSTRAINT tried")
     assert (used_seconds(database, first), used_seconds(database, second)) == (0, 60)
     # The cause is mended.
-    assert office.json("spool", "replay") == {"charged": 1, "quarantined": 0}
+    assert office.json("queue", "replay") == {"charged": 1, "quarantined": 0}
     assert used_seconds(database, first) == 60
-    assert office.json("spool", "quarantine") == []
+    assert office.json("queue", "quarantine") == []
 
 
 def test_to_replay_twice_changes_nothing(office, queue, shop, database):
@@ -160,7 +160,7 @@ def test_to_replay_twice_changes_nothing(office, queue, shop, database):
     queue.write(report(card.serial, "Stop", seconds=60), report("0000", "Stop", seconds=60))
     office.must("charge")
     for _ in range(2):
-        assert office.json("spool", "replay") == {"charged": 0, "quarantined": 1}
+        assert office.json("queue", "replay") == {"charged": 0, "quarantined": 1}
     assert used_seconds(database, card) == 60
 
 
@@ -247,7 +247,7 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
         queue.write(report(card.serial, "Interim-Update", seconds=120, ago_seconds=100))
         assert "database is away" in service.stderr.readline()
         queue.write(report(card.serial, "Stop", seconds=180))
-        status = office.json("spool", "status")
+        status = office.json("queue", "status")
         assert (status["waiting"], status["is_charger_running"]) == (2, True)
         assert status["lag_seconds"] >= 100
     finally:
@@ -255,7 +255,7 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
     wait_until(queue.is_empty)
     assert "database is back" in service.stderr.readline()
     assert used_seconds(database, card) == 180
-    assert office.json("spool", "status")["lag_seconds"] == 0
+    assert office.json("queue", "status")["lag_seconds"] == 0
 
 
 def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, queue, shop, database, _unstarted_stack):
@@ -277,30 +277,30 @@ def test_what_ails_the_database_is_not_the_packets_fault(office, queue, shop, da
     database.execute("SET GLOBAL read_only = ON")
     try:
         assert office.run("charge").exit_status == 3
-        assert office.json("spool", "quarantine") == []
+        assert office.json("queue", "quarantine") == []
     finally:
         database.execute("SET GLOBAL read_only = OFF")
     assert office.json("charge") == {"charged": 2, "quarantined": 0}
     assert used_seconds(database, *cards) == 120
 
 
-def test_without_a_spool_the_sentence_says_which_setting(office):
+def test_without_a_queue_the_sentence_says_which_setting(office):
     text = office.option_file.read_text()
-    office.option_file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("spool")))
+    office.option_file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("queue")))
     result = office.run("charge")
-    assert result.exit_status == 2 and "spool = " in result.stderr
+    assert result.exit_status == 2 and "queue = " in result.stderr
 
 
-def test_memory_holds_open_sessions_only(desk, shop):
+def test_memory_holds_open_sessions_only(engine, shop):
     """Ten thousand sessions a day, and a server that runs for a year."""
     cards = shop.sell(20, credit_seconds=10_000)
     for card in cards:
         for kind, seconds in ("Start", None), ("Interim-Update", 60), ("Interim-Update", 90):
-            desk.account(at_the_desk.report(card, kind, seconds))
-    held = len(desk.charges._sessions), len(desk.charges._known)
+            engine.account(engine_callers.report(card, kind, seconds))
+    held = len(engine.charges._sessions), len(engine.charges._known)
     assert min(held) == 20
     for card in cards:
-        desk.account(at_the_desk.report(card, "Stop", 100))
-        desk.account(at_the_desk.report(card, "Stop", 100))
-    assert (len(desk.charges._sessions), len(desk.charges._known)) == (0, 0)
+        engine.account(engine_callers.report(card, "Stop", 100))
+        engine.account(engine_callers.report(card, "Stop", 100))
+    assert (len(engine.charges._sessions), len(engine.charges._known)) == (0, 0)
     assert {shop.used(card)[0] for card in cards} == {100}

@@ -213,14 +213,14 @@ def test_accounting_is_as_the_option_file_says(raddb):
     site = raddb.text("sites-available/prepaid-accounting")
     assert "\naccounting = direct\n" in site and "\ndatabase_away = no_answer\n" in site
 
-    spool = raddb.folder / "spool"
-    raddb.options(accounting="queued", spool=spool)
-    assert set(raddb.problems()) == {"sites-available/prepaid-accounting", "mods-available/prepaid_spool"}
+    queue = raddb.folder / "queue"
+    raddb.options(accounting="queued", queue=queue)
+    assert set(raddb.problems()) == {"sites-available/prepaid-accounting", "mods-available/prepaid_queue"}
     raddb.install()
     site = raddb.text("sites-available/prepaid-accounting")
     assert "\naccounting = queued\n" in site and "\ndatabase_away = queue\n" in site
-    assert f'filename = "{spool}/queue"' in raddb.text("mods-available/prepaid_spool")
-    assert spool.is_dir()
+    assert f'filename = "{queue}/queue"' in raddb.text("mods-available/prepaid_queue")
+    assert queue.is_dir()
 
 
 def test_a_file_that_somebody_edited_is_not_overwritten_unsaid(raddb):
@@ -328,7 +328,7 @@ def test_a_directory_that_is_not_freeradius_is_named(raddb):
 
 
 @pytest.mark.parametrize(("settings", "words"), [
-    ({"accounting": "sometimes"}, "sometimes"), ({"accounting": "queued"}, "spool = "), ({"spool": "/tmp/a\"b"}, '/tmp/a"b')])
+    ({"accounting": "sometimes"}, "sometimes"), ({"accounting": "queued"}, "queue = "), ({"queue": "/tmp/a\"b"}, '/tmp/a"b')])
 def test_an_option_file_that_asks_for_the_impossible_is_named(raddb, settings, words):
     raddb.options(**settings)
     before = raddb.state()
@@ -376,7 +376,7 @@ def test_the_readme_names_every_file_option_and_setting():
     readme = (TEMPLATES / "README.md").read_text()
     names = [path.name for path in TEMPLATES.rglob("*") if path.is_file() and path.name != "README.md"]
     options = ["--dir", "--serve", "--listen", "--auth-port", "--acct-port", "--instances", "--force"]
-    settings = ["accounting = queued", "spool = "]
+    settings = ["accounting = queued", "queue = "]
     assert [name for name in names + options + settings if name not in readme] == []
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from tests.shop import Shop
 
 
@@ -13,16 +13,16 @@ def shop(database, _unstarted_stack):
 
 
 @pytest.fixture
-def desk(database, _unstarted_stack):
-    return Desk(settings.load(str(_unstarted_stack.option_file)))
+def engine(database, _unstarted_stack):
+    return Engine(settings.load(str(_unstarted_stack.option_file)))
 
 
 LAPTOP = "02-00-00-00-00-01"
 PHONE = "02-00-00-00-00-02"
 
 
-def log_in(desk, card, device=LAPTOP, address="127.0.0.1"):
-    return desk.admit({"User-Name": card.serial, "Calling-Station-Id": device, "Tmp-String-0": address})
+def log_in(engine, card, device=LAPTOP, address="127.0.0.1"):
+    return engine.admit({"User-Name": card.serial, "Calling-Station-Id": device, "Tmp-String-0": address})
 
 
 def without_class(lines):
@@ -36,13 +36,13 @@ def simulated(office, card, *options):
 
 
 @pytest.mark.parametrize("vendor", ["generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense"])
-def test_the_reply_is_the_one_that_a_login_gets(office, shop, desk, vendor):
+def test_the_reply_is_the_one_that_a_login_gets(office, shop, engine, vendor):
     address = shop.nas(vendor)
     card, = shop.sell(1, credit_seconds=600, credit_octets=5 * 2**30, speed_down_kbit=10240, speed_up_kbit=2048,
                       fup_share_percent=80, fup_down_kbit=512, fup_up_kbit=128, valid_days=30, idle_seconds=60)
     told, reply = simulated(office, card, "--nas", f"NAS {address}")
     assert told["accepted"] and told["limited_by"] == "time" and told["session_seconds"] == 600
-    assert reply == without_class(log_in(desk, card, address=address).reply)
+    assert reply == without_class(log_in(engine, card, address=address).reply)
 
 
 def test_nothing_is_changed(office, shop, database):
@@ -53,61 +53,61 @@ def test_nothing_is_changed(office, shop, database):
     assert shop.sessions(card) == [] and shop.refusals(card) == {}
 
 
-def test_a_card_past_its_share_is_slowed_down(office, shop, desk):
+def test_a_card_past_its_share_is_slowed_down(office, shop, engine):
     card, = shop.sell(1, credit_octets=1_000_000, fup_share_percent=50, fup_down_kbit=512, speed_down_kbit=10240)
-    shop.change(card, settled_down_octets=600_000)
+    shop.change(card, posted_down_octets=600_000)
     told, reply = simulated(office, card)
     assert told["slowed_down"] and told["limited_by"] == "longest"
-    assert reply == without_class(log_in(desk, card).reply)
+    assert reply == without_class(log_in(engine, card).reply)
 
 
-# Each refusal is made, simulated, and then asked for at the desk.
-def created(shop, _desk):
+# Each refusal is made, simulated, and then asked for at the engine.
+def created(shop, _engine):
     return shop.stock(1)[0]
 
 
-def blocked(shop, _desk):
+def blocked(shop, _engine):
     card, = shop.sell(1)
     shop.set_status(card, "blocked")
     return card
 
 
-def telephony(shop, _desk):
+def telephony(shop, _engine):
     return shop.sell(1, kind="telephony", credit_seconds=600)[0]
 
 
-def expired(shop, _desk):
+def expired(shop, _engine):
     card, = shop.sell(1)
     shop.change(card, expires_at="2026-01-01")
     return card
 
 
-def exhausted(shop, _desk):
+def exhausted(shop, _engine):
     card, = shop.sell(1)
-    shop.change(card, settled_seconds=600)
+    shop.change(card, posted_seconds=600)
     return card
 
 
-def closed(shop, _desk):
+def closed(shop, _engine):
     return shop.sell(1, allowed_hours="Mo-Su 00:00-00:01", timezone=_zone_where_it_is_noon(shop))[0]
 
 
-def others(shop, desk):
+def others(shop, engine):
     card, = shop.sell(1, bind_device=True)
     shop.change(card, device=PHONE)
     return card
 
 
-def full(shop, desk):
+def full(shop, engine):
     card, = shop.sell(1)
-    assert log_in(desk, card, PHONE).is_accepted
+    assert log_in(engine, card, PHONE).is_accepted
     return card
 
 
-def locked_out(shop, desk):
+def locked_out(shop, engine):
     card, = shop.sell(1)
     for _ in range(5):
-        desk.record_wrong_pin({"User-Name": card.serial, "Calling-Station-Id": LAPTOP, "Tmp-String-0": "127.0.0.1"})
+        engine.record_wrong_pin({"User-Name": card.serial, "Calling-Station-Id": LAPTOP, "Tmp-String-0": "127.0.0.1"})
     return card
 
 
@@ -123,10 +123,10 @@ def _zone_where_it_is_noon(shop):
     (exhausted, "exhausted"), (closed, "outside_hours"), (others, "wrong_device"), (full, "too_many_sessions"),
     (locked_out, "locked_out"),
 ])
-def test_a_refusal_is_the_one_that_a_login_gets(office, shop, desk, prepare, reason):
-    card = prepare(shop, desk)
+def test_a_refusal_is_the_one_that_a_login_gets(office, shop, engine, prepare, reason):
+    card = prepare(shop, engine)
     told, reply = simulated(office, card, "--nas", "loopback")
-    answer = log_in(desk, card)
+    answer = log_in(engine, card)
     assert (told["accepted"], told["reason"]) == (False, reason) == (answer.is_accepted, answer.reason)
     assert reply == list(answer.reply)
     assert told["sentence"].endswith(".")

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from freeradius_module import settings, store
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from tests.shop import Shop
 
 
@@ -15,12 +15,12 @@ def shop(database, _unstarted_stack):
 
 
 @pytest.fixture
-def desk(database, _unstarted_stack):
-    return Desk(settings.load(str(_unstarted_stack.option_file)))
+def engine(database, _unstarted_stack):
+    return Engine(settings.load(str(_unstarted_stack.option_file)))
 
 
-def log_in(desk, card):
-    return desk.admit({"User-Name": card.serial, "Calling-Station-Id": "02-00-00-00-00-01",
+def log_in(engine, card):
+    return engine.admit({"User-Name": card.serial, "Calling-Station-Id": "02-00-00-00-00-01",
                        "Tmp-String-0": "127.0.0.1"})
 
 
@@ -36,7 +36,7 @@ def _once_before(statement, act):
 
 
 @pytest.mark.parametrize("is_first_login", [True, False])
-def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, monkeypatch, is_first_login):
+def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, engine, monkeypatch, is_first_login):
     source, target = shop.sell(2)
     if not is_first_login:
         shop.set_status(source, "in_use")
@@ -44,21 +44,21 @@ def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, desk, mon
     for name in ("reserve", "reserve_with_changes"):
         monkeypatch.setattr(store, name, _once_before(
             getattr(store, name), lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn")))
-    answer = log_in(desk, source)
+    answer = log_in(engine, source)
     assert (answer.is_accepted, answer.reason) == (False, "exhausted")
     assert shop.balance(target)["remaining_seconds"] == 1200
     assert shop.sessions(source) == []
     assert [row["what"] for row in office.track(source) if row["what"] in ("login", "session")] == []
 
 
-def test_a_login_that_was_quicker_keeps_the_card(office, shop, desk):
+def test_a_login_that_was_quicker_keeps_the_card(office, shop, engine):
     source, target = shop.sell(2)
-    assert log_in(desk, source).is_accepted
+    assert log_in(engine, source).is_accepted
     assert office.run("transfer", source.serial, target.serial, "--reason", "Torn").exit_status == 1
     assert shop.balance(target)["remaining_seconds"] == 600
 
 
-def test_at_the_same_time_one_of_them_wins(office, shop, desk):
+def test_at_the_same_time_one_of_them_wins(office, shop, engine):
     """Twenty races: the credit is on one card, and never granted on the other."""
     outcomes = set()
     for _ in range(20):
@@ -67,7 +67,7 @@ def test_at_the_same_time_one_of_them_wins(office, shop, desk):
 
         def run(source=source, start=start, answers=answers):
             start.wait()
-            answers.append(log_in(desk, source))
+            answers.append(log_in(engine, source))
 
         thread = threading.Thread(target=run)
         thread.start()

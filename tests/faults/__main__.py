@@ -21,7 +21,7 @@ from .results import Row, keep
 from .results import path as results_path
 
 CAMPAIGNS = (
-    "kill_database", "kill_radiusd", "kill_desk", "pause_database", "restart_all", "spool", "deadlocks", "disk_full", "clock_steps",
+    "kill_database", "kill_radiusd", "kill_engine", "pause_database", "restart_all", "queue", "deadlocks", "disk_full", "clock_steps",
     "schema_upgrade", "key_rotation", "overspend", "backup", "poison", "fuzz_module", "fuzz_packets", "brute_force",
     "guess_rate", "timing", "kill_office", "soak",
 )

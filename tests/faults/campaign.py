@@ -47,7 +47,7 @@ class Stalled(Exception):
 
 
 class Campaign:
-    """`settings` are those of the group [prepaid]; with a spool a charger runs too, with a desk that desk.
+    """`settings` are those of the group [prepaid]; with a queue a charger runs too, with an engine that engine.
 
     Customers who pause between two packets gather fewer sessions on their cards: without, some thousand in minutes, none
     of them old enough to be archived, and each login looks through its card's.
@@ -58,20 +58,20 @@ class Campaign:
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="prepaid-faults-"))
         self.began_at = time.monotonic()
-        self.spool = self.folder / "spool"
+        self.queue = self.folder / "queue"
         settings = dict(settings or {})
-        self.is_spooling = "spool" in settings
-        if self.is_spooling:
-            settings["spool"] = str(self.spool)
-        self.has_desk = "desk" in settings
-        if self.has_desk:
-            settings["desk"] = str(self.folder / "desk")
+        self.is_queueing = "queue" in settings
+        if self.is_queueing:
+            settings["queue"] = str(self.queue)
+        self.has_engine = "engine" in settings
+        if self.has_engine:
+            settings["engine"] = str(self.folder / "engine")
         auth_port, acct_port = free_ports(2)
         self.stack = Stack(self.folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, settings=settings,
                            mariadb_options=mariadb_options, freeradius_options={"reject_delay": "0"},
                            dies_with_parent=True)
         self.charger = self.stack.service("charger", "charge", "--watch")
-        self.desk = self.stack.service("desk", "desk")
+        self.engine = self.stack.service("engine", "engine")
         self.customer_count = customers
         self.pause_seconds = pause_seconds
         self.failures: list[str] = []
@@ -81,10 +81,10 @@ class Campaign:
         try:
             self._prepare(self)
             self.stack.up()
-            if self.is_spooling:
+            if self.is_queueing:
                 self.charger.start(lambda: True)
-            if self.has_desk:
-                self.start_desk()
+            if self.has_engine:
+                self.start_engine()
             self.shop = Shop(Database(self.stack.mariadb, DATABASE), self.stack.key_file)
             self.customers = Customers(self.stack.freeradius.auth_port, self.stack.freeradius.acct_port, self.purses())
             self.customers.start()
@@ -98,24 +98,24 @@ class Campaign:
 
     def _end(self) -> None:
         self.charger.stop()
-        self.desk.stop()
+        self.engine.stop()
         for server in (self.stack.mariadb, self.stack.freeradius):
             if server.is_running():
                 server.daemon.resume()
         self.stack.down()
         self._remove_folder()
 
-    def start_desk(self) -> None:
+    def start_engine(self) -> None:
         """FreeRADIUS finds it within a second."""
-        self.desk.start(self._is_desk_open)
+        self.engine.start(self._is_engine_open)
 
-    def is_desk_used(self) -> bool:
+    def is_engine_used(self) -> bool:
         """Whether FreeRADIUS has found it: it has a line to it, and one to the database, beside its two windows."""
-        return sum(target.startswith("socket:") for target in open_files(self.desk.pid())) > 3
+        return sum(target.startswith("socket:") for target in open_files(self.engine.pid())) > 3
 
-    def _is_desk_open(self) -> bool:
+    def _is_engine_open(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            return probe.connect_ex(str(self.folder / "desk")) == 0
+            return probe.connect_ex(str(self.folder / "engine")) == 0
 
     def _remove_folder(self) -> None:
         if os.environ.get("PREPAID_TEST_KEEP"):
@@ -166,9 +166,9 @@ class Campaign:
     def verdict(self, told: str = "", *, is_quarantine_empty: bool = True) -> Row:
         """End the load, and let the checker decide; both servers run."""
         self.customers.stop()
-        if self.is_spooling:
+        if self.is_queueing:
             self.drain()
-            if is_quarantine_empty and (self.spool / "quarantine").exists():
+            if is_quarantine_empty and (self.queue / "quarantine").exists():
                 self.fail("there are packets in the quarantine")
         path = self.folder / "record.jsonl"
         self.customers.write(path)
@@ -185,7 +185,7 @@ class Campaign:
     def drain(self) -> None:
         """What was acknowledged is charged: a file of the queue is removed after its last commit."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
-        while any(path.name == "queue" or path.suffix == ".work" for path in self.spool.iterdir()):
+        while any(path.name == "queue" or path.suffix == ".work" for path in self.queue.iterdir()):
             if time.monotonic() > ends_at or self.charger.pid() is None:
                 self.fail(f"the queue is not charged; the charger's last words:\n{self.charger.last_words()}")
                 return

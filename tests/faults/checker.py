@@ -24,9 +24,9 @@ HELD = """
 # Posted to the card, and what its sessions have beyond what was posted: the sum that a card is charged.
 CHARGED = """
     SELECT card.serial,
-           card.settled_seconds + COALESCE(SUM(session.used_seconds - session.settled_seconds), 0),
-           card.settled_down_octets + COALESCE(SUM(session.used_down_octets - session.settled_down_octets), 0),
-           card.settled_up_octets + COALESCE(SUM(session.used_up_octets - session.settled_up_octets), 0),
+           card.posted_seconds + COALESCE(SUM(session.used_seconds - session.posted_seconds), 0),
+           card.posted_down_octets + COALESCE(SUM(session.used_down_octets - session.posted_down_octets), 0),
+           card.posted_up_octets + COALESCE(SUM(session.used_up_octets - session.posted_up_octets), 0),
            product.credit_seconds + card.added_seconds
       FROM card
       JOIN product ON product.id = card.product_id

@@ -25,7 +25,7 @@ SCRATCH = "CREATE TABLE IF NOT EXISTS fault_scratch (id BIGINT AUTO_INCREMENT PR
 def campaign(short: bool) -> Row:
     wanted = 20 if short else 10_000
     # Queued, because the charger writes hundreds of sessions in one transaction; FreeRADIUS 3.2.1 has but one packet in Python.
-    settings = {"accounting": "queued", "spool": ""}
+    settings = {"accounting": "queued", "queue": ""}
     with Campaign("deadlock storm", customers=CUSTOMERS, settings=settings,
                   mariadb_options=["--innodb-lock-wait-timeout=1"]) as servers:
         servers.sql(SCRATCH)

@@ -1,4 +1,4 @@
-"""Full disks under load: the database's, the logs', the spool's; each then has room again.
+"""Full disks under load: the database's, the logs', the queue's; each then has room again.
 
 Runs in a mount namespace of its own, where small file systems in memory stand for the disks; they end with it.
 """
@@ -14,7 +14,7 @@ from .campaign import Campaign, run
 from .results import Row
 
 FULL_SECONDS = (3, 6)
-DISKS = {"mariadb": "320m", "log": "4m", "spool": "80m"}
+DISKS = {"mariadb": "320m", "log": "4m", "queue": "80m"}
 IN_NAMESPACE = "PREPAID_FAULTS_NAMESPACE"
 
 
@@ -30,16 +30,16 @@ def campaign(short: bool) -> Row:
 
     told = []
     options = ["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M"]
-    with Disks("full disks", settings={"spool": ""}, mariadb_options=options, prepare=prepare) as servers:
+    with Disks("full disks", settings={"queue": ""}, mariadb_options=options, prepare=prepare) as servers:
         for _ in range(rounds):
             for name in DISKS:
                 servers.load_for(500)
                 before = servers.customers.acknowledged
                 with full(servers.folder / name):
                     servers.load_seconds(full_seconds)
-                    # Two of them at once: what the database cannot take may not go to a spool that is full, either.
+                    # Two of them at once: what the database cannot take may not go to a queue that is full, either.
                     if name == "mariadb":
-                        with full(servers.folder / "spool"):
+                        with full(servers.folder / "queue"):
                             servers.load_seconds(full_seconds)
                 if not servers.stack.mariadb.is_running():
                     told.append("mariadbd had ended")

@@ -4,7 +4,7 @@
     --first SEED   the first; a seed that failed is repeated with --first SEED --seeds 1 --verbose
     --packets N    in each (200)
 
-The module's desk, the enforcer and the archive run in this process on a private MariaDB, by a clock that stands still
+The module's engine, the enforcer and the archive run in this process on a private MariaDB, by a clock that stands still
 until the simulation moves it: so a seed takes a second, and its days are played exactly as often as one likes.  Beside
 what `model_campaign` plays (packets lost, doubled, delayed; NAS that start again and use their identifiers again) there are
 several sessions on a card, sessions that their own device takes over and that go on, fair use, money, accounting that waits
@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admin.archive import Mover
-from admin.enforce.enforcer import Cutter
+from admin.enforce.enforcer import Enforcer
 from admin.enforce.requests import Answer
 from admin.shell.office import Office
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
-from tests import at_the_desk
+from freeradius_module.engine.engine import Engine
+from tests import engine_callers
 from tests.database import Database
 from tests.quiet_nas import QuietNas
 from tests.shop import Shop
@@ -118,7 +118,7 @@ class Campaign:
         self.clock = SimulatedClock()
         self.verbose = verbose
         self.packets = self.logins = self.compared = 0
-        self.desks = [Desk(self.settings), Desk(self.settings)]
+        self.engines = [Engine(self.settings), Engine(self.settings)]
         self.office = Office(str(self.stack.option_file))
 
     def query(self, statement: str, arguments=()) -> list[dict]:
@@ -132,7 +132,7 @@ class Campaign:
 
     def clean(self) -> None:
         """Nothing of an earlier seed is in the way of the next."""
-        for table in ("session", "session_archive", "session_slow_down", "session_cut", "session_anomaly", "login_refusal",
+        for table in ("session", "session_archive", "session_slow_down", "disconnect_attempt", "session_anomaly", "login_refusal",
                       "nas_restart", "accounting_queue", "usage_hour"):
             self.query(f"DELETE FROM {table}")
 
@@ -158,7 +158,7 @@ class Life:
         self.seed = seed
         self.random = random.Random(seed * 7 + 1)
         if self.random.random() < 0.2:
-            campaign.desks = [Desk(campaign.settings), Desk(campaign.settings)]
+            campaign.engines = [Engine(campaign.settings), Engine(campaign.settings)]
         self.logins = self.compared = 0
         self.addresses = dict(zip((name for name, *_ in NAS), campaign.nas, strict=True))
         self.uses_again = {name: again for name, _, _, again in NAS}
@@ -174,9 +174,9 @@ class Life:
         self.ids = {}
         self.network = Network()
         self.network.obey = self.obey
-        self.cutter = Cutter(campaign.office)
-        self.cutter.exchange.close()
-        self.cutter.exchange = self.network
+        self.enforcer = Enforcer(campaign.office)
+        self.enforcer.exchange.close()
+        self.enforcer.exchange = self.network
 
     def first_id(self, nas: Nas) -> int:
         """Some count from the same number, as boxes of one make do that were started together."""
@@ -255,9 +255,9 @@ class Life:
             self.clock.advance(REFRESH_SECONDS)
         self.adopt_grants(card)
         meant = card.log_in(self.clock.now, self.lag_ends, nas.name, device, nas.rule)
-        desk = random.choice(self.campaign.desks)
+        engine = random.choice(self.campaign.engines)
         try:
-            answer = at_the_desk.log_in(desk, card, device, nas.address)
+            answer = engine_callers.log_in(engine, card, device, nas.address)
         except Exception as fault:
             raise Mismatch(f"a login of {card.serial} {card.product} gets no answer: {fault!r}") from fault
         self.logins += 1
@@ -266,7 +266,7 @@ class Life:
             if answer.reason != meant or answer.is_accepted:
                 said = "accepted" if answer.is_accepted else answer.reason
                 mine = meant if isinstance(meant, str) else f"accepted, with {meant.granted}"
-                raise Mismatch(f"a login of {card.serial} {card.product}: the desk says {said}, the model {mine}; "
+                raise Mismatch(f"a login of {card.serial} {card.product}: the engine says {said}, the model {mine}; "
                                + self.grants(card, meant))
             return
         self.check_grant(card, meant, answer)
@@ -275,8 +275,8 @@ class Life:
         ignores_timeout = random.random() < 0.15
         ends_in = random.choice((60, 600, 3600, 7200, 10 * DAY_SECONDS))
         if not ignores_timeout:
-            ends_in = min(ends_in, at_the_desk.session_timeout(answer))
-        classes = at_the_desk.class_of(answer) if nas.echoes_class else []
+            ends_in = min(ends_in, engine_callers.session_timeout(answer))
+        classes = engine_callers.class_of(answer) if nas.echoes_class else []
         customer = Customer(nas, meant, (session_id, classes), int(self.clock.now), int(self.clock.now + ends_in),
                             last_report_at=int(self.clock.now))
         world.now = int(self.clock.now)
@@ -285,7 +285,7 @@ class Life:
         self.deliver()
 
     def check_grant(self, card: Card, meant: Connection, answer) -> None:
-        number = int(bytes.fromhex(at_the_desk.class_of(answer)[0][2:]).split(b":")[2])
+        number = int(bytes.fromhex(engine_callers.class_of(answer)[0][2:]).split(b":")[2])
         meant.number = number
         (row,) = self.campaign.query(
             "SELECT granted_seconds, granted_octets, granted_down_octets, granted_millicents,"
@@ -295,7 +295,7 @@ class Life:
             if mine != theirs:
                 raise Mismatch(f"a login of {card.serial} {card.product} is granted {theirs} {name}, the model says {mine}; "
                                + self.grants(card, meant))
-        timeout, told = card.timeout(meant.granted), at_the_desk.session_timeout(answer)
+        timeout, told = card.timeout(meant.granted), engine_callers.session_timeout(answer)
         if timeout != told:
             raise Mismatch(f"a login of {card.serial} {card.product} is told {told} s, the model says {timeout}")
         meant.due_at = float(row["due_at"])
@@ -388,7 +388,7 @@ class Life:
             if again:
                 self.log_in()
             # The first one tells its delay; a repetition is the same to the octet.
-            pairs = [*at_the_desk.nas_restart(nas=nas.address, delay=late or None), ("Tmp-String-2", authenticator)]
+            pairs = [*engine_callers.nas_restart(nas=nas.address, delay=late or None), ("Tmp-String-2", authenticator)]
             self.take([Arrived(pairs, self.clock.now, (nas, started_at))])
         # What was on the way from before comes later than this.
 
@@ -407,7 +407,7 @@ class Life:
         for report in world.due():
             session_id, classes = report.customer.session
             connection = report.customer.connection
-            pairs = at_the_desk.report(
+            pairs = engine_callers.report(
                 connection.card, report.kind, report.seconds, classes, session_id=session_id, device=connection.device,
                 nas=report.customer.nas.address, delay=world.now - report.made_at or None)
             for name, octets in (("Output", report.octets["down"]), ("Input", report.octets["up"])):
@@ -425,14 +425,14 @@ class Life:
         while arrived:
             count = self.random.choice((1, 1, 1, 5))
             group, arrived = arrived[:count], arrived[count:]
-            desk = self.random.choice(self.campaign.desks)
+            engine = self.random.choice(self.campaign.engines)
             if len(group) == 1:
                 try:
-                    desk.account(group[0].pairs)
+                    engine.account(group[0].pairs)
                 except Exception as fault:
                     raise Mismatch(f"no answer to {group[0].pairs}: {fault!r}") from fault
             else:
-                self.charge(desk, group)
+                self.charge(engine, group)
             self.acknowledged(group)
 
     def charge_queue(self) -> None:
@@ -443,15 +443,15 @@ class Life:
             count = self.random.choice((1, 5, 50))
             group, self.queue = self.queue[:count], self.queue[count:]
             for _ in range(self.random.choice((1, 1, 1, 2))):
-                self.charge(self.random.choice(self.campaign.desks), group)
+                self.charge(self.random.choice(self.campaign.engines), group)
             self.acknowledged(group)
         self.charged_until = self.clock.now
-        self.campaign.desks[0].charges.record_queue("host:/spool", 0.0)
+        self.campaign.engines[0].charges.record_queue("host:/queue", 0.0)
 
-    def charge(self, desk: Desk, group: list[Arrived]) -> None:
+    def charge(self, engine: Engine, group: list[Arrived]) -> None:
         packets = [([*one.pairs, ("Tmp-String-1", f"{int(one.came_at)}.0")], self.clock.now - one.came_at) for one in group]
         try:
-            results = desk.charges.queued(packets)
+            results = engine.charges.queued(packets)
         except Exception as fault:
             raise Mismatch(f"{len(group)} packets cannot be charged: {fault!r}") from fault
         for one, fault in zip(group, results, strict=True):
@@ -540,8 +540,8 @@ class Life:
                     judged[self.id(card), one.number] = one
         self.network.told.clear()
         for _ in range(2):
-            self.cutter.look()
-            self.cutter.hear(0)
+            self.enforcer.look()
+            self.enforcer.hear(0)
         told = set(self.network.told)
         rows = {(row["card_id"], row["login_number"]): row for row in self.rows()}
         for card in self.world.cards:

@@ -1,4 +1,4 @@
-"""Packets that break other systems, live and through the spool: each is answered or not, but holds up none after it.
+"""Packets that break other systems, live and through the queue: each is answered or not, but holds up none after it.
 
 Not UTF-8, NUL, over-long, missing and doubled attributes, wrong types, numbers at their ends, a user that is nobody.
 After each, a true packet is charged; at the end every one of these is, exactly.
@@ -32,21 +32,21 @@ POISON = {
 
 
 def campaign(short: bool) -> Row:
-    with Campaign("poison", customers=0, settings={"spool": ""}) as servers:
+    with Campaign("poison", customers=0, settings={"queue": ""}) as servers:
         live = Round(servers)
         live.play()
-        # Direct accounting writes to the spool while the database is away.
-        spooled = Round(servers)
+        # Direct accounting writes to the queue while the database is away.
+        queued = Round(servers)
         servers.stack.mariadb.stop()
-        spooled.play()
+        queued.play()
         servers.stack.mariadb.start()
         servers.drain()
         live.compare("live")
-        spooled.compare("through the spool")
-        quarantined = servers.stack.prepaid_json("spool", "quarantine")
-        row = servers.verdict(f"{2 * len(POISON)} poisoned packets, {live.silent + spooled.silent} without an answer, "
+        queued.compare("through the queue")
+        quarantined = servers.stack.prepaid_json("queue", "quarantine")
+        row = servers.verdict(f"{2 * len(POISON)} poisoned packets, {live.silent + queued.silent} without an answer, "
                               f"{len(quarantined)} in the quarantine", is_quarantine_empty=False)
-        return row._replace(acknowledged=live.acknowledged + spooled.acknowledged)
+        return row._replace(acknowledged=live.acknowledged + queued.acknowledged)
 
 
 class Round:

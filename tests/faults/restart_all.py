@@ -8,7 +8,7 @@ from .results import Row
 
 def campaign(short: bool) -> Row:
     times = 2 if short else 10
-    with Campaign("restart of everything", settings={"spool": ""}) as servers:
+    with Campaign("restart of everything", settings={"queue": ""}) as servers:
         order = random.Random(1)
         everything = [servers.stack.mariadb, servers.stack.freeradius, Charger(servers)]
         for _ in range(times):

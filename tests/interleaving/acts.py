@@ -14,7 +14,7 @@ from admin import archive, block, cards, credit, custody, key, redeem, store
 from admin.shell import errors
 from freeradius_module.connection import DatabaseAway
 from freeradius_module.sealing import keyring, pin
-from tests.at_the_desk import LAPTOP, PHONE, report, request
+from tests.engine_callers import LAPTOP, PHONE, report, request
 from tests.interleaving.steps import AGAIN
 from tests.interleaving.world import OCTETS, PARTNER, Case, Side, forget_failures
 
@@ -36,7 +36,7 @@ def _packet(side: Side, work: Callable[[], object]) -> object:
         return work()
     except (DatabaseAway, pymysql.MySQLError) as fault:
         side.unanswered.append(repr(fault))
-        forget_failures(side.desk)
+        forget_failures(side.engine)
         return AGAIN
 
 
@@ -45,10 +45,10 @@ def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case
         asked = request(case.card, device, case.nas) | {"User-Password": code or case.card.pin}
 
         def work():
-            handout = side.desk.authorize(asked)
+            handout = side.engine.authorize(asked)
             if handout.answer is None:
                 # FreeRADIUS finds the PIN wrong.
-                side.desk.record_wrong_pin(asked)
+                side.engine.record_wrong_pin(asked)
                 return "wrong_pin"
             return "accepted" if handout.answer.is_accepted else handout.answer.reason
         return _packet(side, work)
@@ -61,7 +61,7 @@ def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int 
 
     def run(side, case):
         def work():
-            line = side.desk.account(report(case.card, kind, seconds, case.classes.get(number, ()), session_id=session_id,
+            line = side.engine.account(report(case.card, kind, seconds, case.classes.get(number, ()), session_id=session_id,
                                             down=down, up=up, nas=case.nas, delay=delay))
             case.charged(session_id, seconds or 0, down, up)
             return line or "charged"
@@ -72,7 +72,7 @@ def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int 
 def nas_starts(side: Side, case: Case) -> object:
     pairs = [("Acct-Status-Type", "Accounting-On"), ("Acct-Session-Id", "0"), ("Tmp-String-0", case.nas),
              ("Tmp-String-2", f"0x{case.unused_key:>032}")]
-    return _packet(side, lambda: side.desk.account(pairs) and "closed")
+    return _packet(side, lambda: side.engine.account(pairs) and "closed")
 
 
 # --- The office -----------------------------------------------------------------------------------------
@@ -118,11 +118,11 @@ def pin_of_thread() -> str:
 
 
 def keep_house(side: Side, case: Case) -> object:
-    return _office(side, side.cutter.keep_house)
+    return _office(side, side.enforcer.keep_house)
 
 
 def enforce(side: Side, case: Case) -> object:
-    return _office(side, side.cutter.look)
+    return _office(side, side.enforcer.look)
 
 
 def move_to_archive(side: Side, case: Case) -> object:

@@ -183,7 +183,7 @@ class Theatre:
         for actor in actors:
             # One after the other up to its first statement, so that what they do before does not overlap.
             actor.thread.start()
-            self._settle(actors[:actors.index(actor) + 1])
+            self._post(actors[:actors.index(actor) + 1])
         while True:
             at_the_gate = [actor for actor in actors if actor.pending]
             if not at_the_gate:
@@ -196,13 +196,13 @@ class Theatre:
             statements.append(f"{name}: {' '.join(actor.pending[1].split())[:150]}")
             actor.pending = None
             actor.go.release()
-            self._settle(actors)
+            self._post(actors)
         for actor in actors:
             actor.thread.join()
         return Run("".join(schedule), tuple(actor.outcome for actor in actors), tuple(statements),
                    tuple(f"{actor.name}: {fault}" for actor in actors for fault in actor.faults))
 
-    def _settle(self, actors: list[Actor]) -> None:
+    def _post(self, actors: list[Actor]) -> None:
         """Wait until everybody is at the gate, has ended, or waits for a lock in the database."""
         until = time.monotonic() + HANGING_SECONDS
         while True:

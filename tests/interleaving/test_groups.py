@@ -5,7 +5,7 @@ import pytest
 from freeradius_module.connection import RowLocked
 from freeradius_module.engine.accounting import Packet
 from freeradius_module.engine.logins import AUTHORIZE
-from tests.at_the_desk import LAPTOP, report, request
+from tests.engine_callers import LAPTOP, report, request
 
 LOCKERS = {
     "delivered": "UPDATE card SET delivery_note_id = NULL, expires_at = expires_at WHERE id = %s",
@@ -28,19 +28,19 @@ def locked(world):
     connection.close()
 
 
-def ask(desk, case):
-    return desk.ask(AUTHORIZE, request(case.card, LAPTOP, case.nas) | {"User-Password": case.card.pin})
+def ask(engine, case):
+    return engine.ask(AUTHORIZE, request(case.card, LAPTOP, case.nas) | {"User-Password": case.card.pin})
 
 
 @pytest.mark.parametrize("statement", LOCKERS.values(), ids=LOCKERS)
 @pytest.mark.parametrize("states", [("in_use", "in_use"), ("delivered", "in_use"), ("in_use", "delivered"),
                                     ("delivered", "delivered"), ("single", "in_use")], ids=" ".join)
 def test_a_login_goes_on_beside_one_whose_card_is_locked(world, locked, states, statement):
-    desk = world.sides["A"].desk
+    engine = world.sides["A"].engine
     waiting, going = map(world.case, states)
     try:
         locked(waiting, statement)
-        answers = desk.logins.submit_all([ask(desk, waiting), ask(desk, going)])
+        answers = engine.logins.submit_all([ask(engine, waiting), ask(engine, going)])
         # Returned while the row is still locked.
         assert answers[1].answer.is_accepted
         assert isinstance(answers[0], RowLocked) or not answers[0].answer.is_accepted
@@ -53,13 +53,13 @@ def test_a_login_goes_on_beside_one_whose_card_is_locked(world, locked, states, 
 @pytest.mark.parametrize("statement", LOCKERS.values(), ids=LOCKERS)
 @pytest.mark.parametrize("states", [("on", "on"), ("exhausted", "on")], ids=" ".join)
 def test_accounting_goes_on_beside_a_card_that_is_locked(world, locked, states, statement):
-    desk = world.sides["A"].desk
+    engine = world.sides["A"].engine
     waiting, going = map(world.case, states)
     try:
         locked(waiting, statement)
         packets = [Packet(report(case.card, "Interim-Update", 395, case.classes[2], session_id="8002", down=4000, up=2000,
                           nas=case.nas, delay=1)) for case in (waiting, going)]
-        results = desk.charges.submit_all(packets)
+        results = engine.charges.submit_all(packets)
         assert not isinstance(results[1], Exception)
         assert world.look(going)["card"]["used"] == (495, 5000, 2500)
     finally:
@@ -68,11 +68,11 @@ def test_accounting_goes_on_beside_a_card_that_is_locked(world, locked, states, 
 
 def test_nothing_of_a_group_is_done_twice_where_one_of_it_fails(world, locked):
     """Two first logins of one group, one of whose cards is locked: the other has one session, not two."""
-    desk = world.sides["A"].desk
+    engine = world.sides["A"].engine
     cases = [world.case("delivered") for _ in range(4)]
     try:
         locked(cases[2], LOCKERS["read for a change"])
-        answers = desk.logins.submit_all([ask(desk, case) for case in cases])
+        answers = engine.logins.submit_all([ask(engine, case) for case in cases])
         accepted = [getattr(answer, "answer", None) is not None and answer.answer.is_accepted for answer in answers]
         assert accepted == [True, True, False, True]
         assert [len(world.look(case)["card"]["sessions"]) for case in cases if case is not cases[2]] == [1, 1, 1]

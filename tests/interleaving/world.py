@@ -18,12 +18,12 @@ from admin.enforce import enforcer
 from admin.shell import office
 from freeradius_module import connection as module_connection
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from freeradius_module.rules import serial as serials
 from freeradius_module.rules.identity import Claim, make_class
 from freeradius_module.sealing import pin
-from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report
 from tests.database import Database
+from tests.engine_callers import LAPTOP, NAS, PHONE, class_of, log_in, report
 from tests.interleaving.footprint import Footprints
 from tests.interleaving.steps import Theatre
 from tests.shop import Shop
@@ -41,9 +41,9 @@ MAY_LOG_IN = ("delivered", "in_use")
 class Side:
     """One of those who are at work at the same time: a FreeRADIUS, an office, the owner's nightly job."""
 
-    desk: Desk
+    engine: Engine
     office: office.Office
-    cutter: enforcer.Cutter
+    enforcer: enforcer.Enforcer
     owner: pymysql.Connection
     unanswered: list[str] = field(default_factory=list)  # why a packet got no answer
 
@@ -89,7 +89,7 @@ class World:
             footprints = Footprints.of_database(cursor)
         self.theatre = Theatre(footprints, self.connect_owner())
         self.sides = {name: self._side() for name in names}
-        self.class_key = self.sides["A"].desk.keys.lasting("class")
+        self.class_key = self.sides["A"].engine.keys.lasting("class")
         self._serial_number = int(time.time()) % 10_000_000 * 10 + 7_000_000_000
         self.states: dict[str, State] = {}
         self.counts: Counter = Counter()
@@ -109,18 +109,18 @@ class World:
 
     def _side(self) -> Side:
         made = office.Office(str(self.option_file))
-        at_work = enforcer.Cutter(made)
+        at_work = enforcer.Enforcer(made)
         at_work.exchange.close()
         at_work.exchange = Silence()
-        return Side(Desk(settings.load(str(self.option_file))), made, at_work, self.connect_owner())
+        return Side(Engine(settings.load(str(self.option_file))), made, at_work, self.connect_owner())
 
-    def new_desk(self) -> Desk:
-        return Desk(settings.load(str(self.option_file)))
+    def new_engine(self) -> Engine:
+        return Engine(settings.load(str(self.option_file)))
 
     # --- States ----------------------------------------------------------------------------------------
 
     def _make_states(self) -> None:
-        shop, desk = self.shop, self.sides["A"].desk
+        shop, engine = self.shop, self.sides["A"].engine
         terms = {"credit_seconds": SECONDS, "credit_octets": OCTETS, "max_sessions": 2, "valid_days": 30,
                  "interim_seconds": INTERIM}
         both, single = shop.product(**terms), shop.product(**(terms | {"max_sessions": 1}))
@@ -130,19 +130,19 @@ class World:
 
         def used_before(card):
             """A session that ended some time ago."""
-            classes = class_of(log_in(desk, card))
-            desk.account(report(card, "Start", None, classes, session_id="8001"))
+            classes = class_of(log_in(engine, card))
+            engine.account(report(card, "Start", None, classes, session_id="8001"))
             shop.age(card, 100)
-            desk.account(report(card, "Stop", 100, self._class(card, 1, 105), session_id="8001", down=1000, up=500))
+            engine.account(report(card, "Stop", 100, self._class(card, 1, 105), session_id="8001", down=1000, up=500))
             shop.age(card, 3600)
             return {1: 3700.0}, {"8001": (100, 1000, 500)}
 
         def on(card, number=1, session_id="8001", device=PHONE):
             """A session that has reported once."""
-            classes = class_of(log_in(desk, card, device=device))
-            desk.account(report(card, "Start", None, classes, session_id=session_id, device=device))
+            classes = class_of(log_in(engine, card, device=device))
+            engine.account(report(card, "Start", None, classes, session_id=session_id, device=device))
             self._age_session(card, number, 300)
-            self._account_later(desk, card, number, session_id, 300, device)
+            self._account_later(engine, card, number, session_id, 300, device)
             self._age_session(card, number, 100)
             return {number: 400.0}, {session_id: (300, 3000, 1500)}
 
@@ -158,7 +158,7 @@ class World:
         self._keep("in_use", card, *used_before(card))
         card = sold()
         logins, acknowledged = used_before(card)
-        log_in(desk, card)
+        log_in(engine, card)
         self._age_session(card, 2, 10)
         self._keep("reserved", card, logins | {2: 10.0}, acknowledged)
         self._keep("on", *on_again())
@@ -170,8 +170,8 @@ class World:
         # The same device logged in again: its first session was taken over.
         card = sold()
         _, counted = on(card)
-        classes = class_of(log_in(desk, card))
-        desk.account(report(card, "Start", None, classes, session_id="8002"))
+        classes = class_of(log_in(engine, card))
+        engine.account(report(card, "Start", None, classes, session_id="8002"))
         shop.age(card, 100)
         self._keep("taken_over", card, {1: 500.0, 2: 100.0}, counted)
         # Blocked while somebody was on.
@@ -183,7 +183,7 @@ class World:
         self._end(card, "blocked", "blocked")
         shop.age(card, 400)
         self.database.execute(
-            "INSERT INTO session_cut (card_id, login_number, action, attempt, at, next_at, cause, outcome)"
+            "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, at, next_at, cause, outcome)"
             " VALUES (%s, 2, 'disconnect', 1, UTC_TIMESTAMP(3) - INTERVAL 390 SECOND, UTC_TIMESTAMP(3), 'blocked', 'ack')",
             [shop.id(card)])
         self._keep("cut", card, {number: seconds + 400 for number, seconds in logins.items()}, acknowledged)
@@ -192,7 +192,7 @@ class World:
         self.database.execute(
             "UPDATE session SET due_at = NULL, closed_at = UTC_TIMESTAMP(3) - INTERVAL 50 SECOND, close_cause = 'stale'"
             " WHERE card_id = %s AND login_number = 2", [shop.id(card)])
-        self._account_later(desk, card, 2, "8002", 390)
+        self._account_later(engine, card, 2, "8002", 390)
         self._keep("revived", card, logins, acknowledged | {"8002": (390, 3900, 1950)})
         # Its validity is over, and nobody has said so yet; and where it was said.
         for name in "overdue", "expired":
@@ -202,7 +202,7 @@ class World:
                 self._end(card, "expired", "validity")
             self._keep(name, card, logins, acknowledged)
         card, logins, acknowledged = on_again()
-        desk.account(report(card, "Stop", 400, self._class(card, 2, 400), session_id="8002", down=OCTETS, up=1500))
+        engine.account(report(card, "Stop", 400, self._class(card, 2, 400), session_id="8002", down=OCTETS, up=1500))
         self._keep("exhausted", card, logins, acknowledged | {"8002": (400, OCTETS, 1500)})
         # Ended days ago, and not posted yet.
         card = sold()
@@ -223,14 +223,14 @@ class World:
         """Remember a card's rows as they are, and take it out of the way."""
         card_id = self.shop.id(card)
         rows = {"card": self.database.query("SELECT * FROM card WHERE id = %s", [card_id])}
-        for table in "session", "session_cut", "session_archive":
+        for table in "session", "disconnect_attempt", "session_archive":
             rows[table] = self.database.query(f"SELECT * FROM {table} WHERE card_id = %s", [card_id])
         partner = self.database.query("SELECT name FROM partner WHERE id = %s", [rows["card"][0]["partner_id"]])
         self.states[name] = State(rows, self._now(), partner[0]["name"] if partner else "", logins or {}, acknowledged or {})
         self._put_away([card_id])
 
-    def _account_later(self, desk, card, number, session_id, seconds, device=PHONE):
-        desk.account(report(card, "Interim-Update", seconds, self._class(card, number, seconds + 5), session_id=session_id,
+    def _account_later(self, engine, card, number, session_id, seconds, device=PHONE):
+        engine.account(report(card, "Interim-Update", seconds, self._class(card, number, seconds + 5), session_id=session_id,
                             down=seconds * 10, up=seconds * 5, device=device))
 
     def _class(self, card, number: int, seconds_ago: float) -> list[str]:
@@ -257,7 +257,7 @@ class World:
         with self.owner.cursor() as cursor:
             cursor.execute("BEGIN")
             card = self._copy_card(cursor, state)
-            for table in "session", "session_cut", "session_archive":
+            for table in "session", "disconnect_attempt", "session_archive":
                 for row in state.rows[table]:
                     self._insert(cursor, table, state, row | {"card_id": card.id})
             target = self._copy_card(cursor, self.states["delivered"]) if with_target else None
@@ -372,8 +372,8 @@ class World:
         # Nothing open on a card that may not log in.
         for name, one in after.items():
             if one["status"] not in MAY_LOG_IN and any(row[2] == "open" for row in one["sessions"]):
-                self.sides["A"].cutter.keep_house()
-                self.sides["A"].cutter.look()
+                self.sides["A"].enforcer.keep_house()
+                self.sides["A"].enforcer.look()
                 still = self._card(getattr(case, name).id)
                 if any(row[2] == "open" for row in still["sessions"]):
                     found.append(f"open: a session is open on a card that is {one['status']}")
@@ -418,16 +418,16 @@ class Silence:
         pass
 
 
-def forget_failures(desk: Desk) -> None:
+def forget_failures(engine: Engine) -> None:
     """A database that was away a moment ago is asked again at once."""
-    for one in _connections(desk, set()):
+    for one in _connections(engine, set()):
         one._not_before = 0.0
         for place in one._places:
             place.not_before = 0.0
 
 
 def _connections(part, seen: set[int]) -> list[module_connection.Connection]:
-    """Wherever a desk keeps them: in attributes and in closures."""
+    """Wherever an engine keeps them: in attributes and in closures."""
     if id(part) in seen:
         return []
     seen.add(id(part))

@@ -189,7 +189,7 @@ def test_only_a_deleted_card_has_no_pin(cards, schema_database):
 # --- Usage ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("column", ["settled_seconds", "settled_down_octets", "settled_up_octets"])
+@pytest.mark.parametrize("column", ["posted_seconds", "posted_down_octets", "posted_up_octets"])
 def test_what_was_posted_to_a_card_only_grows(cards, schema_database, column):
     cards.in_status("in_use")
     schema_database.execute(f"UPDATE card SET {column} = 600")
@@ -198,7 +198,7 @@ def test_what_was_posted_to_a_card_only_grows(cards, schema_database, column):
     assert schema_database.value(f"SELECT {column} FROM card") == 600
 
 
-@pytest.mark.parametrize("column", ["used_seconds", "used_down_octets", "used_up_octets", "settled_seconds"])
+@pytest.mark.parametrize("column", ["used_seconds", "used_down_octets", "used_up_octets", "posted_seconds"])
 def test_what_a_session_used_only_grows(cards, schema_database, column):
     card_id = cards.in_status("in_use")
     schema_database.execute(
@@ -229,9 +229,9 @@ def test_an_entry_needs_a_reason(cards, schema_database):
 
 def test_a_balance_counts_what_is_posted_and_what_is_not_yet(cards, schema_database):
     card_id = cards.in_status("in_use")
-    schema_database.execute("UPDATE card SET settled_seconds = 1000 WHERE id = %s", [card_id])
+    schema_database.execute("UPDATE card SET posted_seconds = 1000 WHERE id = %s", [card_id])
     schema_database.execute(
-        "INSERT INTO session (card_id, login_number, nas_id, used_seconds, settled_seconds) VALUES (%s, 1, 1, 900, 400)",
+        "INSERT INTO session (card_id, login_number, nas_id, used_seconds, posted_seconds) VALUES (%s, 1, 1, 900, 400)",
         [card_id],
     )
     (row,) = schema_database.query("SELECT used_seconds, remaining_seconds FROM card_overview WHERE id = %s", [card_id])
@@ -240,7 +240,7 @@ def test_a_balance_counts_what_is_posted_and_what_is_not_yet(cards, schema_datab
 
 def test_a_balance_stops_at_zero_and_shows_the_use_as_it_is(cards, schema_database):
     card_id = cards.in_status("in_use")
-    schema_database.execute("UPDATE card SET settled_seconds = 5000 WHERE id = %s", [card_id])
+    schema_database.execute("UPDATE card SET posted_seconds = 5000 WHERE id = %s", [card_id])
     (row,) = schema_database.query("SELECT used_seconds, remaining_seconds FROM card_overview WHERE id = %s", [card_id])
     assert row == {"used_seconds": 5000, "remaining_seconds": 0}
 
@@ -267,8 +267,8 @@ def test_money_used_is_rounded_once_and_down(schema_database):
         "INSERT INTO batch (id, product_id, card_count, first_serial, last_serial) VALUES (1, 1, 1, 'A1', 'A1')"
     )
     schema_database.execute(
-        "INSERT INTO card (id, serial, pin_sealed, key_number, batch_id, product_id, status, settled_seconds,"
-        " settled_down_octets) VALUES (1, 'A1', 'sealed', 1, 1, 1, 'in_use', 119, 1999999)"
+        "INSERT INTO card (id, serial, pin_sealed, key_number, batch_id, product_id, status, posted_seconds,"
+        " posted_down_octets) VALUES (1, 'A1', 'sealed', 1, 1, 1, 'in_use', 119, 1999999)"
     )
     # 119 s at 5 cents a minute are 9.91 cents, 1.999999 MB at 1 cent are 1.99 cents: 11.9 together, 11 charged.
     assert schema_database.value("SELECT used_cents FROM card_overview") == 11

@@ -55,7 +55,7 @@ OFFICE_MAY_NOT = [
     "DELETE FROM note",
     "UPDATE note SET card_count = 0",
     "UPDATE note_price SET price_cents = 0",
-    "UPDATE card SET settled_seconds = 0",
+    "UPDATE card SET posted_seconds = 0",
     "UPDATE card SET added_seconds = 9999",
     "UPDATE card SET first_login_at = NULL",
     "UPDATE card SET serial = 'X'",

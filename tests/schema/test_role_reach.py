@@ -159,7 +159,7 @@ def test_no_role_lets_a_session_go_on_for_longer(person, office, database, ids, 
 def test_what_was_used_elsewhere_is_that_of_the_card(person, office, database, ids):  # noqa: F811
     card, = office.sell(1, "--time", "10m")
     number = database.value("SELECT product_id FROM card WHERE id = %s", [ids(card)])
-    new = ("INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id, status, settled_seconds)"
+    new = ("INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id, status, posted_seconds)"
            " VALUES ('OLD1', 'x', 1, {batch}, {product}, 'in_use', 60)")
     with person("import") as connection:
         assert "card_belongs_to_its_batch" in tried(connection, new.format(batch=card.batch, product=number))

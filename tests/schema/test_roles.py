@@ -14,7 +14,7 @@ ONLY = {
     "see_pin": ["CALL read_pin(C)", "CALL open_pins(1, 'x')"],
     "generate": ["INSERT INTO serial_counter (prefix, digits) VALUES ('Z', 9)",
                  "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id) VALUES ('Z1', 'x', 1, 1, 1)"],
-    "import": ["INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id, status, settled_seconds)"
+    "import": ["INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id, status, posted_seconds)"
                " VALUES ('Z1', 'x', 1, 1, 1, 'in_use', 5)",
                ],
     "deliver": ["UPDATE card SET status = 'delivered', partner_id = P WHERE id = S"],
@@ -28,7 +28,7 @@ ONLY = {
     "partners": ["UPDATE partner SET commission_basis_points = 10000"],
     "nas": ["UPDATE nas SET name = 'x' WHERE id = 1", "DELETE FROM nas WHERE id = 99"],
     "disconnect": ["UPDATE session SET closed_at = UTC_TIMESTAMP(), close_cause = 'cut'", "SELECT secret_sealed FROM nas",
-                   "INSERT INTO session_cut (card_id, login_number, action, attempt, next_at, cause)"
+                   "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
                    " VALUES (C, 1, 'disconnect', 1, UTC_TIMESTAMP(), 'blocked')",
                    "UPDATE card SET status = 'expired' WHERE id = C"],
     "redeem": ["INSERT INTO voice_credit (card_id, account) VALUES (C, 'A')"],
@@ -42,7 +42,7 @@ ALSO = {ONLY["generate"][1]: {"import"}}
 
 # What nobody of the office may do, whatever his role.
 NOBODY = [
-    "UPDATE card SET settled_seconds = 0", "UPDATE card SET added_seconds = 9999", "UPDATE card SET serial = 'X'",
+    "UPDATE card SET posted_seconds = 0", "UPDATE card SET added_seconds = 9999", "UPDATE card SET serial = 'X'",
     "UPDATE card SET first_login_at = NULL", "UPDATE card SET pin_sealed = ''", "SELECT * FROM address_answer",
     "INSERT INTO address_query (address, moment_at) VALUES ('10.5.0.7', UTC_TIMESTAMP())",
     "INSERT INTO session_archive (card_id, login_number) VALUES (1, 0)", "INSERT INTO note_price (note_id) VALUES (1)",

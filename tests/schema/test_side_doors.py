@@ -40,7 +40,7 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
             "raw_up_octets", "framed_ipv4", "framed_ipv6", "delegated_prefix")}
         | dict.fromkeys(("used_seconds", "used_down_octets", "used_up_octets"), ("up",)),
         "card": dict.fromkeys(
-            ("settled_seconds", "settled_down_octets", "settled_up_octets", "settled_login_number", "version"), ("up",)),
+            ("posted_seconds", "posted_down_octets", "posted_up_octets", "posted_login_number", "version"), ("up",)),
         "login_refusal": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "unknown_login": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "session_anomaly": {"times": ("up",), "last_at": ALL},
@@ -55,7 +55,7 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     "nas": {"nas": NAS},
     "disconnect": {
         "session": {**SOONER, "close_cause": ALL},
-        "session_cut": dict.fromkeys(("next_at", "outcome", "error_cause"), ALL),
+        "disconnect_attempt": dict.fromkeys(("next_at", "outcome", "error_cause"), ALL),
     },
     "audit": {"history_floor": {"next_since_at": ALL, "next_row_id": ("up",)}},
 }
@@ -74,9 +74,9 @@ MAY_REMOVE["office"] = MAY_REMOVE["admin"] = {"product_reply", "nas"}
 MAY_INSERT = {
     "module": {"session", "session_anomaly", "session_slow_down", "login_refusal", "unknown_login", "accounting_queue",
                "nas_restart"},
-    "generate": {"serial_counter"}, "products": {"product_reply"}, "disconnect": {"session_cut"},
+    "generate": {"serial_counter"}, "products": {"product_reply"}, "disconnect": {"disconnect_attempt"},
 }
-MAY_INSERT["office"] = MAY_INSERT["admin"] = {"serial_counter", "product_reply", "session_cut", "site"}
+MAY_INSERT["office"] = MAY_INSERT["admin"] = {"serial_counter", "product_reply", "disconnect_attempt", "site"}
 # Written by the owner alone, or once and for all by the set-up.
 ACCOUNTS = ("module", "office", *store.roles.ROLES)
 
@@ -93,9 +93,9 @@ def books(office, database, tmp_path):
     with database.connect() as connection, connection.cursor() as cursor:
         for statement in (
             "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), expires_at = '2099-01-01', device = 'aa',"
-            " settled_seconds = 60, settled_down_octets = 60, settled_up_octets = 60, settled_login_number = 5 WHERE id = {one}",
+            " posted_seconds = 60, posted_down_octets = 60, posted_up_octets = 60, posted_login_number = 5 WHERE id = {one}",
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, heard_at, due_at, due_cause,"
-            " used_seconds, used_down_octets, used_up_octets, settled_seconds, settled_down_octets, settled_up_octets,"
+            " used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets,"
             " granted_seconds) VALUES ({one}, 5, 1, 's', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3),"
             " UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 'time', 60, 60, 60, 60, 60, 60, 600)",
             "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
@@ -108,7 +108,7 @@ def books(office, database, tmp_path):
             "INSERT INTO unknown_login VALUES ('a', '2026-01-01', 1, 5, '2026-01-01', '2026-01-01')",
             "INSERT INTO accounting_queue VALUES ('host', '2026-01-01', '2026-01-01')",
             "INSERT INTO nas_restart VALUES ('127.0.0.1', '0x00', '2026-01-01', '2026-01-01')",
-            "INSERT INTO session_cut (card_id, login_number, action, attempt, next_at, cause)"
+            "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
             " VALUES ({one}, 5, 'disconnect', 1, '2026-01-01', 'time')",
         ):
             cursor.execute(statement.format(one=one))

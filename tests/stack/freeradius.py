@@ -45,7 +45,7 @@ class FreeRadius:
         self.log_file = self.folder / "log" / f"{name}.log"
         self.daemon = Daemon(
             "FreeRADIUS",
-            # In the foreground, as systemd runs it: with threads, or as one of the many that share a desk.  Never -X: debug
+            # In the foreground, as systemd runs it: with threads, or as one of the many that share an engine.  Never -X: debug
             # mode is another server, and 3.2.9 and 3.2.10 work only there.
             ["/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",

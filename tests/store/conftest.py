@@ -1,9 +1,9 @@
-"""The module's own desk and statements, on a database with the module's own account and rights."""
+"""The module's own engine and statements, on a database with the module's own account and rights."""
 
 import pytest
 
 from freeradius_module import connection, settings
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from tests.shop import Shop
 
 
@@ -19,14 +19,14 @@ def module_settings(database, _unstarted_stack):
 
 
 @pytest.fixture
-def desk(module_settings):
-    return Desk(module_settings)
+def engine(module_settings):
+    return Engine(module_settings)
 
 
 @pytest.fixture
-def new_desk(module_settings):
+def new_engine(module_settings):
     """Another radiusd on the same database, for each call."""
-    return lambda: Desk(module_settings)
+    return lambda: Engine(module_settings)
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """What a NAS reports that does not add up is noted, and charged no worse for it."""
 
-from tests.at_the_desk import class_of, log_in, report
+from tests.engine_callers import class_of, log_in, report
 
 
-def test_octets_that_fall_are_noted_once_a_session_and_the_packet_is_charged(shop, desk):
+def test_octets_that_fall_are_noted_once_a_session_and_the_packet_is_charged(shop, engine):
     card, = shop.sell(1)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     for seconds, down in ((60, 4_000_000_000), (120, 1000), (180, 2000)):
-        assert desk.account(report(card, "Interim-Update", seconds, classes, down=down)) is None
+        assert engine.account(report(card, "Interim-Update", seconds, classes, down=down)) is None
     assert shop.used(card) == (180, 4_000_000_000, 0)
     assert shop.anomalies(card) == ["octets_fell"]

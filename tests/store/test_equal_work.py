@@ -7,7 +7,7 @@ import pymysql
 import pytest
 
 from freeradius_module import store
-from tests.at_the_desk import request
+from tests.engine_callers import request
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def asked(monkeypatch):
     return texts
 
 
-def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, desk, asked):
+def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, engine, asked):
     card, = shop.sell(1)
     seen = {}
     for serial in (card.serial, card.serial, "9" * 12):
         asked.clear()
         login = request(types.SimpleNamespace(serial=serial)) | {"User-Password": "no such PIN"}
-        assert desk.authorize(login).answer is None
-        desk.record_wrong_pin(login)
+        assert engine.authorize(login).answer is None
+        engine.record_wrong_pin(login)
         seen[serial] = list(asked)
     known, unknown = seen.values()
     # But for the table that the try is counted in.
@@ -42,12 +42,12 @@ def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, desk, a
     assert known[2].split("VALUES")[0].startswith("INSERT INTO") and "SELECT" not in known[2]
 
 
-def test_a_row_is_read_for_a_serial_that_has_none(shop, desk, monkeypatch):
+def test_a_row_is_read_for_a_serial_that_has_none(shop, engine, monkeypatch):
     card, = shop.sell(1)
     made = []
     make = store._card
     monkeypatch.setattr(store, "_card", lambda *arguments: made.append(1) or make(*arguments))
     for serial in (card.serial, "9" * 12):
         made.clear()
-        desk.authorize(request(types.SimpleNamespace(serial=serial)))
+        engine.authorize(request(types.SimpleNamespace(serial=serial)))
         assert made == [1]

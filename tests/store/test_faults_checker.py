@@ -18,7 +18,7 @@ def verdict(shop, database, tmp_path):
                 "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, used_seconds, used_down_octets,"
                 " used_up_octets) VALUES (%s, %s, 1, 'a', %s, %s, %s)", [shop.id(card), number, *held])
         database.execute(
-            "UPDATE card SET settled_seconds = %s, settled_down_octets = %s, settled_up_octets = %s WHERE serial = %s",
+            "UPDATE card SET posted_seconds = %s, posted_down_octets = %s, posted_up_octets = %s WHERE serial = %s",
             [*posted, card.serial])
         path = tmp_path / "record.jsonl"
         path.write_text(json.dumps({"serial": card.serial, "session_id": "a", "sent": sent, "acknowledged": acknowledged,

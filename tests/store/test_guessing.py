@@ -4,7 +4,7 @@ import pytest
 
 from freeradius_module.rules.login import SOURCES_MOST, card_tries
 from freeradius_module.sealing.pin import SAFE_ALPHABET
-from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report, request
+from tests.engine_callers import LAPTOP, NAS, PHONE, class_of, log_in, report, request
 
 CARD_TRIES = card_tries(5)
 
@@ -14,15 +14,15 @@ def device(number: int) -> str:
     return f"06-00-00-00-{number >> 8:02X}-{number & 255:02X}"
 
 
-def guess(desk, card, device=LAPTOP, nas=NAS, times=1):
+def guess(engine, card, device=LAPTOP, nas=NAS, times=1):
     for _ in range(times):
         asked = request(card, device, nas) | {"User-Password": "no such PIN"}
-        assert desk.authorize(asked).answer is None
-        desk.record_wrong_pin(asked)
+        assert engine.authorize(asked).answer is None
+        engine.record_wrong_pin(asked)
 
 
-def is_pin_handed_out(desk, card, device=PHONE, nas=NAS) -> bool:
-    return desk.authorize(request(card, device, nas)).pin == card.pin
+def is_pin_handed_out(engine, card, device=PHONE, nas=NAS) -> bool:
+    return engine.authorize(request(card, device, nas)).pin == card.pin
 
 
 @pytest.fixture
@@ -30,53 +30,53 @@ def other_nas(shop):
     return shop.nas()
 
 
-def test_who_is_locked_out_is_not_given_the_pin_to_prove(shop, desk):
+def test_who_is_locked_out_is_not_given_the_pin_to_prove(shop, engine):
     card, = shop.sell(1)
-    guess(desk, card, times=5)
+    guess(engine, card, times=5)
     asked = request(card, LAPTOP)
-    decoys = {desk.authorize(asked).pin for _ in range(2)}
+    decoys = {engine.authorize(asked).pin for _ in range(2)}
     assert len(decoys) == 2 and card.pin not in decoys
     assert all(set(decoy) - set(SAFE_ALPHABET) for decoy in decoys)
     # Not even if the packet proves the right one.
-    proved = desk.authorize(asked | {"User-Password": card.pin})
+    proved = engine.authorize(asked | {"User-Password": card.pin})
     assert (proved.answer, proved.pin == card.pin) == (None, False)
-    assert is_pin_handed_out(desk, card, PHONE)
+    assert is_pin_handed_out(engine, card, PHONE)
 
 
-def test_what_is_tried_while_locked_out_is_recorded_as_that(shop, desk):
+def test_what_is_tried_while_locked_out_is_recorded_as_that(shop, engine):
     card, = shop.sell(1)
-    guess(desk, card, times=5)
-    assert desk.record_wrong_pin(request(card, LAPTOP)) == f"login of {card.serial}: locked_out"
-    guess(desk, card, times=2)
+    guess(engine, card, times=5)
+    assert engine.record_wrong_pin(request(card, LAPTOP)) == f"login of {card.serial}: locked_out"
+    guess(engine, card, times=2)
     assert shop.refusals(card) == {"wrong_pin": 5, "locked_out": 3}
 
 
-def test_a_new_address_for_each_guess_ends_at_the_cards_limit(shop, desk, other_nas):
+def test_a_new_address_for_each_guess_ends_at_the_cards_limit(shop, engine, other_nas):
     card, = shop.sell(1)
     for number in range(CARD_TRIES):
-        assert is_pin_handed_out(desk, card, device(number), (NAS, other_nas)[number % 2])
-        guess(desk, card, device(number), (NAS, other_nas)[number % 2])
+        assert is_pin_handed_out(engine, card, device(number), (NAS, other_nas)[number % 2])
+        guess(engine, card, device(number), (NAS, other_nas)[number % 2])
     for number in range(CARD_TRIES, CARD_TRIES + 10):
-        guess(desk, card, device(number), (NAS, other_nas)[number % 2])
+        guess(engine, card, device(number), (NAS, other_nas)[number % 2])
     assert shop.refusals(card) == {"wrong_pin": CARD_TRIES, "locked_out": 10}
-    assert not is_pin_handed_out(desk, card, PHONE) and not is_pin_handed_out(desk, card, PHONE, shop.nas())
+    assert not is_pin_handed_out(engine, card, PHONE) and not is_pin_handed_out(engine, card, PHONE, shop.nas())
 
 
-def test_a_stranger_at_one_nas_keeps_a_new_device_out_there_and_nowhere_else(shop, desk, other_nas):
+def test_a_stranger_at_one_nas_keeps_a_new_device_out_there_and_nowhere_else(shop, engine, other_nas):
     card, = shop.sell(1)
     for number in range(CARD_TRIES):
-        guess(desk, card, device(number))
+        guess(engine, card, device(number))
     assert shop.refusals(card) == {"wrong_pin": CARD_TRIES // 2, "locked_out": CARD_TRIES // 2}
-    assert not is_pin_handed_out(desk, card, PHONE)
-    assert is_pin_handed_out(desk, card, PHONE, other_nas)
-    assert log_in(desk, card, PHONE, other_nas).is_accepted
+    assert not is_pin_handed_out(engine, card, PHONE)
+    assert is_pin_handed_out(engine, card, PHONE, other_nas)
+    assert log_in(engine, card, PHONE, other_nas).is_accepted
 
 
 @pytest.mark.parametrize("known_by", ["session", "archive", "bound"])
-def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, desk, known_by, other_nas, database):
+def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, engine, known_by, other_nas, database):
     card, = shop.sell(1, credit_seconds=3600, bind_device=known_by == "bound")
-    answer = log_in(desk, card, PHONE)
-    desk.account(report(card, "Stop", 60, class_of(answer), device=PHONE))
+    answer = log_in(engine, card, PHONE)
+    engine.account(report(card, "Stop", 60, class_of(answer), device=PHONE))
     if known_by == "archive":
         database.execute("INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, login_at,"
                          " ended_at, used_seconds, used_down_octets, used_up_octets)"
@@ -85,53 +85,53 @@ def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, des
     if known_by != "session":
         database.execute("DELETE FROM session")
     for number in range(2 * CARD_TRIES):
-        guess(desk, card, device(number), (NAS, other_nas)[number % 2])
-    assert not is_pin_handed_out(desk, card, LAPTOP)
-    assert is_pin_handed_out(desk, card, PHONE)
-    assert log_in(desk, card, PHONE).is_accepted
+        guess(engine, card, device(number), (NAS, other_nas)[number % 2])
+    assert not is_pin_handed_out(engine, card, LAPTOP)
+    assert is_pin_handed_out(engine, card, PHONE)
+    assert log_in(engine, card, PHONE).is_accepted
 
 
-def test_a_device_that_only_a_nas_has_named_is_not_the_owners(shop, desk):
+def test_a_device_that_only_a_nas_has_named_is_not_the_owners(shop, engine):
     """A session that no login of ours began proves no PIN."""
     card, = shop.sell(1)
-    desk.account(report(card, "Start", device=LAPTOP))
-    guess(desk, card, LAPTOP, times=5)
-    assert not is_pin_handed_out(desk, card, LAPTOP)
+    engine.account(report(card, "Start", device=LAPTOP))
+    guess(engine, card, LAPTOP, times=5)
+    assert not is_pin_handed_out(engine, card, LAPTOP)
 
 
-def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, desk):
+def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, engine):
     card, = shop.sell(1)
-    assert log_in(desk, card, PHONE).is_accepted
-    guess(desk, card, PHONE, times=CARD_TRIES - 1)
-    assert is_pin_handed_out(desk, card, PHONE)
-    guess(desk, card, PHONE)
-    assert not is_pin_handed_out(desk, card, PHONE)
+    assert log_in(engine, card, PHONE).is_accepted
+    guess(engine, card, PHONE, times=CARD_TRIES - 1)
+    assert is_pin_handed_out(engine, card, PHONE)
+    guess(engine, card, PHONE)
+    assert not is_pin_handed_out(engine, card, PHONE)
 
 
-def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, desk, database):
+def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, engine, database):
     card, = shop.sell(1)
     for number in range(CARD_TRIES):
-        guess(desk, card, device(number))
-    assert not is_pin_handed_out(desk, card, PHONE)
+        guess(engine, card, device(number))
+    assert not is_pin_handed_out(engine, card, PHONE)
     database.execute("UPDATE login_refusal SET window_at = window_at - INTERVAL 15 MINUTE")
-    assert is_pin_handed_out(desk, card, PHONE)
+    assert is_pin_handed_out(engine, card, PHONE)
 
 
-def test_a_login_that_had_proved_its_pin_in_time_is_told_the_decision(shop, desk):
+def test_a_login_that_had_proved_its_pin_in_time_is_told_the_decision(shop, engine):
     """Between FreeRADIUS' proof and our decision others may have tried."""
     card, = shop.sell(1)
-    assert is_pin_handed_out(desk, card, LAPTOP)
-    guess(desk, card, LAPTOP, times=5)
-    assert desk.admit(request(card, LAPTOP)).reason == "locked_out"
+    assert is_pin_handed_out(engine, card, LAPTOP)
+    guess(engine, card, LAPTOP, times=5)
+    assert engine.admit(request(card, LAPTOP)).reason == "locked_out"
 
 
-def test_logins_together_are_each_counted_by_their_own_source(shop, desk):
+def test_logins_together_are_each_counted_by_their_own_source(shop, engine):
     """All that wait at the same time are asked for in one statement."""
     one, other = shop.sell(2)
-    guess(desk, one, LAPTOP, times=5)
-    guess(desk, other, LAPTOP)
-    asks = [desk.ask("authorize", request(card, device)) for card in (one, other) for device in (LAPTOP, PHONE)]
-    handouts = desk.logins.submit_all(asks)
+    guess(engine, one, LAPTOP, times=5)
+    guess(engine, other, LAPTOP)
+    asks = [engine.ask("authorize", request(card, device)) for card in (one, other) for device in (LAPTOP, PHONE)]
+    handouts = engine.logins.submit_all(asks)
     assert [handout.pin in (one.pin, other.pin) for handout in handouts] == [False, True, True, True]
 
 
@@ -142,10 +142,10 @@ def rows_of(database, table="login_refusal", where="TRUE") -> dict[str, int]:
     return {row["source"]: row["tries"] for row in database.query(f"SELECT source, tries FROM {table} WHERE {where}")}
 
 
-def test_wrong_pins_of_ever_new_devices_are_few_rows(shop, desk, database):
+def test_wrong_pins_of_ever_new_devices_are_few_rows(shop, engine, database):
     card, = shop.sell(1)
     for number in range(3 * SOURCES_MOST):
-        guess(desk, card, device(number))
+        guess(engine, card, device(number))
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
     wrong = rows_of(database, where="reason = 'wrong_pin'")
     assert len(wrong) == SOURCES_MOST + 1
@@ -153,43 +153,43 @@ def test_wrong_pins_of_ever_new_devices_are_few_rows(shop, desk, database):
     assert rows_of(database, where="reason = 'locked_out'") == {f"{nas_id}/*": 3 * SOURCES_MOST - CARD_TRIES // 2}
 
 
-def test_the_owners_device_has_a_row_of_its_own_however_many_others_there_are(shop, desk, database):
+def test_the_owners_device_has_a_row_of_its_own_however_many_others_there_are(shop, engine, database):
     card, = shop.sell(1)
-    assert log_in(desk, card, PHONE).is_accepted
+    assert log_in(engine, card, PHONE).is_accepted
     for number in range(SOURCES_MOST):
-        guess(desk, card, device(number))
-    guess(desk, card, PHONE, times=2)
+        guess(engine, card, device(number))
+    guess(engine, card, PHONE, times=2)
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
     assert rows_of(database)[f"{nas_id}/{PHONE}"] == 2
 
 
-def test_refusals_after_a_proved_pin_are_few_rows(shop, desk, database):
+def test_refusals_after_a_proved_pin_are_few_rows(shop, engine, database):
     card, = shop.sell(1)
     shop.set_status(card, "blocked")
     for number in [*range(2 * SOURCES_MOST), 0]:
-        assert log_in(desk, card, device(number)).reason == "blocked"
+        assert log_in(engine, card, device(number)).reason == "blocked"
     counted = rows_of(database)
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
     assert len(counted) == SOURCES_MOST + 1
     assert (counted[f"{nas_id}/*"], counted[f"{nas_id}/{device(0)}"]) == (SOURCES_MOST, 2)
 
 
-def test_refusals_that_come_together_are_few_rows(shop, desk, database):
+def test_refusals_that_come_together_are_few_rows(shop, engine, database):
     card, = shop.sell(1)
     shop.set_status(card, "blocked")
-    asks = [desk.ask("admit", request(card, device(number))) for number in range(2 * SOURCES_MOST)]
-    desk.logins.submit_all(asks)
+    asks = [engine.ask("admit", request(card, device(number))) for number in range(2 * SOURCES_MOST)]
+    engine.logins.submit_all(asks)
     assert len(rows_of(database)) == SOURCES_MOST + 1
 
 
-def test_unknown_serials_of_ever_new_devices_are_few_rows(shop, desk, database, other_nas):
+def test_unknown_serials_of_ever_new_devices_are_few_rows(shop, engine, database, other_nas):
     class Nothing:
         serial = "999999999999"
 
     for number in range(2 * SOURCES_MOST):
-        guess(desk, Nothing, device(number))
-    guess(desk, Nothing, PHONE, other_nas)
-    guess(desk, Nothing, device(0), times=2)
+        guess(engine, Nothing, device(number))
+    guess(engine, Nothing, PHONE, other_nas)
+    guess(engine, Nothing, device(0), times=2)
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
     counted = rows_of(database, "unknown_login")
     assert len(counted) == SOURCES_MOST + 2

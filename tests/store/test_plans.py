@@ -5,8 +5,8 @@ import re
 import pytest
 
 from freeradius_module import connection, settings
-from freeradius_module.engine.engine import Desk
-from tests.at_the_desk import LAPTOP, class_of, log_in, report
+from freeradius_module.engine.engine import Engine
+from tests.engine_callers import LAPTOP, class_of, log_in, report
 from tests.shop import Shop
 
 CARDS = 100_000
@@ -63,22 +63,22 @@ def statements(monkeypatch):
 
 def test_no_statement_of_a_cards_life_reads_a_table_through(big_shop, _unstarted_stack, statements):
     module_settings = settings.load(str(_unstarted_stack.option_file))
-    desk = Desk(module_settings)
+    engine = Engine(module_settings)
     card, other, loser = big_shop.sell(3, credit_seconds=600, bind_device=True, valid_days=30)
     statements.clear()
-    answer = log_in(desk, card)  # the first login
-    desk.account(report(card, "Start", classes=class_of(answer)))
-    desk.account(report(card, "Interim-Update", 60))  # known by memory
-    Desk(module_settings).account(report(card, "Interim-Update", 70))  # not known
+    answer = log_in(engine, card)  # the first login
+    engine.account(report(card, "Start", classes=class_of(answer)))
+    engine.account(report(card, "Interim-Update", 60))  # known by memory
+    Engine(module_settings).account(report(card, "Interim-Update", 70))  # not known
     big_shop.age(card, 2000)
-    log_in(desk, card, LAPTOP)  # refused: another device
-    desk.authorize({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
-    desk.record_wrong_pin({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
-    log_in(desk, other)  # somebody had tried a wrong PIN
-    log_in(desk, card)  # closes the stale session
-    desk.account(report(card, "Stop", 600))  # settles and exhausts
-    desk.charges.queued([(report(one, "Stop", 60, session_id="8002"), 0.0) for one in (other, loser)])
-    desk.account([("Acct-Status-Type", "Accounting-On"), ("Tmp-String-0", "127.0.0.1")])
+    log_in(engine, card, LAPTOP)  # refused: another device
+    engine.authorize({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
+    engine.record_wrong_pin({"User-Name": other.serial, "Tmp-String-0": "127.0.0.1"})
+    log_in(engine, other)  # somebody had tried a wrong PIN
+    log_in(engine, card)  # closes the stale session
+    engine.account(report(card, "Stop", 600))  # posts and exhausts
+    engine.charges.queued([(report(one, "Stop", 60, session_id="8002"), 0.0) for one in (other, loser)])
+    engine.account([("Acct-Status-Type", "Accounting-On"), ("Tmp-String-0", "127.0.0.1")])
     assert big_shop.status(card) == "exhausted"
 
     looked_at = 0

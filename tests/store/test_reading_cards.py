@@ -3,15 +3,15 @@
 import pytest
 
 from freeradius_module import store
-from tests.at_the_desk import LAPTOP, class_of, log_in, report
+from tests.engine_callers import LAPTOP, class_of, log_in, report
 
 
 @pytest.fixture
-def card(shop, desk):
+def card(shop, engine):
     """With one session that has ended after 30 seconds, and one that is open."""
     sold, = shop.sell(1, credit_seconds=1000, max_sessions=3)
-    desk.account(report(sold, "Stop", 30, class_of(log_in(desk, sold))))
-    log_in(desk, sold, LAPTOP)
+    engine.account(report(sold, "Stop", 30, class_of(log_in(engine, sold))))
+    log_in(engine, sold, LAPTOP)
     return sold
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from freeradius_module import store
 from freeradius_module.rules.usage import Credit, Tariff, Usage
-from tests.at_the_desk import LAPTOP, PHONE, log_in
+from tests.engine_callers import LAPTOP, PHONE, log_in
 
 PATIENCE_SECONDS = 30
 
@@ -27,51 +27,51 @@ def at_once(*acts):
 
 @pytest.mark.parametrize("devices", [[PHONE] * 8, [f"device {number}" for number in range(8)], [""] * 8],
                          ids=["the same device", "different devices", "no device"])
-def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_desk, devices):
-    desks = [new_desk() for _ in devices]
+def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_engine, devices):
+    engines = [new_engine() for _ in devices]
     for card in shop.sell(5, credit_seconds=600):
-        answers = at_once(*(partial(log_in, desk, card, device) for desk, device in zip(desks, devices, strict=True)))
+        answers = at_once(*(partial(log_in, engine, card, device) for engine, device in zip(engines, devices, strict=True)))
         assert [answer.is_accepted for answer in answers].count(True) == 1
         assert {answer.reason for answer in answers if not answer.is_accepted} == {"too_many_sessions"}
         assert [session["login_number"] for session in shop.sessions(card)] == [1]
 
 
-def test_servers_that_share_a_card_never_grant_it_twice(shop, new_desk):
-    desks = [new_desk() for _ in range(6)]
+def test_servers_that_share_a_card_never_grant_it_twice(shop, new_engine):
+    engines = [new_engine() for _ in range(6)]
     card, = shop.sell(1, credit_seconds=600, max_sessions=4)
-    answers = at_once(*(partial(log_in, desk, card, f"device {number}") for number, desk in enumerate(desks)))
+    answers = at_once(*(partial(log_in, engine, card, f"device {number}") for number, engine in enumerate(engines)))
     assert [answer.is_accepted for answer in answers].count(True) == 4
     assert sum(session["granted_seconds"] for session in shop.sessions(card)) == 600
 
 
-def test_a_first_login_and_a_return_exclude_each_other(shop, desk, database):
+def test_a_first_login_and_a_return_exclude_each_other(shop, engine, database):
     def give_back(card):
         return database.execute("UPDATE card SET status = 'created' WHERE serial = %s AND status = 'delivered'",
                                 [card.serial])
 
     for card in shop.sell(20):
-        answer, is_returned = at_once(partial(log_in, desk, card), partial(give_back, card))
+        answer, is_returned = at_once(partial(log_in, engine, card), partial(give_back, card))
         assert answer.is_accepted is not bool(is_returned)
         assert answer.reason in ("time", "not_delivered")
         assert len(shop.sessions(card)) == (0 if is_returned else 1)
 
 
-def test_a_return_between_reading_and_reserving_wins(shop, desk, database):
+def test_a_return_between_reading_and_reserving_wins(shop, engine, database):
     """The card was read for its PIN; before the decision is written, the office takes it back."""
     card, = shop.sell(1)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
-    desk.authorize(asked)
+    engine.authorize(asked)
     shop.set_status(card, "created")
-    assert desk.admit(asked).reason == "not_delivered"
+    assert engine.admit(asked).reason == "not_delivered"
     assert shop.sessions(card) == []
 
 
-def test_a_device_that_was_bound_between_reading_and_reserving_wins(shop, desk, database):
+def test_a_device_that_was_bound_between_reading_and_reserving_wins(shop, engine, database):
     card, = shop.sell(1, bind_device=True)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
-    desk.authorize(asked)
+    engine.authorize(asked)
     shop.change(card, device=LAPTOP)
-    assert desk.admit(asked).reason == "wrong_device"
+    assert engine.admit(asked).reason == "wrong_device"
     assert (shop.sessions(card), shop.status(card)) == ([], "delivered")
 
 
@@ -132,7 +132,7 @@ def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cu
 def test_posting_and_the_sealing_of_a_pin_anew_do_not_stand_in_a_logins_way(shop, cursor, database):
     card, = shop.sell(1, credit_seconds=600)
     reservation = _reservation(shop, card)
-    shop.change(card, settled_seconds=10, settled_login_number=0, note="seen", pin_sealed=b"other")
+    shop.change(card, posted_seconds=10, posted_login_number=0, note="seen", pin_sealed=b"other")
     assert store.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import store
-from tests.at_the_desk import LAPTOP, PHONE, class_of, log_in, report, session_timeout
+from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report, session_timeout
 
 
 def used(cursor, card) -> tuple:
@@ -11,13 +11,13 @@ def used(cursor, card) -> tuple:
 
 
 @pytest.fixture
-def card_with_two_sessions(shop, desk):
+def card_with_two_sessions(shop, engine):
     """Both ended, of 60 and 40 seconds, 1,000 and 300 octets down, 500 and 70 octets up."""
     card, = shop.sell(1, credit_seconds=3600)
     for number, (seconds, down, up) in enumerate(((60, 1000, 500), (40, 300, 70))):
-        answer = log_in(desk, card)
-        desk.account(report(card, "Start", classes=class_of(answer), session_id=f"80{number}"))
-        desk.account(report(card, "Stop", seconds, class_of(answer), down=down, up=up, session_id=f"80{number}"))
+        answer = log_in(engine, card)
+        engine.account(report(card, "Start", classes=class_of(answer), session_id=f"80{number}"))
+        engine.account(report(card, "Stop", seconds, class_of(answer), down=down, up=up, session_id=f"80{number}"))
     return card
 
 
@@ -26,9 +26,9 @@ def test_use_that_is_not_posted_is_the_sum_of_all_sessions(shop, cursor, card_wi
 
 
 def test_what_is_posted_is_the_sum_of_all_sessions(shop, cursor, card_with_two_sessions):
-    store.settle(cursor, [shop.id(card_with_two_sessions)])
+    store.post(cursor, [shop.id(card_with_two_sessions)])
     row = shop.card(card_with_two_sessions)
-    assert (row["settled_seconds"], row["settled_down_octets"], row["settled_up_octets"]) == (100, 1300, 570)
+    assert (row["posted_seconds"], row["posted_down_octets"], row["posted_up_octets"]) == (100, 1300, 570)
     assert used(cursor, card_with_two_sessions) == (100, 1300, 570)
 
 
@@ -38,51 +38,51 @@ def test_what_an_old_posted_session_used_since_is_seen_whatever_it_is(
     shop, cursor, database, card_with_two_sessions, column, expected
 ):
     card_id = shop.id(card_with_two_sessions)
-    store.settle(cursor, [card_id])
+    store.post(cursor, [card_id])
     database.execute(f"UPDATE session SET {column} = {column} + 5 WHERE card_id = %s AND login_number = 1", [card_id])
     assert used(cursor, card_with_two_sessions) == expected
 
 
-def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, desk, cursor):
+def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, engine, cursor):
     card, = shop.sell(1, credit_seconds=3600, max_sessions=2)
-    first = log_in(desk, card, PHONE)
-    desk.account(report(card, "Start", classes=class_of(first), device=PHONE))
-    second = log_in(desk, card, LAPTOP)
-    desk.account(report(card, "Stop", 60, class_of(second), session_id="8002", device=LAPTOP))
-    store.settle(cursor, [shop.id(card)])
+    first = log_in(engine, card, PHONE)
+    engine.account(report(card, "Start", classes=class_of(first), device=PHONE))
+    second = log_in(engine, card, LAPTOP)
+    engine.account(report(card, "Stop", 60, class_of(second), session_id="8002", device=LAPTOP))
+    store.post(cursor, [shop.id(card)])
     found = store.read_cards(cursor, [card.serial])[card.serial]
     assert [session.login_number for session in found.sessions] == [1]
     # So the next login gets half of what is left, and not all of it.
-    assert session_timeout(log_in(desk, card, LAPTOP)) < 3600 - 60
+    assert session_timeout(log_in(engine, card, LAPTOP)) < 3600 - 60
 
 
 @pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])
-def test_the_newest_packet_says_when_a_session_was_heard_of(shop, desk, kind):
+def test_the_newest_packet_says_when_a_session_was_heard_of(shop, engine, kind):
     card, = shop.sell(1, credit_seconds=3600)
-    answer = log_in(desk, card)
-    desk.account(report(card, "Start", classes=class_of(answer), delay=300))
+    answer = log_in(engine, card)
+    engine.account(report(card, "Start", classes=class_of(answer), delay=300))
     started_at = shop.sessions(card)[0]["heard_at"]
-    desk.account(report(card, kind, 200, class_of(answer), delay=10))
+    engine.account(report(card, kind, 200, class_of(answer), delay=10))
     heard_at = shop.sessions(card)[0]["heard_at"]
     assert 200 < (heard_at - started_at).total_seconds() < 300
     for late in ("Interim-Update", kind):
-        desk.account(report(card, late, 100, class_of(answer), delay=200))
+        engine.account(report(card, late, 100, class_of(answer), delay=200))
         assert shop.sessions(card)[0]["heard_at"] == heard_at
 
 
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update"])
-def test_a_packet_does_not_change_why_an_open_session_is_to_end(shop, desk, kind):
+def test_a_packet_does_not_change_why_an_open_session_is_to_end(shop, engine, kind):
     card, = shop.sell(1, credit_seconds=600)
-    answer = log_in(desk, card)
-    desk.account(report(card, kind, 0, class_of(answer)))
-    desk.account(report(card, "Interim-Update", 60, class_of(answer)))
+    answer = log_in(engine, card)
+    engine.account(report(card, kind, 0, class_of(answer)))
+    engine.account(report(card, "Interim-Update", 60, class_of(answer)))
     assert shop.sessions(card)[0]["due_cause"] == "time"
 
 
-def test_an_ended_session_is_not_revived_by_the_packets_that_ended_it(shop, desk):
+def test_an_ended_session_is_not_revived_by_the_packets_that_ended_it(shop, engine):
     card, = shop.sell(1, credit_seconds=600)
-    answer = log_in(desk, card)
-    desk.account(report(card, "Stop", 60, class_of(answer)))
-    desk.account(report(card, "Stop", 60, class_of(answer)))
+    answer = log_in(engine, card)
+    engine.account(report(card, "Stop", 60, class_of(answer)))
+    engine.account(report(card, "Stop", 60, class_of(answer)))
     row, = shop.sessions(card)
     assert (row["due_at"], row["due_cause"]) == (None, "time")

@@ -59,7 +59,7 @@ def open_shop(hooks, radiusd, option_file):
     return hooks
 
 
-class Desk:
+class Engine:
     """In the place of the real one: its methods do what a test tells them."""
 
     wrong_text = "Wrong serial number or PIN."
@@ -128,10 +128,10 @@ def test_a_key_file_that_others_can_read_stops_the_start(hooks, radiusd, option_
     assert hooks.instantiate(None) == -1
 
 
-def test_a_second_instance_shares_the_first_ones_desk(open_shop):
-    desk = open_shop._desk
+def test_a_second_instance_shares_the_first_ones_engine(open_shop):
+    engine = open_shop._engine
     assert open_shop.instantiate(None) == 0
-    assert open_shop._desk is desk
+    assert open_shop._engine is engine
 
 
 def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
@@ -142,7 +142,7 @@ def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
 
 
 def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
-    hooks._desk = Desk(authorize=lambda request: Handout(PIN))
+    hooks._engine = Engine(authorize=lambda request: Handout(PIN))
     request = packet(User_Name="4000017")
     assert hooks.authorize(request) == (
         radiusd.RLM_MODULE_UPDATED, (),
@@ -154,14 +154,14 @@ def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
     {"Tmp_String_0": "192.0.2.8"}, {"Calling_Station_Id": "02-00-00-00-00-02"}, {"Tmp_String_1": "1764000000.250001"}])
 def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, radiusd, change):
     decided = []
-    hooks._desk = Desk(admit=decided.append)
+    hooks._engine = Engine(admit=decided.append)
     request = packet(**{name.replace("-", "_"): value for name, value in MARKED.items()} | change)
     assert hooks.post_auth(request) == radiusd.RLM_MODULE_FAIL
     assert decided == []
 
 
 def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks, radiusd):
-    hooks._desk = Desk(account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500)))
+    hooks._engine = Engine(account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500)))
     code, reply, ((name, _, reason),) = hooks.accounting(packet(User_Name="4000017"))
     assert (code, reply, name) == (radiusd.RLM_MODULE_NOTFOUND, (), "Tmp-String-7")
     assert reason.startswith("accounting of 'caf\\xe9': unknown_card") and len(reason) <= hooks.REASON_MAX
@@ -170,31 +170,31 @@ def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks,
 def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radiusd):
     reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
     answer = Answer(True, reply, "time")
-    hooks._desk = Desk(authorize=lambda request: Handout(PIN, answer))
+    hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
         radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"), ("Cleartext-Password", ":=", PIN)))
     answer = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
-    hooks._desk = Desk(authorize=lambda request: Handout(PIN, answer))
+    hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
         radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", "blocked"),))
 
 
 def test_an_accept_says_how_many_attributes_it_has(hooks, radiusd):
     reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
-    hooks._desk = Desk(admit=lambda request: Answer(True, reply, "time"))
+    hooks._engine = Engine(admit=lambda request: Answer(True, reply, "time"))
     assert hooks.post_auth(marked()) == (radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"),))
     assert radiusd.lines == []
 
 
 def test_a_refusal_carries_its_reason_and_no_count_that_the_guard_would_take_for_an_accept(hooks, radiusd):
     reply = (("Reply-Message", ":=", "This card is blocked."),)
-    hooks._desk = Desk(admit=lambda request: Answer(False, reply, "blocked", "login of 4000017: blocked"))
+    hooks._engine = Engine(admit=lambda request: Answer(False, reply, "blocked", "login of 4000017: blocked"))
     assert hooks.post_auth(marked()) == (radiusd.RLM_MODULE_REJECT, reply, (("Tmp-String-7", ":=", "blocked"),))
     assert radiusd.lines == ["login of 4000017: blocked"]
 
 
 def test_a_nas_that_nobody_knows_is_not_found(hooks, radiusd):
-    hooks._desk = Desk(client=lambda address: None)
+    hooks._engine = Engine(client=lambda address: None)
     assert hooks.client(packet(Tmp_String_0="10.1.2.3")) == radiusd.RLM_MODULE_NOTFOUND
 
 
@@ -208,7 +208,7 @@ CALLS = {
                                    RuntimeError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")])
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
 def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
-    hooks._desk = Desk(**{method: raises(fault)})
+    hooks._engine = Engine(**{method: raises(fault)})
     code = check_answer(getattr(hooks, hook)(marked()), radiusd)
     # No answer, so that the NAS asks the next server; but a Reject that is under way leaves all the same.
     assert code == (radiusd.RLM_MODULE_OK if hook == "login_refused" else radiusd.RLM_MODULE_FAIL)
@@ -217,7 +217,7 @@ def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
 
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
 def test_a_pin_in_an_exception_is_in_no_line_of_the_log(hooks, radiusd, hook, method):
-    hooks._desk = Desk(**{method: raises(ValueError(f"cannot compare {PIN}"))})
+    hooks._engine = Engine(**{method: raises(ValueError(f"cannot compare {PIN}"))})
     getattr(hooks, hook)((*marked(), ("User-Password", PIN)))
     assert "ValueError" in radiusd.lines[0]
     assert PIN not in "".join(radiusd.lines)
@@ -253,4 +253,4 @@ def test_a_report_is_not_acknowledged_while_the_database_is_away(open_shop, radi
 
 def test_a_stranger_sees_one_text(open_shop, radiusd):
     assert open_shop.login_refused(packet(User_Name="4000017"))[1] == (
-        ("Reply-Message", ":=", open_shop._desk.wrong_text),)
+        ("Reply-Message", ":=", open_shop._engine.wrong_text),)

@@ -268,7 +268,7 @@ def test_a_change_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypa
 def test_keys_that_a_killed_program_left_go_with_the_next_change(path):
     killed = """
 import os, signal, sys
-from freeradius_module import keyring
+from freeradius_module.sealing import keyring
 os.replace = lambda *_names: os.kill(os.getpid(), signal.SIGKILL)
 keyring.add_key(sys.argv[1])
 """

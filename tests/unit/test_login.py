@@ -286,7 +286,7 @@ def test_who_comes_when_all_is_granted_has_to_wait():
 def test_sessions_together_are_never_granted_more_than_the_card_has(credit, places, acts):
     """Devices log in (True) and use up a third of their grant and stop (False), in any order."""
     rule = product(credit=Credit(seconds=credit), max_sessions=places)
-    settled, running, number = 0, {}, 0
+    posted, running, number = 0, {}, 0
     for logs_in in acts:
         if logs_in:
             sessions = tuple(
@@ -294,11 +294,11 @@ def test_sessions_together_are_never_granted_more_than_the_card_has(credit, plac
                 for key, granted in running.items()
             )
             number += 1
-            decision = decide(card(used=Usage(settled), sessions=sessions, last_login_number=number), rule,
+            decision = decide(card(used=Usage(posted), sessions=sessions, last_login_number=number), rule,
                               attempt(device=f"device {number}"))
             if isinstance(decision, Accept):
                 running[number] = decision.granted.seconds
         elif running:
-            settled += running.pop(next(iter(running))) // 3
+            posted += running.pop(next(iter(running))) // 3
         assert len(running) <= places
-        assert settled + sum(running.values()) <= credit
+        assert posted + sum(running.values()) <= credit

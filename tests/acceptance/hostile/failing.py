@@ -1,4 +1,4 @@
-"""The product's own hooks, on a desk that fails and tells all that it knows.
+"""The product's own hooks, on an engine that fails and tells all that it knows.
 
 Where and with which exception, the Calling-Station-Id says: "authorize KeyError"; a NAS whose secret is a canary is
 never served.
@@ -18,13 +18,13 @@ FAULTS = {
 
 
 class Failing:
-    def __init__(self, desk):
-        self.desk = desk
-        self.wrong_text = desk.wrong_text
+    def __init__(self, engine):
+        self.engine = engine
+        self.wrong_text = engine.wrong_text
         self.known = ""
 
     def authorize(self, request):
-        handout = self.desk.authorize(request)
+        handout = self.engine.authorize(request)
         self.known = f"{handout.pin} for {request}"
         self.fail_if_asked("authorize", request)
         # Without an answer of its own, so that post-auth is called.
@@ -32,18 +32,18 @@ class Failing:
 
     def admit(self, request):
         self.fail_if_asked("post_auth", request)
-        return self.desk.admit(request)
+        return self.engine.admit(request)
 
     def record_wrong_pin(self, request):
         self.fail_if_asked("login_refused", request)
-        return self.desk.record_wrong_pin(request)
+        return self.engine.record_wrong_pin(request)
 
     def account(self, pairs):
         self.fail_if_asked("accounting", dict(pairs))
-        return self.desk.account(pairs)
+        return self.engine.account(pairs)
 
     def client(self, address):
-        found = self.desk.client(address)
+        found = self.engine.client(address)
         if address == NAS_WITH_A_CANARY:
             raise ValueError(f"the secret is {found[1]}")
         return found
@@ -55,10 +55,10 @@ class Failing:
 
 
 def instantiate(packet):
-    """Called by each instance, and all of them share one desk."""
+    """Called by each instance, and all of them share one engine."""
     answer = hooks.instantiate(packet)
-    if not isinstance(hooks._desk, Failing):
-        hooks._desk = Failing(hooks._desk)
+    if not isinstance(hooks._engine, Failing):
+        hooks._engine = Failing(hooks._engine)
     return answer
 
 

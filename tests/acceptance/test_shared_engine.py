@@ -1,4 +1,4 @@
-"""Two FreeRADIUS processes and the desk that they share, which may be killed at any moment."""
+"""Two FreeRADIUS processes and the engine that they share, which may be killed at any moment."""
 
 import json
 import os
@@ -19,14 +19,14 @@ from tests.stack import FreeRadius, free_ports
 NOBODY = 65534
 
 
-class SharedDeskSite:
-    """Two FreeRADIUS of their own on the stack's database, one of them without threads, and a desk."""
+class EngineClientSite:
+    """Two FreeRADIUS of their own on the stack's database, one of them without threads, and an engine."""
 
     def __init__(self, stack, folder):
-        self.socket = folder / "desk"
+        self.socket = folder / "engine"
         option_file = folder / "prepaid.cnf"
         option_file.write_text(stack.option_file.read_text().replace(
-            "[prepaid]\n", f"[prepaid]\ndesk = {self.socket}\ndatabase_timeout_seconds = 1\n"))
+            "[prepaid]\n", f"[prepaid]\nengine = {self.socket}\ndatabase_timeout_seconds = 1\n"))
         self.office = Office(option_file)
         self.servers, self.nas = [], []
         for number in range(2):
@@ -40,12 +40,12 @@ class SharedDeskSite:
             server.start()
             self.servers.append(server)
             self.nas.append(RadiusClient(auth_port, acct_port))
-        self.desks: list[subprocess.Popen] = []
+        self.engines: list[subprocess.Popen] = []
 
-    def open_desk(self) -> subprocess.Popen:
-        desk = self.office.spawn("desk", "--json")
-        self.desks.append(desk)
-        return desk
+    def open_engine(self) -> subprocess.Popen:
+        engine = self.office.spawn("engine", "--json")
+        self.engines.append(engine)
+        return engine
 
     def is_open(self) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
@@ -54,29 +54,29 @@ class SharedDeskSite:
     def stop(self):
         for server in self.servers:
             server.stop()
-        for desk in self.desks:
-            desk.kill()
-            desk.communicate()
+        for engine in self.engines:
+            engine.kill()
+            engine.communicate()
 
 
 @pytest.fixture
 def site(stack, tmp_path):
-    site = SharedDeskSite(stack, tmp_path)
+    site = EngineClientSite(stack, tmp_path)
     yield site
     site.stop()
 
 
 @pytest.fixture
-def desk(site, wait_until):
-    desk = site.open_desk()
+def engine(site, wait_until):
+    engine = site.open_engine()
     wait_until(site.is_open)
-    return desk
+    return engine
 
 
-def ended(desk: subprocess.Popen) -> tuple[int, int]:
+def ended(engine: subprocess.Popen) -> tuple[int, int]:
     """How many logins and packets it had answered."""
-    desk.send_signal(signal.SIGTERM)
-    said, _ = desk.communicate(timeout=30)
+    engine.send_signal(signal.SIGTERM)
+    said, _ = engine.communicate(timeout=30)
     told = json.loads(said)
     return told["decided"], told["charged"]
 
@@ -91,17 +91,17 @@ def use(nas: RadiusClient, card) -> None:
     assert nas.login(card.serial, "0000000000").is_reject
 
 
-def test_two_servers_hand_their_packets_over(site, desk, shop):
+def test_two_servers_hand_their_packets_over(site, engine, shop):
     cards = shop.sell(2)
     for nas, card in zip(site.nas, cards, strict=True):
         use(nas, card)
     assert [shop.used(card) for card in cards] == [(60, 0, 0)] * 2
     # A wrong PIN is asked for and counted: two messages.
-    assert ended(desk) == (6, 4)
+    assert ended(engine) == (6, 4)
     assert not site.socket.exists() and not accounting_path(site.socket).exists()
 
 
-def test_every_way_to_prove_a_pin(site, desk, shop):
+def test_every_way_to_prove_a_pin(site, engine, shop):
     card, = shop.sell(1, max_sessions=9)
     for number, method in enumerate(("pap", "chap", "mschap", "mschap2")):
         device = f"02-00-00-00-01-0{number}"
@@ -109,7 +109,7 @@ def test_every_way_to_prove_a_pin(site, desk, shop):
         assert site.nas[0].login(card.serial, "0000000000", method=method, calling_station_id=device).is_reject, method
 
 
-def test_a_server_has_one_line_a_thread_to_each_window(site, desk, shop):
+def test_a_server_has_one_line_a_thread_to_each_window(site, engine, shop):
     # However many instances of the module it has: from 3.2.4 on 192, of which each packet takes another.
     for card in shop.sell(20):
         use(site.nas[0], card)
@@ -118,34 +118,34 @@ def test_a_server_has_one_line_a_thread_to_each_window(site, desk, shop):
         assert 0 < lines_to(window) <= threads
 
 
-def test_without_the_desk_each_server_is_its_own(site, shop, wait_until):
+def test_without_the_engine_each_server_is_its_own(site, shop, wait_until):
     card, later = shop.sell(2)
     use(site.nas[0], card)
     assert shop.used(card) == (60, 0, 0)
-    desk = site.open_desk()
+    engine = site.open_engine()
     wait_until(site.is_open)
-    # The desk is looked for again a second after it was missed.
+    # The engine is looked for again a second after it was missed.
     wait_until(lambda: site.nas[0].login("9999999999", "0000000000").is_reject and lines_to(site.socket) > 0)
     use(site.nas[0], later)
-    assert ended(desk)[1] == 2
+    assert ended(engine)[1] == 2
 
 
 def lines_to(window: Path) -> int:
-    """Lines that the desk has taken: each is a socket of the window's name, beside the one that it listens on."""
+    """Lines that the engine has taken: each is a socket of the window's name, beside the one that it listens on."""
     return sum(wire.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
 
 
-def test_a_desk_that_is_killed_costs_nobody_anything(site, desk, shop, wait_until):
+def test_a_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_until):
     card, later = shop.sell(2)
     nas = site.nas[0]
     accepted = nas.login(card.serial, card.pin)
     session = nas.session(card.serial, accepted)
     assert nas.start(session).is_acknowledged
-    desk.kill()
-    desk.wait()
+    engine.kill()
+    engine.wait()
     assert nas.interim(session, 60).is_acknowledged
     use(nas, later)
-    again = site.open_desk()
+    again = site.open_engine()
     wait_until(site.is_open)
     assert nas.stop(session, 90).is_acknowledged
     assert shop.used(card) == (90, 0, 0)
@@ -153,41 +153,41 @@ def test_a_desk_that_is_killed_costs_nobody_anything(site, desk, shop, wait_unti
     ended(again)
 
 
-def test_a_desk_that_hangs_is_not_waited_for_for_ever(site, desk, shop):
+def test_a_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
     card, = shop.sell(1)
     nas = site.nas[0]
     session = nas.session(card.serial, nas.login(card.serial, card.pin))
     assert nas.start(session).is_acknowledged
-    desk.send_signal(signal.SIGSTOP)
+    engine.send_signal(signal.SIGSTOP)
     try:
         assert nas.interim(session, 60).is_acknowledged
     finally:
-        desk.send_signal(signal.SIGCONT)
+        engine.send_signal(signal.SIGCONT)
     # It has the packet, too, and does not do any more what nobody waits for.
     assert nas.stop(session, 61).is_acknowledged
     # A repetition that came a moment before may still be of use to its caller.
-    assert ended(desk)[1] in (1, 2)
+    assert ended(engine)[1] in (1, 2)
     assert shop.used(card) == (61, 0, 0)
 
 
-def test_one_desk_a_socket(site, desk):
-    second = site.open_desk()
+def test_one_engine_a_socket(site, engine):
+    second = site.open_engine()
     _, said = second.communicate(timeout=30)
     assert second.returncode == 1
-    assert said == f"Error: Another desk is open at {site.socket}.\n"
+    assert said == f"Error: Another engine is open at {site.socket}.\n"
     assert site.is_open()
 
 
 def test_another_file_is_not_taken_for_a_socket(site):
     site.socket.write_text("mine")
-    refused = site.open_desk()
+    refused = site.open_engine()
     _, said = refused.communicate(timeout=30)
     assert refused.returncode == 1
-    assert said == f"Error: {site.socket} is there and is no socket; name another path for the desk.\n"
+    assert said == f"Error: {site.socket} is there and is no socket; name another path for the engine.\n"
     assert site.socket.read_text() == "mine"
 
 
-def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
+def test_nonsense_on_a_line_harms_nobody_else(site, engine, shop):
     for window in (site.socket, accounting_path(site.socket)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
             caller.settimeout(30)
@@ -200,8 +200,8 @@ def test_nonsense_on_a_line_harms_nobody_else(site, desk, shop):
     use(site.nas[0], shop.sell(1)[0])
 
 
-def test_nobody_else_is_served(site, desk):
-    """The socket's mode keeps others out; where somebody has opened it, the desk looks who calls."""
+def test_nobody_else_is_served(site, engine):
+    """The socket's mode keeps others out; where somebody has opened it, the engine looks who calls."""
     assert {window.stat().st_mode & 0o777 for window in (site.socket, accounting_path(site.socket))} == {0o600}
     site.socket.chmod(0o666)
     for folder in site.socket.parents:

@@ -1,4 +1,4 @@
-"""kill -9 of the desk that FreeRADIUS hands its packets to, in mid-load: 20 times within 100,000 acknowledged packets
+"""kill -9 of the engine that FreeRADIUS hands its packets to, in mid-load: 20 times within 100,000 acknowledged packets
 (short: 5 within 6,000)."""
 
 import re
@@ -9,22 +9,22 @@ from .results import Row
 
 def campaign(short: bool) -> Row:
     times, packets = (5, 6_000) if short else (20, 100_000)
-    with Campaign("kill of the desk", settings={"desk": ""}) as servers:
+    with Campaign("kill of the engine", settings={"engine": ""}) as servers:
         for number in range(times):
-            servers.wait_until(servers.is_desk_used)
+            servers.wait_until(servers.is_engine_used)
             servers.load_for(packets // (times + 1))
-            servers.desk.kill()
+            servers.engine.kill()
             if number % 2:
                 # FreeRADIUS decides by itself for a while.
                 servers.load_for(packets // (times + 1) // 2)
-            servers.start_desk()
-        servers.wait_until(servers.is_desk_used)
+            servers.start_engine()
+        servers.wait_until(servers.is_engine_used)
         servers.load_for(packets // (times + 1))
         row = servers.verdict(f"{times} times")
-        servers.desk.stop()
-        said = servers.desk.last_words()
+        servers.engine.stop()
+        said = servers.engine.last_words()
         if not re.search(r"Decided [1-9]\d* logins and charged [1-9]\d* packets\.", said):
-            servers.fail(f"the last desk had nothing to do: {said}")
+            servers.fail(f"the last engine had nothing to do: {said}")
         return row._replace(failed=len(servers.failures))
 
 

@@ -1,4 +1,4 @@
-"""FreeRADIUS' side of a shared desk that ends, or hangs, at the worst moment: with a request in its hands."""
+"""FreeRADIUS' side of a shared engine that ends, or hangs, at the worst moment: with a request in its hands."""
 
 import socket
 import threading
@@ -9,17 +9,17 @@ import pytest
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine import wire
 from freeradius_module.engine.catalogue import Client
-from freeradius_module.engine.client import PAUSE_SECONDS, DeskEnded, DeskFault, SharedDesk
+from freeradius_module.engine.client import PAUSE_SECONDS, EngineClient, EngineEnded, EngineFault
 from freeradius_module.engine.logins import Answer, Handout
 from freeradius_module.settings import Settings
 
 LOGIN = {"User-Name": "7000000001", "User-Password": "0123456789"}
 PACKET = (("Acct-Status-Type", "Stop"), ("User-Name", "7000000001"))
-OWN = Handout("0123456789", Answer(True, (), "time", "by its own desk"))
-SHARED = Handout("0123456789", Answer(True, (("Session-Timeout", ":=", "600"),), "time", "by the shared desk"))
+OWN = Handout("0123456789", Answer(True, (), "time", "by its own engine"))
+SHARED = Handout("0123456789", Answer(True, (("Session-Timeout", ":=", "600"),), "time", "by the shared engine"))
 
 
-class OwnDesk:
+class OwnEngine:
     settings = Settings(database_timeout_seconds=1)
     wrong_text = "Wrong."
 
@@ -31,13 +31,13 @@ class OwnDesk:
 
     def account(self, pairs):
         self.packets.append(pairs)
-        return "charged by its own desk"
+        return "charged by its own engine"
 
     def client(self, address):
         return Client("of its own", "secret", True)
 
 
-class Desk:
+class Engine:
     """In the place of the real one: `lives` are what it does with the request of each of its lines, one after the other."""
 
     def __init__(self, path, *lives):
@@ -88,98 +88,98 @@ def hangs(caller):
 
 @pytest.fixture
 def own():
-    return OwnDesk()
+    return OwnEngine()
 
 
 @pytest.fixture
 def shared(tmp_path, own):
-    return SharedDesk(own.settings._replace(desk=str(tmp_path / "desk")), own)
+    return EngineClient(own.settings._replace(engine=str(tmp_path / "engine")), own)
 
 
 @pytest.fixture
 def only_shared(tmp_path):
     """Of a FreeRADIUS that may read neither password nor key."""
-    return SharedDesk(Settings(desk=str(tmp_path / "desk"), database_timeout_seconds=1), None)
+    return EngineClient(Settings(engine=str(tmp_path / "engine"), database_timeout_seconds=1), None)
 
 
 @pytest.fixture
-def open_desk(tmp_path):
-    desks = []
+def open_engine(tmp_path):
+    engines = []
 
-    def open_desk(*lives, window="desk"):
-        desks.append(Desk(tmp_path / window, *lives))
-        return desks[-1]
+    def open_engine(*lives, window="engine"):
+        engines.append(Engine(tmp_path / window, *lives))
+        return engines[-1]
 
-    yield open_desk
-    for desk in desks:
-        desk.end()
+    yield open_engine
+    for engine in engines:
+        engine.end()
 
 
-def test_what_the_desk_says_is_the_answer(shared, open_desk):
-    desk = open_desk(done(SHARED))
+def test_what_the_engine_says_is_the_answer(shared, open_engine):
+    engine = open_engine(done(SHARED))
     assert shared.authorize(LOGIN) == SHARED
-    assert desk.received == [("authorize", LOGIN)]
+    assert engine.received == [("authorize", LOGIN)]
 
 
-def test_tuples_for_freeradius(shared, open_desk):
+def test_tuples_for_freeradius(shared, open_engine):
     """rlm_python3 drops a pair that is a list, and the Accept leaves without it."""
-    open_desk(done(SHARED))
+    open_engine(done(SHARED))
     reply = shared.authorize(LOGIN).answer.reply
     assert type(reply) is tuple and type(reply[0]) is tuple
 
 
-def test_a_desk_that_is_not_there(shared, own):
+def test_a_engine_that_is_not_there(shared, own):
     assert shared.authorize(LOGIN) == OWN
-    assert shared.account(PACKET) == "charged by its own desk"
+    assert shared.account(PACKET) == "charged by its own engine"
 
 
-def test_a_desk_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_desk, monkeypatch):
+def test_a_engine_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_engine, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("freeradius_module.engine.client.time", SimpleNamespace(monotonic=lambda: now))
     assert shared.authorize(LOGIN) == OWN
     now += PAUSE_SECONDS * 0.9
     assert shared.authorize(LOGIN) == OWN
-    desk = open_desk(done(SHARED))
+    engine = open_engine(done(SHARED))
     now += PAUSE_SECONDS * 0.2
     assert shared.authorize(LOGIN) == SHARED
-    assert len(desk.received) == 1
+    assert len(engine.received) == 1
 
 
 @pytest.mark.parametrize("end", [ends, hangs])
-def test_a_login_that_it_had_is_not_answered(shared, open_desk, end):
+def test_a_login_that_it_had_is_not_answered(shared, open_engine, end):
     """It may have been let in, and a second decision would find it in the way: the NAS asks again."""
-    open_desk(end)
-    with pytest.raises(DeskEnded):
+    open_engine(end)
+    with pytest.raises(EngineEnded):
         shared.authorize(LOGIN)
     assert shared.authorize(LOGIN) == OWN
 
 
-def test_a_login_that_it_had_not_read_is_decided_at_once(shared, open_desk):
-    open_desk(reads_nothing)
+def test_a_login_that_it_had_not_read_is_decided_at_once(shared, open_engine):
+    open_engine(reads_nothing)
     assert shared.authorize(LOGIN) == OWN
 
 
 @pytest.mark.parametrize("end", [ends, hangs])
-def test_a_packet_that_it_had_is_charged_nevertheless(shared, own, open_desk, end):
+def test_a_packet_that_it_had_is_charged_nevertheless(shared, own, open_engine, end):
     """Charged twice is charged once."""
-    open_desk(end, window="desk-accounting")
-    assert shared.account(PACKET) == "charged by its own desk"
+    open_engine(end, window="engine-accounting")
+    assert shared.account(PACKET) == "charged by its own engine"
     assert own.packets == [PACKET]
 
 
-def test_a_new_desk_on_an_old_line(shared, open_desk):
-    """Nobody has read what an ended desk's line did not take, so the next one is asked for it."""
-    desk = open_desk(done(SHARED), done(SHARED))
+def test_a_new_engine_on_an_old_line(shared, open_engine):
+    """Nobody has read what an ended engine's line did not take, so the next one is asked for it."""
+    engine = open_engine(done(SHARED), done(SHARED))
     assert shared.authorize(LOGIN) == SHARED
-    assert desk.hung_up.acquire(timeout=30)
+    assert engine.hung_up.acquire(timeout=30)
     assert shared.authorize(LOGIN) == SHARED
-    assert len(desk.received) == 2
+    assert len(engine.received) == 2
 
 
-@pytest.mark.parametrize(("word", "fault"), [("away", DatabaseAway), ("schema", WrongSchema), ("fault", DeskFault)])
-def test_why_it_could_not(shared, own, open_desk, word, fault):
-    for window in ("desk", "desk-accounting"):
-        open_desk(tells(word, "because"), window=window)
+@pytest.mark.parametrize(("word", "fault"), [("away", DatabaseAway), ("schema", WrongSchema), ("fault", EngineFault)])
+def test_why_it_could_not(shared, own, open_engine, word, fault):
+    for window in ("engine", "engine-accounting"):
+        open_engine(tells(word, "because"), window=window)
     with pytest.raises(fault, match="because"):
         shared.authorize(LOGIN)
     with pytest.raises(fault, match="because"):
@@ -187,21 +187,21 @@ def test_why_it_could_not(shared, own, open_desk, word, fault):
     assert own.packets == []
 
 
-def test_a_nas_is_asked_for_at_the_shared_desk(shared, only_shared, open_desk):
+def test_a_nas_is_asked_for_at_the_shared_engine(shared, only_shared, open_engine):
     hotspot = Client("hotspot", "testing123", False)
-    desk = open_desk(done(hotspot), done(None))
+    engine = open_engine(done(hotspot), done(None))
     assert shared.client("192.0.2.1") == hotspot
     assert only_shared.client("192.0.2.2") is None
-    assert desk.received == [("client", {"Tmp-String-0": "192.0.2.1"}), ("client", {"Tmp-String-0": "192.0.2.2"})]
+    assert engine.received == [("client", {"Tmp-String-0": "192.0.2.1"}), ("client", {"Tmp-String-0": "192.0.2.2"})]
 
 
-def test_while_nobody_is_there_an_own_desk_knows_the_nas(shared, only_shared):
+def test_while_nobody_is_there_an_own_engine_knows_the_nas(shared, only_shared):
     assert shared.client("192.0.2.1").name == "of its own"
     with pytest.raises(DatabaseAway):
         only_shared.client("192.0.2.1")
 
 
-def test_without_an_own_desk_nobody_there_is_a_database_that_is_away(only_shared):
+def test_without_an_own_engine_nobody_there_is_a_database_that_is_away(only_shared):
     for ask in (only_shared.authorize, only_shared.admit, only_shared.record_wrong_pin):
         with pytest.raises(DatabaseAway):
             ask(LOGIN)
@@ -211,7 +211,7 @@ def test_without_an_own_desk_nobody_there_is_a_database_that_is_away(only_shared
 
 
 @pytest.mark.parametrize("end", [ends, hangs])
-def test_without_an_own_desk_a_packet_that_the_shared_one_had_is_not_acknowledged(only_shared, open_desk, end):
-    open_desk(end, window="desk-accounting")
+def test_without_an_own_engine_a_packet_that_the_shared_one_had_is_not_acknowledged(only_shared, open_engine, end):
+    open_engine(end, window="engine-accounting")
     with pytest.raises(DatabaseAway):
         only_shared.account(PACKET)

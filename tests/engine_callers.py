@@ -1,7 +1,7 @@
-"""What FreeRADIUS would hand to the module's desk, made without FreeRADIUS.
+"""What FreeRADIUS would hand to the module's engine, made without FreeRADIUS.
 
-    answer = log_in(desk, card)
-    desk.account(report(card, "Stop", 90, class_of(answer)))
+    answer = log_in(engine, card)
+    engine.account(report(card, "Stop", 90, class_of(answer)))
 """
 
 import time
@@ -14,11 +14,11 @@ def request(card, device=PHONE, nas=NAS) -> dict[str, str]:
     return {"User-Name": card.serial, "Calling-Station-Id": device, "Tmp-String-0": nas}
 
 
-def log_in(desk, card, device=PHONE, nas=NAS):
+def log_in(engine, card, device=PHONE, nas=NAS):
     """An answer to a login with the right PIN, as post-auth gets it."""
     asked = request(card, device, nas)
-    assert desk.authorize(asked).pin == card.pin
-    return desk.admit(asked)
+    assert engine.authorize(asked).pin == card.pin
+    return engine.admit(asked)
 
 
 def class_of(answer) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module import settings
-from freeradius_module.engine.engine import Desk
+from freeradius_module.engine.engine import Engine
 from tests.shop import SECRET, Shop
 
 
@@ -27,12 +27,12 @@ def test_it_opens_what_is_sealed_with_a_key_that_came_after_it_started(office, d
     shop = Shop(database, key_file)
     card, = shop.sell(1)
     address = shop.nas()
-    desk = Desk(settings.load(str(_unstarted_stack.option_file)))
+    engine = Engine(settings.load(str(_unstarted_stack.option_file)))
     change_keys(office, database)
-    assert desk.authorize({"User-Name": card.serial}).pin == card.pin
-    assert desk.client(address) == (f"NAS {address}", SECRET, True)
+    assert engine.authorize({"User-Name": card.serial}).pin == card.pin
+    assert engine.client(address) == (f"NAS {address}", SECRET, True)
     # What an unknown serial opens is sealed anew too, or its silence would tell it from a wrong PIN.
-    assert desk.authorize({"User-Name": "9999999999"}).pin != card.pin
+    assert engine.authorize({"User-Name": "9999999999"}).pin != card.pin
 
 
 def test_a_class_outlasts_the_key(office, database, key_file, _unstarted_stack):
@@ -40,11 +40,11 @@ def test_a_class_outlasts_the_key(office, database, key_file, _unstarted_stack):
     shop = Shop(database, key_file)
     card, = shop.sell(1, max_sessions=2)
     request = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1"}
-    desk = Desk(settings.load(option_file))
-    first, second = (desk.admit({**request, "Calling-Station-Id": device}) for device in ("phone", "laptop"))
+    engine = Engine(settings.load(option_file))
+    first, second = (engine.admit({**request, "Calling-Station-Id": device}) for device in ("phone", "laptop"))
     change_keys(office, database)
     # Another server, that has never known the old key; nothing but Class tells the two sessions apart.
-    later = Desk(settings.load(option_file))
+    later = Engine(settings.load(option_file))
     for answer, seconds in ((first, 10), (second, 20)):
         class_value = next(value for name, _, value in answer.reply if name == "Class")
         later.account([*request.items(), ("Acct-Status-Type", "Stop"), ("Acct-Session-Id", f"id-{seconds}"),

@@ -1,6 +1,6 @@
-"""With a spool, the database goes away and comes back: what was acknowledged meanwhile is charged once.
+"""With a queue_folder, the database goes away and comes back: what was acknowledged meanwhile is charged once.
 
-Killed, stopped, and away from before radiusd's start; the charger is killed beside it, and the whole spool is replayed
+Killed, stopped, and away from before radiusd's start; the charger is killed beside it, and the whole queue_folder is replayed
 at the end a second time.
 """
 
@@ -12,8 +12,8 @@ from .results import Row
 
 def campaign(short: bool) -> Row:
     times = 2 if short else 10
-    with Campaign("spool", settings={"spool": ""}) as servers:
-        spooled = 0
+    with Campaign("queue", settings={"queue": ""}) as servers:
+        queued = 0
         for number in range(times):
             servers.load_for(1_000)
             if number % 2:
@@ -23,7 +23,7 @@ def campaign(short: bool) -> Row:
             # Sessions that run go on to be acknowledged; a login has no answer.
             before = servers.customers.acknowledged
             servers.load_seconds(3)
-            spooled += servers.customers.acknowledged - before
+            queued += servers.customers.acknowledged - before
             servers.charger.kill()
             if number % 3 == 1:
                 servers.stack.freeradius.kill()
@@ -35,25 +35,25 @@ def campaign(short: bool) -> Row:
         servers.customers.stop()
         servers.drain()
         replay(servers)
-        if spooled == 0:
-            servers.fail("nothing was spooled")
-        return servers.verdict(f"{spooled} acknowledged while the database was away")
+        if queued == 0:
+            servers.fail("nothing was queued")
+        return servers.verdict(f"{queued} acknowledged while the database was away")
 
 
 def keep(servers: Campaign) -> None:
     """A copy of what waits, for the replay."""
     folder = servers.folder / "kept"
     folder.mkdir(exist_ok=True)
-    for path in [*servers.spool.glob("queue"), *servers.spool.glob("*.work")]:
+    for path in [*servers.queue.glob("queue"), *servers.queue.glob("*.work")]:
         shutil.copyfile(path, folder / str(len(list(folder.iterdir()))))
 
 
 def replay(servers: Campaign) -> None:
     """All of it once more, the newest first."""
-    queue = servers.spool / "queue"
+    queue = servers.queue / "queue"
     for path in sorted((servers.folder / "kept").iterdir(), key=lambda path: int(path.name), reverse=True):
         servers.drain()
-        unfinished = servers.spool / "again"
+        unfinished = servers.queue / "again"
         shutil.copyfile(path, unfinished)
         unfinished.rename(queue)
     servers.drain()

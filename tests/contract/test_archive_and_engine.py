@@ -8,8 +8,8 @@ import pytest
 
 from freeradius_module import store
 from freeradius_module.engine import accounting
-from freeradius_module.engine.engine import Desk
-from tests.at_the_desk import class_of, log_in, report
+from freeradius_module.engine.engine import Engine
+from tests.engine_callers import class_of, log_in, report
 from tests.shop import Shop
 
 DAYS_AGO = 3
@@ -22,12 +22,12 @@ def shop(database, _unstarted_stack):
 
 
 @pytest.fixture
-def archived(office, desk, shop, database):
+def archived(office, engine, shop, database):
     """A card, the Class of its only session, and how long ago that session's packets came: 100 seconds, archived."""
     card, = shop.sell(1, credit_seconds=10_000)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     for kind, seconds in ("Start", None), ("Interim-Update", 50), ("Stop", 100):
-        desk.account(report(card, kind, seconds, classes))
+        engine.account(report(card, kind, seconds, classes))
     shift_into_the_past(database)
     assert office.json("db", "archive")["archived"] == 1
     return card, classes
@@ -46,65 +46,65 @@ HOW_IT_COMES = {
 ])
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 def test_a_repeated_packet_of_an_archived_session_adds_nothing(
-        archived, desk, module_settings, shop, kind, how, is_named, is_restarted):
+        archived, engine, module_settings, shop, kind, how, is_named, is_restarted):
     """As it was; with the delay that it had; at a later time; with Class and without; by a server that knows the session."""
     card, classes = archived
     if is_restarted:
-        desk = Desk(module_settings)
+        engine = Engine(module_settings)
     seconds = {"Start": None, "Interim-Update": 50, "Stop": 100}[kind]
-    desk.account(report(card, kind, seconds, classes if is_named else (), **HOW_IT_COMES[how]))
+    engine.account(report(card, kind, seconds, classes if is_named else (), **HOW_IT_COMES[how]))
     assert shop.used(card)[0] == 100
 
 
 @pytest.mark.parametrize("is_named", [False, True])
-def test_what_a_late_packet_adds_is_counted(archived, desk, shop, is_named):
+def test_what_a_late_packet_adds_is_counted(archived, engine, shop, is_named):
     card, classes = archived
-    desk.account(report(card, "Stop", 130, classes if is_named else (), delay=DAYS_AGO * DAY_SECONDS,
+    engine.account(report(card, "Stop", 130, classes if is_named else (), delay=DAYS_AGO * DAY_SECONDS,
                         later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 130
 
 
-def test_an_archived_session_under_an_outer_identity_is_counted_once(archived, desk, shop):
+def test_an_archived_session_under_an_outer_identity_is_counted_once(archived, engine, shop):
     card, classes = archived
-    desk.account(report(replace(card, serial="anonymous"), "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS,
+    engine.account(report(replace(card, serial="anonymous"), "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS,
                         later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 100
 
 
-def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(office, desk, shop, database):
+def test_a_nas_that_claims_an_event_of_long_ago_archives_no_session_of_today(office, engine, shop, database):
     """Its Class says that the login was today, so its packets are not looked for in the archive."""
     card, = shop.sell(1, credit_seconds=10_000)
-    classes = class_of(log_in(desk, card))
-    desk.account(report(card, "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS))
+    classes = class_of(log_in(engine, card))
+    engine.account(report(card, "Stop", 100, classes, delay=DAYS_AGO * DAY_SECONDS))
     office.must("db", "archive")
-    desk.account(report(card, "Stop", 100, classes, later_seconds=200))
+    engine.account(report(card, "Stop", 100, classes, later_seconds=200))
     assert shop.used(card)[0] == 100
 
 
 @pytest.mark.parametrize("reports_before", [1, 2])
-def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(desk, shop, monkeypatch, reports_before):
+def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(engine, shop, monkeypatch, reports_before):
     card, = shop.sell(1, credit_seconds=10_000)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     for seconds in (50, 100)[:reports_before]:
-        desk.account(report(card, "Interim-Update", seconds, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+        engine.account(report(card, "Interim-Update", seconds, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     monkeypatch.setattr(store, "find_candidates", None)
-    desk.account(report(card, "Interim-Update", 150, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+    engine.account(report(card, "Interim-Update", 150, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 150
 
 
 def test_a_session_that_was_open_when_it_was_charged_last_may_be_archived_since(
-        office, desk, module_settings, shop, database, monkeypatch):
+        office, engine, module_settings, shop, database, monkeypatch):
     """It ended at another server, and days have passed."""
     card, = shop.sell(1, credit_seconds=10_000)
-    classes = class_of(log_in(desk, card))
+    classes = class_of(log_in(engine, card))
     for seconds in (50, 60):
-        desk.account(report(card, "Interim-Update", seconds, classes))
-    Desk(module_settings).account(report(card, "Stop", 100, classes))
+        engine.account(report(card, "Interim-Update", seconds, classes))
+    Engine(module_settings).account(report(card, "Stop", 100, classes))
     shift_into_the_past(database)
     assert office.json("db", "archive")["archived"] == 1
     now = time.monotonic()
     monkeypatch.setattr(accounting, "time", SimpleNamespace(monotonic=lambda: now + DAYS_AGO * DAY_SECONDS))
-    desk.account(report(card, "Interim-Update", 60, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
+    engine.account(report(card, "Interim-Update", 60, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 100
 
 
