@@ -25,15 +25,38 @@ REFUSALS_DAYS = 90
 
 
 @db.command()
-@option("--older-than", "older_than_days", type=click.IntRange(YOUNGEST_DAYS), default=YOUNGEST_DAYS, metavar="DAYS",
-        help="Sessions that ended so many days ago or earlier: 2 or more.  [2]")
+@option(
+    "--older-than",
+    "older_than_days",
+    type=click.IntRange(YOUNGEST_DAYS),
+    default=YOUNGEST_DAYS,
+    metavar="DAYS",
+    help="Sessions that ended so many days ago or earlier: 2 or more.  [2]",
+)
 @option("--step", type=click.IntRange(1, 2000), default=200, metavar="N", help="Sessions in one transaction.  [200]")
-@option("--pause", "pause_ms", type=click.IntRange(0, 60_000), default=5, metavar="MS",
-        help="Milliseconds between two transactions.  [5]")
-@option("--forget-older-than", "forget_days", type=click.IntRange(YEAR_DAYS), metavar="DAYS",
-        help="And remove archived ones that ended so many days ago: 366 or more. Only how much they used is kept.")
-@option("--refusals-older-than", "refusals_days", type=click.IntRange(1), default=REFUSALS_DAYS, metavar="DAYS",
-        help="And remove the counts of refused logins that are so many days old.  [90]")
+@option(
+    "--pause",
+    "pause_ms",
+    type=click.IntRange(0, 60_000),
+    default=5,
+    metavar="MS",
+    help="Milliseconds between two transactions.  [5]",
+)
+@option(
+    "--forget-older-than",
+    "forget_days",
+    type=click.IntRange(YEAR_DAYS),
+    metavar="DAYS",
+    help="And remove archived ones that ended so many days ago: 366 or more. Only how much they used is kept.",
+)
+@option(
+    "--refusals-older-than",
+    "refusals_days",
+    type=click.IntRange(1),
+    default=REFUSALS_DAYS,
+    metavar="DAYS",
+    help="And remove the counts of refused logins that are so many days old.  [90]",
+)
 @owner_options
 @json_option
 @pass_office
@@ -58,8 +81,12 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         refusals = mover.forget_refusals(refusals_days, step)
     output.tell_done(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
-        _("{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
-          "logins removed.").format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals), as_json)
+        _(
+            "{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
+            "logins removed."
+        ).format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals),
+        as_json,
+    )
 
 
 class Mover:

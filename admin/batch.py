@@ -46,10 +46,17 @@ def show(office, number, as_json):
             raise errors.UnknownBatch(batch=number)
         by_status = store.batch.count_by_status(cursor, number)
         events = store.batch.events(cursor, number)
-    shown = {"batch": row["id"], "product": row["product"], "count": row["card_count"],
-             "first_serial": row["first_serial"], "last_serial": row["last_serial"],
-             "single_code": bool(row["single_code"]), "origin": row["origin"], "made_at": row["made_at"],
-             "operator": row["operator"]}
+    shown = {
+        "batch": row["id"],
+        "product": row["product"],
+        "count": row["card_count"],
+        "first_serial": row["first_serial"],
+        "last_serial": row["last_serial"],
+        "single_code": bool(row["single_code"]),
+        "origin": row["origin"],
+        "made_at": row["made_at"],
+        "operator": row["operator"],
+    }
     if as_json:
         output.tell_one({**shown, "cards": by_status, "events": events}, as_json)
     else:

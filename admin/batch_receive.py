@@ -18,8 +18,13 @@ LONGEST_REASON = 255
 
 @batch.command()
 @click.argument("number", type=click.IntRange(1))
-@option("--missing", "path", required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-        help="The serials that did not come, one a line (of a CSV file the first field); - is standard input.")
+@option(
+    "--missing",
+    "path",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="The serials that did not come, one a line (of a CSV file the first field); - is standard input.",
+)
 @option("--reason", help="Why, for the protocol and the history.")
 @option("--yes", is_flag=True, help="Do not ask, for scripts.")
 @dry_run_option
@@ -43,16 +48,30 @@ def receive(office, number, path, reason, yes, dry_run, as_json):
         in_stock = store.batch.count_by_status(cursor, number).get("created", 0)
     # What cannot be undone is asked of scripts too; they say --yes.
     if void and not (yes or dry_run):
-        question = plural("Delete {count} of the {total} cards of batch {batch} in stock, for good?",
-                          "Delete {count} of the {total} cards of batch {batch} in stock, for good?", len(void))
+        question = plural(
+            "Delete {count} of the {total} cards of batch {batch} in stock, for good?",
+            "Delete {count} of the {total} cards of batch {batch} in stock, for good?",
+            len(void),
+        )
         if not output.confirm(question.format(count=len(void), total=in_stock, batch=number)):
             raise errors.Refused(_("Nothing was changed."))
     note = None if dry_run else _void(office, number, listed, path, void, reason)
-    facts = {"batch": number, "note": note, "voided": len(void), "received": in_stock - len(void),
-             "first_serial": min(void, default=None), "last_serial": max(void, default=None), "dry_run": dry_run}
-    sentence = (_("Would delete {voided} cards of batch {batch}; {received} would remain. Nothing was changed.") if dry_run
-                else _("Batch {batch} is received: {received} cards in stock, none missing.") if not void
-                else _("Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock."))
+    facts = {
+        "batch": number,
+        "note": note,
+        "voided": len(void),
+        "received": in_stock - len(void),
+        "first_serial": min(void, default=None),
+        "last_serial": max(void, default=None),
+        "dry_run": dry_run,
+    }
+    sentence = (
+        _("Would delete {voided} cards of batch {batch}; {received} would remain. Nothing was changed.")
+        if dry_run
+        else _("Batch {batch} is received: {received} cards in stock, none missing.")
+        if not void
+        else _("Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock.")
+    )
     output.tell_done(facts, sentence.format(**facts), as_json)
 
 
@@ -67,11 +86,16 @@ def _void(office, number: int, listed: dict[str, int], path: str, void: list[str
             note = store.note.add(cursor, "void", None, reason)
             store.connection.say_why(cursor, reason, note)
         for start in range(0, len(void), SERIALS_A_STATEMENT):
-            some = void[start:start + SERIALS_A_STATEMENT]
+            some = void[start : start + SERIALS_A_STATEMENT]
             if store.card.delete(cursor, store.card.of_serials(some)) != len(some):
                 raise errors.Busy()
-        store.batch.record(cursor, number, "received", reason,
-                           note and _("{count} void, note {note}").format(count=len(void), note=note))
+        store.batch.record(
+            cursor,
+            number,
+            "received",
+            reason,
+            note and _("{count} void, note {note}").format(count=len(void), note=note),
+        )
         return note
 
 
@@ -96,17 +120,23 @@ def _looked_up(cursor, number: int, listed: dict[str, int], path: str) -> list[s
     wrong = LineErrors(path)
     serials = list(listed)
     for start in range(0, len(serials), SERIALS_A_STATEMENT):
-        some = serials[start:start + SERIALS_A_STATEMENT]
+        some = serials[start : start + SERIALS_A_STATEMENT]
         found = {card["serial"]: card for card in store.card.find(cursor, some)}
         for one in some:
             card = found.get(one)
             if card is None:
                 wrong.add(listed[one], _("there is no card {serial}.").format(serial=ascii(one[:64]).strip("'")))
             elif card["batch_id"] != number:
-                wrong.add(listed[one], _("card {serial} is of batch {batch}.").format(serial=one, batch=card["batch_id"]))
+                wrong.add(
+                    listed[one], _("card {serial} is of batch {batch}.").format(serial=one, batch=card["batch_id"])
+                )
             elif card["status"] != "created":
-                wrong.add(listed[one], _("card {serial} is {status}, and not in stock.").format(
-                    serial=one, status=in_context("word", card["status"])))
+                wrong.add(
+                    listed[one],
+                    _("card {serial} is {status}, and not in stock.").format(
+                        serial=one, status=in_context("word", card["status"])
+                    ),
+                )
             if wrong.is_enough:
                 break
     wrong.refuse()

@@ -13,15 +13,17 @@ from .shell.text import _, plural
 
 def choosing_options(command):
     """Which cards, why, and how careful."""
-    for decorate in reversed((
-        click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
-        selection.batch_option,
-        selection.range_option,
-        option("--reason", help="Why, for the history."),
-        option("--yes", is_flag=True, help="Do not ask, for scripts."),
-        dry_run_option,
-        json_option,
-    )):
+    for decorate in reversed(
+        (
+            click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
+            selection.batch_option,
+            selection.range_option,
+            option("--reason", help="Why, for the history."),
+            option("--yes", is_flag=True, help="Do not ask, for scripts."),
+            dry_run_option,
+            json_option,
+        )
+    ):
         command = decorate(command)
     return command
 
@@ -58,8 +60,14 @@ def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
             _ask(plural("Block {count} card?", "Block {count} cards?", count), count)
 
     count = carry_out(office, reason, look, ask, act, dry_run)
-    _tell("blocked", count, dry_run, as_json, plural("{count} card blocked.", "{count} cards blocked.", count),
-          plural("Would block {count} card.", "Would block {count} cards.", count))
+    _tell(
+        "blocked",
+        count,
+        dry_run,
+        as_json,
+        plural("{count} card blocked.", "{count} cards blocked.", count),
+        plural("Would block {count} card.", "Would block {count} cards.", count),
+    )
 
 
 @cli.command()
@@ -77,8 +85,11 @@ def unblock(office, serials, batch_id, range_text, reason, yes, dry_run, as_json
         chosen = selection.by_any(cursor, serials, batch_id, range_text)
         found = selection.counted(cursor, chosen)
         if "blocked" not in found:
-            raise errors.Refused(_("Nothing is blocked: {words} has {statuses}."), words=chosen.words,
-                                 statuses=", ".join(output.shown("status", status) for status in found))
+            raise errors.Refused(
+                _("Nothing is blocked: {words} has {statuses}."),
+                words=chosen.words,
+                statuses=", ".join(output.shown("status", status) for status in found),
+            )
         return chosen.choice, found["blocked"]["count"]
 
     def ask(count):
@@ -86,8 +97,14 @@ def unblock(office, serials, batch_id, range_text, reason, yes, dry_run, as_json
             _ask(plural("Unblock {count} card?", "Unblock {count} cards?", count), count)
 
     count = carry_out(office, reason, look, ask, store.card.unblock, dry_run)
-    _tell("unblocked", count, dry_run, as_json, plural("{count} card unblocked.", "{count} cards unblocked.", count),
-          plural("Would unblock {count} card.", "Would unblock {count} cards.", count))
+    _tell(
+        "unblocked",
+        count,
+        dry_run,
+        as_json,
+        plural("{count} card unblocked.", "{count} cards unblocked.", count),
+        plural("Would unblock {count} card.", "Would unblock {count} cards.", count),
+    )
 
 
 @cli.command()
@@ -112,8 +129,14 @@ def delete(office, serials, batch_id, range_text, reason, yes, dry_run, as_json)
             _ask(plural("Delete {count} card for good?", "Delete {count} cards for good?", count), count)
 
     count = carry_out(office, reason, look, ask, store.card.delete, dry_run)
-    _tell("deleted", count, dry_run, as_json, plural("{count} card deleted.", "{count} cards deleted.", count),
-          plural("Would delete {count} card.", "Would delete {count} cards.", count))
+    _tell(
+        "deleted",
+        count,
+        dry_run,
+        as_json,
+        plural("{count} card deleted.", "{count} cards deleted.", count),
+        plural("Would delete {count} card.", "Would delete {count} cards.", count),
+    )
 
 
 def carry_out(office, reason, look, ask, act, dry_run: bool) -> int:
@@ -138,8 +161,12 @@ def _ask(question: str, count: int) -> None:
 
 def _refuse_if_any(found: dict, status: str, why: str) -> None:
     if status in found:
-        raise errors.Refused(_("Card {serial} is {status}: {why}. Nothing was changed."),
-                             serial=found[status]["first_serial"], status=output.shown("status", status), why=why)
+        raise errors.Refused(
+            _("Card {serial} is {status}: {why}. Nothing was changed."),
+            serial=found[status]["first_serial"],
+            status=output.shown("status", status),
+            why=why,
+        )
 
 
 def _tell(what: str, count: int, dry_run: bool, as_json: bool, done: str, would: str) -> None:

@@ -17,15 +17,29 @@ from .shell.text import _
 # How often a card is set free from its device, unless the option file says otherwise: phones change their address.
 UNBINDS_A_MONTH = 3
 MONTH_DAYS = 30
-LISTED = ("serial", "status", "product", "batch", "partner", "remaining_seconds", "remaining_octets", "remaining_cents",
-          "first_login_at", "expires_at")
+LISTED = (
+    "serial",
+    "status",
+    "product",
+    "batch",
+    "partner",
+    "remaining_seconds",
+    "remaining_octets",
+    "remaining_cents",
+    "first_login_at",
+    "expires_at",
+)
 # From a thousand values on, the server makes a table of them instead of using the index.
 CARDS_A_PAGE = 500
 
 
 @cli.command("list")
-@option("--status", multiple=True, type=click.Choice(store.card.LISTED_STATUSES),
-        help="In this status; can be given several times.")
+@option(
+    "--status",
+    multiple=True,
+    type=click.Choice(store.card.LISTED_STATUSES),
+    help="In this status; can be given several times.",
+)
 @selection.batch_option
 @option("--product", "product_name", metavar="NAME", help="Of this product.")
 @option("--partner", "partner_name", metavar="NAME", help="With this partner.")
@@ -46,8 +60,13 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
     """
     if limit is None and not as_json and sys.stdout.isatty():
         limit = output.TERMINAL_ROWS + 1
-    wanted = {"status": list(status) or None, "batch_id": batch_id, "made_from": made_from,
-              "made_to": made_to and product.end_of_day(made_to, "UTC"), "limit": limit}
+    wanted = {
+        "status": list(status) or None,
+        "batch_id": batch_id,
+        "made_from": made_from,
+        "made_to": made_to and product.end_of_day(made_to, "UTC"),
+        "limit": limit,
+    }
     with office.reading() as cursor:
         # A name that does not exist is an error, not an empty list.
         if batch_id is not None and store.batch.find(cursor, batch_id) is None:
@@ -76,7 +95,12 @@ def in_pages(cursor, card_ids):
 
 @cli.command()
 @click.argument("serial")
-@option("--pin", "with_pin", is_flag=True, help="And its PIN: needs the role see_pin, and leaves a record in the card's history.")
+@option(
+    "--pin",
+    "with_pin",
+    is_flag=True,
+    help="And its PIN: needs the role see_pin, and leaves a record in the card's history.",
+)
 @json_option
 @pass_office
 def show(office, serial, with_pin, as_json):
@@ -103,8 +127,12 @@ def show(office, serial, with_pin, as_json):
 @cli.command()
 @click.argument("serial")
 @option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
-@option("--expires", type=DAY_OR_MOMENT, metavar="DATE",
-        help="The last day of use, or a moment in UTC; a compensating entry.")
+@option(
+    "--expires",
+    type=DAY_OR_MOMENT,
+    metavar="DATE",
+    help="The last day of use, or a moment in UTC; a compensating entry.",
+)
 @option("--unbind", is_flag=True, help="Let the card's next device be its first; a compensating entry.")
 @option("--reason", help="Why; needed with --expires and --unbind.")
 @json_option
@@ -126,8 +154,11 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
         store.entry.lock(cursor, [card["id"]])
         card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
-            raise errors.Refused(_("Card {serial} is {status}, so nothing of it is changed.").format(
-                serial=card["serial"], status=output.shown("status", card["status"])))
+            raise errors.Refused(
+                _("Card {serial} is {status}, so nothing of it is changed.").format(
+                    serial=card["serial"], status=output.shown("status", card["status"])
+                )
+            )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
@@ -150,10 +181,17 @@ def _require_unbind_left(office, cursor, card: dict) -> None:
     freed = store.entry.unbound_since(cursor, card["id"], MONTH_DAYS)
     if len(freed) >= most:
         raise errors.Refused(
-            _("Card {serial} was set free from its device {count} times within {days} days, and no more than {most} are "
-              "allowed (unbinds_a_month in {config}). The next one is possible on {day}. Nothing was changed."),
-            serial=card["serial"], count=len(freed), days=MONTH_DAYS, most=most, config=office.config_path,
-            day=output.shown("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-")
+            _(
+                "Card {serial} was set free from its device {count} times within {days} days, and no more than {most} are "
+                "allowed (unbinds_a_month in {config}). The next one is possible on {day}. Nothing was changed."
+            ),
+            serial=card["serial"],
+            count=len(freed),
+            days=MONTH_DAYS,
+            most=most,
+            config=office.config_path,
+            day=output.shown("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
+        )
 
 
 def public(row: dict) -> dict:
@@ -173,8 +211,9 @@ def _overview(cursor, text: str) -> dict:
     card = selection.find(cursor, text)
     row = store.card.overview(cursor, card["serial"])
     if row is None:
-        raise errors.NotFound(_("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."),
-                              serial=card["serial"])
+        raise errors.NotFound(
+            _("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."), serial=card["serial"]
+        )
     return public(row)
 
 

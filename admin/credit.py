@@ -19,8 +19,12 @@ def reason_option(command):
 
 
 def key_option(command):
-    return option("--key", metavar="KEY", callback=_stripped,
-                  help="A name for this act: the same key on the same card acts once, however often it is sent.")(command)
+    return option(
+        "--key",
+        metavar="KEY",
+        callback=_stripped,
+        help="A name for this act: the same key on the same card acts once, however often it is sent.",
+    )(command)
 
 
 def _stripped(ctx, param, value):
@@ -31,12 +35,25 @@ def _stripped(ctx, param, value):
 
 @cli.command()
 @click.argument("serial")
-@option("--add", "amount", required=True, type=Amount("credit", units.parse_credit), metavar="CREDIT",
-        help="How much: time (10m), traffic (500MB) or money (5.00).")
-@option("--direction", type=click.Choice(["down", "up"]),
-        help="Which traffic, where the product has download and upload apart.")
-@option("--expires", type=DAY_OR_MOMENT, metavar="DATE", help="Also move the end of validity: the last day of use, or a "
-                                                               "moment in UTC.")
+@option(
+    "--add",
+    "amount",
+    required=True,
+    type=Amount("credit", units.parse_credit),
+    metavar="CREDIT",
+    help="How much: time (10m), traffic (500MB) or money (5.00).",
+)
+@option(
+    "--direction",
+    type=click.Choice(["down", "up"]),
+    help="Which traffic, where the product has download and upload apart.",
+)
+@option(
+    "--expires",
+    type=DAY_OR_MOMENT,
+    metavar="DATE",
+    help="Also move the end of validity: the last day of use, or a moment in UTC.",
+)
 @reason_option
 @key_option
 @json_option
@@ -69,8 +86,11 @@ def credit(office, serial, amount, direction, expires, reason, key, as_json):
             _reopen_used_up(cursor, card)
         after = cards.public(store.card.overview(cursor, card["serial"]))
     facts = {**_named(added), "repeated": bool(entry), **after}
-    sentence = (_("Card {serial} was credited before, with this key. Nothing was changed.") if entry
-                else _("Card {serial} has {amounts} more."))
+    sentence = (
+        _("Card {serial} was credited before, with this key. Nothing was changed.")
+        if entry
+        else _("Card {serial} has {amounts} more.")
+    )
     output.tell_done(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
 
 
@@ -93,8 +113,11 @@ def transfer(office, source, target, reason, key, as_json):
     """
     facts = _transfer(office, source, target, reason, key)
     moved = {kind: facts[f"moved_{kind}"] for kind in store.entry.KINDS if facts[f"moved_{kind}"]}
-    sentence = (_("{amounts} of card {source} were moved to {target} before, with this key. Nothing was changed.")
-                if facts["repeated"] else _("{amounts} moved from card {source} to card {target}."))
+    sentence = (
+        _("{amounts} of card {source} were moved to {target} before, with this key. Nothing was changed.")
+        if facts["repeated"]
+        else _("{amounts} moved from card {source} to card {target}.")
+    )
     output.tell_done(facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json)
 
 
@@ -108,8 +131,15 @@ def _transfer(office, source: str, target: str, reason: str, key: str | None) ->
         if entry:
             moved = {kind: -entry[kind] for kind in store.entry.KINDS}
             # An entry that gave, not one that took: the same key must not stand for the way back.
-            _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"],
-                                       **{kind: min(entry[kind], 0) for kind in store.entry.KINDS}})
+            _require_same(
+                key,
+                entry,
+                {
+                    "what": "transferred",
+                    "other_card_id": taker["id"],
+                    **{kind: min(entry[kind], 0) for kind in store.entry.KINDS},
+                },
+            )
             return _transferred(giver, taker, moved, repeated=True)
         # Before anything is read of its balance.  A login that is being decided is not written any more: the entry below
         # changes the card that it was decided on.
@@ -119,7 +149,9 @@ def _transfer(office, source: str, target: str, reason: str, key: str | None) ->
         _require_alive(there)
         _require_taker(here, there, left)
         _require_open_end(there, None, store.connection.now(cursor))
-        store.entry.add(cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"])
+        store.entry.add(
+            cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"]
+        )
         store.entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
         _use_up(cursor, giver)
         _reopen_used_up(cursor, taker)
@@ -127,8 +159,12 @@ def _transfer(office, source: str, target: str, reason: str, key: str | None) ->
 
 
 def _transferred(giver: dict, taker: dict, moved: dict, repeated: bool) -> dict:
-    return {"from": giver["serial"], "to": taker["serial"],
-            **{f"moved_{kind}": moved.get(kind, 0) for kind in store.entry.KINDS}, "repeated": repeated}
+    return {
+        "from": giver["serial"],
+        "to": taker["serial"],
+        **{f"moved_{kind}": moved.get(kind, 0) for kind in store.entry.KINDS},
+        "repeated": repeated,
+    }
 
 
 # --- What is refused --------------------------------------------------------------------------------------
@@ -145,15 +181,24 @@ def _now(cursor, card: dict) -> dict:
 def _require_alive(row: dict) -> None:
     """One that is out of use takes no credit."""
     if row["status"] == "redeemed":
-        raise errors.Refused(_("Card {serial} is redeemed: its credit is on the voice platform. Nothing was changed."),
-                             serial=row["serial"])
+        raise errors.Refused(
+            _("Card {serial} is redeemed: its credit is on the voice platform. Nothing was changed."),
+            serial=row["serial"],
+        )
     if row["status"] == "blocked":
-        raise errors.Refused(_("Card {serial} is blocked. Unblock it first: 'prepaid unblock {serial}'. Nothing was changed."),
-                             serial=row["serial"])
+        raise errors.Refused(
+            _("Card {serial} is blocked. Unblock it first: 'prepaid unblock {serial}'. Nothing was changed."),
+            serial=row["serial"],
+        )
     if row["status"] == "exhausted" and row["first_login_at"] is None:
         # Its validity would never begin.
-        raise errors.Refused(_("The credit of card {serial} was moved away before its first use, so it is of no use any "
-                               "more. Take another card. Nothing was changed."), serial=row["serial"])
+        raise errors.Refused(
+            _(
+                "The credit of card {serial} was moved away before its first use, so it is of no use any "
+                "more. Take another card. Nothing was changed."
+            ),
+            serial=row["serial"],
+        )
 
 
 def _require_open_end(row: dict, until, now) -> None:
@@ -161,8 +206,12 @@ def _require_open_end(row: dict, until, now) -> None:
     end = until or row["expires_at"]
     if (end is not None and end <= now) or (until is None and row["status"] == "expired"):
         raise errors.Refused(
-            _("The validity of card {serial} is over, so credit would be of no use. Extend it: 'prepaid credit … --expires "
-              "DATE', or 'prepaid edit {serial} --expires DATE --reason TEXT'. Nothing was changed."), serial=row["serial"])
+            _(
+                "The validity of card {serial} is over, so credit would be of no use. Extend it: 'prepaid credit … --expires "
+                "DATE', or 'prepaid edit {serial} --expires DATE --reason TEXT'. Nothing was changed."
+            ),
+            serial=row["serial"],
+        )
 
 
 def _kind(row: dict, unit: str, direction: str | None) -> str:
@@ -176,16 +225,21 @@ def _kind(row: dict, unit: str, direction: str | None) -> str:
     """
     if direction and unit != "octets":
         raise errors.WrongUsage(_("--direction is about traffic."))
-    kinds = [unit] if unit != "octets" else [f"{direction}_octets"] if direction else ["octets", "down_octets", "up_octets"]
+    kinds = (
+        [unit] if unit != "octets" else [f"{direction}_octets"] if direction else ["octets", "down_octets", "up_octets"]
+    )
     had = [kind for kind in kinds if row[f"credit_{kind}"] is not None]
     if not had:
-        raise errors.Refused(_("The product of card {serial} has no {kind}, so none is added. It has: {others}."),
-                             serial=row["serial"], kind=_word(kinds[0]),
-                             others=", ".join(_word(kind) for kind in store.entry.KINDS
-                                              if row.get(f"credit_{kind}") is not None))
+        raise errors.Refused(
+            _("The product of card {serial} has no {kind}, so none is added. It has: {others}."),
+            serial=row["serial"],
+            kind=_word(kinds[0]),
+            others=", ".join(_word(kind) for kind in store.entry.KINDS if row.get(f"credit_{kind}") is not None),
+        )
     if len(had) > 1:
-        raise errors.WrongUsage(_("Card {serial} has download and upload apart. Say which: --direction down, or up."),
-                                serial=row["serial"])
+        raise errors.WrongUsage(
+            _("Card {serial} has download and upload apart. Say which: --direction down, or up."), serial=row["serial"]
+        )
     return had[0]
 
 
@@ -194,15 +248,23 @@ def _require_room(added: dict) -> None:
         if amount == 0:
             raise errors.WrongUsage(_("A credit of zero changes nothing. Say how much."))
         if amount > MOST.get(kind, units.MAX_OCTETS):
-            raise errors.Refused(_("{amounts} are more than a card holds. Nothing was changed."), amounts=_amounts(added))
+            raise errors.Refused(
+                _("{amounts} are more than a card holds. Nothing was changed."), amounts=_amounts(added)
+            )
 
 
 def _require_same(key: str, entry: dict, wanted: dict) -> None:
     """A key stands for one act: with other amounts it is another act, or a mistake."""
     if any(entry[name] != value for name, value in wanted.items()):
         raise errors.Refused(
-            _("The key {key!r} was used for another entry of this card, on {at} by {operator}. Nothing was changed. Take "
-              "another key."), key=key, at=output.shown("at", entry["at"]), operator=entry["operator"])
+            _(
+                "The key {key!r} was used for another entry of this card, on {at} by {operator}. Nothing was changed. Take "
+                "another key."
+            ),
+            key=key,
+            at=output.shown("at", entry["at"]),
+            operator=entry["operator"],
+        )
 
 
 def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
@@ -210,18 +272,30 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
     status = row["status"]
     alive = row["status_before_block"] if status == "blocked" else status
     if alive not in ("delivered", "in_use"):
-        raise errors.Refused(_("Card {serial} is {status}, so there is nothing to be moved. Nothing was changed."),
-                             serial=giver["serial"], status=in_context("word", alive))
+        raise errors.Refused(
+            _("Card {serial} is {status}, so there is nothing to be moved. Nothing was changed."),
+            serial=giver["serial"],
+            status=in_context("word", alive),
+        )
     left = _left(row)
     if 0 in left.values():
         raise errors.Refused(_("Card {serial} has no credit left. Nothing was changed."), serial=giver["serial"])
     open_sessions = store.entry.open_sessions(cursor, giver["id"])
     if open_sessions and status != "blocked":
-        raise errors.Refused(_("Somebody is on with card {serial}. Disconnect it ('prepaid disconnect {serial}') or block it "
-                               "('prepaid block {serial}'). Nothing was changed."), serial=giver["serial"])
+        raise errors.Refused(
+            _(
+                "Somebody is on with card {serial}. Disconnect it ('prepaid disconnect {serial}') or block it "
+                "('prepaid block {serial}'). Nothing was changed."
+            ),
+            serial=giver["serial"],
+        )
     if open_sessions:
-        output.hint(_("Card {serial} is blocked, but a session of it is still on: what it uses from now on is not paid by "
-                      "any card.").format(serial=giver["serial"]))
+        output.hint(
+            _(
+                "Card {serial} is blocked, but a session of it is still on: what it uses from now on is not paid by "
+                "any card."
+            ).format(serial=giver["serial"])
+        )
     return left
 
 
@@ -233,14 +307,25 @@ def _left(row: dict) -> dict[str, int]:
 
 def _require_taker(here: dict, there: dict, left: dict) -> None:
     if there["status"] == "created":
-        raise errors.Refused(_("Card {serial} is in stock. Deliver it first. Nothing was changed."), serial=there["serial"])
+        raise errors.Refused(
+            _("Card {serial} is in stock. Deliver it first. Nothing was changed."), serial=there["serial"]
+        )
     if there["kind"] != here["kind"]:
-        raise errors.Refused(_("One card is for {kind}, the other for {other_kind}. Nothing was changed."),
-                             kind=in_context("word", here["kind"]), other_kind=in_context("word", there["kind"]))
+        raise errors.Refused(
+            _("One card is for {kind}, the other for {other_kind}. Nothing was changed."),
+            kind=in_context("word", here["kind"]),
+            other_kind=in_context("word", there["kind"]),
+        )
     for kind in left:
         if there[f"credit_{kind}"] is None:
-            raise errors.Refused(_("The product of card {serial} has no {kind}, so it cannot take it over. Choose a card of a "
-                                   "like product. Nothing was changed."), serial=there["serial"], kind=_word(kind))
+            raise errors.Refused(
+                _(
+                    "The product of card {serial} has no {kind}, so it cannot take it over. Choose a card of a "
+                    "like product. Nothing was changed."
+                ),
+                serial=there["serial"],
+                kind=_word(kind),
+            )
 
 
 # --- What follows -----------------------------------------------------------------------------------------

@@ -49,9 +49,14 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
             note = store.note.add(cursor, "delivery", shop["id"])
             store.connection.say_why(cursor, None, note)
             _require_count(store.card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
-    _tell(note, partner_name, cards, as_json,
-          _("Note {note}: {count} cards delivered to {partner}, {first} to {last}."),
-          _("Would deliver {count} cards to {partner}, {first} to {last}. Nothing was changed."))
+    _tell(
+        note,
+        partner_name,
+        cards,
+        as_json,
+        _("Note {note}: {count} cards delivered to {partner}, {first} to {last}."),
+        _("Would deliver {count} cards to {partner}, {first} to {last}. Nothing was changed."),
+    )
 
 
 @cli.command("return")
@@ -88,9 +93,14 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
             store.connection.say_why(cursor, reason, note)
             store.card.cut_sessions(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
-    _tell(note, partner_name, cards, as_json,
-          _("Note {note}: {count} cards returned by {partner}, {first} to {last}."),
-          _("Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed."))
+    _tell(
+        note,
+        partner_name,
+        cards,
+        as_json,
+        _("Note {note}: {count} cards returned by {partner}, {first} to {last}."),
+        _("Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed."),
+    )
 
 
 @cli.group()
@@ -143,16 +153,27 @@ def require_on_sale(batch: dict, now) -> None:
     """A product off sale, past its last day of sale or of use is not handed to a shop any more."""
     today = now.replace(tzinfo=UTC).astimezone(hours.zone(batch["timezone"])).date()
     if batch["retired_at"] is not None:
-        raise errors.Refused(_("Product {product!r} of batch {batch} is off sale, so it is not delivered any more."),
-                             product=batch["product"], batch=batch["id"])
+        raise errors.Refused(
+            _("Product {product!r} of batch {batch} is off sale, so it is not delivered any more."),
+            product=batch["product"],
+            batch=batch["id"],
+        )
     if batch["sell_by"] is not None and today > batch["sell_by"]:
         raise errors.Refused(
-            _("The last day of sale of {product!r} was {day}. Nothing was changed. Extend it with 'prepaid product edit'."),
-            product=batch["product"], day=batch["sell_by"])
+            _(
+                "The last day of sale of {product!r} was {day}. Nothing was changed. Extend it with 'prepaid product edit'."
+            ),
+            product=batch["product"],
+            day=batch["sell_by"],
+        )
     if batch["valid_until_at"] is not None and now >= batch["valid_until_at"]:
         raise errors.Refused(
-            _("Cards of {product!r} were valid until {moment}. Nothing was changed. Extend it with 'prepaid product edit'."),
-            product=batch["product"], moment=output.shown("valid_until_at", batch["valid_until_at"]))
+            _(
+                "Cards of {product!r} were valid until {moment}. Nothing was changed. Extend it with 'prepaid product edit'."
+            ),
+            product=batch["product"],
+            moment=output.shown("valid_until_at", batch["valid_until_at"]),
+        )
 
 
 def _require_there(partner_name: str, found: dict, found_there: dict) -> None:
@@ -160,8 +181,14 @@ def _require_there(partner_name: str, found: dict, found_there: dict) -> None:
     there = sum(row["count"] for row in found_there.values())
     if there != total:
         raise errors.Refused(
-            _("{count} of these {total} cards are not with {partner}. Nothing was changed. See who has them: "
-              "'prepaid list --range FIRST-LAST'."), count=total - there, total=total, partner=partner_name)
+            _(
+                "{count} of these {total} cards are not with {partner}. Nothing was changed. See who has them: "
+                "'prepaid list --range FIRST-LAST'."
+            ),
+            count=total - there,
+            total=total,
+            partner=partner_name,
+        )
 
 
 def _require_count(changed: int, expected: int) -> None:
@@ -171,8 +198,14 @@ def _require_count(changed: int, expected: int) -> None:
 
 
 def _tell(note: int | None, partner_name: str, cards: dict, as_json: bool, done: str, would: str) -> None:
-    facts = {"note": note, "partner": partner_name, "count": cards["count"], "first_serial": cards["first_serial"],
-             "last_serial": cards["last_serial"]}
+    facts = {
+        "note": note,
+        "partner": partner_name,
+        "count": cards["count"],
+        "first_serial": cards["first_serial"],
+        "last_serial": cards["last_serial"],
+    }
     sentence = (would if note is None else done).format(
-        note=note, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"])
+        note=note, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
+    )
     output.tell_done(facts, sentence, as_json)

@@ -32,7 +32,9 @@ def db():
 def owner_options(command):
     """Whose connection makes tables and accounts."""
     for decorate in (
-        option("--root-user", metavar="USER", help="An account that may make tables and accounts.  [the system account]"),
+        option(
+            "--root-user", metavar="USER", help="An account that may make tables and accounts.  [the system account]"
+        ),
         option("--root-socket", metavar="PATH", help="The server's Unix socket.  [that of [prepaid-admin]]"),
     ):
         command = decorate(command)
@@ -60,9 +62,11 @@ def init(office, root_user, root_socket, as_json):
     check_accounts(office)
     output.tell_done(
         {"made": made, "version": SCHEMA_VERSION},
-        _("Made: {things}.").format(things=", ".join(made)) if made
+        _("Made: {things}.").format(things=", ".join(made))
+        if made
         else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.").format(
-            database=database_name(office), version=SCHEMA_VERSION),
+            database=database_name(office), version=SCHEMA_VERSION
+        ),
         as_json,
     )
 
@@ -94,7 +98,8 @@ def upgrade(office, root_user, root_socket, as_json):
         raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
     output.tell_done(
         {"before": before, "after": after},
-        _("Schema version {before} is now {after}.").format(before=before, after=after) if after != before
+        _("Schema version {before} is now {after}.").format(before=before, after=after)
+        if after != before
         else _("Nothing to do: the schema has version {version}.").format(version=after),
         as_json,
     )
@@ -125,9 +130,13 @@ def owner_connection(office, root_user: str | None = None, root_socket: str | No
         connection = office.connect("prepaid-owner", **changes)
     except errors.NotReachable as error:
         raise errors.NotReachable(
-            _("The database cannot be reached as {user!r}, who would make tables and accounts ({cause}). Start it, run "
-              "this as root, or say who may with --root-user or a group [prepaid-owner] in {config}."),
-            user=changes["user"], cause=error.cause, config=office.config_path,
+            _(
+                "The database cannot be reached as {user!r}, who would make tables and accounts ({cause}). Start it, run "
+                "this as root, or say who may with --root-user or a group [prepaid-owner] in {config}."
+            ),
+            user=changes["user"],
+            cause=error.cause,
+            config=office.config_path,
         ) from error
     with closing(connection), connection.cursor() as cursor:
         if not store.schema.take_turn(cursor):
@@ -161,19 +170,33 @@ def make_schema(office, connection, owner: dict) -> list[str]:
             found = store.connection.schema_version(cursor)
             if found == 0:
                 raise errors.Refused(
-                    _("Database {database} holds a schema that was begun and not finished, so nobody has used it. "
-                      "Say 'DROP DATABASE {database}' in the mysql shell and run this again."), database=database)
+                    _(
+                        "Database {database} holds a schema that was begun and not finished, so nobody has used it. "
+                        "Say 'DROP DATABASE {database}' in the mysql shell and run this again."
+                    ),
+                    database=database,
+                )
             if found != SCHEMA_VERSION:
                 raise errors.OtherSchema(
-                    found=found, expected=SCHEMA_VERSION,
-                    remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."))
+                    found=found,
+                    expected=SCHEMA_VERSION,
+                    remedy=_("Run 'prepaid db upgrade'.")
+                    if found < SCHEMA_VERSION
+                    else _("Install the newer program."),
+                )
             # It may have come out of a dump, into new files.
             give_room(office, connection, owner)
             return made
         if tables:
             raise errors.Refused(
-                _("Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
-                  "correct 'database' in {config}."), database=database, table=tables[0], config=office.config_path)
+                _(
+                    "Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
+                    "correct 'database' in {config}."
+                ),
+                database=database,
+                table=tables[0],
+                config=office.config_path,
+            )
         run_script(cursor, (share.folder("sql") / "schema.sql").read_text(encoding="utf-8"))
         give_room(office, connection, owner)
         store.schema.count_from_one(cursor)
@@ -195,10 +218,12 @@ def give_room(office, connection, owner: dict) -> None:
         served += 1
     served, size = max(served, 1), max(size, len(office.nodes("prepaid-owner")))
     if served < size:
-        output.hint(_(
-            "On {served} of {size} nodes only, small tables were given the room that keeps them whole on a full disk. Run "
-            "this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."
-        ).format(served=served, size=size, config=office.config_path))
+        output.hint(
+            _(
+                "On {served} of {size} nodes only, small tables were given the room that keeps them whole on a full disk. Run "
+                "this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."
+            ).format(served=served, size=size, config=office.config_path)
+        )
 
 
 def make_accounts(office, connection) -> list[str]:
@@ -214,8 +239,9 @@ def make_accounts(office, connection) -> list[str]:
         for role, group in GROUPS.items():
             settings = office.settings(group)
             if not settings.get("user"):
-                raise errors.WrongUsage(_("{config} has no user in its group [{group}]."),
-                                        config=office.config_path, group=group)
+                raise errors.WrongUsage(
+                    _("{config} has no user in its group [{group}]."), config=office.config_path, group=group
+                )
             for host in sides[role]:
                 if store.schema.create_account(cursor, settings["user"], host, settings.get("password", "")):
                     made.append(f"account {settings['user']}@{host}")
@@ -224,7 +250,9 @@ def make_accounts(office, connection) -> list[str]:
                 role: store.schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
                 for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
             }
-            accounts |= {f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()}
+            accounts |= {
+                f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()
+            }
             run_script(cursor, store.schema.filled_grants(grants, database, accounts))
         run_script(cursor, store.schema.filled_grants(roles_script, database, names))
     return made
@@ -259,9 +287,13 @@ def check_accounts(office) -> None:
             office.connect(group).close()
         except errors.NotReachable as error:
             raise errors.NotReachable(
-                _("The account {user!r} is there, but cannot connect as [{group}] of {config} says ({cause}). Set its "
-                  "password in the mysql shell with ALTER USER, or correct the option file."),
-                user=office.settings(group)["user"], group=group, config=office.config_path,
+                _(
+                    "The account {user!r} is there, but cannot connect as [{group}] of {config} says ({cause}). Set its "
+                    "password in the mysql shell with ALTER USER, or correct the option file."
+                ),
+                user=office.settings(group)["user"],
+                group=group,
+                config=office.config_path,
                 cause=error.cause,
             ) from error
 
@@ -298,9 +330,13 @@ def _migrate(cursor, path: Path) -> None:
         run_script(cursor, path.read_text(encoding="utf-8"))
     except pymysql.MySQLError as error:
         raise errors.Refused(
-            _("{path} failed ({cause}). What it did so far stays, because MariaDB does not take back a change of a "
-              "table. Restore the backup, or correct the cause and run the rest of the file by hand."),
-            path=path, cause=error.args[-1]) from error
+            _(
+                "{path} failed ({cause}). What it did so far stays, because MariaDB does not take back a change of a "
+                "table. Restore the backup, or correct the cause and run the rest of the file by hand."
+            ),
+            path=path,
+            cause=error.args[-1],
+        ) from error
 
 
 def migrations_after(version: int) -> list[Path]:
@@ -322,8 +358,12 @@ def database_name(office) -> str:
     names = {office.settings(group).get("database", "prepaid") for group in GROUPS.values()}
     if len(names) > 1:
         raise errors.WrongUsage(
-            _("The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases: {names}. They share one."),
-            config=office.config_path, names=", ".join(sorted(names)))
+            _(
+                "The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases: {names}. They share one."
+            ),
+            config=office.config_path,
+            names=", ".join(sorted(names)),
+        )
     return names.pop()
 
 

@@ -31,7 +31,8 @@ def engine(office, as_json):
     if not settings.engine:
         raise errors.WrongUsage(
             _("The group [prepaid] of {config} names no socket for the engine: engine = /run/prepaid-cards/engine"),
-            config=office.config_path)
+            config=office.config_path,
+        )
     try:
         service = EngineServer(_engine(settings), Path(settings.engine))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +43,8 @@ def engine(office, as_json):
     output.tell_done(
         {"decided": service.decided, "charged": service.charged},
         _("Decided {decided} logins and charged {charged} packets.").format(
-            decided=service.decided, charged=service.charged),
+            decided=service.decided, charged=service.charged
+        ),
         as_json,
     )
 

@@ -22,12 +22,24 @@ ALPHABETS = {"digits": pin.DIGITS, "safe": pin.SAFE_ALPHABET}
 @option("--product", "product_name", required=True, metavar="NAME", help="What the cards are worth.")
 @option("--count", required=True, type=click.IntRange(1, MOST_CARDS), help="How many cards.")
 @option("--prefix", default="", help="Capital letters and digits before the number.  [none]")
-@option("--serial-digits", type=click.IntRange(1, serial.MAX_DIGITS), default=8,
-        help="Digits of the number; a check digit follows it.  [8]")
-@option("--pin-length", type=click.IntRange(1, pin.MAX_LENGTH), default=None,
-        help="Signs of the PIN.  [10; 16 with --single-code]")
-@option("--pin-alphabet", default=None, metavar="SIGNS",
-        help="'digits', 'safe' (letters and digits without look-alikes), or the signs themselves.  [digits]")
+@option(
+    "--serial-digits",
+    type=click.IntRange(1, serial.MAX_DIGITS),
+    default=8,
+    help="Digits of the number; a check digit follows it.  [8]",
+)
+@option(
+    "--pin-length",
+    type=click.IntRange(1, pin.MAX_LENGTH),
+    default=None,
+    help="Signs of the PIN.  [10; 16 with --single-code]",
+)
+@option(
+    "--pin-alphabet",
+    default=None,
+    metavar="SIGNS",
+    help="'digits', 'safe' (letters and digits without look-alikes), or the signs themselves.  [digits]",
+)
 @option("--single-code", is_flag=True, help="Cards with one long code instead of serial and PIN.")
 @json_option
 @pass_office
@@ -45,8 +57,9 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
         sold = product.find(cursor, product_name)
         live_cards = store.card.live_count(cursor) + count
     if sold["retired_at"] is not None:
-        raise errors.Refused(_("Product {name!r} is off sale. Choose another one: 'prepaid product list'."),
-                             name=product_name)
+        raise errors.Refused(
+            _("Product {name!r} is off sale. Choose another one: 'prepaid product list'."), name=product_name
+        )
     try:
         pin.check_shape(length, alphabet, live_cards, office.card_tries, single_code=single_code)
         if single_code:
@@ -61,12 +74,14 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
         raise errors.Refused(told(error)) from None
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
         office.hold_key(cursor)
-        batch_id, first, last = make_batch(cursor, sold["id"], count, serials, length, alphabet, keyring, single_code,
-                                           advance)
+        batch_id, first, last = make_batch(
+            cursor, sold["id"], count, serials, length, alphabet, keyring, single_code, advance
+        )
     output.tell_done(
         {"batch": batch_id, "product": product_name, "count": count, "first_serial": first, "last_serial": last},
         _("Batch {batch}: {count} cards of {product}, {first} to {last}.").format(
-            batch=batch_id, count=count, product=product_name, first=first, last=last),
+            batch=batch_id, count=count, product=product_name, first=first, last=last
+        ),
         as_json,
     )
 
@@ -82,8 +97,15 @@ def make_batch(cursor, product_id, count, serials, pin_length, pin_alphabet, key
         # The chunk comes first in zip: it ends the loop before a PIN is drawn for nobody.
         for number, secret in zip(chunk, pins, strict=False):
             key_number, sealed = pin.seal(secret or number, number, keyring)
-            cards.append({"serial": number, "pin_sealed": sealed, "key_number": key_number, "batch_id": batch_id,
-                          "product_id": product_id})
+            cards.append(
+                {
+                    "serial": number,
+                    "pin_sealed": sealed,
+                    "key_number": key_number,
+                    "batch_id": batch_id,
+                    "product_id": product_id,
+                }
+            )
         store.card.add_many(cursor, cards)
         first, last = min(first, min(chunk)), max(last, max(chunk))
         advance(len(chunk))
@@ -95,12 +117,14 @@ def new_codes(prefix: str, count: int, length: int, alphabet: str):
     """The codes of cards that have nothing else: drawn, not counted, with a check digit at the end."""
     serial.build(prefix, 0, 1)  # refuses a prefix that is none
     if len(prefix) + length + 1 > serial.MAX_LENGTH:
-        raise ValueError(_("A code has at most {most} signs, prefix and check digit included.").format(
-            most=serial.MAX_LENGTH))
+        raise ValueError(
+            _("A code has at most {most} signs, prefix and check digit included.").format(most=serial.MAX_LENGTH)
+        )
     if not set(alphabet) <= set(pin.SAFE_ALPHABET + pin.DIGITS):
         raise ValueError(_("The code of a card is made of capital letters and digits."))
-    return (serial.complete(prefix + "".join(secrets.choice(alphabet) for _sign in range(length)))
-            for _card in range(count))
+    return (
+        serial.complete(prefix + "".join(secrets.choice(alphabet) for _sign in range(length))) for _card in range(count)
+    )
 
 
 def _peek(items):

@@ -24,8 +24,18 @@ from .shell.text import _, in_context, told
 CARDS_A_STATEMENT = 1000
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked")
 NEEDED = ("serial", "pin")
-KNOWN = (*NEEDED, "status", "used_seconds", "used_octets", "used_down_octets", "used_up_octets", "first_login_at",
-         "expires_at", "note", "product")
+KNOWN = (
+    *NEEDED,
+    "status",
+    "used_seconds",
+    "used_octets",
+    "used_down_octets",
+    "used_up_octets",
+    "first_login_at",
+    "expires_at",
+    "note",
+    "product",
+)
 PIN_OCTETS = 64
 LONGEST_NOTE = 255
 MOST_USED = {"used_seconds": 2**32 - 1, "used_octets": 2**53, "used_down_octets": 2**53, "used_up_octets": 2**53}
@@ -57,8 +67,11 @@ def import_(office, path, product_name, dry_run, as_json):
     keyring = office.keyring
     pin.prepare(keyring)
     try:
-        with office.transaction() as cursor, _opened(path) as file, \
-                output.progress(_count_lines(path), _("Importing")) as advance:
+        with (
+            office.transaction() as cursor,
+            _opened(path) as file,
+            output.progress(_count_lines(path), _("Importing")) as advance,
+        ):
             office.hold_key(cursor)
             sold = product.find(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
@@ -70,13 +83,32 @@ def import_(office, path, product_name, dry_run, as_json):
         pass
     for sentence in loader.pins.warnings(live_cards):
         output.hint(sentence)
-    facts = {"batch": None if dry_run else loader.batch_id, "product": product_name, "count": loader.count,
-             "first_serial": loader.first_serial, "last_serial": loader.last_serial, **loader.statuses,
-             "weak_pins": loader.pins.weak(live_cards), "dry_run": dry_run}
-    sentence = (_("Would import {count} cards of {product}, {first} to {last}. Nothing was changed.") if dry_run
-                else _("Batch {batch}: {count} cards of {product} imported, {first} to {last}."))
-    output.tell_done(facts, sentence.format(batch=facts["batch"], count=loader.count, product=product_name,
-                                            first=loader.first_serial, last=loader.last_serial), as_json)
+    facts = {
+        "batch": None if dry_run else loader.batch_id,
+        "product": product_name,
+        "count": loader.count,
+        "first_serial": loader.first_serial,
+        "last_serial": loader.last_serial,
+        **loader.statuses,
+        "weak_pins": loader.pins.weak(live_cards),
+        "dry_run": dry_run,
+    }
+    sentence = (
+        _("Would import {count} cards of {product}, {first} to {last}. Nothing was changed.")
+        if dry_run
+        else _("Batch {batch}: {count} cards of {product} imported, {first} to {last}.")
+    )
+    output.tell_done(
+        facts,
+        sentence.format(
+            batch=facts["batch"],
+            count=loader.count,
+            product=product_name,
+            first=loader.first_serial,
+            last=loader.last_serial,
+        ),
+        as_json,
+    )
 
 
 class _Loader:
@@ -92,8 +124,9 @@ class _Loader:
         self._now = store.connection.now(cursor)
 
     def load(self, file) -> None:
-        self.batch_id = store.batch.add(self._cursor, {
-            "product_id": self._sold["id"], "single_code": False, "origin": "imported"})
+        self.batch_id = store.batch.add(
+            self._cursor, {"product_id": self._sold["id"], "single_code": False, "origin": "imported"}
+        )
         rows = line_errors.rows(file, self._wrong, NEEDED, KNOWN)
         while chunk := list(itertools.islice(rows, CARDS_A_STATEMENT)):
             self._load(chunk)
@@ -150,8 +183,12 @@ class _Loader:
         """Say which serials are taken, and leave them out."""
         for taken, batch_id in store.imported.batches_of(self._cursor, list(lines)).items():
             line, _card = lines.pop(taken)
-            self._wrong.add(line, _twice(taken) if batch_id == self.batch_id
-                            else _("card {serial} exists already, in batch {batch}.").format(serial=taken, batch=batch_id))
+            self._wrong.add(
+                line,
+                _twice(taken)
+                if batch_id == self.batch_id
+                else _("card {serial} exists already, in batch {batch}.").format(serial=taken, batch=batch_id),
+            )
 
 
 class PinShapes:
@@ -211,12 +248,15 @@ def card_of(row: dict, sold: dict, now) -> dict:
     is_used = first_login_at is not None or any(used.values())
     status = row.get("status") or "created"
     if status not in STATUSES:
-        raise ValueError(_("{status!r} is no status. It is one of: {statuses}.").format(
-            status=status, statuses=", ".join(STATUSES)))
+        raise ValueError(
+            _("{status!r} is no status. It is one of: {statuses}.").format(status=status, statuses=", ".join(STATUSES))
+        )
     if status in ("created", "delivered") and is_used:
         raise ValueError(_("the card is {status}, but it was used.").format(status=in_context("word", status)))
     if row.get("product") and row["product"] != sold["name"]:
-        raise ValueError(_("its product is {product!r}; import each product on its own.").format(product=row["product"]))
+        raise ValueError(
+            _("its product is {product!r}; import each product on its own.").format(product=row["product"])
+        )
     if used["used_octets"] and (used["used_down_octets"] or used["used_up_octets"]):
         raise ValueError(_("it has used_octets and used_down_octets or used_up_octets: the total, or the parts."))
     if used["used_octets"] and (sold["credit_down_octets"] or sold["credit_up_octets"]):
@@ -225,18 +265,26 @@ def card_of(row: dict, sold: dict, now) -> dict:
         raise ValueError(_("its note has more than {most} signs.").format(most=LONGEST_NOTE))
     if status in ("in_use", "exhausted"):
         if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
-            raise ValueError(_("its product is valid for {days} days from the first login: say first_login_at or "
-                               "expires_at.").format(days=sold["valid_days"]))
+            raise ValueError(
+                _(
+                    "its product is valid for {days} days from the first login: say first_login_at or expires_at."
+                ).format(days=sold["valid_days"])
+            )
         first_login_at = first_login_at or now
     if expires_at is None and first_login_at is not None and sold["valid_days"] is not None:
         expires_at = min(first_login_at + timedelta(days=sold["valid_days"]), sold["valid_until_at"] or LAST_MOMENT)
     return {
-        "serial": _serial(row["serial"]), "pin": _pin(row["pin"]), "status": status,
+        "serial": _serial(row["serial"]),
+        "pin": _pin(row["pin"]),
+        "status": status,
         "status_before_block": None if status != "blocked" else "in_use" if is_used else "delivered",
         "posted_seconds": used["used_seconds"],
         # A total is kept as download: the product does not tell them apart.
-        "posted_down_octets": used["used_octets"] + used["used_down_octets"], "posted_up_octets": used["used_up_octets"],
-        "first_login_at": first_login_at, "expires_at": expires_at, "note": row.get("note") or None,
+        "posted_down_octets": used["used_octets"] + used["used_down_octets"],
+        "posted_up_octets": used["used_up_octets"],
+        "first_login_at": first_login_at,
+        "expires_at": expires_at,
+        "note": row.get("note") or None,
     }
 
 
@@ -246,8 +294,9 @@ LAST_MOMENT = MOMENT.parse("9999-12-31")
 def _serial(text: str) -> str:
     compacted = serial.compact(text)
     if not 1 <= len(compacted) <= serial.MAX_LENGTH or not compacted.isprintable():
-        raise ValueError(_("{serial} is not a serial: 1 to {most} signs.").format(
-            serial=ascii(text[:64]), most=serial.MAX_LENGTH))
+        raise ValueError(
+            _("{serial} is not a serial: 1 to {most} signs.").format(serial=ascii(text[:64]), most=serial.MAX_LENGTH)
+        )
     return compacted
 
 
@@ -256,7 +305,9 @@ def _pin(text: str) -> str:
     if not text:
         raise ValueError(_("it has no PIN."))
     if len(text.encode()) > PIN_OCTETS or not text.isprintable():
-        raise ValueError(_("its PIN has more than {most} octets, or signs that cannot be typed.").format(most=PIN_OCTETS))
+        raise ValueError(
+            _("its PIN has more than {most} octets, or signs that cannot be typed.").format(most=PIN_OCTETS)
+        )
     return text
 
 

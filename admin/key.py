@@ -45,9 +45,13 @@ def list_(office, as_json):
     # A key that is missing in the file is the one to hear of.
     states = dict.fromkeys(counts, "missing") | keys.states
     rows = [
-        {"number": number, "state": states[number], "seals": number == keys.sealing_number,
-         "fingerprint": known.get(number) or (keys.fingerprint(number) if number in keys.numbers else None),
-         **counts.get(number, {"cards": 0, "nas": 0})}
+        {
+            "number": number,
+            "state": states[number],
+            "seals": number == keys.sealing_number,
+            "fingerprint": known.get(number) or (keys.fingerprint(number) if number in keys.numbers else None),
+            **counts.get(number, {"cards": 0, "nas": 0}),
+        }
         for number in sorted(states)
     ]
     output.tell_rows(rows, as_json)
@@ -70,8 +74,12 @@ def add(office, as_json):
         store.connection.remember_key(cursor, number, keys.fingerprint(number))
     output.tell_done(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
-        _("Key {number} is added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
-          "safe, then run 'prepaid key rotate'.").format(number=number, file=office.key_file), as_json)
+        _(
+            "Key {number} is added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
+            "safe, then run 'prepaid key rotate'."
+        ).format(number=number, file=office.key_file),
+        as_json,
+    )
 
 
 @key.command()
@@ -92,8 +100,11 @@ def rotate(office, yes, as_json):
     if waiting:
         number = max(waiting)
         if not yes:
-            _ask(_("Has every machine that runs FreeRADIUS or prepaid the key file with key {number} ({fingerprint})?").format(
-                number=number, fingerprint=keys.fingerprint(number)))
+            _ask(
+                _(
+                    "Has every machine that runs FreeRADIUS or prepaid the key file with key {number} ({fingerprint})?"
+                ).format(number=number, fingerprint=keys.fingerprint(number))
+            )
     else:
         number = keys.sealing_number
     pin.prepare(keys)
@@ -107,9 +118,13 @@ def rotate(office, yes, as_json):
     nas = _reseal_nas(office, keys)
     with output.progress(total, _("Sealing")) as advance:
         cards = _reseal_cards(office, keys, advance)
-    output.tell_done({"number": number, "cards": cards, "nas": nas},
-                     _("Key {number} seals. {cards} cards and {nas} NAS were sealed anew.").format(
-                         number=number, cards=cards, nas=nas), as_json)
+    output.tell_done(
+        {"number": number, "cards": cards, "nas": nas},
+        _("Key {number} seals. {cards} cards and {nas} NAS were sealed anew.").format(
+            number=number, cards=cards, nas=nas
+        ),
+        as_json,
+    )
 
 
 @key.command()
@@ -129,11 +144,15 @@ def retire(office, number, yes, as_json):
     """
     keys = office.keyring
     if number not in keys.states:
-        raise errors.NotFound(_("{file} has no key {number}. See them with 'prepaid key list'."),
-                              file=office.key_file, number=number)
+        raise errors.NotFound(
+            _("{file} has no key {number}. See them with 'prepaid key list'."), file=office.key_file, number=number
+        )
     if not yes and keys.states[number] != "retired":
-        _ask(_("Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them.")
-             .format(number=number))
+        _ask(
+            _(
+                "Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them."
+            ).format(number=number)
+        )
     with office.transaction() as cursor:
         store.key.take_key(cursor, number)
         _require_unused(cursor, number)
@@ -141,7 +160,9 @@ def retire(office, number, yes, as_json):
         # In the file before the commit: what is in the database only would be a key that still opens, and seals nothing.
         if keys.states[number] != "retired":
             keyring.retire_key(office.key_file, number)
-    output.tell_done({"number": number, "state": "retired"}, _("Key {number} is retired.").format(number=number), as_json)
+    output.tell_done(
+        {"number": number, "state": "retired"}, _("Key {number} is retired.").format(number=number), as_json
+    )
 
 
 def _ask(question: str) -> None:
@@ -199,10 +220,20 @@ def _require_unused(cursor, number: int) -> None:
     left = store.key.sealed_by_key(cursor).get(number)
     if left:
         raise errors.Refused(
-            _("{cards} cards and {nas} NAS are still sealed with key {number}. Run 'prepaid key rotate' first. Nothing was "
-              "changed."), number=number, **left)
+            _(
+                "{cards} cards and {nas} NAS are still sealed with key {number}. Run 'prepaid key rotate' first. Nothing was "
+                "changed."
+            ),
+            number=number,
+            **left,
+        )
     seconds = store.key.seconds_since_resealed(cursor)
     if seconds is not None and seconds < SETTLED_SECONDS:
         raise errors.Refused(
-            _("Cards were sealed anew {seconds} seconds ago, and servers may still use what they read before. Wait {wait} "
-              "seconds more. Nothing was changed."), seconds=seconds, wait=SETTLED_SECONDS - seconds)
+            _(
+                "Cards were sealed anew {seconds} seconds ago, and servers may still use what they read before. Wait {wait} "
+                "seconds more. Nothing was changed."
+            ),
+            seconds=seconds,
+            wait=SETTLED_SECONDS - seconds,
+        )

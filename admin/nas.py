@@ -46,7 +46,8 @@ def _address(ctx, param, value):
         ) from None
     raise click.BadParameter(
         _("{value} is both a host and a network: is it {host} or {network}?").format(
-            value=value, host=interface.ip, network=interface.network)
+            value=value, host=interface.ip, network=interface.network
+        )
     )
 
 
@@ -64,23 +65,50 @@ def _secret(ctx, param, file):
 
 def nas_options(required: bool):
     def decorated(command):
-        for decorate in reversed((
-            option("--address", required=required, callback=_address, metavar="CIDR",
-                   help="Its address, or a network of such NAS; the longest match serves a packet."),
-            option("--secret-file", "secret", required=required, type=click.File("r", encoding="utf-8", errors="replace"),
-                   callback=_secret,
-                   help="File whose first line is the shared secret; - is standard input."),
-            option("--vendor", type=click.Choice(VENDORS), default="generic" if required else None,
-                   help="Whose attributes it understands.  [generic]"),
-            option("--disconnect-port", type=click.IntRange(1, 65535), default=3799 if required else None,
-                   help="Where it listens for Disconnect-Requests.  [3799]"),
-            option("--message-authenticator/--no-message-authenticator", "require_message_authenticator",
-                   default=True if required else None,
-                   help="Whether it must send Message-Authenticator; only old NAS send none (CVE-2024-3596).  [must]"),
-            option("--counter-rule", type=click.Choice(COUNTER_RULES), default="gigawords" if required else None,
-                   help="How a counter that falls within a session is read: as an old packet (the NAS sends Gigawords), "
-                        "as a wrap at 2^32, or as a restart from zero.  [gigawords]"),
-        )):
+        for decorate in reversed(
+            (
+                option(
+                    "--address",
+                    required=required,
+                    callback=_address,
+                    metavar="CIDR",
+                    help="Its address, or a network of such NAS; the longest match serves a packet.",
+                ),
+                option(
+                    "--secret-file",
+                    "secret",
+                    required=required,
+                    type=click.File("r", encoding="utf-8", errors="replace"),
+                    callback=_secret,
+                    help="File whose first line is the shared secret; - is standard input.",
+                ),
+                option(
+                    "--vendor",
+                    type=click.Choice(VENDORS),
+                    default="generic" if required else None,
+                    help="Whose attributes it understands.  [generic]",
+                ),
+                option(
+                    "--disconnect-port",
+                    type=click.IntRange(1, 65535),
+                    default=3799 if required else None,
+                    help="Where it listens for Disconnect-Requests.  [3799]",
+                ),
+                option(
+                    "--message-authenticator/--no-message-authenticator",
+                    "require_message_authenticator",
+                    default=True if required else None,
+                    help="Whether it must send Message-Authenticator; only old NAS send none (CVE-2024-3596).  [must]",
+                ),
+                option(
+                    "--counter-rule",
+                    type=click.Choice(COUNTER_RULES),
+                    default="gigawords" if required else None,
+                    help="How a counter that falls within a session is read: as an old packet (the NAS sends Gigawords), "
+                    "as a wrap at 2^32, or as a restart from zero.  [gigawords]",
+                ),
+            )
+        ):
             command = decorate(command)
         return command
 
@@ -106,7 +134,8 @@ def add(office, name, secret, as_json, **values):
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
         row = find(cursor, name)
     output.tell_done(
-        _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json)
+        _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json
+    )
 
 
 @nas.command("list")
@@ -159,7 +188,8 @@ def edit(office, name, secret, as_json, **values):
         store.nas.change(cursor, find(cursor, name)["id"], changes)
         row = find(cursor, name)
     output.tell_done(
-        _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json)
+        _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json
+    )
 
 
 @nas.command()
@@ -177,8 +207,12 @@ def remove(office, name, as_json):
         row = find(cursor, name)
         if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
-                _("NAS {name} has sessions in the records, which have to be kept. Change its secret instead: "
-                  "'prepaid nas edit {name} --secret-file FILE'."), name=name)
+                _(
+                    "NAS {name} has sessions in the records, which have to be kept. Change its secret instead: "
+                    "'prepaid nas edit {name} --secret-file FILE'."
+                ),
+                name=name,
+            )
         store.nas.remove(cursor, row["id"])
     output.tell_done(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
 

@@ -26,15 +26,20 @@ def operators():
 
 
 def role_option(help_text: str, required: bool = False):
-    return option("--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)),
-                  help=help_text)
+    return option(
+        "--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)), help=help_text
+    )
 
 
 @operators.command()
 @click.argument("name")
 @role_option("What he may do; can be given several times.  'prepaid operator list --roles' says what each is.", True)
-@option("--password-file", type=click.File("r", encoding="utf-8"), metavar="FILE|-",
-        help="The password: the first line of a file, or of what comes in.  [one is made and shown once]")
+@option(
+    "--password-file",
+    type=click.File("r", encoding="utf-8"),
+    metavar="FILE|-",
+    help="The password: the first line of a file, or of what comes in.  [one is made and shown once]",
+)
 @db.owner_options
 @json_option
 @pass_office
@@ -57,11 +62,13 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
         # Roles without an account are what is left where the server did not like the password.
         has_account = store.operator.has_account(cursor, name)
         if has_account and not is_known:
-            raise errors.Refused(_("The database has an account {name!r} already that is no operator. Choose another name."),
-                                 name=name)
+            raise errors.Refused(
+                _("The database has an account {name!r} already that is no operator. Choose another name."), name=name
+            )
         if has_account and password_file is not None:
-            raise errors.WrongUsage(_("{name} has a password already. Change it in the mysql shell with ALTER USER."),
-                                    name=name)
+            raise errors.WrongUsage(
+                _("{name} has a password already. Change it in the mysql shell with ALTER USER."), name=name
+            )
         store.operator.give(cursor, database, name, list(chosen))
         if not has_account:
             password = _read(password_file) if password_file is not None else secrets.token_urlsafe(PASSWORD_BYTES)
@@ -69,10 +76,24 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
         (row,) = store.operator.listed(cursor, name)
         connection.commit()
     lines = [] if password is None else _option_file(office, name, password)
-    output.tell_done({**row, "option_file": lines}, "\n".join(
-        [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
-        + ([_("For the option file, readable by {name} only; the password is not shown again:").format(name=name), "",
-            *lines] if lines else [])), as_json)
+    output.tell_done(
+        {**row, "option_file": lines},
+        "\n".join(
+            [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
+            + (
+                [
+                    _("For the option file, readable by {name} only; the password is not shown again:").format(
+                        name=name
+                    ),
+                    "",
+                    *lines,
+                ]
+                if lines
+                else []
+            )
+        ),
+        as_json,
+    )
 
 
 @operators.command("list")
@@ -114,29 +135,39 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
         known = store.operator.listed(cursor)
         held = next((row["roles"] for row in known if row["operator"] == name), None)
         if held is None:
-            raise errors.UnknownOperator(name=name,
-                                         hint=errors.did_you_mean(name, [row["operator"] for row in known]))
+            raise errors.UnknownOperator(name=name, hint=errors.did_you_mean(name, [row["operator"] for row in known]))
         for role in chosen:
             if role not in held:
-                raise errors.Refused(_("{name} does not have the role {role}, but {roles}. Nothing was changed."),
-                                     name=name, role=role, roles=", ".join(held))
+                raise errors.Refused(
+                    _("{name} does not have the role {role}, but {roles}. Nothing was changed."),
+                    name=name,
+                    role=role,
+                    roles=", ".join(held),
+                )
         left = [role for role in held if role not in chosen] if chosen else []
         if left:
             store.operator.take(cursor, database, name, list(chosen))
         else:
             store.operator.remove(cursor, database, name)
         connection.commit()
-    output.tell_done({"operator": name, "roles": left},
-                     _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(left)) if left
-                     else _("Operator {name} is removed.").format(name=name), as_json)
+    output.tell_done(
+        {"operator": name, "roles": left},
+        _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(left))
+        if left
+        else _("Operator {name} is removed.").format(name=name),
+        as_json,
+    )
 
 
 def _check_name(office, name: str) -> None:
     if not NAME.fullmatch(name):
-        raise errors.WrongUsage(_("{name!r} is not a name for an account. It has letters, digits, '.', '_' and '-'."),
-                                name=name)
+        raise errors.WrongUsage(
+            _("{name!r} is not a name for an account. It has letters, digits, '.', '_' and '-'."), name=name
+        )
     if name in {office.settings(group).get("user") for group in (*db.GROUPS.values(), "prepaid-owner")} | {"root"}:
-        raise errors.Refused(_("{name!r} is the account of a program, not of a person. Choose another name."), name=name)
+        raise errors.Refused(
+            _("{name!r} is the account of a program, not of a person. Choose another name."), name=name
+        )
 
 
 def _read(file) -> str:
@@ -151,7 +182,10 @@ def _read(file) -> str:
 def _option_file(office, name: str, password: str) -> list[str]:
     """The operator's own option file: his account, and the rest as the office has it."""
     office_settings = office.settings("prepaid-admin")
-    kept = [f"{key} = {office_settings[key]}" for key in ("unix_socket", "socket", "host", "port", "hosts", "database")
-            if office_settings.get(key)]
+    kept = [
+        f"{key} = {office_settings[key]}"
+        for key in ("unix_socket", "socket", "host", "port", "hosts", "database")
+        if office_settings.get(key)
+    ]
     rest = [f"{key} = {value}" for key, value in office.settings("prepaid").items()]
     return ["[prepaid-admin]", f"user = {name}", f"password = {password}", *kept, "", "[prepaid]", *rest]

@@ -19,12 +19,18 @@ def partner_options(edit: bool):
     may_clear = clearable if edit else lambda kind: kind
 
     def decorated(command):
-        for decorate in reversed((
-            option("--document", type=may_clear(click.STRING), help="CNPJ or CPF."),
-            option("--commission", "commission_basis_points", type=may_clear(PERCENT),
-                   help="Share of the face value, in per cent.  [the product's]"),
-            option("--contact", type=may_clear(click.STRING), help="Who to ask, and how."),
-        )):
+        for decorate in reversed(
+            (
+                option("--document", type=may_clear(click.STRING), help="CNPJ or CPF."),
+                option(
+                    "--commission",
+                    "commission_basis_points",
+                    type=may_clear(PERCENT),
+                    help="Share of the face value, in per cent.  [the product's]",
+                ),
+                option("--contact", type=may_clear(click.STRING), help="Who to ask, and how."),
+            )
+        ):
             command = decorate(command)
         return command
 
@@ -152,8 +158,11 @@ def _document(text: str | None) -> str | None:
     for kind in (cnpj, cpf):
         if kind.is_valid(text):
             return kind.format(text)
-    output.hint(_("{document} is neither a CNPJ nor a CPF (the check digits say so); it is kept as it is.").format(
-        document=text))
+    output.hint(
+        _("{document} is neither a CNPJ nor a CPF (the check digits say so); it is kept as it is.").format(
+            document=text
+        )
+    )
     return text
 
 

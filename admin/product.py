@@ -28,8 +28,17 @@ from .shell.option_types import (
 from .shell.text import _
 
 KBIT = click.IntRange(1, 100_000_000)
-LISTED = ("name", "kind", "credit_seconds", "credit_octets", "credit_cents", "valid_days", "price_cents",
-          "commission_basis_points", "retired_at")
+LISTED = (
+    "name",
+    "kind",
+    "credit_seconds",
+    "credit_octets",
+    "credit_cents",
+    "valid_days",
+    "price_cents",
+    "commission_basis_points",
+    "retired_at",
+)
 
 
 def _reply(text: str) -> tuple[str, str, str]:
@@ -64,11 +73,23 @@ OPTIONS = (
     ("--timezone", "timezone", TIMEZONE, False, "Whose clock the hours and days are meant by.  [UTC]"),
     ("--speed-down", "speed_down_kbit", KBIT, True, "Speed towards the customer, kbit/s."),
     ("--speed-up", "speed_up_kbit", KBIT, True, "Speed from the customer, kbit/s."),
-    ("--fup-share", "fup_share_percent", click.IntRange(1, 99), True, "Per cent of the traffic after which the speed drops."),
+    (
+        "--fup-share",
+        "fup_share_percent",
+        click.IntRange(1, 99),
+        True,
+        "Per cent of the traffic after which the speed drops.",
+    ),
     ("--fup-down", "fup_down_kbit", KBIT, True, "The reduced speed towards the customer."),
     ("--fup-up", "fup_up_kbit", KBIT, True, "The reduced speed from the customer."),
     ("--sessions", "max_sessions", click.IntRange(1, 255), False, "Sessions at the same time.  [1]"),
-    ("--interim", "interim_seconds", click.IntRange(60, 65535), False, "Seconds between two reports of a session.  [300]"),
+    (
+        "--interim",
+        "interim_seconds",
+        click.IntRange(60, 65535),
+        False,
+        "Seconds between two reports of a session.  [300]",
+    ),
     ("--idle-timeout", "idle_seconds", SECONDS, True, "Seconds without traffic that end a session."),
     ("--price", "price_cents", MONEY, False, "Face value."),
     ("--commission", "commission_basis_points", PERCENT, False, "Partner's share of the face value, in per cent."),
@@ -77,16 +98,33 @@ OPTIONS = (
 
 def product_options(edit: bool):
     def decorated(command):
-        for decorate in reversed((
-            *(option(name, column, type=clearable(kind) if edit and empty else kind, help=text)
-              for name, column, kind, empty, text in OPTIONS),
-            option("--replace-oldest/--refuse-newest", "replace_oldest", default=None,
-                   help="What a session too many does: end the oldest, or be refused.  [--refuse-newest]"),
-            option("--bind-device/--any-device", "bind_device", default=None,
-                   help="Whether a card works on its first device only.  [--any-device]"),
-            option("--reply", "replies", multiple=True, type=Amount("attribute", _reply),
-                   help='A free reply attribute: "Attribute := value"; can be given several times.'),
-        )):
+        for decorate in reversed(
+            (
+                *(
+                    option(name, column, type=clearable(kind) if edit and empty else kind, help=text)
+                    for name, column, kind, empty, text in OPTIONS
+                ),
+                option(
+                    "--replace-oldest/--refuse-newest",
+                    "replace_oldest",
+                    default=None,
+                    help="What a session too many does: end the oldest, or be refused.  [--refuse-newest]",
+                ),
+                option(
+                    "--bind-device/--any-device",
+                    "bind_device",
+                    default=None,
+                    help="Whether a card works on its first device only.  [--any-device]",
+                ),
+                option(
+                    "--reply",
+                    "replies",
+                    multiple=True,
+                    type=Amount("attribute", _reply),
+                    help='A free reply attribute: "Attribute := value"; can be given several times.',
+                ),
+            )
+        ):
             command = decorate(command)
         return command
 
@@ -231,8 +269,10 @@ def end_of_day(day, timezone: str) -> datetime:
 def _in_full(cursor, name: str) -> dict:
     """A product with its reply attributes, as `show` prints it."""
     row = find(cursor, name)
-    reply = [f"{reply['attribute']} {reply['operator']} {reply['value']}"
-             for reply in store.product.replies(cursor, row["id"])]
+    reply = [
+        f"{reply['attribute']} {reply['operator']} {reply['value']}"
+        for reply in store.product.replies(cursor, row["id"])
+    ]
     return {**_public(row), "reply": reply}
 
 

@@ -27,8 +27,11 @@ ACCOUNT = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 def _account(ctx, param, value):
     if not ACCOUNT.fullmatch(value):
-        raise click.BadParameter(_("{value!r} is not an account: up to 63 letters, digits and . _ @ -, perhaps after a +.")
-                                 .format(value=value))
+        raise click.BadParameter(
+            _("{value!r} is not an account: up to 63 letters, digits and . _ @ -, perhaps after a +.").format(
+                value=value
+            )
+        )
     return value
 
 
@@ -62,12 +65,23 @@ def redeem(office, serial_text, account, as_json):
         if reason is not None:
             _record(office, card["id"], account, reason)
         raise errors.Refused(refusal)
-    facts = {name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")}
+    facts = {
+        name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")
+    }
     output.tell_done(
-        facts, _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
-            serial=card["serial"], account=account, number=number,
-            amounts=", ".join(output.shown(name, credit[name]) for name in ("credit_cents", "credit_seconds")
-                              if credit[name] is not None)), as_json)
+        facts,
+        _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
+            serial=card["serial"],
+            account=account,
+            number=number,
+            amounts=", ".join(
+                output.shown(name, credit[name])
+                for name in ("credit_cents", "credit_seconds")
+                if credit[name] is not None
+            ),
+        ),
+        as_json,
+    )
 
 
 def _proved(office, compacted: str, tried: str, account: str, rules: settings.Settings, keyring) -> dict:
@@ -83,7 +97,7 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
         with office.stream(pymysql.cursors.Cursor) as plain:
-            (_found, standing), = module_store.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
+            ((_found, standing),) = module_store.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
     # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
     # address.
     is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)
@@ -95,12 +109,20 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
     if card and is_right and not is_locked_out:
         return card
     is_folded = not standing.of_source and standing.source_count >= login.SOURCES_MOST
-    _record(office, card_id, "*" if is_folded else account,
-            "unknown_card" if not card else "locked_out" if is_right else "wrong_pin")
+    _record(
+        office,
+        card_id,
+        "*" if is_folded else account,
+        "unknown_card" if not card else "locked_out" if is_right else "wrong_pin",
+    )
     raise errors.Refused(
-        _("Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, a "
-          "quarter of an hour has to pass."),
-        most=rules.wrong_pin_tries, of_all=login.card_tries(rules.wrong_pin_tries) // login.NAS_SHARE)
+        _(
+            "Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, a "
+            "quarter of an hour has to pass."
+        ),
+        most=rules.wrong_pin_tries,
+        of_all=login.card_tries(rules.wrong_pin_tries) // login.NAS_SHARE,
+    )
 
 
 def _record(office, card_id: int, account: str, reason: str) -> None:
@@ -114,17 +136,25 @@ def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | No
     if row is None:
         return None, _("Card {serial} is deleted.").format(serial=number)
     if row["kind"] != "telephony":
-        return "wrong_kind", _("Card {serial} is for internet: it is used at a hotspot, and not redeemed.").format(serial=number)
+        return "wrong_kind", _("Card {serial} is for internet: it is used at a hotspot, and not redeemed.").format(
+            serial=number
+        )
     if row["status"] == "redeemed":
         before = store.voice.of_card(cursor, card["id"])
         return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
-            serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"])
+            serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"]
+        )
     if row["status"] == "created":
-        return "not_delivered", _("Card {serial} has not been delivered to a partner, so nobody can have bought it.").format(
-            serial=number)
+        return "not_delivered", _(
+            "Card {serial} has not been delivered to a partner, so nobody can have bought it."
+        ).format(serial=number)
     if row["status"] == "blocked":
-        return "blocked", _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.").format(serial=number)
-    if row["status"] == "expired" or (row["expires_at"] is not None and row["expires_at"] <= store.connection.now(cursor)):
+        return "blocked", _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.").format(
+            serial=number
+        )
+    if row["status"] == "expired" or (
+        row["expires_at"] is not None and row["expires_at"] <= store.connection.now(cursor)
+    ):
         return "expired", _("The validity of card {serial} is over.").format(serial=number)
     if row["status"] != "delivered" or not (row["credit_cents"] or row["credit_seconds"]):
         return "exhausted", _("Card {serial} has no credit.").format(serial=number)

@@ -10,11 +10,29 @@ from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.text import _
 
-OPEN_COLUMNS = ("serial", "nas", "acct_session_id", "device", "started_at", "heard_at", "used_seconds", "used_octets",
-                "due_at", "due_cause")
+OPEN_COLUMNS = (
+    "serial",
+    "nas",
+    "acct_session_id",
+    "device",
+    "started_at",
+    "heard_at",
+    "used_seconds",
+    "used_octets",
+    "due_at",
+    "due_cause",
+)
 ANOMALY_COLUMNS = ("at", "serial", "nas", "acct_session_id", "what", "detail")
-ADDRESS_COLUMNS = ("serial", "nas", "device", "started_at", "ended_at", "framed_ipv4", "framed_ipv6",
-                   "delegated_prefix")
+ADDRESS_COLUMNS = (
+    "serial",
+    "nas",
+    "device",
+    "started_at",
+    "ended_at",
+    "framed_ipv4",
+    "framed_ipv6",
+    "delegated_prefix",
+)
 
 
 def _address(ctx, param, value):
@@ -33,7 +51,9 @@ def _address(ctx, param, value):
         return str(ipaddress.IPv6Network(value))
     except ValueError:
         raise click.BadParameter(
-            _("{value!r} is not an address. Write it like 10.5.0.7, 2001:db8::5 or 2001:db8:1::/56.").format(value=value)
+            _("{value!r} is not an address. Write it like 10.5.0.7, 2001:db8::5 or 2001:db8:1::/56.").format(
+                value=value
+            )
         ) from None
 
 
@@ -49,8 +69,9 @@ def _moment(ctx, param, value):
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter(
-            _("{value!r} is not a time. Write it like 2026-03-02T17:30:00-03:00, or in UTC like 2026-03-02T20:30:00Z.")
-            .format(value=value)
+            _(
+                "{value!r} is not a time. Write it like 2026-03-02T17:30:00-03:00, or in UTC like 2026-03-02T20:30:00Z."
+            ).format(value=value)
         ) from None
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
@@ -60,8 +81,13 @@ def _moment(ctx, param, value):
 @option("--nas", "nas_name", help="On this NAS only.")
 @option("--anomalies", is_flag=True, help="What NAS reported that does not add up; it was never billed by guess.")
 @option("--address", callback=_address, metavar="IP", help="Who had this IPv4 or IPv6 address, or delegated prefix.")
-@option("--at", "moment_at", callback=_moment, metavar="TIME",
-        help="When; with its offset (2026-03-02T17:30-03:00), or in UTC.")
+@option(
+    "--at",
+    "moment_at",
+    callback=_moment,
+    metavar="TIME",
+    help="When; with its offset (2026-03-02T17:30-03:00), or in UTC.",
+)
 @option("--reason", help="Why the address is asked for: the number of the court's order, for one. It is recorded.")
 @json_option
 @pass_office
@@ -100,11 +126,15 @@ def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None,
     with office.transaction() as cursor:
         if moment_at > store.connection.now(cursor):
             raise errors.WrongUsage(
-                _("{moment} UTC is in the future; write the time with its offset from UTC.").format(moment=moment_at))
+                _("{moment} UTC is in the future; write the time with its offset from UTC.").format(moment=moment_at)
+            )
         number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
     output.tell_rows(rows, as_json, ADDRESS_COLUMNS)
-    output.hint(_("Question {number} is recorded: {address} at {moment} UTC.").format(
-        number=number, address=address, moment=moment_at))
+    output.hint(
+        _("Question {number} is recorded: {address} at {moment} UTC.").format(
+            number=number, address=address, moment=moment_at
+        )
+    )
 
 
 def forms(address: str) -> list[str]:

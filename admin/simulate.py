@@ -29,8 +29,13 @@ UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
 @cli.command()
 @click.argument("serial_text", metavar="SERIAL")
 @option("--nas", "nas_name", metavar="NAME", help="On this NAS.  [one that is not listed, generic]")
-@option("--at", "moment", type=MOMENT, metavar="TIME", help="At this time (2026-12-31T18:00Z), if nothing happens until "
-                                                             "then.  [now]")
+@option(
+    "--at",
+    "moment",
+    type=MOMENT,
+    metavar="TIME",
+    help="At this time (2026-12-31T18:00Z), if nothing happens until then.  [now]",
+)
 @option("--device", help="From this device (Calling-Station-Id).  [the one that the card is bound to]")
 @json_option
 @pass_office
@@ -59,14 +64,18 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
     answer = {
         "serial": card.serial if card else serial.compact(serial_text),
         "product": product.name if card else None,
-        "nas": nas["name"], "vendor": nas["vendor"], "device": device or None, "at": at, **answer,
+        "nas": nas["name"],
+        "vendor": nas["vendor"],
+        "device": device or None,
+        "at": at,
+        **answer,
     }
     _tell(answer, as_json)
 
 
 def _read(cursor, serial_text: str):
     """The card as the module would find it, by what the person types as User-Name."""
-    wanted = serial.compact(serial_text)[:attributes.SERIAL_MAX]
+    wanted = serial.compact(serial_text)[: attributes.SERIAL_MAX]
     # Without the PIN, which not everybody may read who looks at cards.
     return module_store.read_cards(cursor, [wanted], with_pins=False).get(wanted)
 
@@ -82,7 +91,7 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
     if card.was_tried:
         source = module_store.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
-        (_card_id, standing), = module_store.read_standings(cursor, [source])
+        ((_card_id, standing),) = module_store.read_standings(cursor, [source])
         attempt = attempt._replace(is_locked_out=login.is_locked_out(standing, rules.wrong_pin_tries, device))
     decision = login.decide(card, product, attempt, rules.longest_session_seconds)
     if isinstance(decision, login.Refusal):
@@ -91,22 +100,37 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     claim = identity.Claim(card.id, decision.login_number, int(attempt.at))
     class_value = identity.make_class(claim, card.serial, b"simulated")
     attributes_sent = reply.accepted(
-        reply.terms(product, nas["vendor"], decision.is_slowed_down), nas["vendor"], decision,
-        card.serial, card.expires_in_seconds, class_value, rules.lang, rules.currency)
+        reply.terms(product, nas["vendor"], decision.is_slowed_down),
+        nas["vendor"],
+        decision,
+        card.serial,
+        card.expires_in_seconds,
+        class_value,
+        rules.lang,
+        rules.currency,
+    )
     balance = decision.balance
     return {
-        "accepted": True, "reason": None, "sentence": None, "message": messages.accepted(
-            decision, card.expires_in_seconds, rules.lang, rules.currency),
-        "limited_by": decision.limited_by, "volume_limited_by": decision.volume_limited_by,
+        "accepted": True,
+        "reason": None,
+        "sentence": None,
+        "message": messages.accepted(decision, card.expires_in_seconds, rules.lang, rules.currency),
+        "limited_by": decision.limited_by,
+        "volume_limited_by": decision.volume_limited_by,
         "session_seconds": decision.limits.session_seconds,
         "ends_at": at + timedelta(seconds=decision.limits.session_seconds),
-        "session_octets": decision.limits.octets, "session_down_octets": decision.limits.down_octets,
+        "session_octets": decision.limits.octets,
+        "session_down_octets": decision.limits.down_octets,
         "session_up_octets": decision.limits.up_octets,
-        "remaining_seconds": balance.seconds, "remaining_octets": balance.octets,
-        "remaining_down_octets": balance.down_octets, "remaining_up_octets": balance.up_octets,
+        "remaining_seconds": balance.seconds,
+        "remaining_octets": balance.octets,
+        "remaining_down_octets": balance.down_octets,
+        "remaining_up_octets": balance.up_octets,
         "remaining_cents": None if balance.millicents is None else balance.millicents // 1000,
-        "slowed_down": decision.is_slowed_down, "fup_left_octets": decision.fup_left_octets,
-        "login_number": decision.login_number, "first_login": decision.activates,
+        "slowed_down": decision.is_slowed_down,
+        "fup_left_octets": decision.fup_left_octets,
+        "login_number": decision.login_number,
+        "first_login": decision.activates,
         "binds_device": decision.binds_device,
         "closes": [{"login_number": number, "cause": cause} for number, cause in decision.closes],
         "replaces": decision.replaces,
@@ -116,9 +140,13 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
 
 def _refused(reason: str, lang: str) -> dict:
     return {
-        "accepted": False, "reason": reason, "sentence": _(login.REFUSALS[reason]),
+        "accepted": False,
+        "reason": reason,
+        "sentence": _(login.REFUSALS[reason]),
         "message": messages.refused(reason, lang),
-        "reply": [dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)],
+        "reply": [
+            dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)
+        ],
     }
 
 

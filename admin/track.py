@@ -43,8 +43,11 @@ def history(office, serial: str) -> list[dict]:
         card = selection.find(cursor, serial)
         changes = store.track.card_events(cursor, card["id"])
         rows = [
-            *(of_batch(event) for event in store.track.batch_events(cursor, card["batch_id"])
-              if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"),
+            *(
+                of_batch(event)
+                for event in store.track.batch_events(cursor, card["batch_id"])
+                if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"
+            ),
             *changes,
             *(row for session in store.track.sessions(cursor, card["id"]) for row in of_session(session)),
             *(of_refusal(refusal) for refusal in store.track.refusals(cursor, card["id"])),
@@ -84,20 +87,35 @@ def of_session(session: dict) -> list[dict]:
     session = {**session, "device": session["device"] or None}
     rows = []
     if session["login_at"] is not None:
-        rows.append({"at": session["login_at"], "what": "login",
-                     **{name: session[name] for name in ("nas", "device", "login_number")}})
+        rows.append(
+            {
+                "at": session["login_at"],
+                "what": "login",
+                **{name: session[name] for name in ("nas", "device", "login_number")},
+            }
+        )
     if session["acct_session_id"]:
         begun = session["started_at"] or session["login_at"] or session["heard_at"] or session["ended_at"]
         told = {name: value for name, value in session.items() if name not in ("login_at", "is_open")}
-        rows.append({"at": begun, "what": "session", **told, "reason": session["end_cause"] or session["due_cause"],
-                     "open": bool(session["is_open"])})
+        rows.append(
+            {
+                "at": begun,
+                "what": "session",
+                **told,
+                "reason": session["end_cause"] or session["due_cause"],
+                "open": bool(session["is_open"]),
+            }
+        )
     return rows
 
 
 def of_refusal(refusal: dict) -> dict:
     """Some refused logins of one source; the time is that of the first."""
-    return {"at": refusal["first_at"], "what": "refused", **{
-        name: refusal[name] for name in ("reason", "nas", "source", "tries", "last_at")}}
+    return {
+        "at": refusal["first_at"],
+        "what": "refused",
+        **{name: refusal[name] for name in ("reason", "nas", "source", "tries", "last_at")},
+    }
 
 
 def _tell(rows: list[dict], as_json: bool) -> None:
@@ -115,6 +133,9 @@ def _follow(office, serial: str, as_json: bool) -> None:
             line = output.as_json_text(row)
             if line not in told:
                 told.add(line)
-                output.tell(line if as_json else "  ".join(
-                    text for name in COLUMNS if (text := output.shown(name, row.get(name)))))
+                output.tell(
+                    line
+                    if as_json
+                    else "  ".join(text for name in COLUMNS if (text := output.shown(name, row.get(name))))
+                )
         time.sleep(FOLLOW_SECONDS)

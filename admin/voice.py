@@ -63,16 +63,24 @@ def export(office, path, number, force, as_json):
         with office.reading() as cursor:
             credits = store.voice.of_export(cursor, number)
         if not credits:
-            raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
+            raise errors.NotFound(
+                _("There is no export {number}. See them with 'prepaid voice pending'."), number=number
+            )
         new.file.write(_lines(credits))
         try:
             digest = new.sha256()
             new.publish()
         except errors.OfficeError as error:
-            raise errors.Refused(_("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
-                cause=error, number=number)) from error
-    output.tell_done({"export": number, "count": len(credits), "file": path, "sha256": digest},
-                     _("File created: {path}").format(path=path), as_json)
+            raise errors.Refused(
+                _("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
+                    cause=error, number=number
+                )
+            ) from error
+    output.tell_done(
+        {"export": number, "count": len(credits), "file": path, "sha256": digest},
+        _("File created: {path}").format(path=path),
+        as_json,
+    )
 
 
 @voice.command()
@@ -108,9 +116,17 @@ def confirm(office, file, number, as_json):
 
 def _lines(credits: list[dict]) -> bytes:
     """The platform's file, with a heading."""
-    rows = [(row["credit"], export_csv.defused_code(row["account"]), export_csv.defused_code(row["serial"]),
-             None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
-             row["credit_seconds"], output.plain(row["redeemed_at"])) for row in credits]
+    rows = [
+        (
+            row["credit"],
+            export_csv.defused_code(row["account"]),
+            export_csv.defused_code(row["serial"]),
+            None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
+            row["credit_seconds"],
+            output.plain(row["redeemed_at"]),
+        )
+        for row in credits
+    ]
     return export_csv.lines([FIELDS, *rows])
 
 
@@ -136,10 +152,16 @@ def _checked(cursor, file) -> dict[int, str]:
         elif not 1 <= len(reference) <= LONGEST_REFERENCE:
             wrong.add(line, _("a reference has 1 to {most} signs.").format(most=LONGEST_REFERENCE))
         elif int(credit) in wanted:
-            wrong.add(line, _("credit {credit} is in line {other} already.").format(credit=credit, other=lines[int(credit)]))
+            wrong.add(
+                line, _("credit {credit} is in line {other} already.").format(credit=credit, other=lines[int(credit)])
+            )
         elif reference in references:
-            wrong.add(line, _("reference {reference!r} is in line {other} already.").format(
-                reference=reference, other=references[reference]))
+            wrong.add(
+                line,
+                _("reference {reference!r} is in line {other} already.").format(
+                    reference=reference, other=references[reference]
+                ),
+            )
         else:
             wanted[int(credit)], lines[int(credit)], references[reference] = reference, line, line
     wrong.refuse()
@@ -151,7 +173,11 @@ def _checked(cursor, file) -> dict[int, str]:
         if row is None or row["export_number"] is None:
             wrong.add(lines[credit], _("credit {credit} is in no export.").format(credit=credit))
         elif row["confirmed_at"] is not None and row["reference"] not in (None, reference):
-            wrong.add(lines[credit], _("credit {credit} was confirmed with the reference {reference!r}.").format(
-                credit=credit, reference=row["reference"]))
+            wrong.add(
+                lines[credit],
+                _("credit {credit} was confirmed with the reference {reference!r}.").format(
+                    credit=credit, reference=row["reference"]
+                ),
+            )
     wrong.refuse()
     return wanted

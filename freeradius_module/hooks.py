@@ -65,8 +65,11 @@ def _own_engine(found: settings.Settings) -> Engine | None:
     except KeyFileClosed as closed:
         if not found.engine:
             raise
-        _log(radiusd.L_INFO, f"prepaid-cards: The shared engine at {found.engine} alone decides and charges; while it is away, "
-                             f"logins get no answer and accounting is queued or not answered ({closed})")
+        _log(
+            radiusd.L_INFO,
+            f"prepaid-cards: The shared engine at {found.engine} alone decides and charges; while it is away, "
+            f"logins get no answer and accounting is queued or not answered ({closed})",
+        )
         return None
     try:
         engine.check()

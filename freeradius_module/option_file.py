@@ -90,14 +90,19 @@ def _add(found: OptionFile, path: str, is_included: bool) -> None:
 
 def _parsed(text: str, path: str) -> dict[str, dict[str, str]]:
     parser = configparser.ConfigParser(
-        interpolation=None, strict=False, allow_no_value=True, delimiters=("=",), inline_comment_prefixes=None)
+        interpolation=None, strict=False, allow_no_value=True, delimiters=("=",), inline_comment_prefixes=None
+    )
     try:
         parser.read_string(text)
     except configparser.Error as error:
         # Its own text repeats the line, which may hold a password, and would go to FreeRADIUS' log.
-        raise OptionFileError(Sentence(
-            "{path} is not an option file: line {line} is neither a [group] nor a setting.", path=path, line=_line_of(error),
-        )) from None
+        raise OptionFileError(
+            Sentence(
+                "{path} is not an option file: line {line} is neither a [group] nor a setting.",
+                path=path,
+                line=_line_of(error),
+            )
+        ) from None
     return {
         group: {name.replace("-", "_"): unquoted(value or "") for name, value in parser.items(group)}
         for group in parser.sections()

@@ -118,7 +118,7 @@ def with_reason(text: str, reason: str) -> str:
     >>> len(line), parse(line[:-1]).reason
     (2048, 'no card')
     """
-    kept = without_reason(text).replace("\n", "")[:RECORD_OCTETS_MAX // 2]
+    kept = without_reason(text).replace("\n", "")[: RECORD_OCTETS_MAX // 2]
     # What broke off in a field ends here, too.
     return as_line(f"{kept.removesuffix('&')}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&")
 

@@ -67,8 +67,11 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
     """Read the option file, or say which line of it is wrong.  `group` is the connection to the database."""
     path = path or os.environ.get("PREPAID_CONFIG") or DEFAULT_PATH
     if not Path(path).is_file():
-        raise SettingsError(Sentence(
-            "There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.", path=path))
+        raise SettingsError(
+            Sentence(
+                "There is no option file {path}. Set PREPAID_CONFIG, or make one with 'prepaid db init'.", path=path
+            )
+        )
     try:
         options = option_file.read(path)
     except option_file.OptionFileError as error:
@@ -77,9 +80,14 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
         group = RADIUS_GROUP
     connection, place = options.group(group), options.places.get(group, path)
     if group in options.groups and place in options.headed_by_include:
-        raise SettingsError(Sentence(
-            "{path} includes other files above its first group, so the driver cannot read its [{group}]. Move the line "
-            "below [prepaid], or that group into a file of its own.", path=place, group=group))
+        raise SettingsError(
+            Sentence(
+                "{path} includes other files above its first group, so the driver cannot read its [{group}]. Move the line "
+                "below [prepaid], or that group into a file of its own.",
+                path=place,
+                group=group,
+            )
+        )
     found: dict = {"path": path, "group": group, "connection_file": place}
     for name in ("socket", "unix_socket"):
         if name in connection:
@@ -87,8 +95,13 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
     if "hosts" in connection:
         found["hosts"] = hosts_of(connection["hosts"])
         if "unix_socket" in found:
-            raise SettingsError(Sentence(
-                "[{group}] in {path} has both hosts and a socket; take one of the two away.", group=group, path=place))
+            raise SettingsError(
+                Sentence(
+                    "[{group}] in {path} has both hosts and a socket; take one of the two away.",
+                    group=group,
+                    path=place,
+                )
+            )
     if group not in options.groups:
         found["closed"] = tuple(options.unread)
     own = options.group("prepaid")
@@ -98,10 +111,11 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
         value = own[name]
         if isinstance(default, int):
             if not value.isdigit() or int(value) == 0:
-                raise SettingsError(Sentence(
-                    "{name} in {path} is '{value}'; it must be a number above 0.",
-                    name=name, path=path, value=value,
-                ))
+                raise SettingsError(
+                    Sentence(
+                        "{name} in {path} is '{value}'; it must be a number above 0.", name=name, path=path, value=value
+                    )
+                )
             value = int(value)
         found[name] = value
     found.setdefault("key_file", str(Path(path).with_name("key")))
@@ -122,6 +136,7 @@ def _host(text: str) -> tuple[str, int]:
         return str(ipaddress.IPv6Address(text)), MARIADB_PORT
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::([1-9][0-9]{0,4}))?", text)
     if not match:
-        raise SettingsError(Sentence(
-            "'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.", text=text))
+        raise SettingsError(
+            Sentence("'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.", text=text)
+        )
     return match[1] or match[2], int(match[3] or MARIADB_PORT)

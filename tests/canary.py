@@ -52,8 +52,11 @@ def needles(pins: list[str]) -> dict[str, bytes]:
     found = {f"a canary as {name}": form for name, form in forms(MARK).items()}
     for pin in pins:
         nt_hash = mschap._nt_hash(pin)
-        found |= {f"{pin}, hashed": nt_hash, f"{pin}, hashed, as hex": nt_hash.hex().encode(),
-                  f"{pin}, hashed, as HEX": nt_hash.hex().upper().encode()}
+        found |= {
+            f"{pin}, hashed": nt_hash,
+            f"{pin}, hashed, as hex": nt_hash.hex().encode(),
+            f"{pin}, hashed, as HEX": nt_hash.hex().upper().encode(),
+        }
         if not pin.startswith(MARK):
             found |= {f"{pin} as {name}": form for name, form in forms(pin).items()}
     return found

@@ -47,7 +47,10 @@ def _unstarted_stack(installed):
     memory = memory_folder(folder.name)
     auth_port, acct_port = free_ports(2)
     stack = Stack(
-        folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK,
+        folder,
+        auth_port=auth_port,
+        acct_port=acct_port,
+        durability=QUICK,
         data_folder=memory and memory / "mariadb",
         # A refusal is held back for a second against guessing; the tests are refused hundreds of times.
         freeradius_options={"reject_delay": "0"},
@@ -100,7 +103,9 @@ def load_sql(database: Database, path: Path) -> None:
     with path.open() as file:
         done = subprocess.run(
             ["mariadb", "--no-defaults", f"--socket={database.mariadb.socket}", database.name],
-            stdin=file, capture_output=True, text=True,
+            stdin=file,
+            capture_output=True,
+            text=True,
         )
     assert done.returncode == 0, f"{path.name}: {done.stderr}"
 

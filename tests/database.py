@@ -45,8 +45,10 @@ def without_triggers(database: Database):
     """What somebody with all rights can do: take all rules away.  They are put back in their order."""
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET foreign_key_checks = 0, check_constraint_checks = 0")
-        cursor.execute("SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
-                       " ORDER BY event_object_table, action_timing, event_manipulation, action_order")
+        cursor.execute(
+            "SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE()"
+            " ORDER BY event_object_table, action_timing, event_manipulation, action_order"
+        )
         statements = []
         for name in [row["name"] for row in cursor.fetchall()]:
             cursor.execute(f"SHOW CREATE TRIGGER {name}")
@@ -89,7 +91,8 @@ class CleanDatabase:
     def _restore_table(self, cursor, table: str) -> None:
         cursor.execute(
             "SELECT auto_increment AS next_number FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() AND table_name = %s", [table],
+            " WHERE table_schema = DATABASE() AND table_name = %s",
+            [table],
         )
         next_number = cursor.fetchone()["next_number"]
         cursor.execute(f"TRUNCATE TABLE `{table}`")
@@ -113,7 +116,8 @@ class CleanDatabase:
         cursor.execute(
             "SELECT column_name AS name FROM information_schema.columns"
             " WHERE table_schema = DATABASE() AND table_name = %s AND is_generated = 'NEVER'"
-            " ORDER BY ordinal_position", [table],
+            " ORDER BY ordinal_position",
+            [table],
         )
         return ", ".join(f"`{row['name']}`" for row in cursor.fetchall())
 

@@ -39,8 +39,10 @@ class Demo:
         self.steps = 0
 
     def play(self) -> None:
-        say("A prepaid card's life. Lines that start with $ are commands; you can type them too, after\n"
-            f"    export PREPAID_CONFIG={self.stack.option_file} PATH={PREPAID.parent}:$PATH")
+        say(
+            "A prepaid card's life. Lines that start with $ are commands; you can type them too, after\n"
+            f"    export PREPAID_CONFIG={self.stack.option_file} PATH={PREPAID.parent}:$PATH"
+        )
         self.open_the_shop()
         card = self.make_cards()
         self.log_in_too_early(card)
@@ -48,8 +50,10 @@ class Demo:
         self.go_online(card)
         self.use_the_rest(card)
         self.look_back(card)
-        say("That was a card's life. The stack stays up: try your own products and logins.\n"
-            f"'prepaid --help' lists the commands, '{self.stop_with}' stops everything.")
+        say(
+            "That was a card's life. The stack stays up: try your own products and logins.\n"
+            f"'prepaid --help' lists the commands, '{self.stop_with}' stops everything."
+        )
 
     def open_the_shop(self) -> None:
         self.step("The office says what it sells: ten minutes online, to be used in as many sessions as one likes.")
@@ -143,29 +147,39 @@ class Demo:
         return any(row["name"] == name for row in self.quietly(noun, "list"))
 
     def log_in(self, card: dict) -> str:
-        return self.radclient("auth", self.stack.freeradius.auth_port, {
-            "User-Name": quoted(card["serial"]), "User-Password": quoted(card["pin"]),
-            "NAS-IP-Address": "127.0.0.1", "Message-Authenticator": "0x00",
-        })
+        return self.radclient(
+            "auth",
+            self.stack.freeradius.auth_port,
+            {
+                "User-Name": quoted(card["serial"]),
+                "User-Password": quoted(card["pin"]),
+                "NAS-IP-Address": "127.0.0.1",
+                "Message-Authenticator": "0x00",
+            },
+        )
 
     def session(self, card: dict, accept: str, name: str) -> dict:
         """What a NAS repeats in each report of a session, the Class of the Accept included."""
-        session = {"User-Name": quoted(card["serial"]), "Acct-Session-Id": quoted(f"{name}-{self.batch}"),
-                   "NAS-IP-Address": "127.0.0.1"}
+        session = {
+            "User-Name": quoted(card["serial"]),
+            "Acct-Session-Id": quoted(f"{name}-{self.batch}"),
+            "NAS-IP-Address": "127.0.0.1",
+        }
         found = re.search(r"Class = (0x[0-9a-f]+)", accept)
         return session | ({"Class": found[1]} if found else {})
 
     def report(self, session: dict, status: str, seconds: int | None = None) -> None:
         counters = {} if seconds is None else {"Acct-Session-Time": str(seconds)}
-        answer = self.radclient("acct", self.stack.freeradius.acct_port,
-                                {"Acct-Status-Type": status, **session, **counters})
+        answer = self.radclient(
+            "acct", self.stack.freeradius.acct_port, {"Acct-Status-Type": status, **session, **counters}
+        )
         self.expect("Accounting-Response", answer)
 
     def radclient(self, kind: str, port: int, attributes: dict) -> str:
         pairs = ", ".join(f"{name} = {value}" for name, value in attributes.items())
         command = ["radclient", "-x", "-t", "5", "-r", "3", f"127.0.0.1:{port}", kind, SECRET]
         done = run(command, stdin=pairs)
-        received = done.stdout[done.stdout.find("Received "):] if "Received " in done.stdout else "No answer.\n"
+        received = done.stdout[done.stdout.find("Received ") :] if "Received " in done.stdout else "No answer.\n"
         print(f"    $ echo {shlex.quote(pairs)} | {shlex.join(command)}")
         print(indented(received))
         return received
@@ -178,8 +192,10 @@ class Demo:
 
     def expect(self, text: str, answer: str) -> None:
         if text not in answer:
-            raise Unexpected(f"step {self.steps} should have shown '{text}'. The servers' own words are in "
-                             f"{self.stack.folder / 'log'}.")
+            raise Unexpected(
+                f"step {self.steps} should have shown '{text}'. The servers' own words are in "
+                f"{self.stack.folder / 'log'}."
+            )
 
     def expect_seconds(self, card: dict, used: int, remaining: int) -> None:
         self.prepaid("show", card["serial"])
@@ -195,8 +211,14 @@ def run(command: list[str], stdin: str = "") -> subprocess.CompletedProcess:
 def run_on_a_terminal(command: list[str]) -> subprocess.CompletedProcess:
     """The command's words as a person sees them: tables, where a program would get bare lines."""
     ours, its = os.openpty()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=its, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"COLUMNS": "110", "TERM": "dumb"}) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=its,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "110", "TERM": "dumb"},
+    ) as process:
         os.close(its)
         with open(ours, "rb", buffering=0) as terminal:
             stdout = b"".join(chunks_of(terminal)).decode().replace("\r\n", "\n")

@@ -1,7 +1,7 @@
 """What FreeRADIUS would hand to the module's engine, made without FreeRADIUS.
 
-    answer = log_in(engine, card)
-    engine.account(report(card, "Stop", 90, class_of(answer)))
+answer = log_in(engine, card)
+engine.account(report(card, "Stop", 90, class_of(answer)))
 """
 
 import time
@@ -26,7 +26,7 @@ def class_of(answer) -> list[str]:
 
 
 def session_timeout(answer) -> int:
-    value, = (value for name, _, value in answer.reply if name == "Session-Timeout")
+    (value,) = (value for name, _, value in answer.reply if name == "Session-Timeout")
     return int(value)
 
 
@@ -41,8 +41,21 @@ def nas_restart(kind="Accounting-On", nas=NAS, *, delay=None, received_at=None) 
     return [(name, str(value)) for name, value in attributes if value is not None]
 
 
-def report(card, kind, seconds=None, classes=(), *, down=None, up=None, session_id="8001", delay=None, device=PHONE,
-           nas=NAS, later_seconds=None, received_at=None) -> list[tuple[str, str]]:
+def report(
+    card,
+    kind,
+    seconds=None,
+    classes=(),
+    *,
+    down=None,
+    up=None,
+    session_id="8001",
+    delay=None,
+    device=PHONE,
+    nas=NAS,
+    later_seconds=None,
+    received_at=None,
+) -> list[tuple[str, str]]:
     """An accounting packet as rlm_python3 hands it over; None leaves an attribute out.
 
     `later_seconds` from now is when FreeRADIUS says that it came, so that a session can take as long as it says.

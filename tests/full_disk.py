@@ -68,8 +68,11 @@ def until_silence(host: Host, name: bytes) -> list[str]:
 def written(path: Path) -> list[str]:
     found = []
     for line in path.read_text().splitlines() if path.exists() else []:
-        found += (dict(part.pairs)["User-Name"].split()[-1] for part in queue_record.split(line)
-                  if isinstance(part, queue_record.Record))
+        found += (
+            dict(part.pairs)["User-Name"].split()[-1]
+            for part in queue_record.split(line)
+            if isinstance(part, queue_record.Record)
+        )
     return found
 
 

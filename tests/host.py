@@ -30,15 +30,24 @@ class Host:
     def __init__(self, module: str, *, time_zone: str = "UTC", **choice):
         self.folder = Path(tempfile.mkdtemp(prefix="prepaid-host-"))
         auth_port, acct_port = free_ports(2)
-        self.server = FreeRadius(self.folder, auth_port=auth_port, acct_port=acct_port,
-                                 # A refusal is held back for a second; the tests are refused often.
-                                 options={"reject_delay": "0"}, dies_with_parent=True)
+        self.server = FreeRadius(
+            self.folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            # A refusal is held back for a second; the tests are refused often.
+            options={"reject_delay": "0"},
+            dies_with_parent=True,
+        )
         self.server.daemon.env["TZ"] = time_zone
         self.server.copy_distribution()
         self.choice = raddb_files.Choice(
-            python_path=str(HOSTILE), option_file=str(self.folder / "prepaid.cnf"), addresses=("127.0.0.1",),
-            auth_port=auth_port, acct_port=acct_port,
-            instances=raddb_files.instances_for(raddb.freeradius_version(), choice.pop("instances", None)), **choice,
+            python_path=str(HOSTILE),
+            option_file=str(self.folder / "prepaid.cnf"),
+            addresses=("127.0.0.1",),
+            auth_port=auth_port,
+            acct_port=acct_port,
+            instances=raddb_files.instances_for(raddb.freeradius_version(), choice.pop("instances", None)),
+            **choice,
         )
         texts = raddb_files.files(self.choice, raddb.template)
         modules = "mods-available/prepaid"

@@ -55,8 +55,7 @@ def _challenge_response(challenge: bytes, nt_hash: bytes) -> bytes:
     """The challenge under three DES keys of seven octets each, cut from the hash."""
     keys = nt_hash + bytes(5)
     return b"".join(
-        DES.new(_with_parity_bits(keys[start : start + 7]), DES.MODE_ECB).encrypt(challenge)
-        for start in (0, 7, 14)
+        DES.new(_with_parity_bits(keys[start : start + 7]), DES.MODE_ECB).encrypt(challenge) for start in (0, 7, 14)
     )
 
 

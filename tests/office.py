@@ -1,9 +1,9 @@
 """The office for the tests: runs `prepaid`, in this process or as a program, and reads its answers.
 
-    office.json("product", "add", "Hour", "--kind", "internet", "--time", "1h")
-    result = office.run("delete", "7000000001", "--yes")
-    assert result.exit_status == 1 and "delivered" in result.stderr
-    card, = office.sell(1, "--time", "10m")
+office.json("product", "add", "Hour", "--kind", "internet", "--time", "1h")
+result = office.run("delete", "7000000001", "--yes")
+assert result.exit_status == 1 and "delivered" in result.stderr
+card, = office.sell(1, "--time", "10m")
 """
 
 import csv
@@ -59,16 +59,25 @@ class Office:
     def program(self, *arguments, stdin: str | None = None, env: dict | None = None) -> Result:
         """Run the installed command as a user does; a second slower than `run`."""
         done = subprocess.run(
-            [str(PREPAID), *self._command_line(arguments)], input=stdin or "", capture_output=True, text=True,
-            env=os.environ | _environment(env), timeout=TIMEOUT_SECONDS,
+            [str(PREPAID), *self._command_line(arguments)],
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            env=os.environ | _environment(env),
+            timeout=TIMEOUT_SECONDS,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
     def spawn(self, *arguments, env: dict | None = None, stdin=subprocess.DEVNULL, **options) -> subprocess.Popen:
         """Start the installed command and go on: for what happens at the same time, or is interrupted."""
         return subprocess.Popen(
-            [str(PREPAID), *self._command_line(arguments)], stdin=stdin, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, env=os.environ | _environment(env), **options,
+            [str(PREPAID), *self._command_line(arguments)],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | _environment(env),
+            **options,
         )
 
     def json(self, *arguments, stdin: str | None = None):
@@ -113,8 +122,9 @@ class Office:
                 rows = list(csv.DictReader(file))
         return [Card(row["serial"], row["pin"], batch, product) for row in rows]
 
-    def sell(self, count: int, *product_options: str, product: str | None = None,
-             partner: str | None = None) -> list[Card]:
+    def sell(
+        self, count: int, *product_options: str, product: str | None = None, partner: str | None = None
+    ) -> list[Card]:
         """Cards that were delivered: each works from now on."""
         cards = self.stock(count, *product_options, product=product)
         self.must("deliver", "--batch", cards[0].batch, "--partner", partner or self.partner())

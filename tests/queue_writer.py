@@ -1,7 +1,7 @@
 """The accounting queue as FreeRADIUS fills it, for tests that need no FreeRADIUS.
 
-    queue = QueueWriter(folder)
-    queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
+queue = QueueWriter(folder)
+queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
 """
 
 import contextlib
@@ -14,8 +14,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def report(user_name: str | None, status: str, *, session_id: str | None = "81000001", seconds: int | None = None,
-           ago_seconds: float = 0.0, nas: str = "127.0.0.1", at: float | None = None, **attributes) -> str:
+def report(
+    user_name: str | None,
+    status: str,
+    *,
+    session_id: str | None = "81000001",
+    seconds: int | None = None,
+    ago_seconds: float = 0.0,
+    nas: str = "127.0.0.1",
+    at: float | None = None,
+    **attributes,
+) -> str:
     """The record of a packet that was received so long ago; `Acct_Delay_Time=5` adds an attribute."""
     received_at = (at or time.time()) - ago_seconds
     second, microsecond = int(received_at), int(received_at % 1 * 1_000_000)

@@ -28,8 +28,21 @@ from tests import mschap
 DICTIONARIES = Path("/usr/share/freeradius")
 OUR_DICTIONARY = Path(__file__).resolve().parents[1] / "raddb-config" / "dictionary.prepaid"
 DICTIONARIES_READ = [
-    "rfc2865", "rfc2866", "rfc2868", "rfc2869", "rfc3162", "rfc4818", "rfc6911",
-    "wispr", "chillispot", "mikrotik", "microsoft", "cisco", "huawei", "erx", "pfsense",
+    "rfc2865",
+    "rfc2866",
+    "rfc2868",
+    "rfc2869",
+    "rfc3162",
+    "rfc4818",
+    "rfc6911",
+    "wispr",
+    "chillispot",
+    "mikrotik",
+    "microsoft",
+    "cisco",
+    "huawei",
+    "erx",
+    "pfsense",
 ]
 
 # Of the NAS 'loopback', which every stack has.
@@ -94,17 +107,28 @@ class RadiusClient:
 
     # --- Logins ----------------------------------------------------------------------------------------
 
-    def login(self, user_name: str | bytes, password: str, *, method: str = "pap", nas_ip: str = "127.0.0.1",
-              calling_station_id: str | None = "02-00-00-00-00-01", attributes: dict | None = None,
-              message_authenticator: bool = True, timeout_seconds: float = TIMEOUT_SECONDS) -> Reply | None:
+    def login(
+        self,
+        user_name: str | bytes,
+        password: str,
+        *,
+        method: str = "pap",
+        nas_ip: str = "127.0.0.1",
+        calling_station_id: str | None = "02-00-00-00-00-01",
+        attributes: dict | None = None,
+        message_authenticator: bool = True,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Reply | None:
         """Ask as a NAS asks: method is pap, chap, mschap (version 1) or mschap2.
 
         `nas_ip` is the source address as well; all of 127.0.0.0/8 is this machine.
         """
         request = self._packet(codec.AuthPacket, codec.AccessRequest)
         request.authenticator = request.CreateAuthenticator()
-        self._set(request, {"User-Name": user_name, "NAS-IP-Address": nas_ip, "NAS-Port": 1,
-                            "Calling-Station-Id": calling_station_id})
+        self._set(
+            request,
+            {"User-Name": user_name, "NAS-IP-Address": nas_ip, "NAS-Port": 1, "Calling-Station-Id": calling_station_id},
+        )
         proof = {"pap": self._pap, "chap": self._chap, "mschap": self._mschap, "mschap2": self._mschap2}[method]
         check_reply = proof(request, user_name, password)
         self._set(request, attributes or {})
@@ -125,14 +149,18 @@ class RadiusClient:
 
     def _mschap(self, request, user_name, password):
         challenge = secrets.token_bytes(8)
-        self._set(request, {"MS-CHAP-Challenge": challenge,
-                            "MS-CHAP-Response": mschap.response_1(password, challenge)})
+        self._set(request, {"MS-CHAP-Challenge": challenge, "MS-CHAP-Response": mschap.response_1(password, challenge)})
 
     def _mschap2(self, request, user_name, password):
         name = user_name if isinstance(user_name, bytes) else user_name.encode()
         challenge, peer_challenge = secrets.token_bytes(16), secrets.token_bytes(16)
-        self._set(request, {"MS-CHAP-Challenge": challenge,
-                            "MS-CHAP2-Response": mschap.response_2(name, password, challenge, peer_challenge)})
+        self._set(
+            request,
+            {
+                "MS-CHAP-Challenge": challenge,
+                "MS-CHAP2-Response": mschap.response_2(name, password, challenge, peer_challenge),
+            },
+        )
         expected = mschap.authenticator_response(name, password, challenge, peer_challenge)
 
         def check(reply: Reply) -> None:
@@ -143,8 +171,15 @@ class RadiusClient:
 
     # --- Accounting ------------------------------------------------------------------------------------
 
-    def session(self, user_name: str | bytes, accept: Reply | None = None, *, echo_class: bool = True,
-                session_id: str | None = None, **fields) -> Session:
+    def session(
+        self,
+        user_name: str | bytes,
+        accept: Reply | None = None,
+        *,
+        echo_class: bool = True,
+        session_id: str | None = None,
+        **fields,
+    ) -> Session:
         """A session that `accept` has permitted (or nobody has)."""
         class_values = list(accept.attributes.get("Class", [])) if accept and echo_class else []
         return Session(user_name, session_id or uuid.uuid4().hex[:16], class_values=class_values, **fields)
@@ -158,56 +193,79 @@ class RadiusClient:
     def stop(self, session: Session, seconds: int, **options) -> Reply | None:
         return self.report(session, "Stop", seconds=seconds, **options)
 
-    def report(self, session: Session, status: str, *, timeout_seconds: float = TIMEOUT_SECONDS,
-               **options) -> Reply | None:
+    def report(
+        self, session: Session, status: str, *, timeout_seconds: float = TIMEOUT_SECONDS, **options
+    ) -> Reply | None:
         request = self.build_report(session, status, **options)
         return self._exchange(request, self.acct_port, session.nas_ip, timeout_seconds)
 
-    def build_report(self, session: Session, status: str, *, seconds: int | None = None,
-                     down_octets: int | None = None, up_octets: int | None = None, gigawords: bool = True,
-                     attributes: dict | None = None) -> codec.AcctPacket:
+    def build_report(
+        self,
+        session: Session,
+        status: str,
+        *,
+        seconds: int | None = None,
+        down_octets: int | None = None,
+        up_octets: int | None = None,
+        gigawords: bool = True,
+        attributes: dict | None = None,
+    ) -> codec.AcctPacket:
         """A report that is not sent yet: `send` it later, twice, or out of order.
 
         Octets are the customer's: down is what he received, the NAS' output.
         """
         request = self._packet(codec.AcctPacket, codec.AccountingRequest)
-        self._set(request, {
-            "User-Name": session.user_name,
-            "Acct-Status-Type": status,
-            "Acct-Session-Id": session.session_id,
-            "NAS-IP-Address": session.nas_ip,
-            "NAS-Port": 1,
-            "Calling-Station-Id": session.calling_station_id,
-            "Framed-IP-Address": session.framed_ip,
-            "Class": session.class_values or None,
-            "Acct-Session-Time": seconds,
-            **_counter("Output", down_octets, gigawords),
-            **_counter("Input", up_octets, gigawords),
-            **session.attributes,
-            **(attributes or {}),
-        })
+        self._set(
+            request,
+            {
+                "User-Name": session.user_name,
+                "Acct-Status-Type": status,
+                "Acct-Session-Id": session.session_id,
+                "NAS-IP-Address": session.nas_ip,
+                "NAS-Port": 1,
+                "Calling-Station-Id": session.calling_station_id,
+                "Framed-IP-Address": session.framed_ip,
+                "Class": session.class_values or None,
+                "Acct-Session-Time": seconds,
+                **_counter("Output", down_octets, gigawords),
+                **_counter("Input", up_octets, gigawords),
+                **session.attributes,
+                **(attributes or {}),
+            },
+        )
         return request
 
-    def nas_restarted(self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On",
-                      timeout_seconds: float = TIMEOUT_SECONDS) -> Reply | None:
+    def nas_restarted(
+        self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On", timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Reply | None:
         """Accounting-On (or -Off): the NAS lost, or is about to lose, all its sessions."""
         return self._exchange(self.build_nas_restart(nas_ip, status), self.acct_port, nas_ip, timeout_seconds)
 
-    def build_nas_restart(self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On",
-                          attributes: dict | None = None) -> codec.AcctPacket:
+    def build_nas_restart(
+        self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On", attributes: dict | None = None
+    ) -> codec.AcctPacket:
         """An Accounting-On that is not sent yet: see `build_report`."""
         request = self._packet(codec.AcctPacket, codec.AccountingRequest)
-        self._set(request, {"Acct-Status-Type": status, "NAS-IP-Address": nas_ip,
-                            "Acct-Session-Id": uuid.uuid4().hex[:16], **(attributes or {})})
+        self._set(
+            request,
+            {
+                "Acct-Status-Type": status,
+                "NAS-IP-Address": nas_ip,
+                "Acct-Session-Id": uuid.uuid4().hex[:16],
+                **(attributes or {}),
+            },
+        )
         return request
 
-    def send(self, report: codec.AcctPacket, *, nas_ip: str = "127.0.0.1",
-             timeout_seconds: float = TIMEOUT_SECONDS) -> Reply | None:
+    def send(
+        self, report: codec.AcctPacket, *, nas_ip: str = "127.0.0.1", timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Reply | None:
         """Send a report of `build_report`; each time the same bytes, as a retransmission is."""
         return self._exchange(report, self.acct_port, nas_ip, timeout_seconds)
 
-    def send_bytes(self, data: bytes, port: int, *, nas_ip: str = "127.0.0.1",
-                   timeout_seconds: float = TIMEOUT_SECONDS) -> bytes | None:
+    def send_bytes(
+        self, data: bytes, port: int, *, nas_ip: str = "127.0.0.1", timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> bytes | None:
         """Whatever a stranger might send; what comes back is not looked at."""
         with self._socket(nas_ip) as udp:
             udp.settimeout(timeout_seconds)

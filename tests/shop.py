@@ -41,8 +41,10 @@ class Shop:
         """Cards in stock, of a product of their own."""
         product = product or self.product(**columns)
         serials = [serial.build("", next(_numbers), 9) for _ in range(count)]
-        batch = self._insert("batch", {"product_id": product, "card_count": count, "first_serial": serials[0],
-                                       "last_serial": serials[-1]})
+        batch = self._insert(
+            "batch",
+            {"product_id": product, "card_count": count, "first_serial": serials[0], "last_serial": serials[-1]},
+        )
         cards = [Card(number, pin.new_pin(), batch, str(product)) for number in serials]
         rows = []
         for card in cards:
@@ -59,8 +61,9 @@ class Shop:
         """Cards at a partner: each works."""
         cards = self.stock(count, **options)
         partner = self._insert("partner", {"name": f"Partner {next(_numbers)}"})
-        self.database.execute("UPDATE card SET status = 'delivered', partner_id = %s WHERE batch_id = %s",
-                              [partner, cards[0].batch])
+        self.database.execute(
+            "UPDATE card SET status = 'delivered', partner_id = %s WHERE batch_id = %s", [partner, cards[0].batch]
+        )
         return cards
 
     def nas(self, vendor: str = "generic", **columns) -> str:
@@ -69,8 +72,17 @@ class Shop:
         address = f"127.{number // 62500 % 250 + 1}.{number // 250 % 250 + 1}.{number % 250 + 1}"
         name = f"NAS {address}"
         key_number, sealed = pin.seal_nas_secret(SECRET, name, self.keys)
-        self._insert("nas", {"name": name, "address": f"{address}/32", "secret_sealed": sealed,
-                             "key_number": key_number, "vendor": vendor, **columns})
+        self._insert(
+            "nas",
+            {
+                "name": name,
+                "address": f"{address}/32",
+                "secret_sealed": sealed,
+                "key_number": key_number,
+                "vendor": vendor,
+                **columns,
+            },
+        )
         return address
 
     def _insert(self, table: str, values: dict) -> int:
@@ -89,19 +101,26 @@ class Shop:
 
     def change(self, card: Card, **columns) -> None:
         assignments = ", ".join(f"{name} = %s" for name in columns)
-        self.database.execute(
-            f"UPDATE card SET {assignments} WHERE serial = %s", [*columns.values(), card.serial]
-        )
+        self.database.execute(f"UPDATE card SET {assignments} WHERE serial = %s", [*columns.values(), card.serial])
 
     def age(self, card: Card, seconds: float) -> None:
         """Let time pass for all that this card's sessions remember."""
         moved = ", ".join(
             f"{column} = {column} - INTERVAL %(seconds)s SECOND"
-            for column in ("login_at", "started_at", "heard_at", "stopped_at", "closed_at", "reopens_after_at",
-                           "end_recorded_at", "due_at")
+            for column in (
+                "login_at",
+                "started_at",
+                "heard_at",
+                "stopped_at",
+                "closed_at",
+                "reopens_after_at",
+                "end_recorded_at",
+                "due_at",
+            )
         )
-        self.database.execute(f"UPDATE session SET {moved} WHERE card_id = %(id)s",
-                              {"seconds": seconds, "id": self.id(card)})
+        self.database.execute(
+            f"UPDATE session SET {moved} WHERE card_id = %(id)s", {"seconds": seconds, "id": self.id(card)}
+        )
 
     # --- What became of a card -------------------------------------------------------------------------
 
@@ -131,8 +150,7 @@ class Shop:
     def refusals(self, card: Card) -> dict[str, int]:
         """How often each reason was recorded."""
         rows = self.database.query(
-            "SELECT reason, SUM(tries) AS tries FROM login_refusal WHERE card_id = %s GROUP BY reason",
-            [self.id(card)],
+            "SELECT reason, SUM(tries) AS tries FROM login_refusal WHERE card_id = %s GROUP BY reason", [self.id(card)]
         )
         return {row["reason"]: int(row["tries"]) for row in rows}
 
@@ -143,4 +161,3 @@ class Shop:
     def explain(self, statement: str, arguments) -> list[dict]:
         """How the database would run a statement: one row for each table that it reads."""
         return self.database.query(f"EXPLAIN {statement}", arguments)
-

@@ -22,8 +22,12 @@ WAIT_SECONDS = 10
 
 def main(rules: str) -> None:
     """This machine: it answers on every port with that port's number, until the NAS have asked."""
-    with subprocess.Popen(["unshare", "--net", sys.executable, "-m", "tests.spread", "--nas"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as nas:
+    with subprocess.Popen(
+        ["unshare", "--net", sys.executable, "-m", "tests.spread", "--nas"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as nas:
         wait_for_another_network(nas.pid)
         run("ip", "link", "add", "here", "type", "veth", "peer", "name", "there")
         run("ip", "link", "set", "there", "netns", str(nas.pid))

@@ -19,8 +19,9 @@ LENGTH_INCLUDED, MORE, START = 0x80, 0x40, 0x20
 MANDATORY = 0x40
 
 
-def log_in(nas: RadiusClient, serial: str, pin: str, *, outer_name: str = "anonymous", avps: dict | None = None,
-           **options) -> Reply | None:
+def log_in(
+    nas: RadiusClient, serial: str, pin: str, *, outer_name: str = "anonymous", avps: dict | None = None, **options
+) -> Reply | None:
     """The server's last word on a login by PAP in a tunnel; `avps` go along with name and password in there.
 
     The keys are names, or numbers for what no dictionary has; the values text or octets.
@@ -43,8 +44,15 @@ def begin(nas: RadiusClient, *, outer_name: str = "anonymous", **options) -> Rep
 
 
 class Conversation:
-    def __init__(self, nas: RadiusClient, outer_name: str, *, nas_ip: str = "127.0.0.1",
-                 calling_station_id: str | None = "02-00-00-00-00-01", timeout_seconds: float = 10):
+    def __init__(
+        self,
+        nas: RadiusClient,
+        outer_name: str,
+        *,
+        nas_ip: str = "127.0.0.1",
+        calling_station_id: str | None = "02-00-00-00-00-01",
+        timeout_seconds: float = 10,
+    ):
         self._nas = nas
         self._nas_ip = nas_ip
         self._timeout_seconds = timeout_seconds
@@ -95,8 +103,14 @@ class Conversation:
         message = struct.pack("!BBH", code, identifier, 4 + len(data)) + data
         request = self._nas._packet(codec.AuthPacket, codec.AccessRequest)
         request.authenticator = secrets.token_bytes(16)
-        self._nas._set(request, self._outside | {
-            "State": self._state, "EAP-Message": [message[start : start + 253] for start in range(0, len(message), 253)]})
+        self._nas._set(
+            request,
+            self._outside
+            | {
+                "State": self._state,
+                "EAP-Message": [message[start : start + 253] for start in range(0, len(message), 253)],
+            },
+        )
         request.add_message_authenticator()
         reply = self._nas._exchange(request, self._nas.auth_port, self._nas_ip, self._timeout_seconds)
         if reply and "State" in reply:

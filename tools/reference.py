@@ -59,11 +59,14 @@ def entries() -> Iterator[Entry]:
 def _entries(command: click.Command, parent: click.Context | None) -> Iterator[Entry]:
     context = click.Context(command, parent, "prepaid" if parent is None else command.name, **command.context_settings)
     options = [
-        record for param in command.get_params(context)
+        record
+        for param in command.get_params(context)
         if isinstance(param, click.Option) and "--help" not in param.opts and (record := param.get_help_record(context))
     ]
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    yield Entry(context.command_path, usage, text.parts_of_help(command.help), options, isinstance(command, click.Group))
+    yield Entry(
+        context.command_path, usage, text.parts_of_help(command.help), options, isinstance(command, click.Group)
+    )
     for _name, inner in sorted(getattr(command, "commands", {}).items()):
         yield from _entries(inner, context)
 
@@ -74,11 +77,14 @@ def _entries(command: click.Command, parent: click.Context | None) -> Iterator[E
 def commands_page() -> str:
     listed = list(entries())
     lines = [
-        "# Commands", "",
-        "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.", "",
+        "# Commands",
+        "",
+        "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.",
+        "",
         "Every command that prints data takes `--json`; its form is the same in every language. Without it a terminal gets "
         "a table, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` takes the colours off. "
-        "In a list of names, `none` empties a value where it says so.", "",
+        "In a list of names, `none` empties a value where it says so.",
+        "",
         *(f"- [`{entry.path}`](#{_anchor(entry.path)}): {entry.parts[0]}" for entry in listed if not entry.is_group),
     ]
     for entry in listed:
@@ -118,11 +124,17 @@ def man_page() -> str:
     """
     root, *commands = entries()
     lines = [
-        '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"', ".ad l", ".nh",
-        f".SH {_roff(_('NAME'))}", rf"prepaid \- {_roff(root.parts[0])}",
-        f".SH {_roff(_('SYNOPSIS'))}", f".B {_roff(root.usage)}",
-        f".SH {_roff(_('DESCRIPTION'))}", *_roff_parts(root.parts[1:]),
-        f".SH {_roff(_('OPTIONS'))}", *_roff_options(root.options),
+        '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"',
+        ".ad l",
+        ".nh",
+        f".SH {_roff(_('NAME'))}",
+        rf"prepaid \- {_roff(root.parts[0])}",
+        f".SH {_roff(_('SYNOPSIS'))}",
+        f".B {_roff(root.usage)}",
+        f".SH {_roff(_('DESCRIPTION'))}",
+        *_roff_parts(root.parts[1:]),
+        f".SH {_roff(_('OPTIONS'))}",
+        *_roff_options(root.options),
         f".SH {_roff(_('COMMANDS'))}",
     ]
     for entry in commands:

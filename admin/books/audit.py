@@ -49,9 +49,13 @@ def seal_(office, as_json):
     count = seal(office)
     with office.reading() as cursor, cursor.connection.cursor(pymysql.cursors.Cursor) as plain:
         seq, last = _head(plain)
-    output.tell_done({"sealed": count, "rows": seq, "hash": last.hex()},
-                     _("{count} rows sealed, {rows} in all. The last hash is {hash}.").format(
-                         count=count, rows=seq, hash=last.hex()), as_json)
+    output.tell_done(
+        {"sealed": count, "rows": seq, "hash": last.hex()},
+        _("{count} rows sealed, {rows} in all. The last hash is {hash}.").format(
+            count=count, rows=seq, hash=last.hex()
+        ),
+        as_json,
+    )
 
 
 def _hash(ctx, param, value):
@@ -67,8 +71,13 @@ def _hash(ctx, param, value):
 
 
 @audit.command()
-@option("--expect", "expected", callback=_hash, metavar="HASH",
-        help="A hash that was printed earlier and kept elsewhere: the chain has to hold it still.")
+@option(
+    "--expect",
+    "expected",
+    callback=_hash,
+    metavar="HASH",
+    help="A hash that was printed earlier and kept elsewhere: the chain has to hold it still.",
+)
 @json_option
 @pass_office
 def verify(office, expected, as_json):
@@ -85,8 +94,12 @@ def verify(office, expected, as_json):
     try:
         seal(office)
     except errors.Busy:
-        output.hint(_("The newest history was not sealed, because somebody holds the end of the chain. Who it is says "
-                      "'prepaid doctor'."))
+        output.hint(
+            _(
+                "The newest history was not sealed, because somebody holds the end of the chain. Who it is says "
+                "'prepaid doctor'."
+            )
+        )
     with office.reading() as cursor, cursor.connection.cursor(pymysql.cursors.Cursor) as plain:
         seq, last = _head(plain)
         bad = list(faults(plain, expected))
@@ -95,12 +108,21 @@ def verify(office, expected, as_json):
     elif bad:
         output.tell_rows(bad)
     else:
-        output.tell_done({}, _("The history is unbroken: {rows} rows. Keep this hash elsewhere: {hash}").format(
-            rows=seq, hash=last.hex()))
+        output.tell_done(
+            {},
+            _("The history is unbroken: {rows} rows. Keep this hash elsewhere: {hash}").format(
+                rows=seq, hash=last.hex()
+            ),
+        )
     if bad:
         first = bad[0]
-        raise errors.Refused(_("The history is not what it was: {count} rows, the first is row {row} of {source} ({fault})."),
-                             count=len(bad), row=first["row"], source=first["source"], fault=first["fault"])
+        raise errors.Refused(
+            _("The history is not what it was: {count} rows, the first is row {row} of {source} ({fault})."),
+            count=len(bad),
+            row=first["row"],
+            source=first["source"],
+            fault=first["fault"],
+        )
 
 
 def seal(office) -> int:
@@ -137,8 +159,10 @@ def _seal_some(connection, cursor, source: str, after: int) -> list[tuple]:
             found = store.audit.unsealed(cursor, source, after, ROWS_A_STEP)
             if found:
                 seq, last = _head(cursor)
-                store.audit.add(cursor, list(store.chain.extend(
-                    last, seq, store.audit.now(cursor), [(source, row) for row in found])))
+                store.audit.add(
+                    cursor,
+                    list(store.chain.extend(last, seq, store.audit.now(cursor), [(source, row) for row in found])),
+                )
             connection.commit()
             return found
         except pymysql.MySQLError as error:
@@ -188,8 +212,12 @@ def faults(cursor, expected: bytes | None = None) -> Iterator[dict]:
         now_there = {source: store.audit.rows(cursor, source, ids) for source, ids in _by_source(links).items()}
         for number, source, row_id, at, found in links:
             if number != seq + 1:
-                yield _fault(source, row_id, number, _("chain rows {first} to {last} are gone").format(
-                    first=seq + 1, last=number - 1))
+                yield _fault(
+                    source,
+                    row_id,
+                    number,
+                    _("chain rows {first} to {last} are gone").format(first=seq + 1, last=number - 1),
+                )
             row = now_there[source].get(row_id)
             if row is None:
                 yield _fault(source, row_id, number, _("removed"))
@@ -205,7 +233,9 @@ def faults(cursor, expected: bytes | None = None) -> Iterator[dict]:
         for row_id, _at in store.audit.strangers(cursor, source):
             yield _fault(source, row_id, None, _("put into the past"))
     if not is_expected:
-        yield _fault("history_chain", None, seq, _("the chain does not hold the hash {hash}").format(hash=expected.hex()))
+        yield _fault(
+            "history_chain", None, seq, _("the chain does not hold the hash {hash}").format(hash=expected.hex())
+        )
 
 
 def _head(cursor) -> tuple[int, bytes]:

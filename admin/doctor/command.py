@@ -69,10 +69,18 @@ class Finding(NamedTuple):
 
 
 @cli.command()
-@option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path),
-        help="FreeRADIUS' directory, where radiusd.conf is.  [raddb of the option file, or /etc/freeradius/3.0]")
-@option("--card", "serial_text", metavar="SERIAL",
-        help="Log in with this card, too, its PIN on standard input, and report a session of no length.")
+@option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="FreeRADIUS' directory, where radiusd.conf is.  [raddb of the option file, or /etc/freeradius/3.0]",
+)
+@option(
+    "--card",
+    "serial_text",
+    metavar="SERIAL",
+    help="Log in with this card, too, its PIN on standard input, and report a session of no length.",
+)
 @json_option
 @pass_office
 def doctor(office, directory, serial_text, as_json):
@@ -141,8 +149,12 @@ class Doctor:
         self.office.settings("prepaid")
         name = "option_file"
         if path.stat().st_mode & stat.S_IRWXO:
-            yield Finding(name, "fault", _("{path} holds passwords and is open to everybody.").format(path=path),
-                          f"chmod o= {path}")
+            yield Finding(
+                name,
+                "fault",
+                _("{path} holds passwords and is open to everybody.").format(path=path),
+                f"chmod o= {path}",
+            )
         else:
             yield Finding(name, "ok", str(path))
 
@@ -154,12 +166,19 @@ class Doctor:
         name = "key_file"
         if missing:
             yield Finding(
-                name, "look", _("{path} lacks keys that were in use once: {numbers}.").format(
-                    path=self.office.key_file, numbers=", ".join(map(str, missing))),
-                _("If they were not retired, restore the file from its backup."))
+                name,
+                "look",
+                _("{path} lacks keys that were in use once: {numbers}.").format(
+                    path=self.office.key_file, numbers=", ".join(map(str, missing))
+                ),
+                _("If they were not retired, restore the file from its backup."),
+            )
         else:
-            yield Finding(name, "ok", _("{path}: keys {numbers}").format(
-                path=self.office.key_file, numbers=", ".join(map(str, numbers))))
+            yield Finding(
+                name,
+                "ok",
+                _("{path}: keys {numbers}").format(path=self.office.key_file, numbers=", ".join(map(str, numbers))),
+            )
 
     # --- The database ----------------------------------------------------------------------------------
 
@@ -175,11 +194,16 @@ class Doctor:
             has = store.doctor.rights(cursor)
         needs = wanted_rights((share.folder("sql") / "grants.sql").read_text(encoding="utf-8"), "{radius}")
         if lacking := needs - has:
-            yield Finding(name, "fault", _("It lacks rights: {rights}.").format(rights=_listed(lacking)),
-                          "sudo prepaid db init")
+            yield Finding(
+                name, "fault", _("It lacks rights: {rights}.").format(rights=_listed(lacking)), "sudo prepaid db init"
+            )
         if too_many := has - needs:
-            yield Finding(name, "fault", _("It has rights that it does not need: {rights}.").format(
-                rights=_listed(too_many)), _("Take them away with REVOKE."))
+            yield Finding(
+                name,
+                "fault",
+                _("It has rights that it does not need: {rights}.").format(rights=_listed(too_many)),
+                _("Take them away with REVOKE."),
+            )
         if needs == has:
             yield Finding(name, "ok", _("has its rights and no others"))
 
@@ -188,25 +212,45 @@ class Doctor:
             settings = store.doctor.settings(cursor)
         name = "server_settings"
         wrong = [
-            (setting, value) for setting, value in (
-                ("innodb_flush_log_at_trx_commit", "1"), ("innodb_doublewrite", "ON"),
-                *([("sync_binlog", "1")] if settings.get("log_bin") == "ON" else []))
+            (setting, value)
+            for setting, value in (
+                ("innodb_flush_log_at_trx_commit", "1"),
+                ("innodb_doublewrite", "ON"),
+                *([("sync_binlog", "1")] if settings.get("log_bin") == "ON" else []),
+            )
             if settings.get(setting, value) != value
         ]
         for setting, value in wrong:
-            yield Finding(name, "look", f"{setting} = {settings[setting]}",
-                          _("With {setting} = {value} a power cut takes nothing that was acknowledged.").format(
-                              setting=setting, value=value))
+            yield Finding(
+                name,
+                "look",
+                f"{setting} = {settings[setting]}",
+                _("With {setting} = {value} a power cut takes nothing that was acknowledged.").format(
+                    setting=setting, value=value
+                ),
+            )
         if not wrong:
             yield Finding(name, "ok", _("what was committed outlives a power cut"))
         if settings.get("event_scheduler") != "ON":
-            yield Finding(name, "look", f"event_scheduler = {settings.get('event_scheduler')}",
-                          _("With event_scheduler = ON the server ends operators' connections that hold rows for a minute and "
-                            "do nothing."))
+            yield Finding(
+                name,
+                "look",
+                f"event_scheduler = {settings.get('event_scheduler')}",
+                _(
+                    "With event_scheduler = ON the server ends operators' connections that hold rows for a minute and "
+                    "do nothing."
+                ),
+            )
         if settings.get("secure_timestamp", "NO") == "NO":
-            yield Finding(name, "look", "secure_timestamp = NO",
-                          _("Any session may move its clock. History has the server's own; with secure_timestamp = "
-                            "REPLICATION nothing else is dated wrongly, and 'prepaid simulate --at' does not work."))
+            yield Finding(
+                name,
+                "look",
+                "secure_timestamp = NO",
+                _(
+                    "Any session may move its clock. History has the server's own; with secure_timestamp = "
+                    "REPLICATION nothing else is dated wrongly, and 'prepaid simulate --at' does not work."
+                ),
+            )
 
     def _holders(self) -> Iterator[Finding]:
         """Who holds rows without doing anything, and what numbers have run away."""
@@ -224,13 +268,23 @@ class Doctor:
             except pymysql.MySQLError:
                 found = None
         if far:
-            yield Finding(name, "fault", _("The next numbers of these tables are far beyond their rows: {tables}.").format(
-                tables=", ".join(far)), _("Set them back with ALTER TABLE … AUTO_INCREMENT = 1."))
+            yield Finding(
+                name,
+                "fault",
+                _("The next numbers of these tables are far beyond their rows: {tables}.").format(
+                    tables=", ".join(far)
+                ),
+                _("Set them back with ALTER TABLE … AUTO_INCREMENT = 1."),
+            )
         for holder in found or []:
             yield Finding(
-                name, "fault", _("{user} holds rows with connection {number} and has done nothing for {seconds} s.").format(
-                    user=holder["user"], number=holder["id"], seconds=holder["seconds"]),
-                f"KILL CONNECTION {holder['id']}")
+                name,
+                "fault",
+                _("{user} holds rows with connection {number} and has done nothing for {seconds} s.").format(
+                    user=holder["user"], number=holder["id"], seconds=holder["seconds"]
+                ),
+                f"KILL CONNECTION {holder['id']}",
+            )
         if found is None:
             yield Finding(name, "look", _("Who holds rows was not looked at."), _("Run this as root."))
         elif not found and not far:
@@ -242,10 +296,12 @@ class Doctor:
             then = store.connection.now(cursor)
             difference = then.replace(tzinfo=UTC).timestamp() - (before + time.time()) / 2
         if abs(difference) > CLOCK_SECONDS:
-            yield Finding("clock", "fault",
-                          _("The database's clock and this machine's differ by {seconds} s.").format(
-                              seconds=round(difference)),
-                          _("Let both keep time by NTP."))
+            yield Finding(
+                "clock",
+                "fault",
+                _("The database's clock and this machine's differ by {seconds} s.").format(seconds=round(difference)),
+                _("Let both keep time by NTP."),
+            )
         else:
             yield Finding("clock", "ok", _("the database's and this machine's agree"))
 
@@ -253,10 +309,14 @@ class Doctor:
         rows = self._read_nas()
         lax = [row.name for row in rows if not row.require_message_authenticator]
         if lax:
-            yield Finding("nas", "look",
-                          _("These need not send Message-Authenticator, so their answers can be forged: {names}.").format(
-                              names=", ".join(lax)),
-                          "prepaid nas edit NAME --message-authenticator")
+            yield Finding(
+                "nas",
+                "look",
+                _("These need not send Message-Authenticator, so their answers can be forged: {names}.").format(
+                    names=", ".join(lax)
+                ),
+                "prepaid nas edit NAME --message-authenticator",
+            )
         for row in rows:
             self._secret(row)
         if not rows:
@@ -271,19 +331,32 @@ class Doctor:
             unsealed = store.doctor.unsealed_since_hours(cursor) or 0
             unarchived = len(store.archive.candidates(cursor, (0, 0), UNARCHIVED_MANY, UNARCHIVED_DAYS))
         if uncut > UNCUT_SECONDS:
-            yield Finding("enforce", "fault",
-                          _("A session should be off for {minutes} minutes and nobody has tried to cut it.").format(
-                              minutes=uncut // 60),
-                          "systemctl enable --now prepaid-enforce")
+            yield Finding(
+                "enforce",
+                "fault",
+                _("A session should be off for {minutes} minutes and nobody has tried to cut it.").format(
+                    minutes=uncut // 60
+                ),
+                "systemctl enable --now prepaid-enforce",
+            )
         else:
             yield Finding("enforce", "ok", _("no session waits to be cut"))
         if unsealed > UNSEALED_HOURS:
-            yield Finding("audit", "look", _("History of {hours} hours ago is not in the hash chain.").format(
-                hours=unsealed), _("Run 'prepaid audit verify' every night."))
+            yield Finding(
+                "audit",
+                "look",
+                _("History of {hours} hours ago is not in the hash chain.").format(hours=unsealed),
+                _("Run 'prepaid audit verify' every night."),
+            )
         if unarchived >= UNARCHIVED_MANY:
-            yield Finding("archive", "look",
-                          _("A thousand sessions and more ended over {days} days ago and are not archived.").format(
-                              days=UNARCHIVED_DAYS), _("Run 'prepaid db archive' every night."))
+            yield Finding(
+                "archive",
+                "look",
+                _("A thousand sessions and more ended over {days} days ago and are not archived.").format(
+                    days=UNARCHIVED_DAYS
+                ),
+                _("Run 'prepaid db archive' every night."),
+            )
 
     # --- The queue -------------------------------------------------------------------------------------
 
@@ -293,37 +366,71 @@ class Doctor:
         if not settings.queue:
             quarantine = raddb.quarantine_in_log(self.directory)
             if count := count_lines(quarantine):
-                yield Finding(name, "look", _("{count} packets are in the quarantine.").format(count=count), str(quarantine))
-            yield Finding(name, "look",
-                          _("There is none: while the database is away, accounting is not acknowledged."),
-                          _("Set queue = {path} in {config}, and run 'prepaid raddb install'.").format(
-                              path=raddb_files.QUEUE, config=self.office.config_path))
+                yield Finding(
+                    name, "look", _("{count} packets are in the quarantine.").format(count=count), str(quarantine)
+                )
+            yield Finding(
+                name,
+                "look",
+                _("There is none: while the database is away, accounting is not acknowledged."),
+                _("Set queue = {path} in {config}, and run 'prepaid raddb install'.").format(
+                    path=raddb_files.QUEUE, config=self.office.config_path
+                ),
+            )
             return
         folder = Path(settings.queue)
         if not folder.is_dir():
-            yield Finding(name, "fault", _("The directory {path} does not exist.").format(path=folder),
-                          "sudo prepaid raddb install")
+            yield Finding(
+                name,
+                "fault",
+                _("The directory {path} does not exist.").format(path=folder),
+                "sudo prepaid raddb install",
+            )
             return
         place = Queue(folder)
         waiting = place.waiting()
         findings = []
         user = raddb.radiusd_user(self.directory)
         if user and not raddb.may_write(user, folder):
-            findings.append(Finding(name, "fault", _("FreeRADIUS runs as {user}, who may not write to {path}.").format(
-                user=user, path=folder), f"chown {user} {folder}"))
+            findings.append(
+                Finding(
+                    name,
+                    "fault",
+                    _("FreeRADIUS runs as {user}, who may not write to {path}.").format(user=user, path=folder),
+                    f"chown {user} {folder}",
+                )
+            )
         if not place.is_charged():
             findings.append(Finding(name, "fault", _("No charger runs."), "systemctl enable --now prepaid-charge"))
         elif (lag := age_seconds(waiting.oldest_at)) > LAG_SECONDS:
-            findings.append(Finding(name, "fault",
-                                    _("{count} packets wait, the oldest for {seconds} s.").format(
-                                        count=waiting.records, seconds=round(lag)),
-                                    _("See what the charger says: journalctl -u prepaid-charge")))
+            findings.append(
+                Finding(
+                    name,
+                    "fault",
+                    _("{count} packets wait, the oldest for {seconds} s.").format(
+                        count=waiting.records, seconds=round(lag)
+                    ),
+                    _("See what the charger says: journalctl -u prepaid-charge"),
+                )
+            )
         if count := sum(1 for _each in place.quarantined()):
-            findings.append(Finding(name, "look", _("{count} packets are in the quarantine.").format(count=count),
-                                    "prepaid queue quarantine"))
+            findings.append(
+                Finding(
+                    name,
+                    "look",
+                    _("{count} packets are in the quarantine.").format(count=count),
+                    "prepaid queue quarantine",
+                )
+            )
         if shutil.disk_usage(folder).free < FREE_OCTETS:
-            findings.append(Finding(name, "look", _("The disk of {path} is nearly full.").format(path=folder),
-                                    _("Without room accounting is not acknowledged.")))
+            findings.append(
+                Finding(
+                    name,
+                    "look",
+                    _("The disk of {path} is nearly full.").format(path=folder),
+                    _("Without room accounting is not acknowledged."),
+                )
+            )
         yield from findings or [Finding(name, "ok", str(folder))]
 
     # --- The shared engine -------------------------------------------------------------------------------
@@ -337,15 +444,25 @@ class Doctor:
                 try:
                     line.connect(str(window))
                 except OSError as fault:
-                    yield Finding("engine", "fault",
-                                  _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
-                                      path=window, cause=fault.strerror), "systemctl enable --now prepaid-engine")
+                    yield Finding(
+                        "engine",
+                        "fault",
+                        _("Nobody is at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
+                            path=window, cause=fault.strerror
+                        ),
+                        "systemctl enable --now prepaid-engine",
+                    )
                     return
         user, owner = raddb.radiusd_user(self.directory), Path(path).owner()
         if user and user not in (owner, "root"):
-            yield Finding("engine", "fault",
-                          _("The engine runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
-                              owner=owner, user=user), _("Run 'prepaid engine' as {user}.").format(user=user))
+            yield Finding(
+                "engine",
+                "fault",
+                _("The engine runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
+                    owner=owner, user=user
+                ),
+                _("Run 'prepaid engine' as {user}.").format(user=user),
+            )
             return
         yield Finding("engine", "ok", path)
 
@@ -358,8 +475,12 @@ class Doctor:
         yield from self._secrecy()
         problems = raddb.problems_of(self.office, self.directory)
         for problem in problems:
-            yield Finding("raddb", "fault", f"{problem['path']}: {problem['what']}",
-                          f"prepaid raddb install --dir {self.directory}")
+            yield Finding(
+                "raddb",
+                "fault",
+                f"{problem['path']}: {problem['what']}",
+                f"prepaid raddb install --dir {self.directory}",
+            )
         if not problems:
             yield Finding("raddb", "ok", str(self.directory))
             yield from self._configuration()
@@ -367,12 +488,18 @@ class Doctor:
     def _secrecy(self) -> Iterator[Finding]:
         """What is off in Debian's radiusd.conf, and is turned on by who looks for a fault, and forgotten."""
         path = self.directory / "radiusd.conf"
-        found = dict.fromkeys(re.findall(rf'(?mi)^\s*({"|".join(TELLS_PINS)})\s*=\s*"?(?:yes|on)\b',
-                                         raddb.content(path) or ""))
+        found = dict.fromkeys(
+            re.findall(rf'(?mi)^\s*({"|".join(TELLS_PINS)})\s*=\s*"?(?:yes|on)\b', raddb.content(path) or "")
+        )
         if found:
-            yield Finding("pins", "fault", _("{path} turns on {options}: FreeRADIUS writes PINs down.").format(
-                path=path, options=", ".join(found)),
-                _("Set them to no, restart FreeRADIUS, and remove the log and the cores that it has written."))
+            yield Finding(
+                "pins",
+                "fault",
+                _("{path} turns on {options}: FreeRADIUS writes PINs down.").format(
+                    path=path, options=", ".join(found)
+                ),
+                _("Set them to no, restart FreeRADIUS, and remove the log and the cores that it has written."),
+            )
 
     def _configuration(self) -> Iterator[Finding]:
         """FreeRADIUS' own check, which loads the module; as root, because its files are closed to others."""
@@ -381,18 +508,31 @@ class Doctor:
             return
         try:
             done = subprocess.run(
-                [raddb.freeradius_program(), "-C", "-l", "stdout", "-d", str(self.directory)], capture_output=True,
-                text=True, errors="replace", timeout=CHECK_SECONDS, env=os.environ | {"TZ": "UTC"})
+                [raddb.freeradius_program(), "-C", "-l", "stdout", "-d", str(self.directory)],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=CHECK_SECONDS,
+                env=os.environ | {"TZ": "UTC"},
+            )
         except subprocess.TimeoutExpired:
-            yield Finding("configuration", "fault", _("FreeRADIUS' own check does not come to an end."),
-                          f"freeradius -XC -d {self.directory}")
+            yield Finding(
+                "configuration",
+                "fault",
+                _("FreeRADIUS' own check does not come to an end."),
+                f"freeradius -XC -d {self.directory}",
+            )
             return
         if done.returncode == 0:
             yield Finding("configuration", "ok", _("FreeRADIUS accepts it"))
         else:
             words = (done.stdout + done.stderr).strip().splitlines()
-            yield Finding("configuration", "fault", words[-1] if words else str(done.returncode),
-                          f"freeradius -XC -d {self.directory}")
+            yield Finding(
+                "configuration",
+                "fault",
+                words[-1] if words else str(done.returncode),
+                f"freeradius -XC -d {self.directory}",
+            )
 
     # --- A login ---------------------------------------------------------------------------------------
 
@@ -403,8 +543,12 @@ class Doctor:
         host = self._host(choice)
         nas = self._nas_at(host)
         if nas is None:
-            yield Finding("login", "look", _("None was tried: no NAS has the address {address}.").format(address=host),
-                          f"prepaid nas add doctor --address {host} --secret-file FILE")
+            yield Finding(
+                "login",
+                "look",
+                _("None was tried: no NAS has the address {address}.").format(address=host),
+                f"prepaid nas add doctor --address {host} --secret-file FILE",
+            )
             return
         client = doctor_login.Client(host, choice.auth_port, choice.acct_port, self._secret(nas).encode())
         yield self._stranger(client)
@@ -432,27 +576,49 @@ class Doctor:
         name = "login"
         answer = client.log_in(doctor_login.unknown_serial(), doctor_login.any_pin())
         if answer is None:
-            return Finding(name, "fault", _("FreeRADIUS does not answer on {host}, port {port}.").format(
-                host=client.host, port=client.auth_port), "systemctl status freeradius; journalctl -u freeradius")
+            return Finding(
+                name,
+                "fault",
+                _("FreeRADIUS does not answer on {host}, port {port}.").format(host=client.host, port=client.auth_port),
+                "systemctl status freeradius; journalctl -u freeradius",
+            )
         if answer.is_accept:
-            return Finding(name, "fault", _("A serial that is no card's was let in."),
-                           _("Stop FreeRADIUS; something else than prepaid cards answers these logins."))
-        return Finding(name, "ok", _("a stranger was refused within {milliseconds} ms").format(
-            milliseconds=round(answer.seconds * 1000)))
+            return Finding(
+                name,
+                "fault",
+                _("A serial that is no card's was let in."),
+                _("Stop FreeRADIUS; something else than prepaid cards answers these logins."),
+            )
+        return Finding(
+            name,
+            "ok",
+            _("a stranger was refused within {milliseconds} ms").format(milliseconds=round(answer.seconds * 1000)),
+        )
 
     def _card(self, client, choice) -> Iterator[Finding]:
         name = "card"
         answer = client.log_in(serial.compact(self.serial_text), self.card_pin)
         if answer is None or not answer.is_accept:
-            yield Finding(name, "fault", _("Its login was refused: {words}").format(words=answer.words) if answer
-                          else _("Its login had no answer."), f"prepaid simulate {self.serial_text}")
+            yield Finding(
+                name,
+                "fault",
+                _("Its login was refused: {words}").format(words=answer.words)
+                if answer
+                else _("Its login had no answer."),
+                f"prepaid simulate {self.serial_text}",
+            )
             return
         if not answer.session_timeout:
-            yield Finding(name, "fault", _("It was let in without a Session-Timeout."),
-                          f"prepaid raddb check --dir {self.directory}")
+            yield Finding(
+                name,
+                "fault",
+                _("It was let in without a Session-Timeout."),
+                f"prepaid raddb check --dir {self.directory}",
+            )
         if choice.serve == "both" and not client.report_nothing(serial.compact(self.serial_text), answer):
-            yield Finding(name, "fault", _("It was let in, but accounting is not acknowledged."),
-                          _("See FreeRADIUS' log."))
+            yield Finding(
+                name, "fault", _("It was let in, but accounting is not acknowledged."), _("See FreeRADIUS' log.")
+            )
             return
         yield Finding(name, "ok", _("let in, for {seconds} s").format(seconds=answer.session_timeout))
 
@@ -465,7 +631,9 @@ def wanted_rights(script: str, account: str) -> set[tuple[str, str, str]]:
     """
     text = re.sub(r"--.*", "", script)
     wanted = set()
-    for rights, table in re.findall(rf"GRANT\s+([^;]+?)\s+ON\s+\{{database\}}\.(\S+)\s+TO\s+{re.escape(account)}\s*;", text):
+    for rights, table in re.findall(
+        rf"GRANT\s+([^;]+?)\s+ON\s+\{{database\}}\.(\S+)\s+TO\s+{re.escape(account)}\s*;", text
+    ):
         for privilege, columns in re.findall(r"([A-Z][A-Z ]*[A-Z])\s*(?:\(([^)]*)\))?", rights):
             for column in re.findall(r"\w+", columns) or [""]:
                 wanted.add((privilege, table, column))
@@ -473,4 +641,6 @@ def wanted_rights(script: str, account: str) -> set[tuple[str, str, str]]:
 
 
 def _listed(rights: set[tuple[str, str, str]]) -> str:
-    return ", ".join(sorted({f"{privilege} {table}{column and '.' + column}".strip() for privilege, table, column in rights}))
+    return ", ".join(
+        sorted({f"{privilege} {table}{column and '.' + column}".strip() for privilege, table, column in rights})
+    )

@@ -25,14 +25,29 @@ HOUSE_SECONDS = 30
 RETRY_SECONDS = 1
 LONGEST_RETRY_SECONDS = 30
 
-COLUMNS = ("action", "serial", "nas", "acct_session_id", "due_at", "due_cause", "attempts", "outcome", "error_cause",
-           "heard_at")
+COLUMNS = (
+    "action",
+    "serial",
+    "nas",
+    "acct_session_id",
+    "due_at",
+    "due_cause",
+    "attempts",
+    "outcome",
+    "error_cause",
+    "heard_at",
+)
 
 
 @cli.command()
 @option("--watch", is_flag=True, help="Go on for good: a cause is acted on within two seconds.")
-@option("--wait", "wait_seconds", type=click.IntRange(0, 300), default=5,
-        help="Seconds that the NAS have to report the end of what was cut, without --watch.  [5]")
+@option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(0, 300),
+    default=5,
+    help="Seconds that the NAS have to report the end of what was cut, without --watch.  [5]",
+)
 @json_option
 @pass_office
 def enforce(office, watch, wait_seconds, as_json):
@@ -59,8 +74,11 @@ def enforce(office, watch, wait_seconds, as_json):
         rows = store.session.still_on(cursor)
     output.tell_rows(rows, as_json, COLUMNS)
     if any(row["action"] == "disconnect" for row in rows):
-        raise errors.Refused(_("Sessions that should be off are still on: {count}. What their NAS said is listed.").format(
-            count=sum(row["action"] == "disconnect" for row in rows)))
+        raise errors.Refused(
+            _("Sessions that should be off are still on: {count}. What their NAS said is listed.").format(
+                count=sum(row["action"] == "disconnect" for row in rows)
+            )
+        )
 
 
 def _once(office, enforcer: Enforcer, wait_seconds: float) -> None:
@@ -82,8 +100,11 @@ def _once(office, enforcer: Enforcer, wait_seconds: float) -> None:
 def _waits_for_a_stop(office) -> bool:
     """Whether an answer may still come, another enforcer's included, or the end that a NAS has promised."""
     with office.reading() as cursor:
-        return any(row["outcome"] in ("sent", "ack", "nak") for row in store.session.still_on(cursor)
-                   if row["action"] == "disconnect")
+        return any(
+            row["outcome"] in ("sent", "ack", "nak")
+            for row in store.session.still_on(cursor)
+            if row["action"] == "disconnect"
+        )
 
 
 def _watch(office, enforcer: Enforcer) -> None:

@@ -16,8 +16,13 @@ COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause
 @cli.command()
 @click.argument("serial")
 @option("--reason", help="Why; it is in the card's history.")
-@option("--wait", "wait_seconds", type=click.IntRange(0, 300), default=10,
-        help="Seconds that the NAS has to report the end.  [10]")
+@option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(0, 300),
+    default=10,
+    help="Seconds that the NAS has to report the end.  [10]",
+)
 @json_option
 @pass_office
 def disconnect(office, serial, reason, wait_seconds, as_json):
@@ -44,7 +49,10 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
     output.tell_rows(rows, as_json, COLUMNS)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
-            _("Not every session is known to be off yet. 'prepaid enforce' goes on trying; what the NAS said is listed."))
+            _(
+                "Not every session is known to be off yet. 'prepaid enforce' goes on trying; what the NAS said is listed."
+            )
+        )
 
 
 def _cut(office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict]:

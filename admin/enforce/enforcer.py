@@ -128,12 +128,20 @@ class Enforcer:
 
     def _record(self, cursor, key: tuple[str, int, int], attempt: dict, answer: Answer) -> None:
         action, card_id, login_number = key
-        store.session.record_outcome(cursor, {
-            "card_id": card_id, "login_number": login_number, "action": action, "attempt": attempt["attempt"],
-            "outcome": answer.outcome, "error_cause": answer.error_cause,
-            "pause_seconds": pause_seconds(
-                answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]),
-        })
+        store.session.record_outcome(
+            cursor,
+            {
+                "card_id": card_id,
+                "login_number": login_number,
+                "action": action,
+                "attempt": attempt["attempt"],
+                "outcome": answer.outcome,
+                "error_cause": answer.error_cause,
+                "pause_seconds": pause_seconds(
+                    answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]
+                ),
+            },
+        )
         if action == "slow_down" and answer.outcome == "ack":
             store.session.slow_down_is_done(cursor, card_id, login_number)
 
@@ -156,8 +164,10 @@ class Enforcer:
             return None
         address = nas_address(row)
         identity = SessionIdentity(
-            user_name=row["serial"], acct_session_id=row["acct_session_id"],
-            nas_ip_address=None if row["outcome"] == "nak" else address, framed_ip_address=row["framed_ipv4"],
+            user_name=row["serial"],
+            acct_session_id=row["acct_session_id"],
+            nas_ip_address=None if row["outcome"] == "nak" else address,
+            framed_ip_address=row["framed_ipv4"],
         )
         return self._request("slow_down", row, address, disconnect_attributes(row["vendor"], identity) + speeds)
 
@@ -179,7 +189,9 @@ class Enforcer:
         with self.office.transaction() as cursor:
             card = store.session.lock_card_for_judgement(cursor, row["card_id"])
             sessions = store.session.open_sessions_of_card(cursor, row["card_id"], row["login_number"])
-            if not any(one["login_number"] == row["login_number"] and one["due_cause"] in TO_BE_JUDGED for one in sessions):
+            if not any(
+                one["login_number"] == row["login_number"] and one["due_cause"] in TO_BE_JUDGED for one in sessions
+            ):
                 return 0  # Another enforcer was quicker, or it has ended.
             verdicts = judged(card, sessions, row["login_number"])
             for verdict in verdicts:
@@ -242,8 +254,11 @@ def step(row: dict) -> str:
     answer = Answer(row["outcome"], row["error_cause"]) if row["attempt"] else None
     is_told_off = answer is not None and (answer.outcome == "ack" or is_unknown_there(answer))
     heard_after = row["heard_after_seconds"]
-    if is_told_off and silent_seconds > row["interim_seconds"] + GRACE_SECONDS and (
-            heard_after is None or heard_after <= ON_ITS_WAY_SECONDS):
+    if (
+        is_told_off
+        and silent_seconds > row["interim_seconds"] + GRACE_SECONDS
+        and (heard_after is None or heard_after <= ON_ITS_WAY_SECONDS)
+    ):
         return "cut" if answer.outcome == "ack" else "gone"
     if answer is not None and silent_seconds > MISSED_INTERIMS * row["interim_seconds"] + GRACE_SECONDS:
         return "stale"
@@ -331,9 +346,15 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
     cause = "replaced" if card["replace_oldest"] else "too_many"
     verdicts = [Verdict(one["login_number"], "granted" if one["is_over"] else cause, 0) for one in going]
     if login_number not in [one["login_number"] for one in going]:
-        own = next((one for one in sessions if one["login_number"] == login_number), {"granted_left_seconds": None, "is_over": 0})
-        verdicts.append(Verdict(login_number, "granted", 0) if own["is_over"]
-                        else Verdict(login_number, *_limit(card, own["granted_left_seconds"])))
+        own = next(
+            (one for one in sessions if one["login_number"] == login_number),
+            {"granted_left_seconds": None, "is_over": 0},
+        )
+        verdicts.append(
+            Verdict(login_number, "granted", 0)
+            if own["is_over"]
+            else Verdict(login_number, *_limit(card, own["granted_left_seconds"]))
+        )
     return verdicts
 
 

@@ -21,19 +21,26 @@ from . import template as export_template
 
 FORMATS = ("csv", "delimited", "xlsx", "pdf")
 # What only some formats know.
-BELONGS_TO = {"separator": ("csv",), "bom": ("csv", "delimited"), "delimiter": ("delimited",), "template": ("pdf",),
-              "logo": ("pdf",)}
+BELONGS_TO = {
+    "separator": ("csv",),
+    "bom": ("csv", "delimited"),
+    "delimiter": ("delimited",),
+    "template": ("pdf",),
+    "logo": ("pdf",),
+}
 LONGEST_REASON = 255
 IDS_A_BLOCK = 2000
 
 
 def _read_by(rule):
     """A value read by a pure rule, whose sentence is the error."""
+
     def convert(ctx, param, value):
         try:
             return value if value is None else rule(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
+
     return convert
 
 
@@ -55,32 +62,83 @@ def _show_template(ctx, param, value):
 @cli.command()
 @option("--batch", "batch_id", required=True, type=click.IntRange(1), help="Which batch; its cards in stock only.")
 @option("--format", "form", type=click.Choice(FORMATS), default="csv", help="The form of the file.  [csv]")
-@option("--fields", callback=_read_by(export_fields.chosen), metavar="A,B,C",
-        help="Which fields, in this order.  [serial,pin,product,face_value,batch; pdf: those of the template]")
+@option(
+    "--fields",
+    callback=_read_by(export_fields.chosen),
+    metavar="A,B,C",
+    help="Which fields, in this order.  [serial,pin,product,face_value,batch; pdf: those of the template]",
+)
 @option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
-@option("--separator", callback=_read_by(export_csv.one_sign), metavar="SIGN",
-        help="csv: between the fields; Excel in Brazil wants ';'.  [,]")
-@option("--bom", is_flag=True, help="csv, delimited: begin with a byte order mark, so that Excel sees that it is UTF-8.")
-@option("--delimiter", callback=_read_by(export_csv.one_sign), metavar="SIGN",
-        help="delimited: between the fields; any sign, or the word tab or space.  [tab]")
-@option("--template", "template_path", type=click.Path(dir_okay=False),
-        help="pdf: how a card looks.  [the one that --show-template prints]")
-@option("--show-template", is_flag=True, is_eager=True, expose_value=False, callback=_show_template,
-        help="Print the template for pdf, to be changed, and do nothing else.")
+@option(
+    "--separator",
+    callback=_read_by(export_csv.one_sign),
+    metavar="SIGN",
+    help="csv: between the fields; Excel in Brazil wants ';'.  [,]",
+)
+@option(
+    "--bom", is_flag=True, help="csv, delimited: begin with a byte order mark, so that Excel sees that it is UTF-8."
+)
+@option(
+    "--delimiter",
+    callback=_read_by(export_csv.one_sign),
+    metavar="SIGN",
+    help="delimited: between the fields; any sign, or the word tab or space.  [tab]",
+)
+@option(
+    "--template",
+    "template_path",
+    type=click.Path(dir_okay=False),
+    help="pdf: how a card looks.  [the one that --show-template prints]",
+)
+@option(
+    "--show-template",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_template,
+    help="Print the template for pdf, to be changed, and do nothing else.",
+)
 @option("--logo", "logo_path", type=click.Path(dir_okay=False), help="pdf: a PNG or JPEG for every card.")
-@option("--qr-url", callback=_read_by(export_fields.login_address), metavar="URL",
-        help="The hotspot's login address, for the QR code of a pdf and the field login_url; {serial} and {pin} are "
-             "filled in.")
-@option("--seal", "recipients", multiple=True, callback=_recipients, metavar="AGE1…",
-        help="Encrypt with age for this public key; may be given several times.")
+@option(
+    "--qr-url",
+    callback=_read_by(export_fields.login_address),
+    metavar="URL",
+    help="The hotspot's login address, for the QR code of a pdf and the field login_url; {serial} and {pin} are "
+    "filled in.",
+)
+@option(
+    "--seal",
+    "recipients",
+    multiple=True,
+    callback=_recipients,
+    metavar="AGE1…",
+    help="Encrypt with age for this public key; may be given several times.",
+)
 @option("--open", "open_it", is_flag=True, help="Open the file with the desktop's program.")
 @option("--force", is_flag=True, help="Replace the file if it is there.")
 @option("--again", is_flag=True, help="Export a batch that was exported before; needs --reason.")
 @option("--reason", help="Why again, for the history.")
 @json_option
 @pass_office
-def export(office, batch_id, form, fields, path, separator, bom, delimiter, template_path, logo_path, qr_url,
-           recipients, open_it, force, again, reason, as_json):
+def export(
+    office,
+    batch_id,
+    form,
+    fields,
+    path,
+    separator,
+    bom,
+    delimiter,
+    template_path,
+    logo_path,
+    qr_url,
+    recipients,
+    open_it,
+    force,
+    again,
+    reason,
+    as_json,
+):
     """Write the cards of a batch that are in stock into a file, for the print shop.
 
     The file holds the PINs: whoever reads it can use the cards once they are delivered.  Beside it a manifest says
@@ -94,8 +152,14 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
         prepaid export --batch 31 --format xlsx --seal age1… --output batch-31.xlsx.age
         prepaid export --batch 31 --fields serial,pin --output again.csv --again --reason "Printer jam"
     """
-    _check_usage(form, {"separator": separator, "bom": bom, "delimiter": delimiter, "template": template_path,
-                        "logo": logo_path}, again, reason, recipients, open_it)
+    _check_usage(
+        form,
+        {"separator": separator, "bom": bom, "delimiter": delimiter, "template": template_path, "logo": logo_path},
+        again,
+        reason,
+        recipients,
+        open_it,
+    )
     names, write = _writer(office, form, fields, separator or delimiter, bom, template_path, logo_path)
     if "login_url" in names and qr_url is None:
         raise errors.WrongUsage(_("The field login_url needs the hotspot's address: --qr-url URL."))
@@ -115,10 +179,19 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
                 write(target, export_fields.Fields(names, batch, qr_url), count, reader)
             if reader.count != count:
                 raise errors.Busy()
-            facts = {"file": os.path.basename(path), "batch": batch_id, "product": batch["product"], "count": count,
-                     "first_serial": reader.first_serial, "last_serial": reader.last_serial, "format": form,
-                     "fields": names, "sealed": bool(recipients), "sha256": new.sha256(),
-                     "made_at": output.plain(store.connection.now(cursor))}
+            facts = {
+                "file": os.path.basename(path),
+                "batch": batch_id,
+                "product": batch["product"],
+                "count": count,
+                "first_serial": reader.first_serial,
+                "last_serial": reader.last_serial,
+                "format": form,
+                "fields": names,
+                "sealed": bool(recipients),
+                "sha256": new.sha256(),
+                "made_at": output.plain(store.connection.now(cursor)),
+            }
             export_manifest.write(manifest.file, facts)
             manifest.sha256()
             detail = {name: facts[name] for name in ("format", "fields", "sha256", "sealed")}
@@ -129,10 +202,14 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
         # so little too much, and --again is the way.
         _publish(new, manifest, batch_id)
     if batch["left_out"]:
-        output.hint(_("{count} cards of the batch are not in stock any more and were left out.").format(
-            count=batch["left_out"]))
-    output.tell_done({**facts, "file": path, "manifest": export_manifest.path_of(path)},
-                     _("File created: {path}").format(path=path), as_json)
+        output.hint(
+            _("{count} cards of the batch are not in stock any more and were left out.").format(count=batch["left_out"])
+        )
+    output.tell_done(
+        {**facts, "file": path, "manifest": export_manifest.path_of(path)},
+        _("File created: {path}").format(path=path),
+        as_json,
+    )
     if open_it:
         _open(path)
 
@@ -140,8 +217,12 @@ def export(office, batch_id, form, fields, path, separator, bom, delimiter, temp
 def _check_usage(form: str, options: dict, again: bool, reason: str | None, recipients: list, open_it: bool) -> None:
     for name, value in options.items():
         if value and form not in BELONGS_TO[name]:
-            raise errors.WrongUsage(_("--{option} is for --format {formats}, and this is {format}."), option=name,
-                                    formats=" or ".join(BELONGS_TO[name]), format=form)
+            raise errors.WrongUsage(
+                _("--{option} is for --format {formats}, and this is {format}."),
+                option=name,
+                formats=" or ".join(BELONGS_TO[name]),
+                format=form,
+            )
     if again and not (reason or "").strip():
         raise errors.WrongUsage(_("A second export needs a reason: --again --reason TEXT."))
     if len(reason or "") > LONGEST_REASON:
@@ -180,14 +261,22 @@ def _take(cursor, batch_id: int, again: bool) -> dict:
     before = store.batch.last_export(cursor, batch_id)
     if before is not None and not again:
         raise errors.Refused(
-            _("Batch {batch} was exported already, on {at} by {operator}. If it has to be exported once more, say why: "
-              "--again --reason TEXT."), batch=batch_id, at=output.shown("at", before["at"]), operator=before["operator"])
+            _(
+                "Batch {batch} was exported already, on {at} by {operator}. If it has to be exported once more, say why: "
+                "--again --reason TEXT."
+            ),
+            batch=batch_id,
+            at=output.shown("at", before["at"]),
+            operator=before["operator"],
+        )
     by_status = store.batch.count_by_status(cursor, batch_id)
     by_status.pop("deleted", None)
     in_stock = by_status.pop("created", 0)
     if in_stock == 0:
-        raise errors.Refused(_("Batch {batch} has no cards in stock, and only those are exported. See "
-                               "'prepaid batch show {batch}'."), batch=batch_id)
+        raise errors.Refused(
+            _("Batch {batch} has no cards in stock, and only those are exported. See 'prepaid batch show {batch}'."),
+            batch=batch_id,
+        )
     return {**batch, "in_stock": in_stock, "left_out": sum(by_status.values())}
 
 
@@ -231,14 +320,22 @@ def _publish(new: NewFile, manifest: NewFile, batch_id: int) -> None:
         new.publish()
         manifest.publish()
     except errors.OfficeError as error:
-        raise errors.Refused(_("{cause} The export of batch {batch} is in the history already: repeat it with --again.")
-                             .format(cause=error, batch=batch_id)) from error
+        raise errors.Refused(
+            _("{cause} The export of batch {batch} is in the history already: repeat it with --again.").format(
+                cause=error, batch=batch_id
+            )
+        ) from error
 
 
 def _open(path: str) -> None:
     """With the desktop's program.  A list and no shell, and a whole path, so that no name of a file is an option."""
     try:
-        subprocess.Popen(["xdg-open", os.path.abspath(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(
+            ["xdg-open", os.path.abspath(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     except OSError:
         output.hint(_("There is no xdg-open here, so the file was not opened."))

@@ -80,8 +80,12 @@ def _refuse_formulas(cards: Cards) -> None:
         for at, code in enumerate(codes):
             if is_formula(code):
                 raise errors.Refused(
-                    _("The code of card {serial} would be a formula in a spreadsheet, and a code cannot be altered. "
-                      "Export this batch with --format xlsx or pdf, where it stays a text."), serial=cards.serials[at])
+                    _(
+                        "The code of card {serial} would be a formula in a spreadsheet, and a code cannot be altered. "
+                        "Export this batch with --format xlsx or pdf, where it stays a text."
+                    ),
+                    serial=cards.serials[at],
+                )
 
 
 def lines(rows: Iterable, delimiter: str = ",") -> bytes:

@@ -18,8 +18,19 @@ from ..shell.text import _
 
 # What a card has for itself.  The rest belongs to the batch.
 OWN = ("serial", "pin", "serial_grouped", "number", "login_url")
-SHARED = ("product", "face_value", "batch", "kind", "credit", "time", "traffic", "money", "valid_days", "sell_by",
-          "valid_until")
+SHARED = (
+    "product",
+    "face_value",
+    "batch",
+    "kind",
+    "credit",
+    "time",
+    "traffic",
+    "money",
+    "valid_days",
+    "sell_by",
+    "valid_until",
+)
 NAMES = (*OWN, *SHARED)
 DEFAULT = ("serial", "pin", "product", "face_value", "batch")
 
@@ -39,20 +50,31 @@ class Fields:
         self.names = list(names)
         self.login_url = login_url
         self.shared = {
-            "product": batch["product"], "face_value": _money(batch["price_cents"]), "batch": batch["id"],
-            "kind": batch["kind"], "valid_days": batch["valid_days"], "sell_by": _moment(batch["sell_by"]),
-            "valid_until": _moment(batch["valid_until_at"]), "money": _money(batch["credit_cents"]),
+            "product": batch["product"],
+            "face_value": _money(batch["price_cents"]),
+            "batch": batch["id"],
+            "kind": batch["kind"],
+            "valid_days": batch["valid_days"],
+            "sell_by": _moment(batch["sell_by"]),
+            "valid_until": _moment(batch["valid_until_at"]),
+            "money": _money(batch["credit_cents"]),
             "time": _or_none(units.format_duration, batch["credit_seconds"]),
             "traffic": _or_none(units.format_size, batch["credit_octets"]),
         }
         self.shared["credit"] = ", ".join(
-            str(self.shared[name]) for name in ("time", "traffic", "money") if self.shared[name] is not None)
+            str(self.shared[name]) for name in ("time", "traffic", "money") if self.shared[name] is not None
+        )
 
     def rows(self, cards: Cards, shared: dict | None = None) -> Iterator[tuple]:
         """A tuple for each card; `shared` may give what all have in common another form."""
         shared = shared or self.shared
-        return zip(*(itertools.repeat(shared[name], len(cards.serials)) if name in shared else self._own(name, cards)
-                     for name in self.names), strict=True)
+        return zip(
+            *(
+                itertools.repeat(shared[name], len(cards.serials)) if name in shared else self._own(name, cards)
+                for name in self.names
+            ),
+            strict=True,
+        )
 
     def own_rows(self, cards: Cards) -> Iterator[tuple]:
         """For each card its serial, and then those of the chosen fields that belong to the card itself."""
@@ -83,8 +105,11 @@ def chosen(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise ValueError(_("there is no field {unknown!r}.{hint} The fields are {fields}.").format(
-            unknown=unknown[0], hint=errors.did_you_mean(unknown[0], list(NAMES)), fields=", ".join(NAMES)))
+        raise ValueError(
+            _("there is no field {unknown!r}.{hint} The fields are {fields}.").format(
+                unknown=unknown[0], hint=errors.did_you_mean(unknown[0], list(NAMES)), fields=", ".join(NAMES)
+            )
+        )
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(_("the field {name!r} is named twice.").format(name=twice[0]))
@@ -114,8 +139,14 @@ def login_address(text: str) -> str:
     elif places != {"serial", "pin"}:
         raise ValueError(_("it has the places {serial} and {pin}, and no other ones."))
     parts = urllib.parse.urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "{" in parts.netloc or not text.isprintable() \
-            or " " in text or not text.isascii():
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or "{" in parts.netloc
+        or not text.isprintable()
+        or " " in text
+        or not text.isascii()
+    ):
         raise ValueError(_("write an address like https://hotspot.example/login?username={serial}&password={pin}."))
     return text
 
@@ -127,7 +158,8 @@ def filled_in(address: str, serial_number: str, secret: str) -> str:
     'http://hs/login?u=A17&p=a%26b%3Dc%2F%20%C3%A9'
     """
     return address.replace("{serial}", urllib.parse.quote(serial_number, safe="")).replace(
-        "{pin}", urllib.parse.quote(secret, safe=""))
+        "{pin}", urllib.parse.quote(secret, safe="")
+    )
 
 
 def _money(cents: int | None) -> Decimal | None:

@@ -31,8 +31,16 @@ QUIET_MODULES = 4
 MOST_LOGO_OCTETS = 20_000_000
 
 
-def write(file, fields: Fields, count: int, chunks: Iterable[Cards], template: Template, currency: str,
-          listed: Iterable[str] = (), logo: "Logo | None" = None) -> None:
+def write(
+    file,
+    fields: Fields,
+    count: int,
+    chunks: Iterable[Cards],
+    template: Template,
+    currency: str,
+    listed: Iterable[str] = (),
+    logo: "Logo | None" = None,
+) -> None:
     """Write the cards as they come, a sheet at a time; `listed` are the fields for the template's list."""
     printer = _Printer(file, fields, count, template, currency, list(listed), logo)
     for cards in chunks:
@@ -52,11 +60,17 @@ def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str
     if "serial" in wanted and "serial_grouped" in template.fields and "serial_grouped" not in wanted:
         # The template's way to show it.
         wanted = [*wanted, "serial_grouped"]
-    listed = [name for name in wanted if name not in template.fields
-              and not (name == "serial" and "serial_grouped" in template.fields)]
+    listed = [
+        name
+        for name in wanted
+        if name not in template.fields and not (name == "serial" and "serial_grouped" in template.fields)
+    ]
     if listed and template.field_list is None:
-        raise errors.WrongUsage(_("The template {path} has no place for {fields}: give it a section [fields], or a text "
-                                  "with it."), path=template.path, fields=", ".join(listed))
+        raise errors.WrongUsage(
+            _("The template {path} has no place for {fields}: give it a section [fields], or a text with it."),
+            path=template.path,
+            fields=", ".join(listed),
+        )
     return wanted, listed
 
 
@@ -68,8 +82,11 @@ class Logo:
             with open(path, "rb") as file:
                 content = file.read(MOST_LOGO_OCTETS + 1)
             if len(content) > MOST_LOGO_OCTETS:
-                raise errors.Refused(_("The logo {path} is larger than {size}. Make it smaller: a card is a few "
-                                       "centimetres wide."), path=path, size=units.format_size(MOST_LOGO_OCTETS))
+                raise errors.Refused(
+                    _("The logo {path} is larger than {size}. Make it smaller: a card is a few centimetres wide."),
+                    path=path,
+                    size=units.format_size(MOST_LOGO_OCTETS),
+                )
             # From memory: ReportLab would take a path that looks like an address from the network.
             self.image = ImageReader(io.BytesIO(content))
             self.image.getRGBData()
@@ -79,19 +96,22 @@ class Logo:
         except errors.OfficeError:
             raise
         except Exception as error:  # Whatever a broken picture makes of its reader.
-            raise errors.Refused(_("The logo {path} cannot be used: {cause}."), path=path,
-                                 cause=_("it is no PNG or JPEG picture")) from error
+            raise errors.Refused(
+                _("The logo {path} cannot be used: {cause}."), path=path, cause=_("it is no PNG or JPEG picture")
+            ) from error
 
 
 class _Printer:
-    def __init__(self, file, fields: Fields, count: int, template: Template, currency: str, listed: list[str],
-                 logo: Logo | None):
+    def __init__(
+        self, file, fields: Fields, count: int, template: Template, currency: str, listed: list[str], logo: Logo | None
+    ):
         self.template = template
         self.sheets = -(-count // template.cards_a_sheet)
         self.shared = _for_people(fields, currency)
         self.fonts = {name: _font(wanted, template.path) for name, wanted in template.fonts.items()}
-        self.pdf = PagedPdf(file, (template.paper[0] * mm, template.paper[1] * mm),
-                            f"{self.shared['product']}, {self.shared['batch']}")
+        self.pdf = PagedPdf(
+            file, (template.paper[0] * mm, template.paper[1] * mm), f"{self.shared['product']}, {self.shared['batch']}"
+        )
         self.canvas = self.pdf.canvas
         self.codes = QrCodes()
         self.login_url = fields.login_url
@@ -128,12 +148,18 @@ class _Printer:
 
     def _begin_sheet(self) -> None:
         self.canvas.doForm("cut-marks")
-        footer = export_template.filled_in(self.template.footer, {
-            **self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets})
+        footer = export_template.filled_in(
+            self.template.footer,
+            {**self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets},
+        )
         bottom = self.top - self.template.rows * self.template.height - (self.template.rows - 1) * self.template.gap
         if footer and bottom > 2:
-            self._write(Text(footer, self.template.paper[0] / 2, 0, "regular", 6, "center", self.template.paper[0] - 20),
-                        footer, 0, max(bottom - self.template.cut_marks - 3, 1.5))
+            self._write(
+                Text(footer, self.template.paper[0] / 2, 0, "regular", 6, "center", self.template.paper[0] - 20),
+                footer,
+                0,
+                max(bottom - self.template.cut_marks - 3, 1.5),
+            )
 
     def _draw_card(self, x: float, y: float, own: dict) -> None:
         canvas = self.canvas
@@ -162,7 +188,8 @@ class _Printer:
         y = (self.template.height - frame.y) * mm - QUIET_MODULES * module - side
         self.canvas.addLiteral(
             f"q 0 g {side:.3f} 0 0 {side:.3f} {x:.3f} {y:.3f} cm BI /W {code.modules} /H {code.modules} /IM true "
-            f"/D [1 0] /F /AHx ID {code.octets.hex()}> EI Q")
+            f"/D [1 0] /F /AHx ID {code.octets.hex()}> EI Q"
+        )
 
     def _draw_common(self, texts: list[Text], logo: Logo | None) -> None:
         width, height = self.template.width * mm, self.template.height * mm
@@ -172,17 +199,30 @@ class _Printer:
             self.canvas.line(line.x * mm, height - line.y * mm, line.to_x * mm, height - line.to_y * mm)
         if logo is not None:
             if self.template.logo is None:
-                raise errors.WrongUsage(_("The template {path} has no place for a logo: give it a section [logo], or "
-                                          "leave --logo out."), path=self.template.path)
+                raise errors.WrongUsage(
+                    _("The template {path} has no place for a logo: give it a section [logo], or leave --logo out."),
+                    path=self.template.path,
+                )
             frame = self.template.logo
-            self.canvas.drawImage(logo.image, frame.x * mm, height - (frame.y + frame.height) * mm, frame.width * mm,
-                                  frame.height * mm, mask="auto", preserveAspectRatio=True, anchor="c")
+            self.canvas.drawImage(
+                logo.image,
+                frame.x * mm,
+                height - (frame.y + frame.height) * mm,
+                frame.width * mm,
+                frame.height * mm,
+                mask="auto",
+                preserveAspectRatio=True,
+                anchor="c",
+            )
         for shown in texts:
             words = export_template.filled_in(shown.text, self.shared)
             missing = self._missing_glyphs(shown, words)
             if missing:
-                output.hint(_("The font {font} has no {signs}; they are left out of {words!r}.").format(
-                    font=self.template.fonts[shown.font], signs=" ".join(missing), words=words))
+                output.hint(
+                    _("The font {font} has no {signs}; they are left out of {words!r}.").format(
+                        font=self.template.fonts[shown.font], signs=" ".join(missing), words=words
+                    )
+                )
                 words = "".join(sign for sign in words if sign not in missing)
             self._write(shown, self._shortened(shown, words), 0, self.template.height)
         self.canvas.endForm()
@@ -215,8 +255,11 @@ class _Printer:
             if needed > shown.width * mm:
                 size = max(size * shown.width * mm / needed, SMALLEST_TEXT_POINTS)
         self.canvas.setFont(font, size)
-        draw = {"left": self.canvas.drawString, "right": self.canvas.drawRightString,
-                "center": self.canvas.drawCentredString}[shown.align]
+        draw = {
+            "left": self.canvas.drawString,
+            "right": self.canvas.drawRightString,
+            "center": self.canvas.drawCentredString,
+        }[shown.align]
         draw((x + shown.x) * mm, (y - shown.y) * mm, words)
 
     def _shortened(self, shown: Text, words: str) -> str:
@@ -238,9 +281,14 @@ class _Printer:
             return
         if self._missing_glyphs(shown, words):
             raise errors.Refused(
-                _("The font {font} lacks a sign that stands on card {serial}, which nobody could read then. Name "
-                  "another font in [fonts] of {path}."),
-                font=self.template.fonts[shown.font], serial=serial_number, path=self.template.path)
+                _(
+                    "The font {font} lacks a sign that stands on card {serial}, which nobody could read then. Name "
+                    "another font in [fonts] of {path}."
+                ),
+                font=self.template.fonts[shown.font],
+                serial=serial_number,
+                path=self.template.path,
+            )
 
 
 def _for_people(fields: Fields, currency: str) -> dict:
@@ -256,8 +304,18 @@ def _for_people(fields: Fields, currency: str) -> dict:
 
 def _as_lines(names: list[str], place: FieldList) -> list[Text]:
     """Fields with their names, one below the other."""
-    return [Text(f"{output.title(name)}: {{{name}}}", place.x, place.y + at * place.spacing, place.font, place.size,
-                 "left", None) for at, name in enumerate(names)]
+    return [
+        Text(
+            f"{output.title(name)}: {{{name}}}",
+            place.x,
+            place.y + at * place.spacing,
+            place.font,
+            place.size,
+            "left",
+            None,
+        )
+        for at, name in enumerate(names)
+    ]
 
 
 def _font(wanted: str, template_path: str) -> TTFont:
@@ -268,8 +326,13 @@ def _font(wanted: str, template_path: str) -> TTFont:
         font = TTFont(name, str(path))
     except (TTFError, OSError) as error:
         raise errors.Refused(
-            _("The font {font} of the template {path} cannot be used: {cause}. Give Vera, Vera-Bold, Vera-Italic, or the "
-              "path of a TrueType file (.ttf)."), font=wanted, path=template_path, cause=" ".join(str(error).split()),
+            _(
+                "The font {font} of the template {path} cannot be used: {cause}. Give Vera, Vera-Bold, Vera-Italic, or the "
+                "path of a TrueType file (.ttf)."
+            ),
+            font=wanted,
+            path=template_path,
+            cause=" ".join(str(error).split()),
         ) from None
     pdfmetrics.registerFont(font)
     return font

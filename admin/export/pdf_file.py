@@ -43,15 +43,23 @@ class PagedPdf:
         document = self.canvas._doc
         offsets = self._write_shared(document)
         for node, kids in self._nodes:
-            self._write_own(node, b"<< /Type /Pages /Parent %d 0 R /Count %d /Kids [%s] >>" % (
-                self._pages, len(kids), _references(kids)))
+            self._write_own(
+                node,
+                b"<< /Type /Pages /Parent %d 0 R /Count %d /Kids [%s] >>" % (self._pages, len(kids), _references(kids)),
+            )
         width, height = self._page_size
-        self._write_own(self._pages, b"<< /Type /Pages /Count %d /MediaBox [0 0 %.2f %.2f] /Kids [%s] >>" % (
-            sum(len(kids) for _, kids in self._nodes), width, height, _references(node for node, _ in self._nodes)))
+        self._write_own(
+            self._pages,
+            b"<< /Type /Pages /Count %d /MediaBox [0 0 %.2f %.2f] /Kids [%s] >>"
+            % (sum(len(kids) for _, kids in self._nodes), width, height, _references(node for node, _ in self._nodes)),
+        )
         catalog, info = self._new_number(), self._new_number()
         self._write_own(catalog, b"<< /Type /Catalog /Pages %d 0 R >>" % self._pages)
-        self._write_own(info, b"<< /Producer (prepaid-cards, with ReportLab) /Title <FEFF%s> >>"
-                        % self._title.encode("utf-16-be").hex().encode())
+        self._write_own(
+            info,
+            b"<< /Producer (prepaid-cards, with ReportLab) /Title <FEFF%s> >>"
+            % self._title.encode("utf-16-be").hex().encode(),
+        )
         self._write_index(offsets, catalog, info)
 
     def _write_page(self, page) -> None:
@@ -61,8 +69,10 @@ class PagedPdf:
         content, number = self._new_number(), self._new_number()
         drawn = zlib.compress(page.stream.encode("latin-1"))
         self._write_own(content, b"<< /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (len(drawn), drawn))
-        self._write_own(number, b"<< /Type /Page /Parent %d 0 R /Resources %d 0 R /Contents %d 0 R >>" % (
-            node, self._resources, content))
+        self._write_own(
+            number,
+            b"<< /Type /Page /Parent %d 0 R /Resources %d 0 R /Contents %d 0 R >>" % (node, self._resources, content),
+        )
         kids.append(number)
         if page.XObjects:
             self._pictures.update(page.XObjects.dict)
@@ -92,12 +102,18 @@ class PagedPdf:
         size = _FIRST_OWN_NUMBER + len(self._own_offsets)
         begin = self._position
         self._write(b"xref\n0 %d\n" % size)
-        self._write(b"".join(b"%010d 00000 n \n" % shared[number] if number in shared else b"0000000000 65535 f \n"
-                             for number in range(_FIRST_OWN_NUMBER)))
+        self._write(
+            b"".join(
+                b"%010d 00000 n \n" % shared[number] if number in shared else b"0000000000 65535 f \n"
+                for number in range(_FIRST_OWN_NUMBER)
+            )
+        )
         for at in range(0, len(self._own_offsets), _PAGES_A_NODE):
-            self._write(b"".join(b"%010d 00000 n \n" % offset for offset in self._own_offsets[at:at + _PAGES_A_NODE]))
-        self._write(b"trailer\n<< /Size %d /Root %d 0 R /Info %d 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
-            size, catalog, info, begin))
+            self._write(b"".join(b"%010d 00000 n \n" % offset for offset in self._own_offsets[at : at + _PAGES_A_NODE]))
+        self._write(
+            b"trailer\n<< /Size %d /Root %d 0 R /Info %d 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+            % (size, catalog, info, begin)
+        )
 
     def _new_number(self) -> int:
         self._own_offsets.append(0)

@@ -50,7 +50,7 @@ class Code:
     @property
     def rows(self) -> list[bytes]:
         width = _row_octets(self.modules)
-        return [self.octets[at:at + width] for at in range(0, self.modules * width, width)]
+        return [self.octets[at : at + width] for at in range(0, self.modules * width, width)]
 
 
 class _Base:
@@ -80,8 +80,14 @@ class _Base:
             else:
                 changed = bytearray(self.octets)
                 changed[position] ^= difference
-                drawn = segno.make(bytes(changed), mode="byte", error=ERROR_LEVEL, version=self.version, mask=self.mask,
-                                   boost_error=False)
+                drawn = segno.make(
+                    bytes(changed),
+                    mode="byte",
+                    error=ERROR_LEVEL,
+                    version=self.version,
+                    mask=self.mask,
+                    boost_error=False,
+                )
                 found = _bits(drawn) ^ self.bits
             self._effects[position, difference] = found
         return found

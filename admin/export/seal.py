@@ -21,13 +21,19 @@ def recipient(text: str):
     No message repeats the key, as it may be a secret one given by mistake.
     """
     if text.strip().upper().startswith("AGE-SECRET-KEY-"):
-        raise ValueError(_("this is a secret key. Ask the print shop for the public one, which begins with age1; "
-                           "and whoever saw the secret key can read everything that was sealed for it."))
+        raise ValueError(
+            _(
+                "this is a secret key. Ask the print shop for the public one, which begins with age1; "
+                "and whoever saw the secret key can read everything that was sealed for it."
+            )
+        )
     kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
     try:
         return kind.from_str(text.strip())
     except pyrage.RecipientError:
-        raise ValueError(_("this is not a public key of age. It begins with age1 and 'age-keygen -y' prints it.")) from None
+        raise ValueError(
+            _("this is not a public key of age. It begins with age1 and 'age-keygen -y' prints it.")
+        ) from None
 
 
 @contextlib.contextmanager

@@ -97,16 +97,21 @@ def load(path: str | Path | None = None) -> Template:
     (10, (210.0, 297.0))
     """
     path = Path(path or default_path())
-    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#",),
-                                       default_section="\0")
+    parser = configparser.ConfigParser(
+        interpolation=None, delimiters=("=",), comment_prefixes=("#",), default_section="\0"
+    )
     try:
         parser.read_string(path.read_text("utf-8-sig"))
     except OSError as error:
-        raise errors.Refused(_("The template {path} cannot be read: {cause}."), path=path,
-                             cause=error.strerror or error) from None
+        raise errors.Refused(
+            _("The template {path} cannot be read: {cause}."), path=path, cause=error.strerror or error
+        ) from None
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise errors.Refused(_("{path} is no template: {cause}. Compare it with 'prepaid export --show-template'."),
-                             path=path, cause=" ".join(str(error).split())) from None
+        raise errors.Refused(
+            _("{path} is no template: {cause}. Compare it with 'prepaid export --show-template'."),
+            path=path,
+            cause=" ".join(str(error).split()),
+        ) from None
     return _Reader(path, parser).template()
 
 
@@ -143,13 +148,24 @@ class _Reader:
         fonts = self._fonts()
         sheet, card = self._section("sheet"), self._section("card")
         template = Template(
-            path=str(self.path), paper=sheet.paper("paper"), columns=sheet.count("columns"), rows=sheet.count("rows"),
-            gap=sheet.length("gap", 0.0), cut_marks=sheet.length("cut_marks", 0.0), footer=sheet.words("footer", SHEET_NAMES, ""),
-            width=card.length("width"), height=card.length("height"), fonts=fonts,
+            path=str(self.path),
+            paper=sheet.paper("paper"),
+            columns=sheet.count("columns"),
+            rows=sheet.count("rows"),
+            gap=sheet.length("gap", 0.0),
+            cut_marks=sheet.length("cut_marks", 0.0),
+            footer=sheet.words("footer", SHEET_NAMES, ""),
+            width=card.length("width"),
+            height=card.length("height"),
+            fonts=fonts,
             texts=[self._text(section, fonts) for section in self._named("text")],
-            lines=[Line(*(section.length(name) for name in ("x", "y", "to_x", "to_y")), section.length("thickness", 0.2))
-                   for section in self._named("line")],
-            logo=self._logo(), qr=self._qr(), field_list=self._field_list(fonts),
+            lines=[
+                Line(*(section.length(name) for name in ("x", "y", "to_x", "to_y")), section.length("thickness", 0.2))
+                for section in self._named("line")
+            ],
+            logo=self._logo(),
+            qr=self._qr(),
+            field_list=self._field_list(fonts),
         )
         sheet.finish()
         card.finish()
@@ -162,9 +178,15 @@ class _Reader:
         return {"regular": "Vera", "bold": "Vera-Bold", **named}
 
     def _text(self, section: "_Section", fonts: dict) -> Text:
-        shown = Text(section.words("text", NAMES), section.length("x"), section.length("y"), section.font(fonts),
-                     section.length("size", 9.0), section.one_of("align", ("left", "center", "right")),
-                     section.length("width", None))
+        shown = Text(
+            section.words("text", NAMES),
+            section.length("x"),
+            section.length("y"),
+            section.font(fonts),
+            section.length("size", 9.0),
+            section.one_of("align", ("left", "center", "right")),
+            section.length("width", None),
+        )
         section.finish()
         return shown
 
@@ -181,16 +203,25 @@ class _Reader:
 
     def _field_list(self, fonts: dict) -> FieldList | None:
         section = self._section("fields", must=False)
-        return section and section.done(FieldList(
-            section.length("x"), section.length("y"), section.font(fonts), section.length("size", 6.0),
-            section.length("spacing", 2.5)))
+        return section and section.done(
+            FieldList(
+                section.length("x"),
+                section.length("y"),
+                section.font(fonts),
+                section.length("size", 6.0),
+                section.length("spacing", 2.5),
+            )
+        )
 
     def _section(self, name: str, must: bool = True) -> "_Section | None":
         if name in self.sections:
             return _Section(self.path, name, self.sections.pop(name))
         if must:
-            raise errors.Refused(_("The template {path} has no section [{section}]. "
-                                   "Compare it with 'prepaid export --show-template'."), path=self.path, section=name)
+            raise errors.Refused(
+                _("The template {path} has no section [{section}]. Compare it with 'prepaid export --show-template'."),
+                path=self.path,
+                section=name,
+            )
         return None
 
     def _named(self, word: str) -> list["_Section"]:
@@ -199,19 +230,34 @@ class _Reader:
 
     def _refuse_unknown(self) -> None:
         for name in self.sections:
-            raise errors.Refused(_("The template {path} has a section [{section}] that nothing is known of. There are "
-                                   "sheet, card, fonts, logo, qr, fields, and any number of 'text NAME' and 'line NAME'."),
-                                 path=self.path, section=name)
+            raise errors.Refused(
+                _(
+                    "The template {path} has a section [{section}] that nothing is known of. There are "
+                    "sheet, card, fonts, logo, qr, fields, and any number of 'text NAME' and 'line NAME'."
+                ),
+                path=self.path,
+                section=name,
+            )
 
     def _require_room(self, template: Template) -> None:
-        for which, paper, count, size in (("columns", template.paper[0], template.columns, template.width),
-                                          ("rows", template.paper[1], template.rows, template.height)):
+        for which, paper, count, size in (
+            ("columns", template.paper[0], template.columns, template.width),
+            ("rows", template.paper[1], template.rows, template.height),
+        ):
             needed = count * size + (count - 1) * template.gap
             if needed > paper + 0.01:
                 raise errors.Refused(
-                    _("In the template {path}, {count} {which} of {size} mm need {needed:.1f} mm and the paper has "
-                      "{paper:.1f}. Take fewer, make the card smaller, or use larger paper."),
-                    path=self.path, count=count, which=which, size=size, needed=needed, paper=paper)
+                    _(
+                        "In the template {path}, {count} {which} of {size} mm need {needed:.1f} mm and the paper has "
+                        "{paper:.1f}. Take fewer, make the card smaller, or use larger paper."
+                    ),
+                    path=self.path,
+                    count=count,
+                    which=which,
+                    size=size,
+                    needed=needed,
+                    paper=paper,
+                )
 
 
 class _Section:
@@ -260,8 +306,13 @@ class _Section:
         value = self._take(key, default)
         for name in placeholders(value):
             if name not in names:
-                raise self._wrong(key, value, _("There is no field {{{name}}}.{hint} The fields are {fields}.").format(
-                    name=name, hint=errors.did_you_mean(name, list(names)), fields=", ".join(names)))
+                raise self._wrong(
+                    key,
+                    value,
+                    _("There is no field {{{name}}}.{hint} The fields are {fields}.").format(
+                        name=name, hint=errors.did_you_mean(name, list(names)), fields=", ".join(names)
+                    ),
+                )
         return value
 
     def done(self, result):
@@ -277,11 +328,22 @@ class _Section:
         if value is not None and (value.strip() or default is not ...):
             return value.strip() or default
         if default is ...:
-            raise errors.Refused(_("The template {path} says no {key} in [{section}]. "
-                                   "Compare it with 'prepaid export --show-template'."),
-                                 path=self.path, key=key, section=self.name)
+            raise errors.Refused(
+                _(
+                    "The template {path} says no {key} in [{section}]. "
+                    "Compare it with 'prepaid export --show-template'."
+                ),
+                path=self.path,
+                key=key,
+                section=self.name,
+            )
         return default
 
     def _wrong(self, key: str, value: str, remedy: str) -> errors.Refused:
-        return errors.Refused(_("In the template {path}, [{section}] {key} = {value!r} is wrong.").format(
-            path=self.path, section=self.name, key=key, value=value) + " " + remedy)
+        return errors.Refused(
+            _("In the template {path}, [{section}] {key} = {value!r} is wrong.").format(
+                path=self.path, section=self.name, key=key, value=value
+            )
+            + " "
+            + remedy
+        )

@@ -21,15 +21,25 @@ from .fields import OWN, Cards, Fields
 CARDS_A_SHEET = 1_048_575
 # Quick, and a tenth larger than the best: digits drawn at random do not get smaller by trying harder.
 COMPRESSION = 2
-_WIDTHS = {"serial": 20, "serial_grouped": 24, "pin": 18, "login_url": 60, "product": 30, "credit": 20, "valid_until": 22}
+_WIDTHS = {
+    "serial": 20,
+    "serial_grouped": 24,
+    "pin": 18,
+    "login_url": 60,
+    "product": 30,
+    "credit": 20,
+    "valid_until": 22,
+}
 
 
 def write(file, fields: Fields, count: int, chunks: Iterable[Cards]) -> None:
     """Write the cards as they come, a sheet for each million."""
     numbers_of_rows = [min(CARDS_A_SHEET, count - first) for first in range(0, count, CARDS_A_SHEET)]
     rows = (row for cards in chunks for row in fields.own_rows(cards))
-    with zipfile.ZipFile(_empty_workbook(fields, len(numbers_of_rows))) as model, \
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as workbook:
+    with (
+        zipfile.ZipFile(_empty_workbook(fields, len(numbers_of_rows))) as model,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as workbook,
+    ):
         for part in model.infolist():
             content = model.read(part).decode()
             sheet = _SHEET.fullmatch(part.filename)

@@ -23,8 +23,13 @@ RADDB = "/etc/freeradius/3.0"
 # These hold other attributes and have no value that could be written down.
 GROUPS = frozenset({"tlv", "vsa", "extended", "long-extended", "evs"})
 WHOLE_NUMBERS = {
-    "byte": (0, 2**8 - 1), "short": (0, 2**16 - 1), "uint16": (0, 2**16 - 1), "integer": (0, 2**32 - 1),
-    "uint32": (0, 2**32 - 1), "integer64": (0, 2**64 - 1), "signed": (-(2**31), 2**31 - 1),
+    "byte": (0, 2**8 - 1),
+    "short": (0, 2**16 - 1),
+    "uint16": (0, 2**16 - 1),
+    "integer": (0, 2**32 - 1),
+    "uint32": (0, 2**32 - 1),
+    "integer64": (0, 2**64 - 1),
+    "signed": (-(2**31), 2**31 - 1),
 }
 # The type of an attribute takes one octet, its length another; a vendor's has six more.
 TEXT_OCTETS = 253
@@ -57,17 +62,23 @@ def check_replies(office, replies: list[tuple[str, str, str]]) -> None:
     known, unreadable = read([folder / "dictionary", local, share.folder("raddb-config") / local_dictionary.OURS])
     if folder / "dictionary" in unreadable:
         raise errors.Refused(
-            _("FreeRADIUS' dictionaries are not at {folder}, so the reply attribute {name} cannot be tried. Install them "
-              "(apt-get install freeradius-common), or say in {config}, group [prepaid], where they are: dictionaries = …"),
-            folder=folder, name=replies[0][0], config=office.config_path)
+            _(
+                "FreeRADIUS' dictionaries are not at {folder}, so the reply attribute {name} cannot be tried. Install them "
+                "(apt-get install freeradius-common), or say in {config}, group [prepaid], where they are: dictionaries = …"
+            ),
+            folder=folder,
+            name=replies[0][0],
+            config=office.config_path,
+        )
     for name, _operator, value in replies:
         try:
             check(known, name, value)
         except errors.NotFound as error:
             if not unreadable:
                 raise
-            raise errors.NotFound(_("{refusal} {path} may not be read by you, and could know it."),
-                                  refusal=error, path=unreadable[0]) from None
+            raise errors.NotFound(
+                _("{refusal} {path} may not be read by you, and could know it."), refusal=error, path=unreadable[0]
+            ) from None
 
 
 def check(known: Dictionary, name: str, value: str) -> None:
@@ -88,18 +99,26 @@ def check(known: Dictionary, name: str, value: str) -> None:
     attribute = known.attributes.get(base.lower())
     if attribute is None:
         names = {found.name for found in known.attributes.values() if found.is_sent}
-        raise errors.NotFound(_("FreeRADIUS' dictionaries have no attribute {name}.{hint}"),
-                              name=base, hint=errors.did_you_mean(base, names))
+        raise errors.NotFound(
+            _("FreeRADIUS' dictionaries have no attribute {name}.{hint}"),
+            name=base,
+            hint=errors.did_you_mean(base, names),
+        )
     if not attribute.is_sent:
         raise errors.WrongUsage(_("{name} is FreeRADIUS' own and is in no answer to a NAS."), name=attribute.name)
     if attribute.type in GROUPS:
-        raise errors.WrongUsage(_("{name} is a group of attributes; name the one in it that you mean."),
-                                name=attribute.name)
+        raise errors.WrongUsage(
+            _("{name} is a group of attributes; name the one in it that you mean."), name=attribute.name
+        )
     if colon and not attribute.has_tag:
         raise errors.WrongUsage(_("{name} takes no tag; write it without the colon."), name=attribute.name)
     if not is_value(attribute, value, known.values.get(base.lower(), set())):
-        raise errors.WrongUsage(_("{value!r} is no value of {name}, which is of FreeRADIUS' type {type}."),
-                                value=value, name=attribute.name, type=attribute.type)
+        raise errors.WrongUsage(
+            _("{value!r} is no value of {name}, which is of FreeRADIUS' type {type}."),
+            value=value,
+            name=attribute.name,
+            type=attribute.type,
+        )
 
 
 def is_value(attribute: Attribute, value: str, names: set[str]) -> bool:
@@ -116,7 +135,9 @@ def is_value(attribute: Attribute, value: str, names: set[str]) -> bool:
     if kind in WHOLE_NUMBERS:
         low, high = WHOLE_NUMBERS[kind]
         number = re.fullmatch(r"-?[0-9]{1,20}|0x[0-9a-fA-F]{1,16}", value)
-        return value.lower() in names or bool(number) and low <= int(value, 16 if value.startswith("0x") else 10) <= high
+        return (
+            value.lower() in names or bool(number) and low <= int(value, 16 if value.startswith("0x") else 10) <= high
+        )
     if kind in ("string", "octets", "abinary"):
         octets = len(value.encode())
         if kind == "octets" and value.startswith("0x"):
@@ -127,8 +148,11 @@ def is_value(attribute: Attribute, value: str, names: set[str]) -> bool:
     if kind == "ether":
         return re.fullmatch(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", value) is not None
     read_as = {
-        "ipaddr": ipaddress.IPv4Address, "ipv6addr": ipaddress.IPv6Address, "combo-ip": ipaddress.ip_address,
-        "ipv4prefix": ipaddress.IPv4Interface, "ipv6prefix": ipaddress.IPv6Interface,
+        "ipaddr": ipaddress.IPv4Address,
+        "ipv6addr": ipaddress.IPv6Address,
+        "combo-ip": ipaddress.ip_address,
+        "ipv4prefix": ipaddress.IPv4Interface,
+        "ipv6prefix": ipaddress.IPv6Interface,
     }.get(kind)
     try:
         return read_as is None or bool(read_as(value))
@@ -180,7 +204,7 @@ def read_lines(lines: list[str], known: Dictionary, folder: Path | None = None) 
                 groups += 1
             case "END-TLV", _:
                 groups -= 1
-            case ("$INCLUDE" | "$INCLUDE-"), [other, *_] if folder is not None:
+            case (("$INCLUDE" | "$INCLUDE-"), [other, *_]) if folder is not None:
                 path = folder / other
                 try:
                     read_lines(path.read_text(encoding="utf-8", errors="replace").splitlines(), known, path.parent)

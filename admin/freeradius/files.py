@@ -61,18 +61,24 @@ def files(choice: Choice, template) -> dict[str, str]:
     module = set_value(module, "option_file", f'"{choice.option_file}"')
     texts["mods-available/prepaid"] = repeat(module, "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
     texts["policy.d/prepaid"] = repeat(
-        texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
+        texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers]
+    )
 
     if choice.queue:
         queue = texts["mods-available/prepaid_queue"].replace(QUEUE, choice.queue)
         texts["mods-available/prepaid_queue"] = set_value(
-            queue, "filename", f'"{choice.queue}/quarantine"', within="prepaid_quarantine")
+            queue, "filename", f'"{choice.queue}/quarantine"', within="prepaid_quarantine"
+        )
 
     for site, port in (("prepaid", choice.auth_port), ("prepaid-accounting", choice.acct_port)):
         path = f"sites-available/{site}"
         if path in texts:
-            texts[path] = repeat(set_value(texts[path], "port", str(port)), "address", "ipaddr = *",
-                                 [f"ipaddr = {address}" for address in choice.addresses])
+            texts[path] = repeat(
+                set_value(texts[path], "port", str(port)),
+                "address",
+                "ipaddr = *",
+                [f"ipaddr = {address}" for address in choice.addresses],
+            )
     accounting = "sites-available/prepaid-accounting"
     if accounting in texts:
         texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
@@ -147,13 +153,17 @@ would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or
     shown = ".".join(map(str, version))
     if version in BROKEN:
         raise errors.Refused(
-            _("FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "
-              "logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10."),
-            version=shown)
+            _(
+                "FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "
+                "logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10."
+            ),
+            version=shown,
+        )
     if version < FIRST_SUPPORTED or version[:2] != FIRST_SUPPORTED[:2]:
         raise errors.Refused(
             _("FreeRADIUS {version} is not supported: the files are for 3.2.1 and later releases of 3.2."),
-            version=shown)
+            version=shown,
+        )
 
 
 def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
@@ -165,9 +175,12 @@ def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
     if version < FIRST_WITH_SEVERAL_INSTANCES:
         if wanted not in (None, 1):
             raise errors.WrongUsage(
-                _("FreeRADIUS {version} aborts with more than one Python instance; several work from 3.2.4 on. "
-                  "Leave --instances out, or run two servers (--serve auth and --serve acct)."),
-                version=".".join(map(str, version)))
+                _(
+                    "FreeRADIUS {version} aborts with more than one Python instance; several work from 3.2.4 on. "
+                    "Leave --instances out, or run two servers (--serve auth and --serve acct)."
+                ),
+                version=".".join(map(str, version)),
+            )
         return 1
     return wanted or INSTANCES
 
@@ -184,7 +197,7 @@ def checked_address(address: str) -> str:
         return str(ipaddress.ip_address(address))
     except ValueError:
         raise errors.WrongUsage(
-            _("{address!r} is not an address to listen on. Give one of this machine's, or * for all."), address=address,
+            _("{address!r} is not an address to listen on. Give one of this machine's, or * for all."), address=address
         ) from None
 
 
@@ -192,8 +205,8 @@ def checked_path(path: str) -> str:
     """A path that can stand between quotes in FreeRADIUS' files as it is."""
     if re.search(r"[\x00-\x1f\"\\$%{}]", path):
         raise errors.WrongUsage(
-            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."),
-            path=path)
+            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."), path=path
+        )
     return path
 
 

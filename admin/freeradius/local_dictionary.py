@@ -41,8 +41,9 @@ def include(directory: Path) -> list[str]:
         with path.open("ab") as file:
             file.write(("" if begins_anew else "\n").encode() + LINE.encode())
     except OSError as error:
-        raise errors.Refused(_("{path} cannot be written: {cause}. Run this as root."),
-                             path=path, cause=error.strerror) from None
+        raise errors.Refused(
+            _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
+        ) from None
     return [LOCAL]
 
 

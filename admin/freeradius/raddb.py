@@ -35,20 +35,36 @@ def raddb():
     """FreeRADIUS' side: put our sites and modules into its directory, and see whether they are there as they should."""
 
 
-dir_option = option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_DIR,
-                    help="FreeRADIUS' directory, where radiusd.conf is.  [/etc/freeradius/3.0]")
+dir_option = option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DIR,
+    help="FreeRADIUS' directory, where radiusd.conf is.  [/etc/freeradius/3.0]",
+)
 
 
 @raddb.command()
 @dir_option
-@option("--serve", type=click.Choice(raddb_files.SERVES),
-        help="What this server answers: logins, accounting, or both.  [both]")
-@option("--listen", "addresses", multiple=True, metavar="ADDRESS",
-        help="An address to listen on, * for every IPv4 and :: for every IPv6 one; may be repeated.  [*]")
+@option(
+    "--serve",
+    type=click.Choice(raddb_files.SERVES),
+    help="What this server answers: logins, accounting, or both.  [both]",
+)
+@option(
+    "--listen",
+    "addresses",
+    multiple=True,
+    metavar="ADDRESS",
+    help="An address to listen on, * for every IPv4 and :: for every IPv6 one; may be repeated.  [*]",
+)
 @option("--auth-port", type=click.IntRange(1, 65535), help="The port for logins.  [1812]")
 @option("--acct-port", type=click.IntRange(1, 65535), help="The port for accounting.  [1813]")
-@option("--instances", type=click.IntRange(1, raddb_files.INSTANCES_MAX),
-        help="How many Python instances, where FreeRADIUS can have several.  [192]")
+@option(
+    "--instances",
+    type=click.IntRange(1, raddb_files.INSTANCES_MAX),
+    help="How many Python instances, where FreeRADIUS can have several.  [192]",
+)
 @option("--force", is_flag=True, help="Overwrite files that somebody has edited; they are kept as FILE.before.")
 @json_option
 @pass_office
@@ -67,21 +83,28 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
     raddb_files.check_version(version)
     record = read_record(directory)
     before = record["choice"]
-    choice = chosen(office, {
-        "serve": serve or before.get("serve"),
-        "addresses": tuple(map(raddb_files.checked_address, addresses)) or tuple(before.get("addresses", ())),
-        "auth_port": auth_port or before.get("auth_port"),
-        "acct_port": acct_port or before.get("acct_port"),
-        "instances": raddb_files.instances_for(version, instances or before.get("wanted_instances")),
-    })
+    choice = chosen(
+        office,
+        {
+            "serve": serve or before.get("serve"),
+            "addresses": tuple(map(raddb_files.checked_address, addresses)) or tuple(before.get("addresses", ())),
+            "auth_port": auth_port or before.get("auth_port"),
+            "acct_port": acct_port or before.get("acct_port"),
+            "instances": raddb_files.instances_for(version, instances or before.get("wanted_instances")),
+        },
+    )
     texts = raddb_files.files(choice, template)
 
     edited = [path for path in texts if is_edited(directory, path, texts[path], record)]
     if edited and not force:
         raise errors.Refused(
-            _("Somebody has edited {files} since they were installed. See the changes with 'prepaid raddb check --dir "
-              "{directory}'; --force writes ours over them and keeps theirs as FILE.before."),
-            files=", ".join(edited), directory=directory)
+            _(
+                "Somebody has edited {files} since they were installed. See the changes with 'prepaid raddb check --dir "
+                "{directory}'; --force writes ours over them and keeps theirs as FILE.before."
+            ),
+            files=", ".join(edited),
+            directory=directory,
+        )
 
     done = write_files(directory, texts, keep=edited)
     done += local_dictionary.include(directory)
@@ -90,10 +113,16 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
     done += make_queue(directory, choice)
     write_record(directory, choice, instances or before.get("wanted_instances"), texts)
     output.tell_done(
-        {"directory": str(directory), "freeradius": ".".join(map(str, version)), "instances": choice.instances,
-         "serve": choice.serve, "changed": done},
+        {
+            "directory": str(directory),
+            "freeradius": ".".join(map(str, version)),
+            "instances": choice.instances,
+            "serve": choice.serve,
+            "changed": done,
+        },
         _("Put into {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))
-        if done else _("Nothing to do: {directory} has it all.").format(directory=directory),
+        if done
+        else _("Nothing to do: {directory} has it all.").format(directory=directory),
         as_json,
     )
     for problem in surroundings(office, directory, choice):
@@ -115,7 +144,9 @@ def check(office, directory, as_json):
     if as_json or problems:
         output.tell_rows(problems, as_json, columns=["path", "what"])
     if problems:
-        raise errors.Refused(_("{count} things are not right in {directory}."), count=len(problems), directory=directory)
+        raise errors.Refused(
+            _("{count} things are not right in {directory}."), count=len(problems), directory=directory
+        )
     if not as_json:
         output.tell(_("{directory} is as it should be.").format(directory=directory))
 
@@ -139,12 +170,15 @@ def chosen(office, given: dict) -> Choice:
     if accounting not in ("direct", "queued"):
         raise errors.WrongUsage(
             _("accounting = {value} in {config} is neither direct nor queued."),
-            value=accounting, config=office.config_path)
+            value=accounting,
+            config=office.config_path,
+        )
     queue = settings.get("queue") or None
     if accounting == "queued" and not queue:
         raise errors.WrongUsage(
             _("accounting = queued in {config} needs a directory for the queue: queue = /var/spool/prepaid-cards"),
-            config=office.config_path)
+            config=office.config_path,
+        )
     return Choice(
         python_path=raddb_files.checked_path(python_path()),
         option_file=raddb_files.checked_path(os.path.abspath(office.config_path)),
@@ -157,13 +191,16 @@ def chosen(office, given: dict) -> Choice:
 def installed_choice(office, record: dict) -> Choice:
     """What was chosen at the last installation, with the option file as it is now."""
     before = record["choice"]
-    return chosen(office, {
-        "serve": before.get("serve"),
-        "addresses": tuple(before.get("addresses", ())),
-        "auth_port": before.get("auth_port"),
-        "acct_port": before.get("acct_port"),
-        "instances": raddb_files.instances_for(freeradius_version(), before.get("wanted_instances")),
-    })
+    return chosen(
+        office,
+        {
+            "serve": before.get("serve"),
+            "addresses": tuple(before.get("addresses", ())),
+            "auth_port": before.get("auth_port"),
+            "acct_port": before.get("acct_port"),
+            "instances": raddb_files.instances_for(freeradius_version(), before.get("wanted_instances")),
+        },
+    )
 
 
 def python_path() -> str:
@@ -182,7 +219,8 @@ def freeradius_program() -> str:
     program = shutil.which("freeradius", path=path) or shutil.which("radiusd", path=path)
     if not program:
         raise errors.Refused(
-            _("FreeRADIUS is not installed here. Install it: apt-get install freeradius freeradius-python3"))
+            _("FreeRADIUS is not installed here. Install it: apt-get install freeradius freeradius-python3")
+        )
     return program
 
 
@@ -199,7 +237,8 @@ def check_is_raddb(directory: Path) -> None:
     if not found:
         raise errors.Refused(
             _("{directory} is not FreeRADIUS' directory: it has no radiusd.conf. Name the right one with --dir."),
-            directory=directory)
+            directory=directory,
+        )
 
 
 def template(path: str) -> str:
@@ -217,7 +256,9 @@ def read_record(directory: Path) -> dict:
     except (OSError, ValueError) as error:
         raise errors.Refused(
             _("{path} cannot be read ({cause}). Restore it, or remove it and install with --force."),
-            path=directory / RECORD, cause=error) from None
+            path=directory / RECORD,
+            cause=error,
+        ) from None
 
 
 def is_edited(directory: Path, path: str, wanted: str, record: dict) -> bool:
@@ -234,13 +275,18 @@ def differences(directory: Path, choice: Choice, record: dict) -> list[dict]:
         if text is None:
             found.append({"path": path, "what": _("is missing")})
         elif text != wanted and is_edited(directory, path, wanted, record):
-            found.append({"path": path, "what": _("was edited, first in line {line}").format(
-                line=first_difference(text, wanted))})
+            found.append(
+                {
+                    "path": path,
+                    "what": _("was edited, first in line {line}").format(line=first_difference(text, wanted)),
+                }
+            )
         elif text != wanted:
             found.append({"path": path, "what": _("is older than this program or its settings")})
     if not local_dictionary.is_included(local_dictionary.content(directory / local_dictionary.LOCAL)):
-        found.append({"path": local_dictionary.LOCAL, "what": _("does not include {path}").format(
-            path=local_dictionary.OURS)})
+        found.append(
+            {"path": local_dictionary.LOCAL, "what": _("does not include {path}").format(path=local_dictionary.OURS)}
+        )
     for link in raddb_files.links(choice):
         if not (directory / link).exists():
             found.append({"path": link, "what": _("is not enabled")})
@@ -259,15 +305,26 @@ def surroundings(office, directory: Path, choice: Choice) -> list[dict]:
     for site in sorted((directory / "sites-enabled").iterdir()):
         taken = set() if site.name in own_sites else raddb_files.listeners(content(site) or "") & ours
         if taken:
-            found.append({"path": f"sites-enabled/{site.name}", "what": _(
-                "The site {site} listens on {ports}, too, so FreeRADIUS will not start. Disable it (rm "
-                "{path}), or install with --auth-port and --acct-port for others.").format(
-                    site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site)})
+            found.append(
+                {
+                    "path": f"sites-enabled/{site.name}",
+                    "what": _(
+                        "The site {site} listens on {ports}, too, so FreeRADIUS will not start. Disable it (rm "
+                        "{path}), or install with --auth-port and --acct-port for others."
+                    ).format(site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site),
+                }
+            )
     user = radiusd_user(directory)
     if user and not may_read(user, Path(choice.option_file)):
-        found.append({"path": choice.option_file, "what": _(
-            "FreeRADIUS runs as {user}, who may not read {path}. Say: chgrp {group} {path}; chmod 0640 {path} "
-            "(and the same for the key file).").format(user=user, group=user, path=choice.option_file)})
+        found.append(
+            {
+                "path": choice.option_file,
+                "what": _(
+                    "FreeRADIUS runs as {user}, who may not read {path}. Say: chgrp {group} {path}; chmod 0640 {path} "
+                    "(and the same for the key file)."
+                ).format(user=user, group=user, path=choice.option_file),
+            }
+        )
     return found
 
 
@@ -295,8 +352,13 @@ def write_links(directory: Path, choice: Choice) -> list[str]:
             continue
         if not (path.parent / target).exists():
             raise errors.Refused(
-                _("FreeRADIUS' own module {module} is not in {directory}/mods-available. Restore the packaged files of "
-                  "freeradius-config."), module=path.name, directory=directory)
+                _(
+                    "FreeRADIUS' own module {module} is not in {directory}/mods-available. Restore the packaged files of "
+                    "freeradius-config."
+                ),
+                module=path.name,
+                directory=directory,
+            )
         path.unlink(missing_ok=True)
         path.symlink_to(target)
         give(directory, path)
@@ -327,8 +389,9 @@ def make_queue(directory: Path, choice: Choice) -> list[str]:
     try:
         Path(choice.queue).mkdir(mode=0o750, parents=True)
     except OSError as error:
-        raise errors.Refused(_("The directory {path} for the queue cannot be made: {cause}."),
-                             path=choice.queue, cause=error.strerror) from None
+        raise errors.Refused(
+            _("The directory {path} for the queue cannot be made: {cause}."), path=choice.queue, cause=error.strerror
+        ) from None
     give(directory, Path(choice.queue))
     return [choice.queue]
 
@@ -337,8 +400,13 @@ def write_record(directory: Path, choice: Choice, wanted_instances: int | None, 
     record = {
         "about": "Written by 'prepaid raddb install'; it knows by this what it wrote and what was edited since.",
         "version": metadata.version("prepaid-cards"),
-        "choice": {"serve": choice.serve, "addresses": list(choice.addresses), "auth_port": choice.auth_port,
-                   "acct_port": choice.acct_port, "wanted_instances": wanted_instances},
+        "choice": {
+            "serve": choice.serve,
+            "addresses": list(choice.addresses),
+            "auth_port": choice.auth_port,
+            "acct_port": choice.acct_port,
+            "wanted_instances": wanted_instances,
+        },
         "files": {path: checksum(text) for path, text in texts.items()},
     }
     write(directory, directory / RECORD, json.dumps(record, indent=1) + "\n")
@@ -354,8 +422,9 @@ def write(directory: Path, path: Path, text: str) -> None:
         give(directory, unfinished)
         unfinished.rename(path)
     except OSError as error:
-        raise errors.Refused(_("{path} cannot be written: {cause}. Run this as root."),
-                             path=path, cause=error.strerror) from None
+        raise errors.Refused(
+            _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
+        ) from None
 
 
 def give(directory: Path, path: Path) -> None:

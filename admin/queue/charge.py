@@ -30,8 +30,28 @@ from .files import Group, Queue, WorkFile
 GROUP_RECORDS = 500
 # What the database says of itself and not of a packet: disk full, read only, rights or tables missing, no memory.  Then
 # packets wait; to put them all into the quarantine would help nobody.
-SERVER_TROUBLE = {3, 1021, 1030, 1036, 1037, 1038, 1041, 1044, 1045, 1054, 1114, 1142, 1143, 1146, 1206, 1227, 1290, 1370,
-                  1792, 1836}
+SERVER_TROUBLE = {
+    3,
+    1021,
+    1030,
+    1036,
+    1037,
+    1038,
+    1041,
+    1044,
+    1045,
+    1054,
+    1114,
+    1142,
+    1143,
+    1146,
+    1206,
+    1227,
+    1290,
+    1370,
+    1792,
+    1836,
+}
 # How soon new packets are seen: at once while they come, and never later than this.
 PAUSE_SECONDS_MIN = 0.01
 PAUSE_SECONDS_MAX = 0.05
@@ -79,7 +99,8 @@ def queue_of(office) -> Queue:
     if not folder:
         raise errors.WrongUsage(
             _("The group [prepaid] of {config} names no directory for the queue: queue = /var/spool/prepaid-cards"),
-            config=office.config_path)
+            config=office.config_path,
+        )
     return Queue(Path(folder))
 
 
@@ -87,7 +108,8 @@ def tell_charged(charger: "Charger", as_json: bool) -> None:
     output.tell_done(
         {"charged": charger.charged, "quarantined": charger.quarantined},
         _("Charged {charged} packets; {quarantined} went to the quarantine.").format(
-            charged=charger.charged, quarantined=charger.quarantined),
+            charged=charger.charged, quarantined=charger.quarantined
+        ),
         as_json,
     )
 
@@ -151,7 +173,9 @@ class Charger:
                 if not self._is_patient:
                     raise errors.Refused(
                         _("{path} stays as it is: {cause}. What was charged of it will not be charged twice."),
-                        path=path, cause=fault.strerror or fault) from fault
+                        path=path,
+                        cause=fault.strerror or fault,
+                    ) from fault
                 self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
                 output.hint(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
                 return False
@@ -216,7 +240,8 @@ class Charger:
             except (DatabaseAway, WrongSchema) as fault:
                 if not self._is_patient:
                     raise errors.NotReachable(
-                        cause=fault, group=settings.RADIUS_GROUP, config=self._config_path) from fault
+                        cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
+                    ) from fault
                 if not was_away:
                     output.hint(_("The database is away; the queue keeps what comes: {cause}").format(cause=fault))
                 was_away = True
@@ -236,5 +261,3 @@ def module_settings(office) -> settings.Settings:
         return settings.load(office.config_path)
     except settings.SettingsError as fault:
         raise errors.WrongUsage(told(fault)) from fault
-
-

@@ -43,7 +43,9 @@ def status(office, as_json):
         as_json,
     )
     if not is_charged:
-        output.hint(_("No charger runs. Start it with 'systemctl start prepaid-charge', or run 'prepaid charge --watch'."))
+        output.hint(
+            _("No charger runs. Start it with 'systemctl start prepaid-charge', or run 'prepaid charge --watch'.")
+        )
 
 
 @queue.command()
@@ -76,8 +78,9 @@ def quarantine(office, as_json):
     Example:
         prepaid queue quarantine --json
     """
-    output.tell_rows(map(_row, queue_of(office).quarantined()), as_json,
-                     columns=["received_at", "nas", "serial", "what", "reason"])
+    output.tell_rows(
+        map(_row, queue_of(office).quarantined()), as_json, columns=["received_at", "nas", "serial", "what", "reason"]
+    )
 
 
 def _row(part) -> dict:

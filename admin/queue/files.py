@@ -62,16 +62,22 @@ class Queue:
         self.folder = folder
         if not folder.is_dir():
             raise errors.Refused(
-                _("There is no queue directory {folder}. 'prepaid raddb install' makes it."), folder=folder)
+                _("There is no queue directory {folder}. 'prepaid raddb install' makes it."), folder=folder
+            )
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise errors.Refused(
                 _("This account may not use the queue directory {folder}. Run this as its owner, {owner}, or as root."),
-                folder=folder, owner=folder.owner())
+                folder=folder,
+                owner=folder.owner(),
+            )
 
     def work_files(self) -> list[Path]:
         """What was taken over and is not charged to its end, the oldest first."""
-        numbered = {int(found[1]): path for path in self.folder.iterdir()
-                    if (found := re.fullmatch(r"queue\.(\d+)\.work", path.name))}
+        numbered = {
+            int(found[1]): path
+            for path in self.folder.iterdir()
+            if (found := re.fullmatch(r"queue\.(\d+)\.work", path.name))
+        }
         return [numbered[number] for number in sorted(numbered)]
 
     def older_than(self, path: Path) -> list[Path]:
@@ -294,7 +300,7 @@ def _charged_octets(descriptor: int) -> int:
 
 def _write_all(descriptor: int, octets: bytes) -> None:
     while octets:
-        octets = octets[os.write(descriptor, octets):]
+        octets = octets[os.write(descriptor, octets) :]
 
 
 def _number(path: Path) -> int:

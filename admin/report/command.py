@@ -31,32 +31,50 @@ def report():
 
 def report_options(command):
     """Of what, and how it is told."""
-    for decorate in reversed((
-        option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
-        option("--product", "product_name", metavar="NAME", help="Of this product only."),
-        option("--format", "form", type=click.Choice(FORMATS), default="table",
-               help="How it is told; html is one page with the charts of all reports, to look at or print.  [table]"),
-        option("--output", "path", type=click.Path(dir_okay=False), metavar="PATH",
-               help="The file to make; xlsx, pdf and html need one.  [stdout]"),
-        option("--force", is_flag=True, help="Replace the file if it is there."),
-        json_option,
-    )):
+    for decorate in reversed(
+        (
+            option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
+            option("--product", "product_name", metavar="NAME", help="Of this product only."),
+            option(
+                "--format",
+                "form",
+                type=click.Choice(FORMATS),
+                default="table",
+                help="How it is told; html is one page with the charts of all reports, to look at or print.  [table]",
+            ),
+            option(
+                "--output",
+                "path",
+                type=click.Path(dir_okay=False),
+                metavar="PATH",
+                help="The file to make; xlsx, pdf and html need one.  [stdout]",
+            ),
+            option("--force", is_flag=True, help="Replace the file if it is there."),
+            json_option,
+        )
+    ):
         command = decorate(command)
     return command
 
 
 def period_options(command):
-    for decorate in reversed((
-        option("--from", "first", type=DATE, metavar="DATE", help="The first day.  [the first of this month]"),
-        option("--to", "last", type=DATE, metavar="DATE", help="The last day.  [today]"),
-    )):
+    for decorate in reversed(
+        (
+            option("--from", "first", type=DATE, metavar="DATE", help="The first day.  [the first of this month]"),
+            option("--to", "last", type=DATE, metavar="DATE", help="The last day.  [today]"),
+        )
+    ):
         command = decorate(command)
     return command
 
 
 def by_option(command):
-    return option("--by", multiple=True, type=click.Choice(data.KEYS),
-                  help="A row for each of these; can be given several times.  [day, product and partner]")(command)
+    return option(
+        "--by",
+        multiple=True,
+        type=click.Choice(data.KEYS),
+        help="A row for each of these; can be given several times.  [day, product and partner]",
+    )(command)
 
 
 @report.command()
@@ -119,20 +137,26 @@ def settlement(office, first, last, partner_name, product_name, form, path, forc
     _tell(office, "settlement", (partner_name, product_name), (first, last), (), form, path, force, as_json)
 
 
-def _tell(office, name: str, names: tuple, days: tuple | None, by: tuple, form: str, path, force: bool, as_json: bool) -> None:
+def _tell(
+    office, name: str, names: tuple, days: tuple | None, by: tuple, form: str, path, force: bool, as_json: bool
+) -> None:
     if as_json and form != "table":
         raise errors.WrongUsage(_("--json is a form of its own: leave --format out."))
     if form in ("xlsx", "pdf", "html") and path is None:
         raise errors.WrongUsage(_("A report as {format} is a file: --output PATH."), format=form)
     if path is not None and form == "table":
-        raise errors.WrongUsage(_("A table is for the terminal. Say which file it is to be: --format csv, xlsx, pdf or html."))
+        raise errors.WrongUsage(
+            _("A table is for the terminal. Say which file it is to be: --format csv, xlsx, pdf or html.")
+        )
     period = _period(*(days or (None, None)))
     new = NewFile(path, force) if path is not None else None
     with new or io.BytesIO():
         with office.reading() as cursor:
             wanted = _wanted(cursor, *names)
-            found = {one: _ask(cursor, one, wanted, period, by or data.KEYS)
-                     for one in (_titles() if form == "html" else [name])}
+            found = {
+                one: _ask(cursor, one, wanted, period, by or data.KEYS)
+                for one in (_titles() if form == "html" else [name])
+            }
         about = ", ".join(filter(None, names))
         if as_json:
             output.tell_rows(found[name].rows, as_json)
@@ -159,11 +183,22 @@ def _ask(cursor, name: str, wanted: dict, period: Period, by) -> Report:
     return getattr(data, name)(cursor, wanted, period, by)
 
 
-def _write(file, form: str, found: dict[str, Report], name: str, dated: Period | None, period: Period, about: str,
-           currency: str) -> None:
+def _write(
+    file,
+    form: str,
+    found: dict[str, Report],
+    name: str,
+    dated: Period | None,
+    period: Period,
+    about: str,
+    currency: str,
+) -> None:
     title = _titles()[name]
-    made = _("Made by prepaid-cards on {moment}.").format(moment=datetime.now().astimezone().strftime(
-        "%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M"))
+    made = _("Made by prepaid-cards on {moment}.").format(
+        moment=datetime.now()
+        .astimezone()
+        .strftime("%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M")
+    )
     if form == "csv":
         report_files.write_csv(file, found[name])
     elif form == "xlsx":
@@ -189,19 +224,39 @@ def _table(found: Report, title: str) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    names = [name for name in report_files.columns(found)
-             if name in found.keys or found.totals[name] or name in ("cards", "total")]
+    table = Table(
+        title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False
+    )
+    names = [
+        name
+        for name in report_files.columns(found)
+        if name in found.keys or found.totals[name] or name in ("cards", "total")
+    ]
     for at, name in enumerate(names):
-        table.add_column(report_files.heading(name), justify="left" if name in found.keys else "right", overflow="fold",
-                         footer=(_("All") if at == 0 else "") if name in found.keys
-                         else report_files.shown(name, found.totals[name]))
-    output.print_table(table, (
-        [output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name]) for name in names]
-        for row in found.rows[:output.TERMINAL_ROWS]))
+        table.add_column(
+            report_files.heading(name),
+            justify="left" if name in found.keys else "right",
+            overflow="fold",
+            footer=(_("All") if at == 0 else "")
+            if name in found.keys
+            else report_files.shown(name, found.totals[name]),
+        )
+    output.print_table(
+        table,
+        (
+            [
+                output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
+                for name in names
+            ]
+            for row in found.rows[: output.TERMINAL_ROWS]
+        ),
+    )
     if len(found.rows) > output.TERMINAL_ROWS:
-        output.hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
-            count=output.TERMINAL_ROWS))
+        output.hint(
+            _("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+                count=output.TERMINAL_ROWS
+            )
+        )
 
 
 def _period(first: date | None, last: date | None) -> Period:
@@ -215,5 +270,7 @@ def _period(first: date | None, last: date | None) -> Period:
 
 
 def _wanted(cursor, partner_name: str | None, product_name: str | None) -> dict:
-    return {"partner_id": partner_name and partner.find(cursor, partner_name)["id"],
-            "product_id": product_name and product.find(cursor, product_name)["id"]}
+    return {
+        "partner_id": partner_name and partner.find(cursor, partner_name)["id"],
+        "product_id": product_name and product.find(cursor, product_name)["id"],
+    }

@@ -48,8 +48,9 @@ def stock(cursor, wanted: dict) -> Report:
     lines: dict[tuple, dict] = {}
     for row in store.report.stock(cursor, wanted):
         key = row["product"], row["partner"]
-        line = lines.setdefault(key, {"product": row["product"], "partner": row["partner"],
-                                      **dict.fromkeys(STATUSES, 0), "total": 0})
+        line = lines.setdefault(
+            key, {"product": row["product"], "partner": row["partner"], **dict.fromkeys(STATUSES, 0), "total": 0}
+        )
         line[row["status"]] += row["cards"]
         line["total"] += row["cards"]
     return _report("stock", lines.values(), ("product", "partner"), (*STATUSES, "total"))

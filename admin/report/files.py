@@ -49,9 +49,16 @@ def write_xlsx(file, report: Report, title: str, currency: str) -> None:
     names = columns(report)
     with xlsxwriter.Workbook(file, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
         bold = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-        forms = {kind: (book.add_format({"num_format": form}), book.add_format({"num_format": form, "bold": True, "top": 1}))
-                 for kind, form in (("money", f'"{currency}" #,##0.00'), ("number", "#,##0"), ("day", "yyyy-mm-dd"),
-                                    ("hours", "[h]:mm"), ("text", "@"))}
+        forms = {
+            kind: (book.add_format({"num_format": form}), book.add_format({"num_format": form, "bold": True, "top": 1}))
+            for kind, form in (
+                ("money", f'"{currency}" #,##0.00'),
+                ("number", "#,##0"),
+                ("day", "yyyy-mm-dd"),
+                ("hours", "[h]:mm"),
+                ("text", "@"),
+            )
+        }
         sheet = book.add_worksheet(title[:31])
         sheet.freeze_panes(1, len(report.keys))
         for column, name in enumerate(names):
@@ -95,21 +102,31 @@ def write_pdf(file, report: Report, title: str, subtitle: str, made: str) -> Non
 
     rows = [[Paragraph(escape(_capital(heading(name))), bold if name in report.keys else right) for name in names]]
     rows += [[cell(name, row[name]) for name in names] for row in report.rows]
-    rows.append([_("All") if at == 0 else "" for at in range(len(report.keys))]
-                + [shown(name, report.totals[name]) for name in report.totals])
+    rows.append(
+        [_("All") if at == 0 else "" for at in range(len(report.keys))]
+        + [shown(name, report.totals[name]) for name in report.totals]
+    )
     size = landscape(A4) if len(names) > 6 else A4
     left = 14 * mm
     shares = [2.2 if _kind(name) == "text" else 1.1 for name in names]
     width = (size[0] - 2 * left - 2 * FRAME_PADDING_POINTS) / sum(shares)
     table = Table(rows, colWidths=[share * width for share in shares], repeatRows=1)
     line = colors.HexColor("#d5dce4")
-    table.setStyle(TableStyle([
-        ("FONT", (0, 0), (-1, -1), "Vera", 8), ("FONT", (0, -1), (-1, -1), "Vera-Bold", 8),
-        ("ALIGN", (len(report.keys), 0), (-1, -1), "RIGHT"), ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
-        ("LINEBELOW", (0, 0), (-1, -2), 0.4, line), ("LINEBELOW", (0, 0), (-1, 0), 0.9, colors.HexColor("#8795a8")),
-        ("LINEABOVE", (0, -1), (-1, -1), 0.9, colors.HexColor("#8795a8")),
-        ("LEFTPADDING", (0, 0), (0, -1), 0), ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
-    ]))
+    table.setStyle(
+        TableStyle(
+            [
+                ("FONT", (0, 0), (-1, -1), "Vera", 8),
+                ("FONT", (0, -1), (-1, -1), "Vera-Bold", 8),
+                ("ALIGN", (len(report.keys), 0), (-1, -1), "RIGHT"),
+                ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
+                ("LINEBELOW", (0, 0), (-1, -2), 0.4, line),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.9, colors.HexColor("#8795a8")),
+                ("LINEABOVE", (0, -1), (-1, -1), 0.9, colors.HexColor("#8795a8")),
+                ("LEFTPADDING", (0, 0), (0, -1), 0),
+                ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
+            ]
+        )
+    )
 
     def foot(canvas, document):
         canvas.saveState()
@@ -121,10 +138,21 @@ def write_pdf(file, report: Report, title: str, subtitle: str, made: str) -> Non
 
     big = ParagraphStyle("big", fontName="Vera-Bold", fontSize=16, leading=20)
     small = ParagraphStyle("small", fontName="Vera", fontSize=9, leading=12, textColor=colors.HexColor("#66758a"))
-    document = SimpleDocTemplate(file, pagesize=size, leftMargin=left, rightMargin=left, topMargin=14 * mm,
-                                 bottomMargin=16 * mm, title=title, author="prepaid-cards")
-    document.build([Paragraph(escape(title), big), Paragraph(escape(subtitle), small), Spacer(1, 5 * mm), table],
-                   onFirstPage=foot, onLaterPages=foot)
+    document = SimpleDocTemplate(
+        file,
+        pagesize=size,
+        leftMargin=left,
+        rightMargin=left,
+        topMargin=14 * mm,
+        bottomMargin=16 * mm,
+        title=title,
+        author="prepaid-cards",
+    )
+    document.build(
+        [Paragraph(escape(title), big), Paragraph(escape(subtitle), small), Spacer(1, 5 * mm), table],
+        onFirstPage=foot,
+        onLaterPages=foot,
+    )
 
 
 def _plain(name: str, value):

@@ -17,8 +17,13 @@ from . import chart as report_chart
 from .data import SALES, USAGE, Period, Report, summed
 
 STATUS_COLORS = {
-    "created": "#8fa3b8", "delivered": "#2f6fde", "in_use": "#0f9d76", "exhausted": "#5b6b7c", "expired": "#d98a14",
-    "blocked": "#d0432f", "redeemed": "#7a5bd0",
+    "created": "#8fa3b8",
+    "delivered": "#2f6fde",
+    "in_use": "#0f9d76",
+    "exhausted": "#5b6b7c",
+    "expired": "#d98a14",
+    "blocked": "#d0432f",
+    "redeemed": "#7a5bd0",
 }
 SALES_COLOR, USAGE_COLOR, TIME_COLOR = "#2f6fde", "#0f9d76", "#7a5bd0"
 # More than these, and the rest is one bar.
@@ -57,18 +62,22 @@ def page(content: Content, currency: str) -> str:
         _by_day(content, money, money_of_axis),
         _by_name(content, money),
         _settlement(content.settlement, money),
-        f'<footer>{escape(content.made)}</footer>',
+        f"<footer>{escape(content.made)}</footer>",
     ]
-    return (f'<!doctype html>\n<html lang="{lang.replace("_", "-")}">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<link rel="icon" href="data:,">\n<title>{escape(title)} – {escape(_span(content.period))}</title>\n'
-            f'<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{"".join(body)}</main>\n</body>\n</html>\n')
+    return (
+        f'<!doctype html>\n<html lang="{lang.replace("_", "-")}">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<title>{escape(title)} – {escape(_span(content.period))}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+    )
 
 
 def _header(title: str, content: Content) -> str:
     about = f'<span class="about">{escape(content.about)}</span>' if content.about else ""
-    return (f'<header><div><h1>{escape(title)}</h1>{about}</div>'
-            f'<p class="period">{escape(_span(content.period))}</p></header>')
+    return (
+        f"<header><div><h1>{escape(title)}</h1>{about}</div>"
+        f'<p class="period">{escape(_span(content.period))}</p></header>'
+    )
 
 
 def _tiles(content: Content, money) -> str:
@@ -80,15 +89,30 @@ def _tiles(content: Content, money) -> str:
         (_("In stock"), _count(stock["created"]), _("at the office")),
         (_("At partners"), _count(stock["delivered"]), _("not used yet")),
         (_("Sold"), _count(sales["cards"]), _("{count} a day").format(count=_decimal(sales["cards"] / days))),
-        (_("Sales"), money(sales["sold_cents"]), _("{amount} commission").format(amount=money(sales["commission_cents"]))),
-        (_("Online"), f"{_decimal(usage['used_seconds'] / 3600)} h",
-         plural("{count} session", "{count} sessions", usage["sessions"]).format(count=_count(usage["sessions"]))),
-        (_("Traffic"), units.format_size(octets, lang),
-         _("{size} downloaded").format(size=units.format_size(usage["used_down_octets"], lang))),
+        (
+            _("Sales"),
+            money(sales["sold_cents"]),
+            _("{amount} commission").format(amount=money(sales["commission_cents"])),
+        ),
+        (
+            _("Online"),
+            f"{_decimal(usage['used_seconds'] / 3600)} h",
+            plural("{count} session", "{count} sessions", usage["sessions"]).format(count=_count(usage["sessions"])),
+        ),
+        (
+            _("Traffic"),
+            units.format_size(octets, lang),
+            _("{size} downloaded").format(size=units.format_size(usage["used_down_octets"], lang)),
+        ),
     ]
-    return '<section class="tiles">' + "".join(
-        f'<div class="tile"><h2>{escape(name)}</h2><p class="figure">{escape(figure)}</p><p class="note">{escape(note)}</p></div>'
-        for name, figure, note in tiles) + "</section>"
+    return (
+        '<section class="tiles">'
+        + "".join(
+            f'<div class="tile"><h2>{escape(name)}</h2><p class="figure">{escape(figure)}</p><p class="note">{escape(note)}</p></div>'
+            for name, figure, note in tiles
+        )
+        + "</section>"
+    )
 
 
 def _status(stock: Report) -> str:
@@ -97,10 +121,15 @@ def _status(stock: Report) -> str:
     names = [in_context("word", status).replace("_", " ") for status in statuses]
     legend = "".join(
         f'<li><i style="background:{STATUS_COLORS[status]}"></i><span>{escape(name)}</span><b>{_count(value)}</b></li>'
-        for status, name, value in zip(statuses, names, values, strict=True) if value)
+        for status, name, value in zip(statuses, names, values, strict=True)
+        if value
+    )
     chart = report_chart.shares(_("Cards by status"), names, values, _count, list(STATUS_COLORS.values()))
-    return _panel(_("Cards by status"), plural("{count} card", "{count} cards", stock.totals["total"]).format(
-        count=_count(stock.totals["total"])), f'{chart}<ul class="legend">{legend}</ul>' if legend else _nothing())
+    return _panel(
+        _("Cards by status"),
+        plural("{count} card", "{count} cards", stock.totals["total"]).format(count=_count(stock.totals["total"])),
+        f'{chart}<ul class="legend">{legend}</ul>' if legend else _nothing(),
+    )
 
 
 def _by_day(content: Content, money, money_of_axis) -> str:
@@ -110,7 +139,9 @@ def _by_day(content: Content, money, money_of_axis) -> str:
     sales = {row["day"]: row for row in summed(content.sales.rows, ["day"], SALES)}
     usage = {row["day"]: row for row in summed(content.usage.rows, ["day"], USAGE)}
     sold = [sales.get(day, {}).get("sold_cents", 0) for day in days]
-    octets = [usage.get(day, {}).get("used_down_octets", 0) + usage.get(day, {}).get("used_up_octets", 0) for day in days]
+    octets = [
+        usage.get(day, {}).get("used_down_octets", 0) + usage.get(day, {}).get("used_up_octets", 0) for day in days
+    ]
     hours = [usage.get(day, {}).get("used_seconds", 0) / 3600 for day in days]
 
     def size(value: float) -> str:
@@ -119,34 +150,58 @@ def _by_day(content: Content, money, money_of_axis) -> str:
     def online(value: float) -> str:
         return f"{_decimal(value)} h"
 
-    return "".join((
-        _panel(_("Sales by day"), _best(days, sold, money),
-               report_chart.columns(_("Sales by day"), names, sold, money_of_axis, SALES_COLOR) if any(sold) else _nothing()),
-        '<div class="pair">',
-        _panel(_("Traffic by day"), _best(days, octets, size),
-               report_chart.columns(_("Traffic by day"), names, octets, size, USAGE_COLOR, width=report_chart.HALF)
-               if any(octets) else _nothing()),
-        _panel(_("Time online by day"), _best(days, hours, online),
-               report_chart.columns(_("Time online by day"), names, hours, online, TIME_COLOR, width=report_chart.HALF)
-               if any(hours) else _nothing()),
-        "</div>"))
+    return "".join(
+        (
+            _panel(
+                _("Sales by day"),
+                _best(days, sold, money),
+                report_chart.columns(_("Sales by day"), names, sold, money_of_axis, SALES_COLOR)
+                if any(sold)
+                else _nothing(),
+            ),
+            '<div class="pair">',
+            _panel(
+                _("Traffic by day"),
+                _best(days, octets, size),
+                report_chart.columns(_("Traffic by day"), names, octets, size, USAGE_COLOR, width=report_chart.HALF)
+                if any(octets)
+                else _nothing(),
+            ),
+            _panel(
+                _("Time online by day"),
+                _best(days, hours, online),
+                report_chart.columns(_("Time online by day"), names, hours, online, TIME_COLOR, width=report_chart.HALF)
+                if any(hours)
+                else _nothing(),
+            ),
+            "</div>",
+        )
+    )
 
 
 def _by_name(content: Content, money) -> str:
     lang = text.language()
     parts = []
-    for key, of_sales, of_usage in (("partner", _("Sales by partner"), _("Traffic by partner")),
-                                    ("product", _("Sales by product"), _("Traffic by product"))):
+    for key, of_sales, of_usage in (
+        ("partner", _("Sales by partner"), _("Traffic by partner")),
+        ("product", _("Sales by product"), _("Traffic by product")),
+    ):
         sold = [(row[key], row["sold_cents"]) for row in summed(content.sales.rows, [key], SALES)]
-        used = [(row[key], row["used_down_octets"] + row["used_up_octets"])
-                for row in summed(content.usage.rows, [key], USAGE)]
+        used = [
+            (row[key], row["used_down_octets"] + row["used_up_octets"])
+            for row in summed(content.usage.rows, [key], USAGE)
+        ]
         parts.append('<div class="pair">')
         for heading, values, shown, color in (
-                (of_sales, sold, money, SALES_COLOR),
-                (of_usage, used, lambda value: units.format_size(round(value), lang), USAGE_COLOR)):
+            (of_sales, sold, money, SALES_COLOR),
+            (of_usage, used, lambda value: units.format_size(round(value), lang), USAGE_COLOR),
+        ):
             names, amounts, rest = _longest(values)
-            parts.append(_panel(heading, "", report_chart.bars(heading, names, amounts, shown, color, rest)
-                                if names else _nothing()))
+            parts.append(
+                _panel(
+                    heading, "", report_chart.bars(heading, names, amounts, shown, color, rest) if names else _nothing()
+                )
+            )
         parts.append("</div>")
     return "".join(parts)
 
@@ -155,16 +210,22 @@ def _settlement(settlement: Report, money) -> str:
     names = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
 
     def cells(row: dict) -> str:
-        return "".join(f"<td>{escape(money(row[name]) if name.endswith('_cents') else _count(row[name]))}</td>" for name in names)
+        return "".join(
+            f"<td>{escape(money(row[name]) if name.endswith('_cents') else _count(row[name]))}</td>" for name in names
+        )
 
     if not settlement.rows:
         return _panel(_("Settlement with partners"), "", _nothing())
     heads = "".join(f"<th>{escape(output.title(name.removesuffix('_cents')))}</th>" for name in names)
     rows = "".join(f'<tr><th scope="row">{escape(row["partner"])}</th>{cells(row)}</tr>' for row in settlement.rows)
     foot = f'<tr><th scope="row">{escape(_("All"))}</th>{cells(settlement.totals)}</tr>'
-    return _panel(_("Settlement with partners"), _("“In stock” is now, the rest is of the period"),
-                  f'<table><thead><tr><th>{escape(output.title("partner"))}</th>{heads}</tr></thead>'
-                  f"<tbody>{rows}</tbody><tfoot>{foot}</tfoot></table>", "table")
+    return _panel(
+        _("Settlement with partners"),
+        _("“In stock” is now, the rest is of the period"),
+        f"<table><thead><tr><th>{escape(output.title('partner'))}</th>{heads}</tr></thead>"
+        f"<tbody>{rows}</tbody><tfoot>{foot}</tfoot></table>",
+        "table",
+    )
 
 
 def _panel(heading: str, note: str, inner: str, kind: str = "") -> str:

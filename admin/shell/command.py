@@ -64,8 +64,9 @@ class Root(Group):
         except pymysql.MySQLError as error:
             office = ctx.obj if isinstance(ctx.obj, Office) else Office()
             user = office.settings("prepaid-admin").get("user", "") if ctx.obj is office else ""
-            raise _Told(errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "",
-                                           user=user)) from error
+            raise _Told(
+                errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "", user=user)
+            ) from error
         except (KeyFileError, SealError, CryptographyError) as error:
             raise _Told(errors.Refused(text.told(error))) from error
         except SettingsError as error:
@@ -103,10 +104,21 @@ def _speak(ctx, param, value):
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110})
-@option("--config", type=click.Path(dir_okay=False), envvar="PREPAID_CONFIG", default=DEFAULT_PATH,
-        help="The option file.  [$PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf]")
-@option("--lang", type=click.Choice(text.LANGUAGES), is_eager=True, expose_value=False, callback=_speak,
-        help="The language of what is printed.  [the locale's]")
+@option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    envvar="PREPAID_CONFIG",
+    default=DEFAULT_PATH,
+    help="The option file.  [$PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf]",
+)
+@option(
+    "--lang",
+    type=click.Choice(text.LANGUAGES),
+    is_eager=True,
+    expose_value=False,
+    callback=_speak,
+    help="The language of what is printed.  [the locale's]",
+)
 @click.version_option(package_name="prepaid-cards", message="prepaid %(version)s")
 @click.pass_context
 def cli(ctx, config):

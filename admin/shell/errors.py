@@ -116,7 +116,7 @@ RULES = {
     "nas_name_is_unique": "There is a NAS of this name already. See it with 'prepaid nas list'.",
     "nas_address_is_unique": "Another NAS has this address already. See it with 'prepaid nas list'.",
     "serial_is_unique": "A serial of this batch exists already, and a serial is never used twice. "
-                        "Choose another prefix or other serial digits.",
+    "Choose another prefix or other serial digits.",
     "status_change_is_allowed": "The card's status does not allow this. See its history with 'prepaid track'.",
     "unblock_restores_the_status_before": "A blocked card goes back to the status it had before, and to no other.",
     "card_identity_is_fixed": "A card's serial, batch and product never change.",
@@ -127,17 +127,17 @@ RULES = {
     "history_is_never_edited": "History is never edited. Write a new entry instead.",
     "history_is_never_removed": "History is never removed. Write a new entry instead.",
     "product_has_credit": "A product for internet needs a credit: --time, --traffic, --traffic-down, --traffic-up "
-                          "or --money.",
+    "or --money.",
     "credit_is_not_zero": "A credit of zero could never be used. Leave that credit out instead.",
     "money_has_a_tariff": "Money and a tariff belong together: give --money with --tariff-minute or --tariff-mb.",
     "interim_is_a_minute_or_more": "An interim interval is 60 seconds or more (RFC 2869).",
     "sessions_are_one_or_more": "A card needs at least one session: --sessions 1.",
     "fup_is_a_share_of_traffic": "The reduced speed begins at 1 to 99 per cent of the traffic, so the product needs "
-                                 "--traffic or --traffic-down.",
+    "--traffic or --traffic-down.",
     "commission_is_a_share": "A commission is a share of the price: 0 to 100 per cent.",
     "partner_commission_is_a_share": "A commission is a share of the price: 0 to 100 per cent.",
     "product_terms_are_fixed_once_cards_exist": "The credit and tariffs of a product are fixed once it has cards, "
-                                                "because people bought them. Make a new product instead.",
+    "because people bought them. Make a new product instead.",
     "reply_operator_is_known": "A reply attribute is written 'Attribute := value' or 'Attribute += value'.",
     "entry_has_a_reason": "An entry needs a reason: --reason TEXT.",
     "entry_is_made_once": "This entry was made already, with the same key.",
@@ -151,16 +151,43 @@ RULES = {
     "card_is_redeemed_once": "This card was redeemed already. See when with 'prepaid track'.",
 }
 
-_CANNOT_REACH = {1040, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1129, 1130, 1152, 1153, 1158, 1159, 1160, 1161, 1203,
-                 1226, 1698, 2002, 2003, 2005, 2006, 2013, 2055, 4151}
+_CANNOT_REACH = {
+    1040,
+    1042,
+    1043,
+    1044,
+    1045,
+    1047,
+    1049,
+    1053,
+    1129,
+    1130,
+    1152,
+    1153,
+    1158,
+    1159,
+    1160,
+    1161,
+    1203,
+    1226,
+    1698,
+    2002,
+    2003,
+    2005,
+    2006,
+    2013,
+    2055,
+    4151,
+}
 _BUSY = {1020, 1205, 1213}
 _FORBIDDEN = {1142, 1143, 1227, 1370}
 _NO_TABLE = {1146}
 _TOO_LONG = {1406}
 
 
-def of_database(error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin", command: str = "",
-                user: str = "") -> OfficeError:
+def of_database(
+    error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin", command: str = "", user: str = ""
+) -> OfficeError:
     """The office's error for the database's.  What we do not know is shown as it came.
 
     The command and its account are there to name the role that a refused account lacks.

@@ -40,12 +40,17 @@ class LineErrors:
     def refuse(self) -> None:
         """All or nothing: one wrong line is enough."""
         if self._lines:
-            heading = (_("{path} has at least {count} errors, and nothing was changed:") if self.is_enough
-                       else _("{path} has errors, and nothing was changed:"))
+            heading = (
+                _("{path} has at least {count} errors, and nothing was changed:")
+                if self.is_enough
+                else _("{path} has errors, and nothing was changed:")
+            )
             raise errors.Refused("\n  ".join([heading.format(path=self.path, count=MOST), *self._lines[:MOST]]))
 
 
-def rows(file, wrong: LineErrors, needed: tuple[str, ...], known: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def rows(
+    file, wrong: LineErrors, needed: tuple[str, ...], known: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with a heading, each with the number of its line; values without blanks around them.
 
     The delimiter is a comma, semicolon or tab, whichever the heading has most of.
@@ -61,15 +66,20 @@ def rows(file, wrong: LineErrors, needed: tuple[str, ...], known: tuple[str, ...
                 continue
             line = reader.line_num + 1
             if len(values) != len(names):
-                wrong.add(line, _("it has {found} fields, and the heading has {expected}.").format(
-                    found=len(values), expected=len(names)))
+                wrong.add(
+                    line,
+                    _("it has {found} fields, and the heading has {expected}.").format(
+                        found=len(values), expected=len(names)
+                    ),
+                )
             else:
                 yield line, {name: value.strip() for name, value in zip(names, values, strict=True)}
             if wrong.is_enough:
                 return
     except (csv.Error, UnicodeDecodeError) as error:
-        raise errors.Refused(_("{path} is not a CSV file in UTF-8: {cause}. Nothing was changed."), path=wrong.path,
-                             cause=error) from None
+        raise errors.Refused(
+            _("{path} is not a CSV file in UTF-8: {cause}. Nothing was changed."), path=wrong.path, cause=error
+        ) from None
 
 
 def _require_columns(path, names: list[str], needed: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -78,7 +88,13 @@ def _require_columns(path, names: list[str], needed: tuple[str, ...], known: tup
     if missing or unknown or len(set(names)) < len(names):
         # What is no column's name is not repeated: without a heading the first line is a card, with its PIN.
         raise errors.Refused(
-            _("The first line of {path} names its columns: {needed}, and perhaps {optional}. This one has {found} and "
-              "{count} others. Nothing was changed."), path=path, needed=", ".join(needed),
+            _(
+                "The first line of {path} names its columns: {needed}, and perhaps {optional}. This one has {found} and "
+                "{count} others. Nothing was changed."
+            ),
+            path=path,
+            needed=", ".join(needed),
             optional=", ".join(name for name in known if name not in needed) or "-",
-            found=", ".join(name for name in names if name in known) or "-", count=len(unknown))
+            found=", ".join(name for name in names if name in known) or "-",
+            count=len(unknown),
+        )

@@ -145,7 +145,9 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _exists_already(path: Path) -> errors.Refused:
-    return errors.Refused(_("{path} exists already and is kept. Name another file, or replace it with --force."), path=path)
+    return errors.Refused(
+        _("{path} exists already and is kept. Name another file, or replace it with --force."), path=path
+    )
 
 
 @contextlib.contextmanager
@@ -156,8 +158,12 @@ def _sentences_for(path: Path):
     except FileExistsError:
         raise _exists_already(path) from None
     except FileNotFoundError:
-        raise errors.Refused(_("{path} cannot be written: there is no folder {folder}. Make it, or name another file."),
-                             path=path, folder=path.parent) from None
+        raise errors.Refused(
+            _("{path} cannot be written: there is no folder {folder}. Make it, or name another file."),
+            path=path,
+            folder=path.parent,
+        ) from None
     except OSError as error:
-        raise errors.Refused(_("{path} cannot be written: {cause}."), path=path,
-                             cause=error.strerror or error) from None
+        raise errors.Refused(
+            _("{path} cannot be written: {cause}."), path=path, cause=error.strerror or error
+        ) from None

@@ -123,8 +123,10 @@ class Office:
     def hold_key(self, cursor) -> None:
         """Within a transaction that seals: let nobody retire the key before it ends."""
         if not store.connection.hold_key(cursor, self.keyring.sealing_number):
-            raise errors.Refused(_("Key {number} was retired while this command began. Nothing was changed; run it again."),
-                                 number=self.keyring.sealing_number)
+            raise errors.Refused(
+                _("Key {number} was retired while this command began. Nothing was changed; run it again."),
+                number=self.keyring.sealing_number,
+            )
 
     @property
     def key_file(self) -> str:
@@ -149,8 +151,12 @@ class Office:
         """A whole number of the group [prepaid]."""
         text = self.settings("prepaid").get(name, str(default))
         if not text.isascii() or not text.isdigit():
-            raise errors.WrongUsage(_("{name} in {config} is {value!r}; it must be a whole number."),
-                                    name=name, config=self.config_path, value=text)
+            raise errors.WrongUsage(
+                _("{name} in {config} is {value!r}; it must be a whole number."),
+                name=name,
+                config=self.config_path,
+                value=text,
+            )
         return int(text)
 
     def settings(self, group: str) -> dict[str, str]:
@@ -174,12 +180,19 @@ class Office:
         """Say that the option file has no such group, or that it may be in a file that cannot be read."""
         if self.options.unread:
             raise errors.WrongUsage(
-                _("{config} has no group [{group}] that you may read; of the files that it includes, {files} cannot be read. "
-                  "Name an option file of your own with --config FILE or $PREPAID_CONFIG."),
-                config=self.config_path, group=group, files=", ".join(self.options.unread))
+                _(
+                    "{config} has no group [{group}] that you may read; of the files that it includes, {files} cannot be read. "
+                    "Name an option file of your own with --config FILE or $PREPAID_CONFIG."
+                ),
+                config=self.config_path,
+                group=group,
+                files=", ".join(self.options.unread),
+            )
         raise errors.WrongUsage(
             _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
-            config=self.config_path, group=group)
+            config=self.config_path,
+            group=group,
+        )
 
     def connect_to_each(self, group: str, **changes):
         """One after the other, a connection to each node that this group names and that serves."""
@@ -215,13 +228,20 @@ class Office:
                 return connection
         connection.close()
         raise errors.NotReachable(
-            cause=_("node {host} is not in the cluster").format(host=arguments["host"]), group=group, config=self.config_path)
+            cause=_("node {host} is not in the cluster").format(host=arguments["host"]),
+            group=group,
+            config=self.config_path,
+        )
 
     def _connect(self, group: str, arguments: dict) -> pymysql.Connection:
         try:
             connection = pymysql.connect(
-                **arguments, charset="utf8mb4", autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                read_timeout=ANSWER_TIMEOUT_SECONDS, write_timeout=ANSWER_TIMEOUT_SECONDS,
+                **arguments,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=ANSWER_TIMEOUT_SECONDS,
+                write_timeout=ANSWER_TIMEOUT_SECONDS,
                 cursorclass=pymysql.cursors.DictCursor,
             )
             with connection.cursor() as cursor:
@@ -250,7 +270,8 @@ class Office:
         except (OSError, UnicodeDecodeError) as error:
             raise errors.WrongUsage(
                 _("The option file {config} cannot be read: {cause}."),
-                config=self.config_path, cause=getattr(error, "strerror", None) or error,
+                config=self.config_path,
+                cause=getattr(error, "strerror", None) or error,
             ) from None
         except option_file.OptionFileError as error:
             raise errors.WrongUsage(told(error)) from None
@@ -270,6 +291,7 @@ def _check_version(found: int) -> None:
     if found == SCHEMA_VERSION:
         return
     raise errors.OtherSchema(
-        found=found, expected=SCHEMA_VERSION,
+        found=found,
+        expected=SCHEMA_VERSION,
         remedy=_("Run 'prepaid db upgrade'.") if found < SCHEMA_VERSION else _("Install the newer program."),
     )

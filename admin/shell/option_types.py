@@ -42,8 +42,11 @@ def _moment(value: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError(_("{value!r} is not a time. Write it like 2026-12-31T18:00-03:00, or in UTC like "
-                           "2026-12-31T21:00Z.").format(value=value)) from None
+        raise ValueError(
+            _(
+                "{value!r} is not a time. Write it like 2026-12-31T18:00-03:00, or in UTC like 2026-12-31T21:00Z."
+            ).format(value=value)
+        ) from None
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
@@ -56,8 +59,9 @@ def _day_or_moment(value: str) -> date | datetime:
     try:
         return _moment(value)
     except ValueError:
-        raise ValueError(_("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).").format(
-            text=value)) from None
+        raise ValueError(
+            _("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).").format(text=value)
+        ) from None
 
 
 def _hours(value: str) -> str:

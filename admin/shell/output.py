@@ -93,8 +93,12 @@ def progress(total: int, label: str):
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
     ) as bar:
         task = bar.add_task(label, total=total)
         yield lambda step: bar.advance(task, step)
@@ -183,8 +187,15 @@ def untranslated_title(name: str) -> str:
 
 
 _WITHOUT_UNIT = {
-    "_basis_points": "", "_seconds": "_time", "_down_octets": "_download", "_up_octets": "_upload",
-    "_octets": "_traffic", "_millicents": "", "_cents": "_money", "_at": "", "_kbit": "",
+    "_basis_points": "",
+    "_seconds": "_time",
+    "_down_octets": "_download",
+    "_up_octets": "_upload",
+    "_octets": "_traffic",
+    "_millicents": "",
+    "_cents": "_money",
+    "_at": "",
+    "_kbit": "",
 }
 
 
@@ -221,8 +232,11 @@ def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
         table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
     print_table(table, ([shown(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
     if len(rows) > TERMINAL_ROWS:
-        hint(_("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
-            count=TERMINAL_ROWS))
+        hint(
+            _("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+                count=TERMINAL_ROWS
+            )
+        )
     return min(len(rows), TERMINAL_ROWS)
 
 

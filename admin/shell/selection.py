@@ -31,7 +31,9 @@ def batch_option(command):
 
 
 def range_option(command):
-    return option("--range", "range_text", metavar="FIRST-LAST", help="The cards from FIRST to LAST, of one batch.")(command)
+    return option("--range", "range_text", metavar="FIRST-LAST", help="The cards from FIRST to LAST, of one batch.")(
+        command
+    )
 
 
 def by_batch_or_range(cursor, batch_id: int | None, range_text: str | None) -> Selection:
@@ -47,8 +49,10 @@ def by_any(cursor, serials: tuple[str, ...], batch_id: int | None, range_text: s
         return by_batch_or_range(cursor, batch_id, range_text)
     cards = {card["serial"]: card for card in (find(cursor, text) for text in serials)}
     selection = Selection(
-        store.card.of_serials(list(cards)), sorted({card["batch_id"] for card in cards.values()}),
-        _("card {serial}").format(serial=next(iter(cards))) if len(cards) == 1
+        store.card.of_serials(list(cards)),
+        sorted({card["batch_id"] for card in cards.values()}),
+        _("card {serial}").format(serial=next(iter(cards)))
+        if len(cards) == 1
         else _("{count} cards").format(count=len(cards)),
         len(cards),
     )
@@ -78,11 +82,15 @@ def counted(cursor, selection: Selection) -> dict[str, dict]:
     if selection.expected is not None and total != selection.expected:
         raise errors.Refused(
             _("{words} should be {expected} cards, but {total} of them exist. Nothing was changed.").format(
-                words=selection.words, expected=selection.expected, total=total))
+                words=selection.words, expected=selection.expected, total=total
+            )
+        )
     return found
 
 
-def require_only(cursor, selection: Selection, found: dict[str, dict], status: str, partner_id: int | None = None) -> dict:
+def require_only(
+    cursor, selection: Selection, found: dict[str, dict], status: str, partner_id: int | None = None
+) -> dict:
     """All or nothing: every card has the status, or the refusal says how many have which, and what would work."""
     if set(found) == {status}:
         return found[status]
@@ -90,22 +98,37 @@ def require_only(cursor, selection: Selection, found: dict[str, dict], status: s
         name, row = next(iter(found.items()))
         raise errors.Refused(
             _("Card {serial} is {found}, and only cards that are {status} will do. Nothing was changed.").format(
-                serial=row["first_serial"], found=in_context("word", name), status=in_context("word", status)))
+                serial=row["first_serial"], found=in_context("word", name), status=in_context("word", status)
+            )
+        )
     others = ", ".join(
         _("{count} {status}").format(count=row["count"], status=in_context("word", name))
-        for name, row in found.items() if name != status
+        for name, row in found.items()
+        if name != status
     )
     first = min(row["first_serial"] for name, row in found.items() if name != status)
-    fitting = [
-        f"--range {run['first_serial']}-{run['last_serial']}"
-        for batch_id in selection.batch_ids
-        for run in store.card.runs(cursor, batch_id, status, partner_id, RANGES_NAMED)
-    ] if status in found else []
+    fitting = (
+        [
+            f"--range {run['first_serial']}-{run['last_serial']}"
+            for batch_id in selection.batch_ids
+            for run in store.card.runs(cursor, batch_id, status, partner_id, RANGES_NAMED)
+        ]
+        if status in found
+        else []
+    )
     raise errors.Refused(
-        _("Not all of these cards are {status}: {words} has {others} (the first is {first}). Nothing was changed.{hint}")
-        .format(status=in_context("word", status), words=selection.words, others=others, first=first,
-                hint=" " + _("What would do: {ranges}.").format(ranges=", ".join(fitting[:RANGES_NAMED]))
-                if fitting else ""))
+        _(
+            "Not all of these cards are {status}: {words} has {others} (the first is {first}). Nothing was changed.{hint}"
+        ).format(
+            status=in_context("word", status),
+            words=selection.words,
+            others=others,
+            first=first,
+            hint=" " + _("What would do: {ranges}.").format(ranges=", ".join(fitting[:RANGES_NAMED]))
+            if fitting
+            else "",
+        )
+    )
 
 
 def _batch(cursor, batch_id: int) -> Selection:
@@ -123,16 +146,32 @@ def _range(cursor, text: str) -> Selection:
     if first["batch_id"] != last["batch_id"]:
         one, other = (store.batch.find(cursor, card["batch_id"]) for card in (first, last))
         raise errors.Refused(
-            _("{words} crosses batches: {first} is of batch {one}, {last} of batch {other}. Take them one by one: "
-              "--range {first}-{one_end}, then --range {other_start}-{last}.").format(
-                words=words, first=first["serial"], last=last["serial"], one=one["id"], other=other["id"],
-                one_end=one["last_serial"], other_start=other["first_serial"]))
+            _(
+                "{words} crosses batches: {first} is of batch {one}, {last} of batch {other}. Take them one by one: "
+                "--range {first}-{one_end}, then --range {other_start}-{last}."
+            ).format(
+                words=words,
+                first=first["serial"],
+                last=last["serial"],
+                one=one["id"],
+                other=other["id"],
+                one_end=one["last_serial"],
+                other_start=other["first_serial"],
+            )
+        )
     if first["serial"] > last["serial"]:
-        raise errors.Refused(_("{words} runs backwards: write {last}-{first}.").format(
-            words=words, first=first["serial"], last=last["serial"]))
+        raise errors.Refused(
+            _("{words} runs backwards: write {last}-{first}.").format(
+                words=words, first=first["serial"], last=last["serial"]
+            )
+        )
     store.batch.lock(cursor, [first["batch_id"]])
-    return Selection(store.card.of_range(first["batch_id"], first["serial"], last["serial"]), [first["batch_id"]], words,
-                     _length(first["serial"], last["serial"]))
+    return Selection(
+        store.card.of_range(first["batch_id"], first["serial"], last["serial"]),
+        [first["batch_id"]],
+        words,
+        _length(first["serial"], last["serial"]),
+    )
 
 
 def split_range(text: str) -> tuple[str, str]:
@@ -177,9 +216,9 @@ def one_slip_away(compacted: str) -> list[str]:
     (True, True, False)
     """
     slips = {
-        compacted[:at] + digit + compacted[at + 1:]
-        for at, sign in enumerate(compacted) if sign in "0123456789" for digit in "0123456789"
-    } | {
-        compacted[:at] + compacted[at + 1] + compacted[at] + compacted[at + 2:] for at in range(len(compacted) - 1)
-    }
+        compacted[:at] + digit + compacted[at + 1 :]
+        for at, sign in enumerate(compacted)
+        if sign in "0123456789"
+        for digit in "0123456789"
+    } | {compacted[:at] + compacted[at + 1] + compacted[at] + compacted[at + 2 :] for at in range(len(compacted) - 1)}
     return sorted(slips - {compacted}) or [compacted]

@@ -22,5 +22,7 @@ def folder(name: str) -> Path:
             return place
     raise errors.Refused(
         _("The folder {name} of prepaid-cards is neither at {first} nor at {second}. Install prepaid-cards again."),
-        name=name, first=places[0], second=places[1],
+        name=name,
+        first=places[0],
+        second=places[1],
     )

@@ -48,7 +48,8 @@ def _said(value):
 def told_help(english: str) -> str:
     """A help text in the reader's language.  An example is the same in every language."""
     return "\n\n".join(
-        part.replace(EXAMPLE, _(EXAMPLE), 1) if _is_example(part) else _(part) for part in parts_of_help(english))
+        part.replace(EXAMPLE, _(EXAMPLE), 1) if _is_example(part) else _(part) for part in parts_of_help(english)
+    )
 
 
 def messages_of_help(english: str) -> list[str]:

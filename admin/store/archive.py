@@ -101,7 +101,10 @@ def add_to_hours(cursor, keys: list[tuple[int, int]]) -> int:
 def copy(cursor, keys: list[tuple[int, int]]) -> int:
     """Write the sessions into the archive; one that came back for a late packet is brought up to date there."""
     updated = ",\n".join(
-        f"               {name} = VALUES({name})" for name in ARCHIVED_COLUMNS.split(", ") if name not in _KEPT_AS_ARCHIVED)
+        f"               {name} = VALUES({name})"
+        for name in ARCHIVED_COLUMNS.split(", ")
+        if name not in _KEPT_AS_ARCHIVED
+    )
     return cursor.execute(
         f"""
         INSERT INTO session_archive ({ARCHIVED_COLUMNS}, ended_at, end_cause)
@@ -178,4 +181,5 @@ def _is_one_of(keys: list[tuple[int, int]], table: str = "session") -> str:
     '(session.card_id = 7 AND session.login_number = 1) OR (session.card_id = 7 AND session.login_number = 2)'
     """
     return " OR ".join(
-        f"({table}.card_id = {int(card_id)} AND {table}.login_number = {int(number)})" for card_id, number in keys)
+        f"({table}.card_id = {int(card_id)} AND {table}.login_number = {int(number)})" for card_id, number in keys
+    )

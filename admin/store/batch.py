@@ -93,7 +93,8 @@ def listed(cursor, product: str | None = None) -> list[dict]:
 
 def count_by_status(cursor, batch_id: int) -> dict[str, int]:
     cursor.execute(
-        "SELECT status, COUNT(*) AS count FROM card WHERE batch_id = %(batch_id)s GROUP BY status", {"batch_id": batch_id}
+        "SELECT status, COUNT(*) AS count FROM card WHERE batch_id = %(batch_id)s GROUP BY status",
+        {"batch_id": batch_id},
     )
     return {row["status"]: row["count"] for row in cursor.fetchall()}
 

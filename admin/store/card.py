@@ -67,13 +67,20 @@ def ids(cursor, wanted: dict) -> None:
     at the product and to sort a million cards for a page of ten.
     """
     given = {name for name in _FILTERS if wanted.get(name) is not None}
-    if wanted.get("limit") is not None and given & {"status", "product_id"} and given <= {"status", "product_id", "after_id"}:
+    if (
+        wanted.get("limit") is not None
+        and given & {"status", "product_id"}
+        and given <= {"status", "product_id", "after_id"}
+    ):
         _page_by_status(cursor, wanted)
         return
     conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if name in given)]
     # A partner's cards may lie far down: its key alone finds them, where the optimizer is apt to read all cards up to there.
-    key = "FORCE INDEX (card_by_partner)" if given <= {"partner_id", "status", "product_id", "after_id"} \
-        and "partner_id" in given else ""
+    key = (
+        "FORCE INDEX (card_by_partner)"
+        if given <= {"partner_id", "status", "product_id", "after_id"} and "partner_id" in given
+        else ""
+    )
     limit = "LIMIT %(limit)s" if wanted.get("limit") is not None else ""
     cursor.execute(f"SELECT id FROM card {key} WHERE {' AND '.join(conditions)} ORDER BY id {limit}", wanted)
 
@@ -84,12 +91,17 @@ def _page_by_status(cursor, wanted: dict) -> None:
     So a page costs some hundreds of rows wherever it lies.  As one condition it would be a sort of all that fit, or all
     cards read up to the first that fits.
     """
-    key, of_product = ("card_by_status", "") if wanted.get("product_id") is None \
+    key, of_product = (
+        ("card_by_status", "")
+        if wanted.get("product_id") is None
         else ("card_by_product", "AND product_id = %(product_id)s")
+    )
     after = "AND id > %(after_id)s" if wanted.get("after_id") is not None else ""
     pages = " UNION ALL ".join(
         f"(SELECT id FROM card FORCE INDEX ({key}) WHERE status = '{status}' {of_product} {after} ORDER BY id LIMIT %(limit)s)"
-        for status in LISTED_STATUSES if status in (wanted.get("status") or LISTED_STATUSES))
+        for status in LISTED_STATUSES
+        if status in (wanted.get("status") or LISTED_STATUSES)
+    )
     cursor.execute(f"{pages} ORDER BY id LIMIT %(limit)s", wanted)
 
 
@@ -129,14 +141,20 @@ def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int, with_pins: 
     They come as one long text: the driver takes longer over a row than the server, the cipher and the file together.
     They are put in order here, where they are in order already: the server would take as long again as for reading them.
     """
-    read = "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)" if with_pins else """
+    read = (
+        "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)"
+        if with_pins
+        else """
         SELECT GROUP_CONCAT(serial, '\n', '', '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
            AND status = 'created'"""
-    cursor.execute(f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
-                   {"batch_id": batch_id, "first_id": first_id, "last_id": last_id})
+    )
+    cursor.execute(
+        f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
+        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
+    )
     text = cursor.fetchone()["cards"]
     cursor.nextset()
     values = text.split("\n") if text else []
@@ -256,8 +274,7 @@ def unblock(cursor, choice: Choice) -> int:
 def delete(cursor, choice: Choice) -> int:
     """Delete cards in stock: the row stays, because a serial is used for ever; its PIN goes."""
     return cursor.execute(
-        f"UPDATE card SET status = 'deleted' WHERE {choice.where} AND card.status = 'created'",
-        choice.values,
+        f"UPDATE card SET status = 'deleted' WHERE {choice.where} AND card.status = 'created'", choice.values
     )
 
 

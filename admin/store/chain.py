@@ -21,20 +21,61 @@ BEGINNING = bytes(32)
 # What never changes of each table of history.  A voice credit is exported and confirmed later: that is not in it.
 # A note's prices belong to the note (audit.py adds them as the value `prices`).
 COLUMNS = {
-    "card_event": ("id", "card_id", "at", "what", "from_status", "to_status", "operator", "reason", "note_id", "entry_id"),
+    "card_event": (
+        "id",
+        "card_id",
+        "at",
+        "what",
+        "from_status",
+        "to_status",
+        "operator",
+        "reason",
+        "note_id",
+        "entry_id",
+    ),
     "batch_event": ("id", "batch_id", "at", "what", "operator", "reason", "card_count", "detail"),
-    "card_entry": ("id", "card_id", "at", "what", "operator", "reason", "idempotency_key", "other_card_id", "added_seconds",
-                   "added_octets", "added_down_octets", "added_up_octets", "added_cents", "expires_at"),
-    "note": ("id", "kind", "partner_id", "card_count", "first_serial", "last_serial", "reason", "made_at", "operator",
-             "prices"),
+    "card_entry": (
+        "id",
+        "card_id",
+        "at",
+        "what",
+        "operator",
+        "reason",
+        "idempotency_key",
+        "other_card_id",
+        "added_seconds",
+        "added_octets",
+        "added_down_octets",
+        "added_up_octets",
+        "added_cents",
+        "expires_at",
+    ),
+    "note": (
+        "id",
+        "kind",
+        "partner_id",
+        "card_count",
+        "first_serial",
+        "last_serial",
+        "reason",
+        "made_at",
+        "operator",
+        "prices",
+    ),
     "voice_credit": ("id", "card_id", "account", "credit_cents", "credit_seconds", "redeemed_at", "operator"),
     "address_query": ("id", "asked_at", "operator", "address", "moment_at", "reason"),
 }
 SOURCES = tuple(COLUMNS)
 
 # The moment of a row, to see that it was not put into the past.
-MOMENT = {"card_event": "at", "batch_event": "at", "card_entry": "at", "note": "made_at", "voice_credit": "redeemed_at",
-          "address_query": "asked_at"}
+MOMENT = {
+    "card_event": "at",
+    "batch_event": "at",
+    "card_entry": "at",
+    "note": "made_at",
+    "voice_credit": "redeemed_at",
+    "address_query": "asked_at",
+}
 
 
 def link(before: bytes, seq: int, source: str, row_id: int, sealed_at: datetime, content: str) -> bytes:

@@ -29,7 +29,8 @@ def settings(cursor) -> dict[str, str]:
     """The server's settings that decide whether a commit outlives a power cut."""
     cursor.execute(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin',"
-        " 'sync_binlog', 'event_scheduler', 'secure_timestamp')")
+        " 'sync_binlog', 'event_scheduler', 'secure_timestamp')"
+    )
     return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
 
 
@@ -66,7 +67,8 @@ def far_counters(cursor) -> list[str]:
          WHERE tables.table_schema = DATABASE()
            AND tables.auto_increment > IF(columns.data_type = 'bigint', 9e18, 2e9)
          ORDER BY tables.table_name
-        """)
+        """
+    )
     return [row["name"] for row in cursor.fetchall()]
 
 
@@ -82,7 +84,8 @@ def uncut_since_seconds(cursor) -> int | None:
                              FROM disconnect_attempt
                             WHERE disconnect_attempt.card_id = session.card_id
                               AND disconnect_attempt.login_number = session.login_number)
-        """)
+        """
+    )
     return cursor.fetchone()["seconds"]
 
 
@@ -97,6 +100,7 @@ def unsealed_since_hours(cursor) -> int | None:
            AND history_chain.seq IS NULL
          ORDER BY card_event.id
          LIMIT 1
-        """)
+        """
+    )
     row = cursor.fetchone()
     return row and row["hours"]

@@ -15,8 +15,16 @@ def lock(cursor, card_ids) -> None:
     cursor.fetchall()
 
 
-def add(cursor, card_id: int, what: str, reason: str, added: dict[str, int], key: str | None = None,
-        other_card_id: int | None = None, expires_at=None) -> int:
+def add(
+    cursor,
+    card_id: int,
+    what: str,
+    reason: str,
+    added: dict[str, int],
+    key: str | None = None,
+    other_card_id: int | None = None,
+    expires_at=None,
+) -> int:
     """An entry; its trigger brings the card up to date.  `added` is by kind, negative where credit goes away."""
     cursor.execute(
         """
@@ -25,8 +33,15 @@ def add(cursor, card_id: int, what: str, reason: str, added: dict[str, int], key
         VALUES (%(card_id)s, %(what)s, %(reason)s, %(key)s, %(other_card_id)s, %(expires_at)s,
                 %(seconds)s, %(octets)s, %(down_octets)s, %(up_octets)s, %(cents)s)
         """,
-        {"card_id": card_id, "what": what, "reason": reason, "key": key, "other_card_id": other_card_id,
-         "expires_at": expires_at, **{kind: added.get(kind, 0) for kind in KINDS}},
+        {
+            "card_id": card_id,
+            "what": what,
+            "reason": reason,
+            "key": key,
+            "other_card_id": other_card_id,
+            "expires_at": expires_at,
+            **{kind: added.get(kind, 0) for kind in KINDS},
+        },
     )
     return cursor.lastrowid
 
@@ -89,7 +104,5 @@ def open_sessions(cursor, card_id: int) -> int:
 
 def lock_sessions(cursor, card_id: int) -> None:
     """Let nobody charge a card's sessions until this transaction ends, so that what is left stays what was read."""
-    cursor.execute(
-        "SELECT login_number FROM session WHERE card_id = %(card_id)s FOR UPDATE", {"card_id": card_id}
-    )
+    cursor.execute("SELECT login_number FROM session WHERE card_id = %(card_id)s FOR UPDATE", {"card_id": card_id})
     cursor.fetchall()

@@ -1,8 +1,19 @@
 """The statements about cards that were made elsewhere."""
 
 _COLUMNS = (
-    "serial", "pin_sealed", "key_number", "status", "status_before_block", "batch_id", "product_id", "first_login_at",
-    "expires_at", "note", "posted_seconds", "posted_down_octets", "posted_up_octets",
+    "serial",
+    "pin_sealed",
+    "key_number",
+    "status",
+    "status_before_block",
+    "batch_id",
+    "product_id",
+    "first_login_at",
+    "expires_at",
+    "note",
+    "posted_seconds",
+    "posted_down_octets",
+    "posted_up_octets",
 )
 
 

@@ -105,9 +105,7 @@ def seconds_since_resealed(cursor) -> int | None:
 
 def take_key(cursor, number: int) -> None:
     """Wait until nobody seals with this key, and let nobody begin: see store.hold_key."""
-    cursor.execute(
-        "SELECT name FROM site WHERE name = %(name)s FOR UPDATE", {"name": f"key_{number}_fingerprint"}
-    )
+    cursor.execute("SELECT name FROM site WHERE name = %(name)s FOR UPDATE", {"name": f"key_{number}_fingerprint"})
     cursor.fetchall()
 
 

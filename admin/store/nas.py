@@ -53,5 +53,12 @@ def listed(cursor) -> list[dict]:
     return rows
 
 
-_COLUMNS = ("address", "secret_sealed", "key_number", "vendor", "disconnect_port", "require_message_authenticator",
-            "counter_rule")
+_COLUMNS = (
+    "address",
+    "secret_sealed",
+    "key_number",
+    "vendor",
+    "disconnect_port",
+    "require_message_authenticator",
+    "counter_rule",
+)

@@ -66,10 +66,11 @@ def create(cursor, database: str, operator: str, hosts: list[str], password: str
 
 def remove(cursor, database: str, operator: str) -> None:
     """Remove the account and end its connections.  Its name stays in the history."""
-    cursor.execute("SELECT host AS host FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator})
+    cursor.execute(
+        "SELECT host AS host FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator}
+    )
     for row in cursor.fetchall():
         cursor.execute("DROP USER IF EXISTS %(operator)s@%(host)s", {"operator": operator, "host": row["host"]})
     cursor.execute("KILL USER %(operator)s", {"operator": operator})
     cursor.execute(f"DROP ROLE IF EXISTS {quoted(roles.of_operator(database, operator))}")
     cursor.execute("DELETE FROM operator_role WHERE operator = %(operator)s", {"operator": operator})
-

@@ -15,7 +15,9 @@ def add(cursor, values: dict) -> int:
 def change(cursor, partner_id: int, values: dict) -> int:
     """Set what is given and leave the rest."""
     columns = ", ".join(f"{column} = %({column})s" for column in values if column in _COLUMNS)
-    return cursor.execute(f"UPDATE partner SET {columns} WHERE id = %(partner_id)s", {**values, "partner_id": partner_id})
+    return cursor.execute(
+        f"UPDATE partner SET {columns} WHERE id = %(partner_id)s", {**values, "partner_id": partner_id}
+    )
 
 
 def retire(cursor, partner_id: int) -> int:

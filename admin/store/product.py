@@ -1,10 +1,32 @@
 """The statements about products."""
 
 COLUMNS = (
-    "name", "kind", "credit_seconds", "credit_octets", "credit_down_octets", "credit_up_octets", "credit_cents",
-    "tariff_minute_millicents", "tariff_mb_millicents", "valid_days", "sell_by", "valid_until_at", "allowed_hours",
-    "timezone", "speed_down_kbit", "speed_up_kbit", "fup_share_percent", "fup_down_kbit", "fup_up_kbit", "max_sessions",
-    "replace_oldest", "bind_device", "interim_seconds", "idle_seconds", "price_cents", "commission_basis_points",
+    "name",
+    "kind",
+    "credit_seconds",
+    "credit_octets",
+    "credit_down_octets",
+    "credit_up_octets",
+    "credit_cents",
+    "tariff_minute_millicents",
+    "tariff_mb_millicents",
+    "valid_days",
+    "sell_by",
+    "valid_until_at",
+    "allowed_hours",
+    "timezone",
+    "speed_down_kbit",
+    "speed_up_kbit",
+    "fup_share_percent",
+    "fup_down_kbit",
+    "fup_up_kbit",
+    "max_sessions",
+    "replace_oldest",
+    "bind_device",
+    "interim_seconds",
+    "idle_seconds",
+    "price_cents",
+    "commission_basis_points",
 )
 _FLAGS = ("replace_oldest", "bind_device")
 
@@ -13,7 +35,8 @@ def add(cursor, values: dict) -> int:
     """A new product from the columns that are given; the rest has the schema's defaults."""
     columns = [column for column in COLUMNS if column in values]
     cursor.execute(
-        f"INSERT INTO product ({', '.join(columns)}) VALUES ({', '.join(f'%({column})s' for column in columns)})", values
+        f"INSERT INTO product ({', '.join(columns)}) VALUES ({', '.join(f'%({column})s' for column in columns)})",
+        values,
     )
     return cursor.lastrowid
 
@@ -21,7 +44,9 @@ def add(cursor, values: dict) -> int:
 def change(cursor, product_id: int, values: dict) -> int:
     """Set what is given and leave the rest.  The terms of a product that has cards are refused by the database."""
     columns = ", ".join(f"{column} = %({column})s" for column in COLUMNS if column in values)
-    return cursor.execute(f"UPDATE product SET {columns} WHERE id = %(product_id)s", {**values, "product_id": product_id})
+    return cursor.execute(
+        f"UPDATE product SET {columns} WHERE id = %(product_id)s", {**values, "product_id": product_id}
+    )
 
 
 def retire(cursor, product_id: int) -> int:
@@ -41,7 +66,7 @@ def named(cursor, name: str) -> dict | None:
 def listed(cursor, retired_too: bool = False) -> list[dict]:
     cursor.execute(
         f"""
-        SELECT id, {', '.join(COLUMNS)}, retired_at
+        SELECT id, {", ".join(COLUMNS)}, retired_at
           FROM product
          WHERE retired_at IS NULL OR %(retired_too)s
          ORDER BY name

@@ -14,12 +14,20 @@ def card_ids(cursor) -> tuple[int, int]:
 
 def wrong_entries(cursor, first: int, last: int) -> list[tuple]:
     """Ledger = balance: what was added to a card is the sum of its compensating entries."""
-    return _differing(cursor, first, last, "added", "added_", ("seconds", "octets", "down_octets", "up_octets", "cents"), """
+    return _differing(
+        cursor,
+        first,
+        last,
+        "added",
+        "added_",
+        ("seconds", "octets", "down_octets", "up_octets", "cents"),
+        """
         SELECT card_id, SUM(added_seconds) AS seconds, SUM(added_octets) AS octets,
                SUM(added_down_octets) AS down_octets, SUM(added_up_octets) AS up_octets, SUM(added_cents) AS cents
           FROM card_entry
          WHERE card_id BETWEEN %(first)s AND %(last)s
-         GROUP BY card_id""")
+         GROUP BY card_id""",
+    )
 
 
 def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
@@ -27,7 +35,14 @@ def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
 
     A session that is in both counts once, by its row in `session`.
     """
-    return _differing(cursor, first, last, "used", "posted_", ("seconds", "down_octets", "up_octets"), """
+    return _differing(
+        cursor,
+        first,
+        last,
+        "used",
+        "posted_",
+        ("seconds", "down_octets", "up_octets"),
+        """
         SELECT card_id, SUM(seconds) AS seconds, SUM(down_octets) AS down_octets, SUM(up_octets) AS up_octets
           FROM (SELECT card_id, posted_seconds AS seconds, posted_down_octets AS down_octets, posted_up_octets AS up_octets
                   FROM session
@@ -40,7 +55,8 @@ def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
                                      FROM session
                                     WHERE session.card_id = archived.card_id
                                       AND session.login_number = archived.login_number)) AS both_tables
-         GROUP BY card_id""")
+         GROUP BY card_id""",
+    )
 
 
 def wrong_sessions(cursor, first: int, last: int) -> list[tuple]:

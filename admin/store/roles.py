@@ -31,10 +31,28 @@ ROLES = {
 
 # Which role a command needs; every other one needs `see`.
 _OF_COMMAND = {
-    "generate": "generate", "import": "import", "export": "export", "deliver": "deliver", "return": "return",
-    "block": "block", "unblock": "block", "delete": "delete", "credit": "credit", "transfer": "credit", "edit": "credit",
-    "product": "products", "partner": "partners", "nas": "nas", "disconnect": "disconnect", "enforce": "disconnect",
-    "redeem": "redeem", "voice": "voice", "report": "report", "reconcile": "audit", "audit": "audit", "batch": "delete",
+    "generate": "generate",
+    "import": "import",
+    "export": "export",
+    "deliver": "deliver",
+    "return": "return",
+    "block": "block",
+    "unblock": "block",
+    "delete": "delete",
+    "credit": "credit",
+    "transfer": "credit",
+    "edit": "credit",
+    "product": "products",
+    "partner": "partners",
+    "nas": "nas",
+    "disconnect": "disconnect",
+    "enforce": "disconnect",
+    "redeem": "redeem",
+    "voice": "voice",
+    "report": "report",
+    "reconcile": "audit",
+    "audit": "audit",
+    "batch": "delete",
     "key": "admin",
 }
 _OF_ROUTINE = {"read_pin": "see_pin", "open_pins": "see_pin", "read_pins": "see_pin", "who_had": "address"}

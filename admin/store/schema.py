@@ -117,8 +117,9 @@ def create_user(cursor, user: str, host: str, password: str) -> None:
     """
     names = {"user": user, "host": host}
     try:
-        cursor.execute("CREATE USER %(user)s@%(host)s IDENTIFIED BY PASSWORD %(hash)s",
-                       {**names, "hash": password_hash(password)})
+        cursor.execute(
+            "CREATE USER %(user)s@%(host)s IDENTIFIED BY PASSWORD %(hash)s", {**names, "hash": password_hash(password)}
+        )
     except pymysql.MySQLError as error:
         # strict_password_validation: this server wants to see passwords, to refuse weak ones.
         if error.args[0] != ER.OPTION_PREVENTS_STATEMENT:

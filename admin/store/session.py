@@ -59,7 +59,7 @@ def due(cursor, most_of_a_nas: int) -> list[dict]:
                   FROM nas
                   JOIN session FORCE INDEX (session_by_nas) ON session.nas_id = nas.id
                   JOIN card ON card.id = session.card_id
-                  {_LAST_ATTEMPT.format(action='disconnect')}
+                  {_LAST_ATTEMPT.format(action="disconnect")}
                  WHERE {_IS_DUE}
                    AND (last.next_at IS NULL OR last.next_at <= UTC_TIMESTAMP(3))) AS candidate
          WHERE place <= %(most_of_a_nas)s
@@ -77,7 +77,7 @@ def due_of_card(cursor, card_id: int) -> list[dict]:
           FROM session
           JOIN nas ON nas.id = session.nas_id
           JOIN card ON card.id = session.card_id
-          {_LAST_ATTEMPT.format(action='disconnect')}
+          {_LAST_ATTEMPT.format(action="disconnect")}
          WHERE session.card_id = %(card_id)s
            AND session.due_at <= UTC_TIMESTAMP(3)
            AND (last.next_at IS NULL OR last.next_at <= UTC_TIMESTAMP(3) OR last.outcome <> 'sent')
@@ -98,7 +98,7 @@ def slow_downs(cursor) -> list[dict]:
           JOIN nas ON nas.id = session.nas_id
           JOIN card ON card.id = session.card_id
           JOIN product ON product.id = card.product_id
-          {_LAST_ATTEMPT.format(action='slow_down')}
+          {_LAST_ATTEMPT.format(action="slow_down")}
          WHERE slow_down.done_at IS NULL
            AND session.due_at > UTC_TIMESTAMP(3)
            AND session.acct_session_id <> ''
@@ -120,7 +120,7 @@ def still_on(cursor) -> list[dict]:
           FROM nas
           JOIN session FORCE INDEX (session_by_nas) ON session.nas_id = nas.id
           JOIN card ON card.id = session.card_id
-          {_LAST_ATTEMPT.format(action='disconnect')}
+          {_LAST_ATTEMPT.format(action="disconnect")}
          WHERE {_IS_DUE}
            AND session.acct_session_id <> ''
          UNION ALL
@@ -129,7 +129,7 @@ def still_on(cursor) -> list[dict]:
           JOIN session ON session.card_id = slow_down.card_id AND session.login_number = slow_down.login_number
           JOIN nas ON nas.id = session.nas_id
           JOIN card ON card.id = session.card_id
-          {_LAST_ATTEMPT.format(action='slow_down')}
+          {_LAST_ATTEMPT.format(action="slow_down")}
          WHERE slow_down.done_at IS NULL
            AND session.due_at > UTC_TIMESTAMP(3)
          ORDER BY due_at
@@ -150,13 +150,19 @@ def claim(cursor, action: str, sessions: list[dict], seconds: int) -> set[tuple[
         return set()
     values = []
     for session in sessions:
-        values += [session["card_id"], session["login_number"], action, (session["attempt"] or 0) + 1, seconds,
-                   session["due_cause"] if action == "disconnect" else "fup"]
+        values += [
+            session["card_id"],
+            session["login_number"],
+            action,
+            (session["attempt"] or 0) + 1,
+            seconds,
+            session["due_cause"] if action == "disconnect" else "fup",
+        ]
     row = "(%s, %s, %s, %s, UTC_TIMESTAMP(3) + INTERVAL %s SECOND, %s)"
     cursor.execute(
         f"""
         INSERT IGNORE INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)
-        VALUES {', '.join([row] * len(sessions))}
+        VALUES {", ".join([row] * len(sessions))}
         RETURNING card_id, login_number
         """,
         values,
@@ -304,7 +310,7 @@ def card_cuts(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
           FROM session
           JOIN card ON card.id = session.card_id
           JOIN nas ON nas.id = session.nas_id
-          {_LAST_ATTEMPT.format(action='disconnect')}
+          {_LAST_ATTEMPT.format(action="disconnect")}
          WHERE session.card_id = %(card_id)s
            AND session.login_number IN %(login_numbers)s
          ORDER BY session.login_number
@@ -452,7 +458,7 @@ def open_sessions(cursor, wanted: dict) -> None:
           JOIN card ON card.id = session.card_id
          WHERE session.due_at IS NOT NULL
            AND session.acct_session_id <> ''
-           {' '.join('AND ' + condition for condition in conditions)}
+           {" ".join("AND " + condition for condition in conditions)}
         """,
         wanted,
     )
@@ -475,7 +481,7 @@ def anomalies(cursor, wanted: dict) -> None:
           LEFT JOIN session_archive AS archived
             ON archived.card_id = anomaly.card_id AND archived.login_number = anomaly.login_number
           LEFT JOIN nas ON nas.id = COALESCE(session.nas_id, archived.nas_id)
-         WHERE {' AND '.join(conditions) or 'TRUE'}
+         WHERE {" AND ".join(conditions) or "TRUE"}
          ORDER BY anomaly.id
         """,
         wanted,
@@ -488,8 +494,10 @@ _ANOMALY_FILTERS = {"serial": "card.serial = %(serial)s", "nas_id": "nas.id = %(
 def who_had(cursor, address: str, moment_at, reason: str | None, forms: list[str]) -> tuple[int, list[dict]]:
     """The sessions that had an address at a moment.  The question is recorded, and committed, before it is answered: its
     number comes first."""
-    cursor.execute("CALL who_had(%(address)s, %(moment_at)s, %(reason)s, %(forms)s)",
-                   {"address": address, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)})
+    cursor.execute(
+        "CALL who_had(%(address)s, %(moment_at)s, %(reason)s, %(forms)s)",
+        {"address": address, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)},
+    )
     number = cursor.fetchone()["query"]
     cursor.nextset()
     rows = list(cursor.fetchall())

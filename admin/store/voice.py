@@ -20,8 +20,10 @@ def redeem(cursor, card_id: int, account: str) -> int:
 
 def count_refusal(cursor, card_id: int, account: str, reason: str) -> None:
     """Count what was refused, as a login's refusal is counted."""
-    cursor.execute("CALL count_office_refusal(%(card_id)s, %(account)s, %(reason)s)",
-                   {"card_id": card_id, "account": account, "reason": reason})
+    cursor.execute(
+        "CALL count_office_refusal(%(card_id)s, %(account)s, %(reason)s)",
+        {"card_id": card_id, "account": account, "reason": reason},
+    )
 
 
 _SELECT = """
@@ -46,7 +48,9 @@ def unconfirmed(cursor) -> list[dict]:
 
 def of_export(cursor, number: int) -> list[dict]:
     """The credits of one export, always in the same order."""
-    cursor.execute(f"{_SELECT} WHERE voice_credit.export_number = %(number)s ORDER BY voice_credit.id", {"number": number})
+    cursor.execute(
+        f"{_SELECT} WHERE voice_credit.export_number = %(number)s ORDER BY voice_credit.id", {"number": number}
+    )
     return cursor.fetchall()
 
 

@@ -133,7 +133,9 @@ class Charges:
                 except RowLocked as locked:
                     results[index] = locked
                     continue
-                results[index] = f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
+                results[index] = (
+                    f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
+                )
             else:
                 reports[index] = report
         self._charge_reports(connection, reports, results)
@@ -208,7 +210,9 @@ class Charges:
         try:
             for row in rows:
                 if row.reached & store.REACHED_LIMIT:
-                    connection.run(lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row)
+                    connection.run(
+                        lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row
+                    )
             connection.run(store.lower_grants, rows[0].card_id)
         except RowLocked as locked:
             return locked
@@ -338,7 +342,11 @@ class Charges:
         if report.kind == "Start":
             return None
         known = self._sessions.get(_remembered_as(report))
-        if known and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS and self._is_not_archived(known[:2], start_age):
+        if (
+            known
+            and abs(report.at - start_age - known[2]) <= SAME_START_SECONDS
+            and self._is_not_archived(known[:2], start_age)
+        ):
             return known[:2]
         return None
 
@@ -437,9 +445,7 @@ def _anomaly(report: Report, row: store.Charged) -> store.Anomaly | None:
     ]
     if not fallen:
         return None
-    return store.Anomaly(
-        row.card_id, row.login_number, "octets_fell", f"at {report.seconds} s: {', '.join(fallen)}"
-    )
+    return store.Anomaly(row.card_id, row.login_number, "octets_fell", f"at {report.seconds} s: {', '.join(fallen)}")
 
 
 def _candidates(connection: Connection, reports: list[Report]) -> dict:

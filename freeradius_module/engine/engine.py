@@ -110,7 +110,9 @@ class Engine:
             return secrets.token_urlsafe(12) + pin.open_sealed(sealed, number, "decoy", self.keys)
         return self._open(pin.open_sealed, card.pin_sealed, card.key_number, card.serial)
 
-    def _open(self, open_sealed: Callable[[bytes, int, str, Keyring], str], sealed: bytes, number: int, owner: str) -> str:
+    def _open(
+        self, open_sealed: Callable[[bytes, int, str, Keyring], str], sealed: bytes, number: int, owner: str
+    ) -> str:
         """Open what is sealed; with a key that has come into the key file since it was read, if need be."""
         try:
             return open_sealed(sealed, number, owner, self.keys)

@@ -93,4 +93,6 @@ def leaving_out_locked(connection: Connection, statement: Callable[[Any, list], 
         if len(items) == 1:
             return [locked]
     half = len(items) // 2
-    return leaving_out_locked(connection, statement, items[:half]) + leaving_out_locked(connection, statement, items[half:])
+    return leaving_out_locked(connection, statement, items[:half]) + leaving_out_locked(
+        connection, statement, items[half:]
+    )

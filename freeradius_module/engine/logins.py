@@ -84,7 +84,9 @@ class Handout(NamedTuple):
 
 
 class Logins:
-    def __init__(self, settings: Settings, catalogue: Catalogue, open_pin: Callable[[Card | None], str], class_key: bytes):
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, open_pin: Callable[[Card | None], str], class_key: bytes
+    ):
         self._settings = settings
         self._catalogue = catalogue
         self._open_pin = open_pin
@@ -240,12 +242,7 @@ class Logins:
         return dict(zip(wanted, found, strict=True))
 
     def _refuse(self, attempt: Attempt, reason: str) -> Answer:
-        return Answer(
-            False,
-            reply.refused(reason, self._settings.lang),
-            reason,
-            _line(attempt, reason),
-        )
+        return Answer(False, reply.refused(reason, self._settings.lang), reason, _line(attempt, reason))
 
     def _refuse_outer_name(self, ask: Ask, card: Card) -> tuple[RefusedLogin, Answer]:
         """The name outside the tunnel is another card's: a NAS that reports by it would charge that card."""
@@ -397,9 +394,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
 
 
 def _changes_more(reservation: Reservation) -> bool:
-    return bool(
-        reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces
-    )
+    return bool(reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces)
 
 
 def _line(attempt: Attempt, reason: str) -> str:

@@ -83,8 +83,10 @@ class EngineServer:
 
     def serve(self) -> None:
         """Until `end`.  Raises NoPlace if another engine is open there, or nothing can be."""
-        with (listening(self._logins.path, self._mode) as logins,
-              listening(self._accounting.path, self._mode) as accounting):
+        with (
+            listening(self._logins.path, self._mode) as logins,
+            listening(self._accounting.path, self._mode) as accounting,
+        ):
             beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
             beside.start()
             try:
@@ -106,7 +108,6 @@ class EngineServer:
             # Half an engine is worse than none: FreeRADIUS would wait for it.
             self._fault = fault
             self._is_ended.set()
-
 
     def _login_or_client(self, what: str, until: float, pairs: Iterable[tuple[str, str]]) -> Ask | ClientAsk:
         request = dict(pairs)
@@ -245,7 +246,9 @@ def listening(path: Path, mode: int):
         try:
             listener.bind(str(path))
         except OSError as fault:
-            raise NoPlace(Sentence("No engine can open at {path}: {cause}.", path=path, cause=fault.strerror)) from fault
+            raise NoPlace(
+                Sentence("No engine can open at {path}: {cause}.", path=path, cause=fault.strerror)
+            ) from fault
         finally:
             os.umask(before)
         listener.listen(BACKLOG)
@@ -278,16 +281,22 @@ def callers(settings: Settings) -> frozenset[int]:
         try:
             found.add(pwd.getpwnam(name).pw_uid)
         except KeyError:
-            raise NoPlace(Sentence(
-                "engine_callers in {path} names {name}, and there is no such system account.", path=settings.path, name=name,
-            )) from None
+            raise NoPlace(
+                Sentence(
+                    "engine_callers in {path} names {name}, and there is no such system account.",
+                    path=settings.path,
+                    name=name,
+                )
+            ) from None
     return frozenset(found)
 
 
 def _accepted(listener: socket.socket, served: frozenset[int]) -> socket.socket | None:
     """A new line; None for a caller of another account: a login brings its PIN along, and the answer may be one."""
     caller, _ = listener.accept()
-    _pid, user, _group = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _pid, user, _group = struct.unpack(
+        "3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     if user in served:
         # Nothing blocks the engine: each line has one answer under way, and room for it.
         caller.setblocking(False)

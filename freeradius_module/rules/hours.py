@@ -87,8 +87,9 @@ def parse(text: str) -> Windows:
     items = [item.strip() for item in re.split("[,;]", text)]
     for item in items:
         if not item:
-            raise ValueError(Sentence(
-                "{text!r} has an empty window. Write it like {example!r}.", text=text, example=_EXAMPLE))
+            raise ValueError(
+                Sentence("{text!r} has an empty window. Write it like {example!r}.", text=text, example=_EXAMPLE)
+            )
         days, times = _split(item)
         days_so_far += days
         if times:
@@ -112,8 +113,9 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(Sentence(
-            "There is no time zone {name!r}. Write it like America/Sao_Paulo.", name=name)) from None
+        raise ValueError(
+            Sentence("There is no time zone {name!r}. Write it like America/Sao_Paulo.", name=name)
+        ) from None
 
 
 def _split(item: str) -> tuple[list[int], str]:
@@ -127,8 +129,9 @@ def _split(item: str) -> tuple[list[int], str]:
         return [], times
     match = _DAY_RANGE.fullmatch(words.strip())
     if match is None:
-        raise ValueError(Sentence(
-            "{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words.strip(), days=" ".join(DAYS)))
+        raise ValueError(
+            Sentence("{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words.strip(), days=" ".join(DAYS))
+        )
     first = _DAY_NUMBERS[match["first"].lower()]
     last = _DAY_NUMBERS[(match["last"] or match["first"]).lower()]
     return [day % 7 for day in range(first, last + 1 if last >= first else last + 8)], times
@@ -142,13 +145,11 @@ def _times(text: str) -> tuple[int, int]:
     """
     match = _TIMES.fullmatch(text)
     if match is None:
-        raise ValueError(Sentence(
-            "{text!r} is not a time of day from and to. Write it like 08:00-18:00.", text=text))
+        raise ValueError(Sentence("{text!r} is not a time of day from and to. Write it like 08:00-18:00.", text=text))
     start_hour, start_minute, end_hour, end_minute = map(int, match.groups())
     start, end = 60 * start_hour + start_minute, 60 * end_hour + end_minute
     if start >= 1440 or end > 1440 or max(start_minute, end_minute) > 59:
-        raise ValueError(Sentence(
-            "{text!r} has a time that no clock shows. They go from 00:00 to 24:00.", text=text))
+        raise ValueError(Sentence("{text!r} has a time that no clock shows. They go from 00:00 to 24:00.", text=text))
     if start == end:
         raise ValueError(Sentence("{text!r} starts when it ends. Write 00:00-24:00 for a whole day.", text=text))
     return start, end if end > start else end + 1440

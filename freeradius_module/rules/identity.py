@@ -151,9 +151,7 @@ def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
     waiting = [
         one
         for one in sorted(candidates, key=lambda one: (_distance(sign, one), -one.login_number))
-        if one.acct_session_id == ""
-        and _may_begin(sign, one)
-        and _is_same_device(sign, one)
+        if one.acct_session_id == "" and _may_begin(sign, one) and _is_same_device(sign, one)
     ]
     known_here = [one for one in known if one.nas_id == sign.nas_id]
     if known_here:

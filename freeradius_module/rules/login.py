@@ -208,12 +208,7 @@ def decide(
     return Accept(
         # Whoever claims a number first has decided on the facts as they are.
         login_number=card.last_login_number + 1,
-        limits=Limits(
-            min(seconds, SESSION_TIMEOUT_MAX),
-            octets,
-            granted.down_octets,
-            granted.up_octets,
-        ),
+        limits=Limits(min(seconds, SESSION_TIMEOUT_MAX), octets, granted.down_octets, granted.up_octets),
         limited_by=limited_by,
         volume_limited_by=volume_limited_by,
         granted=granted,
@@ -333,7 +328,10 @@ def is_stale(session: Session, queue_lag_seconds: float = 0.0) -> bool:
     """
     if not session.is_begun:
         # Or made in what is the future now, because the clock was put back: it would be in the way until then.
-        return session.silent_seconds - queue_lag_seconds > RESERVATION_SECONDS or session.silent_seconds < -RESERVATION_SECONDS
+        return (
+            session.silent_seconds - queue_lag_seconds > RESERVATION_SECONDS
+            or session.silent_seconds < -RESERVATION_SECONDS
+        )
     return session.silent_seconds - queue_lag_seconds > MISSED_INTERIMS * session.interim_seconds + GRACE_SECONDS
 
 

@@ -51,18 +51,24 @@ def validate(serial: str) -> str:
     """
     compacted = compact(serial)
     if not 2 <= len(compacted) <= MAX_LENGTH:
-        raise ValueError(Sentence(
-            "A serial has 2 to {most} letters and digits; this one has {length}.",
-            most=MAX_LENGTH, length=len(compacted),
-        ))
+        raise ValueError(
+            Sentence(
+                "A serial has 2 to {most} letters and digits; this one has {length}.",
+                most=MAX_LENGTH,
+                length=len(compacted),
+            )
+        )
     if not _WELL_FORMED.fullmatch(compacted):
-        raise ValueError(Sentence(
-            "Serial {serial!a} is not made of the letters A-Z and the digits 0-9, with a digit at its end.",
-            serial=compacted,
-        ))
+        raise ValueError(
+            Sentence(
+                "Serial {serial!a} is not made of the letters A-Z and the digits 0-9, with a digit at its end.",
+                serial=compacted,
+            )
+        )
     if _damm(_decimal(compacted)) != 0:
-        raise ValueError(Sentence(
-            "Serial {serial} has a wrong check digit: please compare it with the card.", serial=compacted))
+        raise ValueError(
+            Sentence("Serial {serial} has a wrong check digit: please compare it with the card.", serial=compacted)
+        )
     return compacted
 
 
@@ -161,8 +167,7 @@ def number_of(serial: str, prefix: str) -> int:
     serial = validate(serial)
     number = serial[len(prefix) : -1]
     if not serial.startswith(prefix) or not _DIGITS.fullmatch(number):
-        raise ValueError(Sentence(
-            "Serial {serial} does not belong to prefix {prefix}.", serial=serial, prefix=prefix))
+        raise ValueError(Sentence("Serial {serial} does not belong to prefix {prefix}.", serial=serial, prefix=prefix))
     return int(number)
 
 
@@ -203,13 +208,15 @@ def count_range(first: str, last: str) -> int:
     first_head, first_number = _split(first)
     last_head, last_number = _split(last)
     if len(first) != len(last) or first_head != last_head:
-        raise ValueError(Sentence(
-            "Serials {first} and {last} are not of one batch: they differ in length or prefix.",
-            first=first, last=last,
-        ))
+        raise ValueError(
+            Sentence(
+                "Serials {first} and {last} are not of one batch: they differ in length or prefix.",
+                first=first,
+                last=last,
+            )
+        )
     if first_number > last_number:
-        raise ValueError(Sentence(
-            "Range {first}-{last} runs backwards: write {last}-{first}.", first=first, last=last))
+        raise ValueError(Sentence("Range {first}-{last} runs backwards: write {last}-{first}.", first=first, last=last))
     return last_number - first_number + 1
 
 
@@ -255,30 +262,42 @@ def _decimal(body: str) -> str:
 
 def _check_shape(prefix: str, digits: int) -> None:
     if not _PREFIX.fullmatch(prefix):
-        raise ValueError(Sentence(
-            "Prefix {prefix!a} is not made of at most {most} capital letters A-Z and digits.",
-            prefix=prefix, most=MAX_PREFIX_LENGTH,
-        ))
+        raise ValueError(
+            Sentence(
+                "Prefix {prefix!a} is not made of at most {most} capital letters A-Z and digits.",
+                prefix=prefix,
+                most=MAX_PREFIX_LENGTH,
+            )
+        )
     if not 1 <= digits <= MAX_DIGITS:
-        raise ValueError(Sentence(
-            "A serial's number has 1 to {most} digits, not {digits}.", most=MAX_DIGITS, digits=digits))
+        raise ValueError(
+            Sentence("A serial's number has 1 to {most} digits, not {digits}.", most=MAX_DIGITS, digits=digits)
+        )
     if len(prefix) + digits + 1 > MAX_LENGTH:
-        raise ValueError(Sentence(
-            "Prefix {prefix}, {digits} digits and the check digit are more than {most} characters. Use fewer "
-            "digits or a shorter prefix.",
-            prefix=prefix, digits=digits, most=MAX_LENGTH,
-        ))
+        raise ValueError(
+            Sentence(
+                "Prefix {prefix}, {digits} digits and the check digit are more than {most} characters. Use fewer "
+                "digits or a shorter prefix.",
+                prefix=prefix,
+                digits=digits,
+                most=MAX_LENGTH,
+            )
+        )
 
 
 def _check_number(number: int, digits: int) -> None:
     if number < 0:
         raise ValueError(Sentence("A serial's number is not negative: {number}.", number=number))
     if number >= 10**digits:
-        raise ValueError(Sentence(
-            "Number {number} does not fit {digits} digits: the last one is {last}. Use more serial digits or "
-            "another prefix.",
-            number=number, digits=digits, last=10**digits - 1,
-        ))
+        raise ValueError(
+            Sentence(
+                "Number {number} does not fit {digits} digits: the last one is {last}. Use more serial digits or "
+                "another prefix.",
+                number=number,
+                digits=digits,
+                last=10**digits - 1,
+            )
+        )
 
 
 # A totally anti-symmetric quasigroup of order 10 (H. M. Damm, 2004): no row or column repeats

@@ -38,12 +38,9 @@ def parse_duration(text: str) -> int:
     if _NUMBER.fullmatch(bare):
         raise ValueError(Sentence("{text!r} has no unit: is it {text}s, {text}m, {text}h or {text}d?", text=bare))
     if match is None or not any(match.groups()):
-        raise ValueError(Sentence(
-            "{text!r} is not a duration. Write it like 90m, 10h, 3600s, 2h30m or 1d.", text=text))
+        raise ValueError(Sentence("{text!r} is not a duration. Write it like 90m, 10h, 3600s, 2h30m or 1d.", text=text))
     days, hours, minutes, seconds = (int(count or 0) for count in match.groups())
-    return _at_most(
-        MAX_SECONDS, days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "100 years"
-    )
+    return _at_most(MAX_SECONDS, days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "100 years")
 
 
 def parse_size(text: str) -> int:
@@ -58,15 +55,15 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(Sentence(
-            "{text!r} is not an amount of traffic. Write it like 500MB, 1.5GB, 1GiB, or as plain octets.",
-            text=text,
-        ))
+        raise ValueError(
+            Sentence(
+                "{text!r} is not an amount of traffic. Write it like 500MB, 1.5GB, 1GiB, or as plain octets.", text=text
+            )
+        )
     factor = _OCTETS_BY_UNIT[match["unit"].lower()]
     octets = _decimal(match["number"], 2, text) * factor
     if octets != int(octets):
-        raise ValueError(Sentence(
-            "{text!r} is not a whole number of octets. Write it like 500MB or 1.5GB.", text=text))
+        raise ValueError(Sentence("{text!r} is not a whole number of octets. Write it like 500MB or 1.5GB.", text=text))
     return _at_most(MAX_OCTETS, int(octets), text, "1000 TB")
 
 
@@ -97,8 +94,7 @@ def parse_tariff(text: str) -> int:
     number = _decimal_of(text, Sentence("a tariff"), "0.05")
     tariff = Decimal(number) * 100_000
     if tariff != int(tariff):
-        raise ValueError(Sentence(
-            "{text!r} has more than five decimals. The smallest tariff is 0.00001.", text=text))
+        raise ValueError(Sentence("{text!r} has more than five decimals. The smallest tariff is 0.00001.", text=text))
     return _at_most(MAX_TARIFF_MILLICENTS, int(tariff), text, "42949.67295")
 
 
@@ -223,10 +219,14 @@ def _decimal_of(text: str, what: str, example: str) -> str:
     """The number in a text, with a point."""
     bare = text.strip()
     if not _DECIMAL.fullmatch(bare):
-        raise ValueError(Sentence(
-            "{text!r} is not {what}. Write it like {example}, without a currency and a mark for thousands.",
-            text=text, what=what, example=example,
-        ))
+        raise ValueError(
+            Sentence(
+                "{text!r} is not {what}. Write it like {example}, without a currency and a mark for thousands.",
+                text=text,
+                what=what,
+                example=example,
+            )
+        )
     return bare.replace(",", ".")
 
 
@@ -234,11 +234,16 @@ def _decimal(number: str, most_decimals: int, text: str) -> Decimal:
     number = number.replace(",", ".")
     whole, _, decimals = number.partition(".")
     if len(decimals) > most_decimals:
-        raise ValueError(Sentence(
-            "{text!r} could be {whole}.{cents} or {whole}{decimals}. Write at most two decimals, and "
-            "thousands without a mark.",
-            text=text, whole=whole, cents=decimals.rstrip("0")[:2] or "00", decimals=decimals,
-        ))
+        raise ValueError(
+            Sentence(
+                "{text!r} could be {whole}.{cents} or {whole}{decimals}. Write at most two decimals, and "
+                "thousands without a mark.",
+                text=text,
+                whole=whole,
+                cents=decimals.rstrip("0")[:2] or "00",
+                decimals=decimals,
+            )
+        )
     return Decimal(number)
 
 
@@ -264,9 +269,7 @@ _DURATION = re.compile(
     r"(?:([0-9]{1,12})\s*d)?\s*(?:([0-9]{1,12})\s*h)?\s*(?:([0-9]{1,12})\s*m(?:in)?)?\s*(?:([0-9]{1,12})\s*s)?",
     re.IGNORECASE,
 )
-_SIZE = re.compile(
-    r"(?P<number>[0-9]{1,18}(?:[.,][0-9]{1,18})?)\s*(?P<unit>B|[KMGT]i?B|)", re.IGNORECASE
-)
+_SIZE = re.compile(r"(?P<number>[0-9]{1,18}(?:[.,][0-9]{1,18})?)\s*(?P<unit>B|[KMGT]i?B|)", re.IGNORECASE)
 _OCTETS_BY_UNIT = {
     "": 1,
     "b": 1,

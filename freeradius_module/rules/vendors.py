@@ -198,15 +198,19 @@ def check_extra(attribute: Attribute) -> None:
     if not type(name) is type(operator) is type(value) is str:
         raise ValueError(f"The reply attribute {attribute!r} has a part that is not a str.")
     if operator not in (":=", "+="):
-        raise ValueError(Sentence(
-            "{name} has the operator {operator!r}; a reply attribute is set with := or added with +=.",
-            name=name, operator=operator,
-        ))
+        raise ValueError(
+            Sentence(
+                "{name} has the operator {operator!r}; a reply attribute is set with := or added with +=.",
+                name=name,
+                operator=operator,
+            )
+        )
     if not _NAME.fullmatch(name):
         raise ValueError(Sentence("{name!r} is not the name of a reply attribute.", name=name))
     if _key(name) in RESERVED:
-        raise ValueError(Sentence(
-            "{name} is set at each login and cannot be a reply attribute of a product.", name=name))
+        raise ValueError(
+            Sentence("{name} is set at each login and cannot be a reply attribute of a product.", name=name)
+        )
 
 
 # --- numbers -----------------------------------------------------------------------------------------
@@ -309,10 +313,7 @@ def _kbits(kbit: int) -> str:
 
 
 # WISPr 1.0 (Wi-Fi Alliance), appendix C: bit/s.
-_WISPR = (
-    ("WISPr-Bandwidth-Max-Down", ":=", _down(bits)),
-    ("WISPr-Bandwidth-Max-Up", ":=", _up(bits)),
-)
+_WISPR = (("WISPr-Bandwidth-Max-Down", ":=", _down(bits)), ("WISPr-Bandwidth-Max-Up", ":=", _up(bits)))
 
 # vendor: (attribute, operator, value made of the speeds down and up in kbit/s)
 SPEED = {
@@ -331,10 +332,7 @@ SPEED = {
         ("Cisco-AVPair", "+=", _up("ip:sub-qos-policy-in=prepaid-up-{}k".format)),
     ),
     # Huawei NetEngine, RADIUS+1.1 attributes 2 and 5: bit/s.
-    "huawei": (
-        ("Huawei-Output-Average-Rate", ":=", _down(bits)),
-        ("Huawei-Input-Average-Rate", ":=", _up(bits)),
-    ),
+    "huawei": (("Huawei-Output-Average-Rate", ":=", _down(bits)), ("Huawei-Input-Average-Rate", ":=", _up(bits))),
     # Juniper, VSAs 26-11 and 26-10: names of policies (JunosE) or filters (Junos) on the router.
     "juniper": (
         ("ERX-Egress-Policy-Name", ":=", _down("prepaid-down-{}k".format)),
@@ -342,10 +340,7 @@ SPEED = {
     ),
     "ubiquiti": _WISPR,
     # pfSense, captiveportal.inc divides by 1,000 to get kbit/s: bit/s.
-    "pfsense": (
-        ("pfSense-Bandwidth-Max-Down", ":=", _down(bits)),
-        ("pfSense-Bandwidth-Max-Up", ":=", _up(bits)),
-    ),
+    "pfsense": (("pfSense-Bandwidth-Max-Down", ":=", _down(bits)), ("pfSense-Bandwidth-Max-Up", ":=", _up(bits))),
 }
 
 # The documents of these name no attribute that changes the speed of a running session.
@@ -441,8 +436,11 @@ def _of(table, vendor):
     try:
         return table[vendor]
     except KeyError:
-        raise ValueError(Sentence(
-            "There is no vendor {vendor!r}; the vendors are {vendors}.", vendor=vendor, vendors=", ".join(VENDORS))) from None
+        raise ValueError(
+            Sentence(
+                "There is no vendor {vendor!r}; the vendors are {vendors}.", vendor=vendor, vendors=", ".join(VENDORS)
+            )
+        ) from None
 
 
 def _word(amount, what):
@@ -457,6 +455,4 @@ def _require_positive(amount, what):
     if amount is None:
         return
     if type(amount) is not int or amount < 1:
-        raise ValueError(
-            f"{what} is {amount!r}, but it must be a whole number from 1 on: many NAS read 0 as no limit."
-        )
+        raise ValueError(f"{what} is {amount!r}, but it must be a whole number from 1 on: many NAS read 0 as no limit.")

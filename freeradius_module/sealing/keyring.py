@@ -69,11 +69,13 @@ class Keyring:
         self._derived: dict[tuple[int, str], object] = {}
         active = [number for number, key in keys.items() if key.state == "active"]
         if not active:
-            raise KeyFileError(Sentence(
-                "There is no active key in {path}, so nothing can be sealed. Add one, or remove the word "
-                "behind a waiting key.",
-                path=path,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "There is no active key in {path}, so nothing can be sealed. Add one, or remove the word "
+                    "behind a waiting key.",
+                    path=path,
+                )
+            )
         self.sealing_number = max(active)
 
     @property
@@ -90,17 +92,23 @@ class Keyring:
         """The key with this number, if it opens."""
         key = self._keys.get(number)
         if key is None:
-            raise KeyFileError(Sentence(
-                "There is no key {number} in {path}, yet something in the database is sealed with it. Copy "
-                "the current key file to this machine.",
-                number=number, path=self.path,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "There is no key {number} in {path}, yet something in the database is sealed with it. Copy "
+                    "the current key file to this machine.",
+                    number=number,
+                    path=self.path,
+                )
+            )
         if key.state == "retired":
-            raise KeyFileError(Sentence(
-                "Key {number} of {path} is retired, yet something is still sealed with it. Remove the word "
-                "'retired' behind it, seal anew what it sealed, then retire it again.",
-                number=number, path=self.path,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "Key {number} of {path} is retired, yet something is still sealed with it. Remove the word "
+                    "'retired' behind it, seal anew what it sealed, then retire it again.",
+                    number=number,
+                    path=self.path,
+                )
+            )
         return key.secret
 
     def lasting(self, purpose: str) -> bytes:
@@ -116,12 +124,17 @@ class Keyring:
         """Refuse a key file that belongs to another installation."""
         found = self.fingerprint(number)
         if found != expected_fingerprint:
-            raise KeyFileError(Sentence(
-                "Key {number} of {path} has the fingerprint {found}, but this database was sealed with "
-                "{expected}: it is the key file of another installation. Put back the right one from your "
-                "safe copy.",
-                number=number, path=self.path, found=found, expected=expected_fingerprint,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "Key {number} of {path} has the fingerprint {found}, but this database was sealed with "
+                    "{expected}: it is the key file of another installation. Put back the right one from your "
+                    "safe copy.",
+                    number=number,
+                    path=self.path,
+                    found=found,
+                    expected=expected_fingerprint,
+                )
+            )
 
     def derived(self, number: int, purpose: str, make: Callable[[bytes], object] = bytes) -> object:
         """What `make` makes of the key for one purpose; made once, because it is asked for at every login."""
@@ -182,11 +195,13 @@ def create(path: str | os.PathLike) -> Keyring:
         try:
             os.link(temporary, path)  # Unlike a rename, a link refuses to replace.
         except FileExistsError:
-            raise KeyFileError(Sentence(
-                "{path} exists already and is kept: without its keys no card could log in. Add a key to it, "
-                "or choose another path.",
-                path=path,
-            )) from None
+            raise KeyFileError(
+                Sentence(
+                    "{path} exists already and is kept: without its keys no card could log in. Add a key to it, "
+                    "or choose another path.",
+                    path=path,
+                )
+            ) from None
         finally:
             os.unlink(temporary)
         _sync_folder(path.parent)
@@ -201,8 +216,7 @@ def add_key(path: str | os.PathLike, waiting: bool = False) -> int:
         nonlocal number
         number = max(keys) + 1
         if number > MAX_NUMBER:
-            raise KeyFileError(Sentence(
-                "{path} has used up all key numbers to {most}.", path=path, most=MAX_NUMBER))
+            raise KeyFileError(Sentence("{path} has used up all key numbers to {most}.", path=path, most=MAX_NUMBER))
         end_of_line = "" if text.endswith("\n") else "\n"
         state = " waiting" if waiting else ""
         return f"{text}{end_of_line}{number} {secrets.token_hex(KEY_OCTETS)}{state}\n"
@@ -259,8 +273,7 @@ def _read(path: str | os.PathLike) -> tuple[str, os.stat_result]:
     try:
         return content.decode("utf-8"), status
     except UnicodeDecodeError:
-        raise KeyFileError(Sentence(
-            "{path} is not a text file. Give the path of the key file.", path=path)) from None
+        raise KeyFileError(Sentence("{path} is not a text file. Give the path of the key file.", path=path)) from None
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
@@ -273,17 +286,23 @@ def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o027:
         what = Sentence("be used by others") if mode & 0o007 else Sentence("be written by its group")
-        raise KeyFileError(Sentence(
-            "{path} may {what} (mode {mode:04o}): whoever reads it can read every PIN. Say 'chmod "
-            "640 {path}', or 600 where one account alone reads it.",
-            path=path, what=what, mode=mode,
-        ))
+        raise KeyFileError(
+            Sentence(
+                "{path} may {what} (mode {mode:04o}): whoever reads it can read every PIN. Say 'chmod "
+                "640 {path}', or 600 where one account alone reads it.",
+                path=path,
+                what=what,
+                mode=mode,
+            )
+        )
     if status.st_uid not in (0, os.geteuid()):
-        raise KeyFileError(Sentence(
-            "{path} belongs to the account with uid {uid}, who could exchange the keys. Say 'chown root "
-            "{path}'.",
-            path=path, uid=status.st_uid,
-        ))
+        raise KeyFileError(
+            Sentence(
+                "{path} belongs to the account with uid {uid}, who could exchange the keys. Say 'chown root {path}'.",
+                path=path,
+                uid=status.st_uid,
+            )
+        )
 
 
 def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
@@ -295,17 +314,26 @@ def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
             continue
         match = _LINE.fullmatch(line)
         if match is None or not 1 <= int(match["number"]) <= MAX_NUMBER:
-            raise KeyFileError(Sentence(
-                "{path}, line {line_number}: expected a number from 1 to {most}, {digits} hexadecimal "
-                "digits, and perhaps 'waiting' or 'retired'. Put the line back from your safe copy.",
-                path=path, line_number=line_number, most=MAX_NUMBER, digits=2 * KEY_OCTETS,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "{path}, line {line_number}: expected a number from 1 to {most}, {digits} hexadecimal "
+                    "digits, and perhaps 'waiting' or 'retired'. Put the line back from your safe copy.",
+                    path=path,
+                    line_number=line_number,
+                    most=MAX_NUMBER,
+                    digits=2 * KEY_OCTETS,
+                )
+            )
         number = int(match["number"])
         if number in keys:
-            raise KeyFileError(Sentence(
-                "{path}, line {line_number}: key {number} is there twice. Remove the wrong one.",
-                path=path, line_number=line_number, number=number,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "{path}, line {line_number}: key {number} is there twice. Remove the wrong one.",
+                    path=path,
+                    line_number=line_number,
+                    number=number,
+                )
+            )
         keys[number] = Key(bytes.fromhex(match["hex"]), match["state"] or "active")
     if not keys:
         raise KeyFileError(Sentence("{path} has no key in it. Put it back from your safe copy.", path=path))
@@ -315,22 +343,30 @@ def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
 def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
     def changed(text: str, keys: dict[int, Key]) -> str:
         if number not in keys:
-            raise KeyFileError(Sentence(
-                "{path} has no key {number}. It has {numbers}.",
-                path=path, number=number, numbers=", ".join(map(str, sorted(keys))),
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "{path} has no key {number}. It has {numbers}.",
+                    path=path,
+                    number=number,
+                    numbers=", ".join(map(str, sorted(keys))),
+                )
+            )
         if state == "active" and keys[number].state == "retired":
-            raise KeyFileError(Sentence(
-                "Key {number} of {path} is retired and does not come back. Add a new key.",
-                number=number, path=path,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "Key {number} of {path} is retired and does not come back. Add a new key.", number=number, path=path
+                )
+            )
         others = [n for n, key in keys.items() if key.state == "active" and n != number]
         if state == "retired" and not others:
-            raise KeyFileError(Sentence(
-                "Key {number} is the only active key of {path}: nothing could be sealed without it. Add a "
-                "key first.",
-                number=number, path=path,
-            ))
+            raise KeyFileError(
+                Sentence(
+                    "Key {number} is the only active key of {path}: nothing could be sealed without it. Add a "
+                    "key first.",
+                    number=number,
+                    path=path,
+                )
+            )
         return "".join(_with_state(line, number, state) for line in text.splitlines(keepends=True))
 
     _rewrite(path, changed)
@@ -343,9 +379,7 @@ def _with_state(line: str, number: int, state: str) -> str:
     if match is None or int(match["number"]) != number:
         return line
     word = "" if state == "active" else f" {state}"
-    return f"{match['number']} {match['hex']}{word}" + (
-        f"  {hash_sign}{comment}" if hash_sign else "\n"
-    )
+    return f"{match['number']} {match['hex']}{word}" + (f"  {hash_sign}{comment}" if hash_sign else "\n")
 
 
 def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], str]) -> None:
@@ -408,17 +442,22 @@ def _sentences_for(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise KeyFileError(Sentence(
-            "{path} does not exist. Give the path of the key file in the setting key_file, or create a key "
-            "file there.",
-            path=path,
-        )) from None
+        raise KeyFileError(
+            Sentence(
+                "{path} does not exist. Give the path of the key file in the setting key_file, or create a key "
+                "file there.",
+                path=path,
+            )
+        ) from None
     except PermissionError:
-        raise KeyFileClosed(Sentence(
-            "The account with uid {uid} may not use {path}. Give the file a group that radiusd and the "
-            "office share and mode 640; only root or its owner may change it.",
-            uid=os.geteuid(), path=path,
-        )) from None
+        raise KeyFileClosed(
+            Sentence(
+                "The account with uid {uid} may not use {path}. Give the file a group that radiusd and the "
+                "office share and mode 640; only root or its owner may change it.",
+                uid=os.geteuid(),
+                path=path,
+            )
+        ) from None
     except OSError as error:
         raise KeyFileError(Sentence("{path} cannot be used: {cause}.", path=path, cause=error.strerror)) from None
 

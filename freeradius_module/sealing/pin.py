@@ -66,11 +66,14 @@ def check_shape(
     """
     _check_drawable(length, alphabet)
     if single_code and length < SINGLE_CODE_LENGTH:
-        raise ValueError(Sentence(
-            "A card with one code only needs at least {least} characters, because every try may hit any "
-            "card; {length} were asked for.",
-            least=SINGLE_CODE_LENGTH, length=length,
-        ))
+        raise ValueError(
+            Sentence(
+                "A card with one code only needs at least {least} characters, because every try may hit any "
+                "card; {length} were asked for.",
+                least=SINGLE_CODE_LENGTH,
+                length=length,
+            )
+        )
     if _is_safe(length, len(alphabet), live_cards, tries_per_window):
         return
     space = len(alphabet) ** length
@@ -81,20 +84,27 @@ def check_shape(
         odds = Sentence(
             "with {live_cards:,} live cards and {tries} tries a card, {thefts} cards are stolen in each lock "
             "window, and at most {most} are accepted",
-            live_cards=live_cards, tries=tries_per_window, thefts=_short(thefts), most=MOST_THEFTS_PER_WINDOW,
+            live_cards=live_cards,
+            tries=tries_per_window,
+            thefts=_short(thefts),
+            most=MOST_THEFTS_PER_WINDOW,
         )
     enough = next(
-        (n for n in range(length, MAX_LENGTH + 1) if _is_safe(n, len(alphabet), live_cards, tries_per_window)),
-        None,
+        (n for n in range(length, MAX_LENGTH + 1) if _is_safe(n, len(alphabet), live_cards, tries_per_window)), None
     )
     if enough:
         remedy = Sentence("Use at least {enough} characters of this alphabet.", enough=enough)
     else:
         remedy = Sentence("Use an alphabet of more characters.")
-    raise ValueError(Sentence(
-        "A PIN of {length} out of {size} characters can be guessed: {odds}. {remedy}",
-        length=length, size=len(alphabet), odds=odds, remedy=remedy,
-    ))
+    raise ValueError(
+        Sentence(
+            "A PIN of {length} out of {size} characters can be guessed: {odds}. {remedy}",
+            length=length,
+            size=len(alphabet),
+            odds=odds,
+            remedy=remedy,
+        )
+    )
 
 
 def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
@@ -152,7 +162,9 @@ def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[
         except KeyError:
             cipher = ciphers[key_number] = keyring.derived(key_number, "seal", _cipher)
         try:
-            pins.append(cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], f"PIN:{serial}".encode()).decode())
+            pins.append(
+                cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], f"PIN:{serial}".encode()).decode()
+            )
         except Exception:
             # Once more, for the sentence that says whose it is.
             pins.append(open_sealed(sealed, key_number, serial, keyring))
@@ -179,9 +191,9 @@ def prepare(keyring: Keyring) -> None:
         nonce = os.urandom(_NONCE_OCTETS)
         cipher = keyring.derived(number, "seal", _cipher)
         if cipher.decrypt(nonce, cipher.encrypt(nonce, b"trial", b"trial"), b"trial") != b"trial":
-            raise CryptographyError(Sentence(
-                "The cryptography library does not open what it sealed. Install it again.",
-            ))
+            raise CryptographyError(
+                Sentence("The cryptography library does not open what it sealed. Install it again.")
+            )
 
 
 class SealError(Exception):
@@ -198,8 +210,9 @@ def _seal(text: str, what: str, owner: str, keyring: Keyring) -> tuple[int, byte
     try:
         octets = text.encode()
     except UnicodeEncodeError:  # It carries the whole text.
-        raise ValueError(Sentence(
-            "The {what} to be sealed for {owner} is not valid text.", what=what, owner=owner)) from None
+        raise ValueError(
+            Sentence("The {what} to be sealed for {owner} is not valid text.", what=what, owner=owner)
+        ) from None
     # Random nonces are safe for some four billion seals a key; then add a key.
     nonce = os.urandom(_NONCE_OCTETS)
     return number, nonce + cipher.encrypt(nonce, octets, f"{what}:{owner}".encode())
@@ -214,12 +227,16 @@ def _open(sealed: bytes, key_number: int, what: str, owner: str, keyring: Keyrin
     try:
         return cipher.decrypt(nonce, ciphertext, f"{what}:{owner}".encode()).decode()
     except (InvalidTag, ValueError):  # ValueError: it is too short to hold a nonce.
-        raise SealError(Sentence(
-            "The {what} sealed for {owner} does not open with key {key_number}: it was changed, it belongs "
-            "to another one, or the key is not the one that sealed it. Compare the key file with your safe "
-            "copy.",
-            what=what, owner=owner, key_number=key_number,
-        )) from None
+        raise SealError(
+            Sentence(
+                "The {what} sealed for {owner} does not open with key {key_number}: it was changed, it belongs "
+                "to another one, or the key is not the one that sealed it. Compare the key file with your safe "
+                "copy.",
+                what=what,
+                owner=owner,
+                key_number=key_number,
+            )
+        ) from None
 
 
 def _cipher(key: bytes) -> object:
@@ -228,11 +245,13 @@ def _cipher(key: bytes) -> object:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # The library's Rust half fails with what is not even an Exception.
-        raise CryptographyError(Sentence(
-            "The Python library cryptography cannot be loaded ({cause}). Install it for the Python that runs "
-            "this program.",
-            cause=error,
-        )) from error
+        raise CryptographyError(
+            Sentence(
+                "The Python library cryptography cannot be loaded ({cause}). Install it for the Python that runs "
+                "this program.",
+                cause=error,
+            )
+        ) from error
     return AESGCM(key)
 
 
@@ -256,17 +275,16 @@ def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
 
 def _check_drawable(length: int, alphabet: str) -> None:
     if not 1 <= length <= MAX_LENGTH:
-        raise ValueError(Sentence(
-            "A PIN has 1 to {most} characters, not {length}.", most=MAX_LENGTH, length=length))
+        raise ValueError(Sentence("A PIN has 1 to {most} characters, not {length}.", most=MAX_LENGTH, length=length))
     if not (alphabet.isascii() and alphabet.isprintable()) or " " in alphabet:
-        raise ValueError(Sentence(
-            "A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks.",
-        ))
+        raise ValueError(Sentence("A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks."))
     if len(alphabet) < 2 or len(set(alphabet)) < len(alphabet):
-        raise ValueError(Sentence(
-            "A PIN's alphabet has at least two characters, each of them once; this one is {alphabet!r}.",
-            alphabet=alphabet,
-        ))
+        raise ValueError(
+            Sentence(
+                "A PIN's alphabet has at least two characters, each of them once; this one is {alphabet!r}.",
+                alphabet=alphabet,
+            )
+        )
 
 
 def _is_safe(length: int, alphabet_size: int, live_cards: int, tries_per_window: int) -> bool:

@@ -120,7 +120,7 @@ def _cards_statement(count: int, with_pins: bool) -> str:
                 HAVING COUNT(*) > 0)
           FROM card FORCE INDEX (serial_is_unique)
           JOIN product ON product.id = card.product_id
-         WHERE card.serial IN ({', '.join('?' * count)})
+         WHERE card.serial IN ({", ".join("?" * count)})
            AND card.status <> 'deleted'
         """
 
@@ -233,10 +233,14 @@ def reserve(cursor, reservations: Sequence[Reservation], skips_locked: bool = Tr
         [(str(one.card_version), *_reservation_values(cursor, one)) for one in reservations],
     )
     names = [name for name, value in first.items() if value is None]
-    values = ", ".join(f"one.{name}" if value is None else value for name, value in first.items() if name != "card_version")
+    values = ", ".join(
+        f"one.{name}" if value is None else value for name, value in first.items() if name != "card_version"
+    )
     version = first["card_version"] or "one.card_version"
     revisions = {(one.product_id, one.product_revision) for one in reservations}
-    has_changed = " OR ".join(f"(id = {product_id:d} AND revision <> {revision:d})" for product_id, revision in revisions)
+    has_changed = " OR ".join(
+        f"(id = {product_id:d} AND revision <> {revision:d})" for product_id, revision in revisions
+    )
     written = cursor.execute(
         f"INSERT IGNORE INTO session ({', '.join(RESERVATION_COLUMNS)})"
         f" WITH one ({', '.join(names)}) AS (VALUES {', '.join(rows)})"
@@ -250,7 +254,9 @@ def reserve(cursor, reservations: Sequence[Reservation], skips_locked: bool = Tr
     return _written(cursor, reservations)
 
 
-def _factored(names: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequence[str], dict[str, str | None], list[str]]:
+def _factored(
+    names: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], dict[str, str | None], list[str]]:
     """Values that are the same in all rows are stated once: a server copies each value of each row several times.
 
     Returns the names, for each the common value or None, and the rows without the common values.  The key stays in the
@@ -292,7 +298,9 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
     is_in_time = _change_card(cursor, reservation)
     if is_in_time:
         # What is changed here is a new version, and locked by us.
-        changed = reservation._replace(card_version=reservation.card_version + (reservation.activates or reservation.binds_device))
+        changed = reservation._replace(
+            card_version=reservation.card_version + (reservation.activates or reservation.binds_device)
+        )
         is_in_time = bool(reserve(cursor, [changed], skips_locked=False)) and all(
             _close_session(cursor, reservation.card_id, *one) for one in reservation.closes
         )
@@ -789,9 +797,7 @@ def unarchive(cursor, keys: Sequence[tuple[int, int]]) -> None:
 
 
 # See _reservation_values.
-PROGRESS_ROW = (
-    "({:d}, {:d}, {:d}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
-)
+PROGRESS_ROW = "({:d}, {:d}, {:d}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, {:d}, {:d}, {:d})"
 # The row is this session's, and open.  After a restore a login's number may be another login's by now.
 GOES_ON = "due_at IS NOT NULL AND acct_session_id = VALUES(acct_session_id)"
 PROGRESS_UPDATE = f"""
@@ -914,10 +920,7 @@ def post(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """
     wanted = sorted(set(card_ids))
     cursor.execute("BEGIN")
-    cursor.execute(
-        f"SELECT id, status FROM card WHERE id IN ({_places(wanted)}) ORDER BY id FOR UPDATE",
-        wanted,
-    )
+    cursor.execute(f"SELECT id, status FROM card WHERE id IN ({_places(wanted)}) ORDER BY id FOR UPDATE", wanted)
     statuses = dict(cursor.fetchall())
     cursor.execute(
         f"""

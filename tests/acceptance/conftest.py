@@ -38,7 +38,7 @@ def known_nas(shop, radius, wait_until):
         # It reads all rows at once: what it knows of this one, it knows of the others.
         probe = shop.nas("mikrotik")
         # Many sessions, because each time its NAS may be another one to radiusd.
-        card, = shop.sell(1, credit_seconds=86_400, max_sessions=255, speed_down_kbit=1000, speed_up_kbit=1000)
+        (card,) = shop.sell(1, credit_seconds=86_400, max_sessions=255, speed_down_kbit=1000, speed_up_kbit=1000)
         wait_until(lambda: "Mikrotik-Rate-Limit" in radius.login(card.serial, card.pin, nas_ip=probe))
         return addresses
 

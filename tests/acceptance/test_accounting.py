@@ -28,23 +28,25 @@ def log_in(radius):
 
 
 def test_a_session_is_charged_what_it_reports(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     assert radius.start(session).is_acknowledged
     assert radius.interim(session, 60, down_octets=1000, up_octets=100).is_acknowledged
     assert shop.used(card) == (60, 1000, 100)
     assert radius.stop(session, 90, down_octets=1500, up_octets=150).is_acknowledged
     assert shop.used(card) == (90, 1500, 150)
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert row["stopped_at"] and row["due_at"] is None
 
 
 def test_packets_that_come_several_times_are_charged_once(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
-    for packet in (radius.build_report(session, "Start"),
-                   radius.build_report(session, "Interim-Update", seconds=60, down_octets=1000),
-                   radius.build_report(session, "Stop", seconds=90, down_octets=1500)):
+    for packet in (
+        radius.build_report(session, "Start"),
+        radius.build_report(session, "Interim-Update", seconds=60, down_octets=1000),
+        radius.build_report(session, "Stop", seconds=90, down_octets=1500),
+    ):
         for _ in range(3):
             assert radius.send(packet).is_acknowledged
     assert shop.used(card) == (90, 1500, 0)
@@ -53,7 +55,7 @@ def test_packets_that_come_several_times_are_charged_once(shop, radius, log_in):
 
 def test_a_retransmission_that_says_how_late_it_is_is_charged_once(shop, radius, log_in):
     """Its bytes differ each time, because Acct-Delay-Time grows (RFC 2866, 4.1)."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     for delay in (0, 3, 9):
         assert radius.stop(session, 90, attributes={"Acct-Delay-Time": delay}).is_acknowledged
@@ -62,7 +64,7 @@ def test_a_retransmission_that_says_how_late_it_is_is_charged_once(shop, radius,
 
 
 def test_packets_in_the_wrong_order_are_charged_once(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.stop(session, 90, down_octets=1500, up_octets=150)
     radius.interim(session, 60, down_octets=1000, up_octets=100)
@@ -75,7 +77,7 @@ def test_packets_in_the_wrong_order_are_charged_once(shop, radius, log_in):
 
 @pytest.mark.parametrize("lost", ["Start", "Interim-Update", "Stop", "all but the Stop"])
 def test_each_packet_alone_is_enough(shop, radius, log_in, lost):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     if lost not in ("Start", "all but the Stop"):
         radius.start(session)
@@ -88,7 +90,7 @@ def test_each_packet_alone_is_enough(shop, radius, log_in, lost):
 
 
 def test_a_late_interim_after_the_stop_neither_lowers_nor_reopens(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.stop(session, 300, down_octets=9000)
     radius.interim(session, 240, down_octets=7000)
@@ -98,7 +100,7 @@ def test_a_late_interim_after_the_stop_neither_lowers_nor_reopens(shop, radius, 
 
 def test_a_stop_with_counters_at_zero_gives_nothing_back(shop, radius, log_in):
     """Some NAS send one when the line drops."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 300, down_octets=9000, up_octets=500)
     radius.stop(session, 0, down_octets=0, up_octets=0, attributes={"Acct-Terminate-Cause": "Lost-Carrier"})
@@ -107,7 +109,7 @@ def test_a_stop_with_counters_at_zero_gives_nothing_back(shop, radius, log_in):
 
 
 def test_a_stop_without_counters_ends_the_session_where_it_was(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 300, down_octets=9000)
     assert radius.report(session, "Stop").is_acknowledged
@@ -152,7 +154,7 @@ def test_reports_of_many_sessions_at_once_are_all_charged(shop, radius, log_in):
 
 
 def test_octets_beyond_four_gigabytes_are_counted(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 60, down_octets=2**32 - 1, up_octets=0)
     radius.interim(session, 70, down_octets=2**32, up_octets=2**32 + 7)
@@ -161,7 +163,7 @@ def test_octets_beyond_four_gigabytes_are_counted(shop, radius, log_in):
 
 
 def test_octets_that_fall_while_time_goes_on_are_recorded_and_not_guessed(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 60, down_octets=4_000_000_000)
     assert radius.interim(session, 120, down_octets=1000, gigawords=False).is_acknowledged
@@ -174,7 +176,7 @@ def test_a_nas_whose_counters_wrap_or_reset_is_read_by_its_own_rule(shop, radius
     wrapping, resetting = shop.nas(counter_rule="wraps"), shop.nas(counter_rule="resets")
     known_nas("generic")
     for nas, rule, used in ((wrapping, "wraps", 2**32 + 500_000_000), (resetting, "resets", 4_500_000_000)):
-        card, = shop.sell(1)
+        (card,) = shop.sell(1)
         session = log_in(card, nas_ip=nas)
         for seconds, octets in ((60, 4_000_000_000), (120, 1000), (120, 1000), (180, 500_000_000)):
             assert radius.interim(session, seconds, down_octets=octets, gigawords=False).is_acknowledged
@@ -185,7 +187,7 @@ def test_a_nas_whose_counters_wrap_or_reset_is_read_by_its_own_rule(shop, radius
 
 
 def test_an_old_packet_is_no_anomaly(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 120, down_octets=2000)
     radius.interim(session, 60, down_octets=1000)
@@ -193,11 +195,15 @@ def test_an_old_packet_is_no_anomaly(shop, radius, log_in):
 
 
 def test_a_nas_that_reports_nonsense_stops_neither_itself_nor_the_card(shop, radius, log_in):
-    card, = shop.sell(1, credit_octets=10**7)
+    (card,) = shop.sell(1, credit_octets=10**7)
     session = log_in(card)
     most = 2**32 - 1
-    absurd = {"Acct-Output-Gigawords": most, "Acct-Output-Octets": most, "Acct-Input-Gigawords": most,
-              "Acct-Input-Octets": most}
+    absurd = {
+        "Acct-Output-Gigawords": most,
+        "Acct-Output-Octets": most,
+        "Acct-Input-Gigawords": most,
+        "Acct-Input-Octets": most,
+    }
     assert radius.stop(session, most, attributes=absurd).is_acknowledged
     assert shop.status(card) == "exhausted"
     assert radius.login(card.serial, card.pin).is_reject
@@ -210,13 +216,13 @@ def test_a_nas_that_reports_nonsense_stops_neither_itself_nor_the_card(shop, rad
 
 
 def test_a_second_login_gets_what_is_left(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     radius.stop(log_in(card), 120)
     assert radius.login(card.serial, card.pin)["Session-Timeout"] == 480
 
 
 def test_time_that_is_used_up_ends_the_card(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     radius.stop(log_in(card), 599)
     assert shop.status(card) == "in_use"
     radius.stop(log_in(card), 1)
@@ -226,26 +232,26 @@ def test_time_that_is_used_up_ends_the_card(shop, radius, log_in):
 
 
 def test_traffic_that_is_used_up_ends_the_card_at_an_interim(shop, radius, log_in):
-    card, = shop.sell(1, credit_octets=10_000_000)
+    (card,) = shop.sell(1, credit_octets=10_000_000)
     session = log_in(card)
     radius.interim(session, 60, down_octets=6_000_000, up_octets=3_999_999)
     assert shop.status(card) == "in_use"
     radius.interim(session, 120, down_octets=6_000_000, up_octets=4_000_000)
     assert shop.status(card) == "exhausted"
     # It is still on, and due to be cut.
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert row["due_cause"] == "exhausted" and row["stopped_at"] is None
 
 
 def test_what_goes_beyond_the_credit_is_recorded_and_the_balance_stands_at_zero(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     radius.stop(log_in(card), 777)
     balance = shop.balance(card)
     assert (balance["used_seconds"], balance["remaining_seconds"]) == (777, 0)
 
 
 def test_credit_that_is_added_reopens_the_card_for_the_credit_that_was_added(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     radius.stop(log_in(card), 600)
     shop.add_credit(card, added_seconds=60)
     shop.set_status(card, "in_use")
@@ -254,7 +260,7 @@ def test_credit_that_is_added_reopens_the_card_for_the_credit_that_was_added(sho
 
 def test_an_interim_writes_to_the_session_and_leaves_the_cards_row_alone(shop, radius, log_in):
     """So that the card's row is never in the way of its sessions' reports."""
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = log_in(card)
     before = shop.card(card)
     radius.interim(session, 60)
@@ -264,7 +270,7 @@ def test_an_interim_writes_to_the_session_and_leaves_the_cards_row_alone(shop, r
 
 def test_the_balance_does_not_depend_on_how_many_sessions_are_kept(shop, radius, log_in):
     """A login posts ended sessions to the card when there are many of them."""
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     count = UNPOSTED_MOST + 4
     for _ in range(count):
         radius.stop(log_in(card), 10)
@@ -274,7 +280,7 @@ def test_the_balance_does_not_depend_on_how_many_sessions_are_kept(shop, radius,
 
 
 def test_a_session_that_nobody_saw_begin_is_charged_to_its_card(shop, radius):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = radius.session(card.serial)
     radius.interim(session, 60)
     radius.stop(session, 90)
@@ -282,7 +288,7 @@ def test_a_session_that_nobody_saw_begin_is_charged_to_its_card(shop, radius):
 
 
 def test_a_login_alone_costs_nothing(shop, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     log_in(card)
     assert shop.used(card) == (0, 0, 0)
     assert shop.balance(card)["open_sessions"] == 0
@@ -294,13 +300,13 @@ def test_a_login_alone_costs_nothing(shop, log_in):
 @pytest.mark.parametrize("status", ["Accounting-On", "Accounting-Off"])
 def test_a_nas_that_restarts_ends_its_sessions_where_they_were_last_heard_of(shop, radius, log_in, status):
     """It went silent days ago: nobody pays for the days."""
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = log_in(card)
     radius.start(session)
     radius.interim(session, 120)
     shop.age(card, 3 * 86_400)
     assert radius.nas_restarted(status=status).is_acknowledged
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert (row["close_cause"], row["closed_at"]) == ("nas_reboot", row["heard_at"])
     assert shop.used(card) == (120, 0, 0)
     assert radius.login(card.serial, card.pin, calling_station_id=LAPTOP)["Session-Timeout"] == 480
@@ -308,7 +314,7 @@ def test_a_nas_that_restarts_ends_its_sessions_where_they_were_last_heard_of(sho
 
 def test_a_nas_that_restarts_ends_no_other_nas_sessions(shop, radius, log_in, known_nas):
     one, other = known_nas("generic", "generic")
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     radius.start(log_in(card, nas_ip=one))
     radius.nas_restarted(nas_ip=other)
     assert shop.balance(card)["open_sessions"] == 1
@@ -317,7 +323,7 @@ def test_a_nas_that_restarts_ends_no_other_nas_sessions(shop, radius, log_in, kn
 
 
 def test_a_report_after_the_restart_of_its_nas_counts(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 120)
     radius.nas_restarted()
@@ -326,7 +332,7 @@ def test_a_report_after_the_restart_of_its_nas_counts(shop, radius, log_in):
 
 
 def test_a_session_that_missed_its_interims_is_in_nobodys_way_and_comes_back(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     old = log_in(card, PHONE)
     radius.interim(old, 120)
     assert log_in(card, LAPTOP) is REFUSED
@@ -343,7 +349,7 @@ def test_a_session_that_missed_its_interims_is_in_nobodys_way_and_comes_back(sho
 
 
 def test_a_repeated_packet_does_not_bring_a_closed_session_back(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card)
     radius.interim(session, 120)
     radius.nas_restarted()
@@ -352,7 +358,7 @@ def test_a_repeated_packet_does_not_bring_a_closed_session_back(shop, radius, lo
 
 
 def test_a_login_that_never_began_blocks_for_a_minute_and_no_longer(shop, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     log_in(card, PHONE)
     assert log_in(card, LAPTOP) is REFUSED
     shop.age(card, 61)
@@ -361,7 +367,7 @@ def test_a_login_that_never_began_blocks_for_a_minute_and_no_longer(shop, log_in
 
 
 def test_a_login_that_was_given_up_and_begins_late_is_charged_all_the_same(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     late = log_in(card, PHONE)
     shop.age(card, 61)
     log_in(card, LAPTOP)
@@ -373,7 +379,7 @@ def test_a_login_that_was_given_up_and_begins_late_is_charged_all_the_same(shop,
 
 
 def test_the_same_device_takes_over_its_own_session(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     old = log_in(card)
     radius.interim(old, 120)
     new = radius.login(card.serial, card.pin)
@@ -386,7 +392,7 @@ def test_the_same_device_takes_over_its_own_session(shop, radius, log_in):
 
 
 def test_another_device_has_to_wait(shop, radius, log_in):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = log_in(card, PHONE)
     radius.start(session)
     assert log_in(card, LAPTOP) is REFUSED
@@ -397,13 +403,13 @@ def test_another_device_has_to_wait(shop, radius, log_in):
 
 def test_the_same_device_on_another_nas_has_to_wait(shop, radius, log_in, known_nas):
     one, other = known_nas("generic", "generic")
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     radius.start(log_in(card, nas_ip=one))
     assert log_in(card, nas_ip=other) is REFUSED
 
 
 def test_without_any_device_a_running_session_is_in_the_way(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = log_in(card, None)
     radius.start(session)
     radius.interim(session, 60)
@@ -414,7 +420,7 @@ def test_without_any_device_a_running_session_is_in_the_way(shop, radius, log_in
 
 
 def test_the_newest_login_replaces_the_oldest_where_the_product_says_so(shop, radius, log_in):
-    card, = shop.sell(1, credit_seconds=600, max_sessions=1, replace_oldest=True)
+    (card,) = shop.sell(1, credit_seconds=600, max_sessions=1, replace_oldest=True)
     old = log_in(card, PHONE)
     radius.interim(old, 120)
     assert log_in(card, LAPTOP) is not REFUSED

@@ -55,12 +55,24 @@ class Premises:
         patch.setattr(tempfile, "tempdir", str(self.temporary))
         self.processes = canary.Processes(patch)
         logs = self.folder / "log"
-        self.stack = Stack(self.folder, auth_port=0, acct_port=0, durability=QUICK, dies_with_parent=True, mariadb_options=[
-            "--innodb-log-file-size=8M",
-            "--general-log", f"--general-log-file={logs}/general.log",
-            "--slow-query-log", "--long-query-time=0", f"--slow-query-log-file={logs}/slow.log",
-            "--server-id=1", f"--log-bin={self.folder}/binlog", "--log-bin-trust-function-creators",
-        ])
+        self.stack = Stack(
+            self.folder,
+            auth_port=0,
+            acct_port=0,
+            durability=QUICK,
+            dies_with_parent=True,
+            mariadb_options=[
+                "--innodb-log-file-size=8M",
+                "--general-log",
+                f"--general-log-file={logs}/general.log",
+                "--slow-query-log",
+                "--long-query-time=0",
+                f"--slow-query-log-file={logs}/slow.log",
+                "--server-id=1",
+                f"--log-bin={self.folder}/binlog",
+                "--log-bin-trust-function-creators",
+            ],
+        )
         self.office = WatchedOffice(self.stack.option_file)
         self.sites: list[QueuedSite] = []
         self.drawn: list[str] = []
@@ -71,16 +83,20 @@ class Premises:
 
     def play(self) -> None:
         self.stack.start_database()
-        self.office.must("nas", "add", "canary", "--address", f"{NAS_WITH_A_CANARY}/32", "--secret-file", "-",
-                         stdin=f"{MARK}-nas\n")
+        self.office.must(
+            "nas", "add", "canary", "--address", f"{NAS_WITH_A_CANARY}/32", "--secret-file", "-", stdin=f"{MARK}-nas\n"
+        )
         # The password is shown once, to whoever makes the account.
-        self.office.must("operator", "add", "canary", "--role", "see", "--password-file", "-", stdin=f"{MARK}-operator\n")
+        self.office.must(
+            "operator", "add", "canary", "--role", "see", "--password-file", "-", stdin=f"{MARK}-operator\n"
+        )
         self.office.said.pop()
         self._import_and_refuse_to()
         self._export()
         self._hand_over_and_look_at()
         self.direct, self.queued, self.failing = (
-            self._site(name, how) for name, how in (("direct", "direct"), ("queued", "queued"), ("failing", "direct")))
+            self._site(name, how) for name, how in (("direct", "direct"), ("queued", "queued"), ("failing", "direct"))
+        )
         self._log_in()
         self._account()
         self._lose_the_database()
@@ -93,14 +109,23 @@ class Premises:
         self.product = self.office.product("--time", "100h", "--sessions", "200")
         self.pins = {f"CANARY{number}": new_pin() for number in range(3)}
         self.telephony = {"VOICE1": new_pin()}
-        batches = [self._import(self.pins, self.product),
-                   self._import(self.telephony, self.office.product("--money", "20.00", kind="telephony"))]
+        batches = [
+            self._import(self.pins, self.product),
+            self._import(self.telephony, self.office.product("--money", "20.00", kind="telephony")),
+        ]
         self.batch, self.voice_batch = batches
         pin = new_pin()
         for text in (
-            f"X1,{pin}\nX2,{pin}\n", f"serial,pin\nX1,{pin}\nX1,{pin}\n", f"serial,pin\nX1,{pin}\x07\n",
-            f"serial,pin\nX1,{pin * 5}\n", f"serial,pin\nX1,{pin},{pin}\n", f'serial,pin\nX1,"{pin}\n', f"serial,pin\n,{pin}\n",
-            f"serial,pin\nX1,{pin}\xe9\n", f"serial,pin\nCANARY0,{pin}\n", f"serial,{pin}\nX1,{pin}\n",
+            f"X1,{pin}\nX2,{pin}\n",
+            f"serial,pin\nX1,{pin}\nX1,{pin}\n",
+            f"serial,pin\nX1,{pin}\x07\n",
+            f"serial,pin\nX1,{pin * 5}\n",
+            f"serial,pin\nX1,{pin},{pin}\n",
+            f'serial,pin\nX1,"{pin}\n',
+            f"serial,pin\n,{pin}\n",
+            f"serial,pin\nX1,{pin}\xe9\n",
+            f"serial,pin\nCANARY0,{pin}\n",
+            f"serial,{pin}\nX1,{pin}\n",
         ):
             assert self._try_import(text.encode("latin-1")).exit_status == 1
         assert self._try_import(f"serial,pin\nX1,{pin}\n".encode(), "--dry-run").exit_status == 0
@@ -121,8 +146,20 @@ class Premises:
         for form in FORMATS:
             for name, seal in ((form, ()), (f"{form}.age", ("--seal", str(self.identity.to_public())))):
                 shown = () if form == "pdf" else ("--fields", "serial,pin,login_url")
-                self.office.must("export", "--batch", self.batch, "--format", form, "--output", self.papers / name, *shown,
-                                 "--qr-url", "https://hotspot.example/login?user={serial}&code={pin}", *seal, *again)
+                self.office.must(
+                    "export",
+                    "--batch",
+                    self.batch,
+                    "--format",
+                    form,
+                    "--output",
+                    self.papers / name,
+                    *shown,
+                    "--qr-url",
+                    "https://hotspot.example/login?user={serial}&code={pin}",
+                    *seal,
+                    *again,
+                )
                 again = ("--again", "--reason", "canary")
         self.office.must("export", "--batch", self.batch, "--output", self.papers / "csv", "--force", *again)
         drawn = self.office.json("generate", "--product", self.product, "--count", 2, "--pin-length", 16)["batch"]
@@ -140,14 +177,27 @@ class Premises:
         partner = office.partner()
         for batch in (self.batch, self.voice_batch):
             office.must("deliver", "--batch", batch, "--partner", partner)
-        for wanted in (("show", serial), ("list",), ("batch", "show", self.batch), ("track", serial), ("simulate", serial),
-                       ("note", "list"), ("report", "stock"), ("nas", "show", "canary")):
+        for wanted in (
+            ("show", serial),
+            ("list",),
+            ("batch", "show", self.batch),
+            ("track", serial),
+            ("simulate", serial),
+            ("note", "list"),
+            ("report", "stock"),
+            ("nas", "show", "canary"),
+        ):
             office.json(*wanted)
-        (number, pin), = self.telephony.items()
+        ((number, pin),) = self.telephony.items()
         account = ("--account", "+551133334444")
         assert office.run("redeem", number, *account, stdin=WRONG + "\n").exit_status == 1
         office.must("redeem", number, *account, stdin=pin + "\n")
-        for act in (("key", "add"), ("key", "rotate", "--yes"), ("block", "CANARY1", "--reason", "canary"), ("unblock", "CANARY1")):
+        for act in (
+            ("key", "add"),
+            ("key", "rotate", "--yes"),
+            ("block", "CANARY1", "--reason", "canary"),
+            ("unblock", "CANARY1"),
+        ):
             office.must(*act)
 
     # --- Customers -----------------------------------------------------------------------------------------
@@ -226,7 +276,9 @@ class Premises:
             site.office.json("queue", "status")
             site.office.json("queue", "quarantine")
             site.office.json("charge")
-        self.direct.office.run("doctor", "--dir", self.direct.server.raddb, "--card", serial, "--json", stdin=pin + "\n")
+        self.direct.office.run(
+            "doctor", "--dir", self.direct.server.raddb, "--card", serial, "--json", stdin=pin + "\n"
+        )
         self.direct.office.run("doctor", "--dir", self.direct.server.raddb, "--card", serial, stdin=WRONG + "\n")
         self.office.must("block", "CANARY2", "--reason", "canary")
         assert self.direct.nas.login("CANARY2", self.pins["CANARY2"]).is_reject
@@ -241,8 +293,18 @@ class Premises:
 
     def dump(self, *options: str) -> bytes:
         return subprocess.run(
-            [program("mariadb-dump"), "--no-defaults", f"--socket={self.stack.mariadb.socket}", "--all-databases",
-             "--routines", "--triggers", *options], stdout=subprocess.PIPE, check=True).stdout
+            [
+                program("mariadb-dump"),
+                "--no-defaults",
+                f"--socket={self.stack.mariadb.socket}",
+                "--all-databases",
+                "--routines",
+                "--triggers",
+                *options,
+            ],
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
 
     def close(self) -> None:
         for site in self.sites:
@@ -276,15 +338,27 @@ def test_each_form_of_a_pin_is_found(tmp_path):
 def test_what_is_no_secret_is_where_it_is_searched_for(premises):
     """Or the searches below would find nothing because there is nothing."""
     places = "\n".join(canary.search(premises.folder, {"serial": b"CANARY0"}))
-    for place in ("log/general.log", "log/slow.log", "/binlog.0", "mariadb/ib_logfile0",
-                  "direct/log/radiusd.log", "queued/queue/quarantine"):
+    for place in (
+        "log/general.log",
+        "log/slow.log",
+        "/binlog.0",
+        "mariadb/ib_logfile0",
+        "direct/log/radiusd.log",
+        "queued/queue/quarantine",
+    ):
         assert place in places
     general = (premises.folder / "log/general.log").read_text(errors="replace")
     assert "prepaid_radius@" in general and "prepaid_admin@" in general and "INSERT INTO card " in general
     failures = premises.failing.server.log_file.read_text()
-    for line in ("no answer to a login: ValueError", "no answer to a login: KeyError", "no answer to a login: UnicodeEncodeError",
-                 "no answer to a login: DataError 1406", "a wrong PIN was not counted: ValueError",
-                 "no answer to a packet of accounting: ValueError", "no answer to a client: ValueError"):
+    for line in (
+        "no answer to a login: ValueError",
+        "no answer to a login: KeyError",
+        "no answer to a login: UnicodeEncodeError",
+        "no answer to a login: DataError 1406",
+        "a wrong PIN was not counted: ValueError",
+        "no answer to a packet of accounting: ValueError",
+        "no answer to a client: ValueError",
+    ):
         assert line in failures
     assert b"CANARY0" in premises.dump()
     assert canary.which((premises.papers / "csv").read_bytes(), premises.needles)
@@ -325,10 +399,18 @@ def test_no_process_shows_a_pin(premises):
 
 def test_commands_write_into_the_file_that_was_asked_for_and_nowhere_else(premises):
     assert list(premises.temporary.iterdir()) == []
-    allowed = [str(path) for path in (
-        premises.papers, os.devnull, *(site.queue for site in premises.sites), *(site.server.raddb for site in premises.sites),
-        # A key was added.
-        premises.stack.key_file, premises.stack.key_file.with_name(".key."))]
+    allowed = [
+        str(path)
+        for path in (
+            premises.papers,
+            os.devnull,
+            *(site.queue for site in premises.sites),
+            *(site.server.raddb for site in premises.sites),
+            # A key was added.
+            premises.stack.key_file,
+            premises.stack.key_file.with_name(".key."),
+        )
+    ]
     opened = {path for office in premises.offices for path in office.opened}
     assert str(premises.papers) in opened
     assert {path for path in opened if not path.startswith(tuple(allowed))} == set()
@@ -378,8 +460,12 @@ def writes_core(process: subprocess.Popen, number: int) -> bool:
 def cores(tmp_path):
     """Skips where no core is written by anybody."""
     with cores_allowed():
-        anybody = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], cwd=tmp_path, stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE)
+        anybody = subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True); input()"],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         anybody.stdout.readline()
         if not writes_core(anybody, signal.SIGABRT):
             pytest.skip("this system writes no cores")
@@ -387,10 +473,19 @@ def cores(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGABRT, signal.SIGSEGV])
-@pytest.mark.parametrize("command", [("doctor", "--card", "CANARY0"), ("redeem", "VOICE1", "--account", "1")], ids=lambda c: c[0])
-def test_a_command_that_holds_a_pin_does_not_show_it_and_leaves_no_core(premises, cores, wait_until, tmp_path, command, number):
-    process = subprocess.Popen([PREPAID, "--config", premises.stack.option_file, *command], cwd=tmp_path,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@pytest.mark.parametrize(
+    "command", [("doctor", "--card", "CANARY0"), ("redeem", "VOICE1", "--account", "1")], ids=lambda c: c[0]
+)
+def test_a_command_that_holds_a_pin_does_not_show_it_and_leaves_no_core(
+    premises, cores, wait_until, tmp_path, command, number
+):
+    process = subprocess.Popen(
+        [PREPAID, "--config", premises.stack.option_file, *command],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     # Without the end of the line: it has read the PIN, and waits for the rest.
     process.stdin.write(WRONG.encode())
     process.stdin.flush()

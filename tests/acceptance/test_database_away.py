@@ -29,8 +29,9 @@ def bring_back(stack):
 
 
 @pytest.mark.parametrize("take_away", [kill, stop, suspend])
-def test_while_the_database_is_away_there_is_no_answer_and_afterwards_all_is_well(shop, radius, stack, wait_until,
-                                                                                 take_away):
+def test_while_the_database_is_away_there_is_no_answer_and_afterwards_all_is_well(
+    shop, radius, stack, wait_until, take_away
+):
     known, new = shop.sell(2, credit_seconds=600)
     session = radius.session(known.serial, radius.login(known.serial, known.pin))
     assert radius.interim(session, 60).is_acknowledged
@@ -54,7 +55,7 @@ def test_while_the_database_is_away_there_is_no_answer_and_afterwards_all_is_wel
 
 
 def test_what_was_acknowledged_survives_a_killed_database(shop, radius, stack):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     for seconds in (60, 120, 180):
         assert radius.interim(session, seconds).is_acknowledged
@@ -65,7 +66,7 @@ def test_what_was_acknowledged_survives_a_killed_database(shop, radius, stack):
 
 
 def test_freeradius_starts_without_a_database_and_serves_when_it_comes(shop, radius, stack, wait_until):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     stack.freeradius.stop()
     stack.mariadb.stop()
     stack.freeradius.start()
@@ -76,7 +77,7 @@ def test_freeradius_starts_without_a_database_and_serves_when_it_comes(shop, rad
 
 
 def test_a_database_of_another_schema_version_gets_no_answer_and_a_sentence(shop, radius, stack, wait_until):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.database.execute("INSERT INTO schema_version (version, name) VALUES (9999, 'of tomorrow')")
     stack.mariadb.kill()  # so that radiusd connects, and looks, again
     stack.mariadb.start()

@@ -59,8 +59,21 @@ def options(stack, tmp_path):
 def test_an_installation_in_good_health(doctor):
     rows = doctor()
     assert faults(rows) == {}
-    assert {"option_file", "database", "module_account", "server_settings", "clock", "key_file", "nas", "enforce", "queue",
-            "freeradius", "raddb", "configuration", "login"} <= {row["check"] for row in rows}
+    assert {
+        "option_file",
+        "database",
+        "module_account",
+        "server_settings",
+        "clock",
+        "key_file",
+        "nas",
+        "enforce",
+        "queue",
+        "freeradius",
+        "raddb",
+        "configuration",
+        "login",
+    } <= {row["check"] for row in rows}
     assert state_of(rows, "login") == "ok"
 
 
@@ -73,7 +86,7 @@ def test_people_read_a_table_and_what_to_do(stack, office, database):
 
 
 def test_an_own_card_is_let_in_and_uses_nothing(doctor, shop):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     rows = doctor("--card", card.serial, stdin=card.pin + "\n")
     assert faults(rows) == {}
     assert state_of(rows, "card") == "ok"
@@ -82,7 +95,7 @@ def test_an_own_card_is_let_in_and_uses_nothing(doctor, shop):
 
 
 def test_an_own_card_that_is_refused(doctor, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     rows = doctor("--card", card.serial, stdin="0000\n")
     assert "card" in faults(rows)
     assert not any(card.pin in str(row) for row in rows)
@@ -201,7 +214,7 @@ def test_a_key_file_of_another_installation(doctor, options, stack, tmp_path):
 
 
 def test_a_session_that_nobody_cuts(doctor, shop, database, radius):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     radius.start(session)
     assert state_of(doctor(), "enforce") == "ok"
@@ -253,22 +266,29 @@ def test_packets_that_wait_or_were_put_aside(doctor, options, tmp_path):
 
 
 def test_history_that_nobody_seals(doctor, office, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert not any(row["check"] == "audit" for row in doctor())
     number = shop.id(card)
     with without_triggers(database) as cursor:
-        cursor.execute("INSERT INTO card_event (card_id, at, what, operator)"
-                       " VALUES (%s, UTC_TIMESTAMP() - INTERVAL 72 HOUR, 'tried', '')", [number])
-        cursor.execute("UPDATE history_floor SET row_id = (SELECT MAX(id) - 1 FROM card_event) WHERE source = 'card_event'")
+        cursor.execute(
+            "INSERT INTO card_event (card_id, at, what, operator)"
+            " VALUES (%s, UTC_TIMESTAMP() - INTERVAL 72 HOUR, 'tried', '')",
+            [number],
+        )
+        cursor.execute(
+            "UPDATE history_floor SET row_id = (SELECT MAX(id) - 1 FROM card_event) WHERE source = 'card_event'"
+        )
         cursor.connection.commit()
     assert state_of(doctor(), "audit") == "look"
 
 
 def test_sessions_that_nobody_archives(doctor, shop, database):
-    card, = shop.sell(1)
-    ended = ("INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, stopped_at, end_recorded_at)"
-             " SELECT %s, seq, 1, seq, at, at, at FROM seq_{}_to_{}"
-             " JOIN (SELECT UTC_TIMESTAMP() - INTERVAL 20 DAY AS at) AS moment")
+    (card,) = shop.sell(1)
+    ended = (
+        "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, stopped_at, end_recorded_at)"
+        " SELECT %s, seq, 1, seq, at, at, at FROM seq_{}_to_{}"
+        " JOIN (SELECT UTC_TIMESTAMP() - INTERVAL 20 DAY AS at) AS moment"
+    )
     database.execute(ended.format(1, 999), [shop.id(card)])
     assert not any(row["check"] == "archive" for row in doctor())
     database.execute(ended.format(1000, 1001), [shop.id(card)])
@@ -306,5 +326,5 @@ def test_what_was_answered_and_can_never_be_charged_is_counted(doctor, stack, ra
     quarantine = stack.freeradius.log_file.parent / "prepaid-quarantine"
     before = len(quarantine.read_text().splitlines()) if quarantine.exists() else 0
     assert radius.stop(radius.session("0000000000"), 60).is_acknowledged
-    detail, = (row["detail"] for row in doctor() if row["check"] == "queue" and "quarantine" in row["detail"])
+    (detail,) = (row["detail"] for row in doctor() if row["check"] == "queue" and "quarantine" in row["detail"])
     assert detail == f"{before + 1} packets are in the quarantine."

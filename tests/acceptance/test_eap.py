@@ -27,7 +27,7 @@ def eap(stack, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_card_is_let_in_charged_and_used_up(office, radius, eap, method):
-    card, = office.sell(1, "--time", "10m", "--speed-down", "2000")
+    (card,) = office.sell(1, "--time", "10m", "--speed-down", "2000")
     answer = eap(card.serial, card.pin, method)
     assert (answer.code, answer["Session-Timeout"]) == ("Access-Accept", "600")
     assert answer["Acct-Interim-Interval"] == "300"
@@ -51,7 +51,7 @@ def test_a_card_is_let_in_charged_and_used_up(office, radius, eap, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_nas_that_returns_no_class_reports_by_the_name_that_the_accept_says(office, radius, eap, method):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     answer = eap(card.serial, card.pin, method)
     assert answer.user_name == card.serial
     session = radius.session(answer.user_name, nas_ip=NAS, calling_station_id=DEVICE)
@@ -65,10 +65,14 @@ def test_a_wrong_pin_and_a_refused_card(office, database, eap, method):
     office.must("block", blocked.serial, "--reason", "stolen")
     assert eap(card.serial, "0" * len(card.pin), method).code == "Access-Reject"
     assert eap(blocked.serial, blocked.pin, method).code == "Access-Reject"
-    refused = database.query("SELECT card.serial, reason, SUM(tries) AS tries FROM login_refusal"
-                             " JOIN card ON card.id = card_id GROUP BY card.serial, reason")
+    refused = database.query(
+        "SELECT card.serial, reason, SUM(tries) AS tries FROM login_refusal"
+        " JOIN card ON card.id = card_id GROUP BY card.serial, reason"
+    )
     assert {(row["serial"], row["reason"], int(row["tries"])) for row in refused} == {
-        (card.serial, "wrong_pin", 1), (blocked.serial, "blocked", 1)}
+        (card.serial, "wrong_pin", 1),
+        (blocked.serial, "blocked", 1),
+    }
     assert office.show(card)["status"] == "delivered"
 
 
@@ -83,25 +87,34 @@ def test_an_outer_name_that_is_another_cards_is_refused(office, shop, stack, eap
     assert (shop.sessions(own), shop.sessions(other)) == ([], [])
     # The customer is told no more than that serial or PIN are wrong; the office sees the reason.
     assert f"login of {own.serial}: wrong_pin, because its outer name is another card's: {other.serial}" in (
-        stack.freeradius.log_since_mark())
+        stack.freeradius.log_since_mark()
+    )
 
 
 @pytest.mark.parametrize("outer_name", ["its own serial", "anonymous@example.net", "0000000000"])
 def test_any_other_outer_name_is_let_in(office, eap, outer_name):
-    card, = office.sell(1, "--time", "10m")
-    answer = eap(card.serial, card.pin, "TTLS/PAP", outer_name=card.serial if outer_name == "its own serial" else outer_name)
+    (card,) = office.sell(1, "--time", "10m")
+    answer = eap(
+        card.serial, card.pin, "TTLS/PAP", outer_name=card.serial if outer_name == "its own serial" else outer_name
+    )
     assert (answer.code, answer.user_name) == ("Access-Accept", card.serial)
 
 
 # --- What a device says in its tunnel -------------------------------------------------------------------------
 
 OWN, STRANGE = "02-00-00-00-00-01", "02-00-00-00-00-66"
-INSIDE = {"Calling-Station-Id": OWN, "NAS-Identifier": "another", "Called-Station-Id": "another", "Class": b"prepaid:1:1",
-          "Acct-Session-Id": "8001", "NAS-IP-Address": bytes([10, 0, 0, 1])}
+INSIDE = {
+    "Calling-Station-Id": OWN,
+    "NAS-Identifier": "another",
+    "Called-Station-Id": "another",
+    "Class": b"prepaid:1:1",
+    "Acct-Session-Id": "8001",
+    "NAS-IP-Address": bytes([10, 0, 0, 1]),
+}
 
 
 def test_a_device_in_the_tunnel_is_not_believed_to_be_another(shop, radius):
-    card, = shop.sell(1, bind_device=True)
+    (card,) = shop.sell(1, bind_device=True)
     assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=OWN).is_accept
     assert shop.card(card)["device"] == OWN
     assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=STRANGE, avps=INSIDE).is_reject
@@ -109,13 +122,13 @@ def test_a_device_in_the_tunnel_is_not_believed_to_be_another(shop, radius):
 
 
 def test_nor_is_one_that_the_nas_does_not_name(shop, radius):
-    card, = shop.sell(1, bind_device=True)
+    (card,) = shop.sell(1, bind_device=True)
     assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=OWN).is_accept
     assert ttls.log_in(radius, card.serial, card.pin, calling_station_id=None, avps=INSIDE).is_reject
 
 
 def test_guesses_are_counted_for_the_device_outside(shop, radius):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for number in range(5):
         inside = INSIDE | {"Calling-Station-Id": f"02-00-00-00-01-{number:02}"}
         assert ttls.log_in(radius, card.serial, "0000000000", calling_station_id=STRANGE, avps=inside).is_reject
@@ -125,7 +138,7 @@ def test_guesses_are_counted_for_the_device_outside(shop, radius):
 
 def test_the_words_between_site_and_module_cannot_be_said_in_a_tunnel(shop, radius):
     """By the numbers that FreeRADIUS gives them; no RADIUS packet can carry them, but a tunnel's attributes have 32 bits."""
-    own, = shop.sell(1)
+    (own,) = shop.sell(1)
     answer = ttls.log_in(radius, own.serial, own.pin, avps={number: "10.9.9.9" for number in tmp_string_numbers()})
     assert answer is None or answer.is_accept
     assert {row["nas_address"] for row in shop.sessions(own)} <= {"127.0.0.1"}

@@ -73,14 +73,25 @@ def nas(tmp_path):
 @pytest.fixture
 def office_with_nas(office, radius, database, nas):
     """The office once FreeRADIUS knows the NAS: a refused login on it says so."""
-    office.json("nas", "add", "centro", "--address", f"{NAS_ADDRESS}/32", "--disconnect-port", nas.coa_port,
-                "--secret-file", "-", stdin="testing123\n")
-    stranger, = office.sell(1, "--time", "10m")
+    office.json(
+        "nas",
+        "add",
+        "centro",
+        "--address",
+        f"{NAS_ADDRESS}/32",
+        "--disconnect-port",
+        nas.coa_port,
+        "--secret-file",
+        "-",
+        stdin="testing123\n",
+    )
+    (stranger,) = office.sell(1, "--time", "10m")
 
     def is_known():
         radius.login(stranger.serial, "wrong", nas_ip=NAS_ADDRESS)
-        return database.value("SELECT COUNT(*) FROM login_refusal JOIN nas ON nas.id = nas_id"
-                              " WHERE nas.name = 'centro'")
+        return database.value(
+            "SELECT COUNT(*) FROM login_refusal JOIN nas ON nas.id = nas_id WHERE nas.name = 'centro'"
+        )
 
     wait_until(is_known, pause_seconds=1)
     return office
@@ -116,7 +127,7 @@ def test_a_blocked_cards_session_is_off(office_with_nas, radius, nas, watch, dat
 
 
 def test_an_exhausted_card_is_off(office_with_nas, radius, nas, watch):
-    card, = office_with_nas.sell(1, "--traffic", "10MB")
+    (card,) = office_with_nas.sell(1, "--traffic", "10MB")
     session = begin(radius, card)
     assert radius.interim(session, seconds=60, down_octets=10_000_000).is_acknowledged
     wait_until(nas.requests)
@@ -126,7 +137,7 @@ def test_an_exhausted_card_is_off(office_with_nas, radius, nas, watch):
 
 def test_money_that_time_and_traffic_use_up_together_ends_a_session(office_with_nas, radius, nas, watch):
     # R$ 1.00: 10 minutes alone, or 100 MB alone.  Five minutes and 50 MB are all of it, and neither limit by itself.
-    card, = office_with_nas.sell(1, "--money", "1.00", "--tariff-minute", "0.10", "--tariff-mb", "0.01")
+    (card,) = office_with_nas.sell(1, "--money", "1.00", "--tariff-minute", "0.10", "--tariff-mb", "0.01")
     session = begin(radius, card)
     assert radius.interim(session, seconds=299, down_octets=50_000_000).is_acknowledged
     assert office_with_nas.show(card)["status"] == "in_use"
@@ -135,21 +146,25 @@ def test_money_that_time_and_traffic_use_up_together_ends_a_session(office_with_
     radius.stop(session, seconds=300, down_octets=50_000_000)
     shown = office_with_nas.show(card)
     assert (shown["status"], shown["remaining_cents"], shown["used_cents"]) == ("exhausted", 0, 100)
-    ended, = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "exhausted"]
+    (ended,) = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "exhausted"]
     assert ended["reason"] == "money"
 
 
 def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, watch, database):
     # Allowed now and for some minutes more; then time passes for all that the session remembers.
-    begins, ends = database.query("SELECT TIME_FORMAT(UTC_TIMESTAMP() - INTERVAL 1 MINUTE, '%%H:%%i') AS begins,"
-                                  " TIME_FORMAT(UTC_TIMESTAMP() + INTERVAL 5 MINUTE, '%%H:%%i') AS ends")[0].values()
-    card, = office_with_nas.sell(1, "--time", "10h", "--hours", f"{begins}-{ends}")
+    begins, ends = database.query(
+        "SELECT TIME_FORMAT(UTC_TIMESTAMP() - INTERVAL 1 MINUTE, '%%H:%%i') AS begins,"
+        " TIME_FORMAT(UTC_TIMESTAMP() + INTERVAL 5 MINUTE, '%%H:%%i') AS ends"
+    )[0].values()
+    (card,) = office_with_nas.sell(1, "--time", "10h", "--hours", f"{begins}-{ends}")
     accept = radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS)
     assert 4 * 60 - 1 <= accept["Session-Timeout"] <= 5 * 60
     session = radius.session(card.serial, accept, nas_ip=NAS_ADDRESS)
     assert radius.start(session).is_acknowledged
-    database.execute("UPDATE session SET due_at = due_at - INTERVAL %s SECOND, login_at = login_at - INTERVAL %s SECOND",
-                     [accept["Session-Timeout"]] * 2)
+    database.execute(
+        "UPDATE session SET due_at = due_at - INTERVAL %s SECOND, login_at = login_at - INTERVAL %s SECOND",
+        [accept["Session-Timeout"]] * 2,
+    )
     wait_until(nas.requests)
     assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
     cut = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "cut"][0]
@@ -157,7 +172,7 @@ def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, 
 
 
 def test_a_session_is_off_when_its_cards_validity_is_over(office_with_nas, radius, nas, watch, database):
-    card, = office_with_nas.sell(1, "--time", "10h", "--valid-days", "1")
+    (card,) = office_with_nas.sell(1, "--time", "10h", "--valid-days", "1")
     session = begin(radius, card)
     database.execute("UPDATE card SET expires_at = UTC_TIMESTAMP(3) WHERE serial = %s", [card.serial])
     wait_until(nas.requests)
@@ -166,7 +181,7 @@ def test_a_session_is_off_when_its_cards_validity_is_over(office_with_nas, radiu
 
 
 def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, nas, watch):
-    card, = office_with_nas.sell(1, "--time", "10m", "--replace-oldest")
+    (card,) = office_with_nas.sell(1, "--time", "10m", "--replace-oldest")
     first = begin(radius, card, calling_station_id="02-00-00-00-00-01")
     accept = radius.login(card.serial, card.pin, nas_ip=NAS_ADDRESS, calling_station_id="02-00-00-00-00-02")
     assert accept.is_accept
@@ -184,7 +199,7 @@ def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, n
 
 
 def test_a_session_past_its_fair_use_is_slowed_down(office_with_nas, radius, nas, watch):
-    card, = office_with_nas.sell(1, "--traffic", "10MB", "--fup-share", "50", "--fup-down", "512", "--fup-up", "256")
+    (card,) = office_with_nas.sell(1, "--traffic", "10MB", "--fup-share", "50", "--fup-down", "512", "--fup-up", "256")
     session = begin(radius, card)
     assert radius.interim(session, seconds=60, down_octets=6_000_000).is_acknowledged
     wait_until(nas.requests)
@@ -192,10 +207,10 @@ def test_a_session_past_its_fair_use_is_slowed_down(office_with_nas, radius, nas
 
 
 def test_disconnect_says_what_freeradius_answers(office_with_nas, radius, nas):
-    card, = office_with_nas.sell(1, "--time", "10m")
+    (card,) = office_with_nas.sell(1, "--time", "10m")
     begin(radius, card, session_id="forgotten1")
     result = office_with_nas.run("disconnect", card.serial, "--wait", "0", "--json")
-    row, = result.json()
+    (row,) = result.json()
     assert (result.exit_status, row["outcome"], row["error_cause"]) == (1, "nak", "503 Session-Context-Not-Found")
 
 

@@ -8,8 +8,12 @@ import sys
 
 def test_on_a_full_disk_nothing_is_answered_that_was_not_written(tmp_path):
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
-    ran = subprocess.run(["unshare", "--mount", *rights, sys.executable, "-m", "tests.full_disk", str(tmp_path)],
-                         capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        ["unshare", "--mount", *rights, sys.executable, "-m", "tests.full_disk", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     rounds = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [round[:2] for round in rounds] == [[name, pages] for name in ("queue", "quarantine") for pages in range(4)]

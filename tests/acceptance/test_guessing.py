@@ -25,15 +25,17 @@ def without_chance(reply) -> list:
             values = [len(value) for value in values]
         if name == "MS-CHAP-Error":
             # Its first octet is the identifier of the question.
-            values = [re.sub(rb"C=[0-9A-Fa-f]+", b"C=", bytes(value, "latin-1") if isinstance(value, str) else value)[1:]
-                      for value in values]
+            values = [
+                re.sub(rb"C=[0-9A-Fa-f]+", b"C=", bytes(value, "latin-1") if isinstance(value, str) else value)[1:]
+                for value in values
+            ]
         seen.append((name, values))
     return seen
 
 
 @pytest.mark.parametrize("method", ["pap", "chap", "mschap", "mschap2"])
 def test_a_locked_out_guesser_gets_the_same_answer_for_the_right_pin(shop, radius, method):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     wrong = radius.login(card.serial, WRONG_PIN, method=method, calling_station_id=OTHER_GUESSER)
     lock_out(radius, card, GUESSER)
     locked_out_wrong = radius.login(card.serial, WRONG_PIN, method=method, calling_station_id=GUESSER)
@@ -50,7 +52,7 @@ def test_a_locked_out_guesser_gets_the_same_answer_for_the_right_pin(shop, radiu
 @pytest.mark.parametrize("method", METHODS)
 def test_so_it_is_in_eap(shop, radius, eap, method, stack, wait_until):  # noqa: F811
     device, nas = "02-00-5E-10-00-EA", "127.0.0.2"  # as the fixture eap says it
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     wrong = eap(card.serial, WRONG_PIN, method)
     lock_out(radius, card, device, nas)
     locked_out_wrong = eap(card.serial, WRONG_PIN, method)
@@ -74,17 +76,22 @@ def course(answer) -> list:
 
 def last_answer(answer) -> list:
     """Octet by octet, but for the signature and the number of the packet that is answered."""
-    return [(name, value[4:] if name == "EAP-Message" else value) for name, value in answer.values
-            if name != "Message-Authenticator"]
+    return [
+        (name, value[4:] if name == "EAP-Message" else value)
+        for name, value in answer.values
+        if name != "Message-Authenticator"
+    ]
 
 
 def test_a_new_device_for_each_guess_ends_at_the_cards_limit_and_spares_the_owner(shop, radius, known_nas):
-    elsewhere, = known_nas("generic")
+    (elsewhere,) = known_nas("generic")
     card, other = shop.sell(2)
     assert radius.login(other.serial, other.pin, calling_station_id=PHONE).is_accept
     for one in (card, other):
         for number in range(60):
-            assert radius.login(one.serial, f"{number:010}", calling_station_id=f"06-00-00-00-00-{number:02X}").is_reject
+            assert radius.login(
+                one.serial, f"{number:010}", calling_station_id=f"06-00-00-00-00-{number:02X}"
+            ).is_reject
         assert shop.refusals(one) == {"wrong_pin": 50, "locked_out": 10}
         assert radius.login(one.serial, one.pin, calling_station_id=GUESSER).is_reject
     # At another NAS a new buyer is let in, and the owner's device everywhere.

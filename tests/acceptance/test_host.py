@@ -13,14 +13,45 @@ from tests import mschap
 from tests.host import NAS, PIN, SILENCE_SECONDS, Host
 
 REFUSED = [
-    "nothing", "only-ok", "handled", "noop", "notfound", "invalid", "userlock", "reject-with-limits",
-    "int-value", "str-subclass", "list-pair", "named-tuple", "unknown-name", "list-of-pairs", "control-key",
-    "other-unknown", "other-int", "second-of-a-name", "twice",
-    "fraction", "zero", "negative", "beyond-32-bits",
+    "nothing",
+    "only-ok",
+    "handled",
+    "noop",
+    "notfound",
+    "invalid",
+    "userlock",
+    "reject-with-limits",
+    "int-value",
+    "str-subclass",
+    "list-pair",
+    "named-tuple",
+    "unknown-name",
+    "list-of-pairs",
+    "control-key",
+    "other-unknown",
+    "other-int",
+    "second-of-a-name",
+    "twice",
+    "fraction",
+    "zero",
+    "negative",
+    "beyond-32-bits",
 ]
 # By the module itself: nothing of ours had to step in.
 REFUSED_BY_THE_MODULE = ["invalid", "userlock", "reject-with-limits"]
-NOT_CHARGED = ["nothing", "ok", "fail", "exception", "reject", "noop", "notfound", "handled", "invalid", "true", "a-list"]
+NOT_CHARGED = [
+    "nothing",
+    "ok",
+    "fail",
+    "exception",
+    "reject",
+    "noop",
+    "notfound",
+    "handled",
+    "invalid",
+    "true",
+    "a-list",
+]
 NOT_ANSWERED = ["fail", "true", "an-enum", "a-list", "exception"]
 
 
@@ -228,5 +259,5 @@ def test_the_times_do_not_depend_on_the_servers_time_zone():
     with Host("seen", time_zone="America/Sao_Paulo") as host:
         assert host.report("card", attributes={"Event-Timestamp": 1700000000}).is_acknowledged
         assert "('Event-Timestamp', 'Nov 14 2023 19:13:20 -03')" in host.log()
-        received_at, = re.findall(r"'Tmp-String-1', '(\d+\.\d{6})'", host.log())
+        (received_at,) = re.findall(r"'Tmp-String-1', '(\d+\.\d{6})'", host.log())
         assert abs(float(received_at) - time.time()) < 3600

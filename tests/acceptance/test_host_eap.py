@@ -11,13 +11,15 @@ import pytest
 
 from tests.host import NAS, PIN, Host
 
-pytestmark = pytest.mark.skipif(not shutil.which("eapol_test"), reason="eapol_test is not installed (Debian: eapoltest)")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("eapol_test"), reason="eapol_test is not installed (Debian: eapoltest)"
+)
 
 METHODS = {
-    "TTLS/PAP": ('eap=TTLS', 'phase2="auth=PAP"'),
-    "TTLS/CHAP": ('eap=TTLS', 'phase2="auth=CHAP"'),
-    "TTLS/MSCHAPv2": ('eap=TTLS', 'phase2="auth=MSCHAPV2"'),
-    "PEAP/MSCHAPv2": ('eap=PEAP', 'phase2="auth=MSCHAPV2"'),
+    "TTLS/PAP": ("eap=TTLS", 'phase2="auth=PAP"'),
+    "TTLS/CHAP": ("eap=TTLS", 'phase2="auth=CHAP"'),
+    "TTLS/MSCHAPv2": ("eap=TTLS", 'phase2="auth=MSCHAPV2"'),
+    "PEAP/MSCHAPv2": ("eap=PEAP", 'phase2="auth=MSCHAPV2"'),
     "MD5": ("eap=MD5",),
 }
 TUNNELS = [method for method in METHODS if method != "MD5"]
@@ -30,16 +32,36 @@ class Device:
         self.authority = host.server.raddb / "certs/prepaid/ca.pem"
 
     def login(self, user: str, pin: str = PIN, *, method: str, authority=None) -> "Answer":
-        settings = ["key_mgmt=IEEE8021X" if method == "MD5" else "key_mgmt=WPA-EAP",
-                    *METHODS[method], f'identity="{user}"', f'password="{pin}"']
+        settings = [
+            "key_mgmt=IEEE8021X" if method == "MD5" else "key_mgmt=WPA-EAP",
+            *METHODS[method],
+            f'identity="{user}"',
+            f'password="{pin}"',
+        ]
         if method != "MD5":
             settings += ['anonymous_identity="anonymous"', f'ca_cert="{authority or self.authority}"']
         config = self.folder / "eapol.conf"
         config.write_text("network={\n" + "\n".join(settings) + "\n}\n")
         done = subprocess.run(
-            ["eapol_test", "-c", config, "-a", "127.0.0.1", "-p", str(self.host.server.auth_port), "-s", "testing123",
-             "-A", NAS, "-t", "3", *(["-n"] if method == "MD5" else [])],
-            capture_output=True, text=True, errors="replace",
+            [
+                "eapol_test",
+                "-c",
+                config,
+                "-a",
+                "127.0.0.1",
+                "-p",
+                str(self.host.server.auth_port),
+                "-s",
+                "testing123",
+                "-A",
+                NAS,
+                "-t",
+                "3",
+                *(["-n"] if method == "MD5" else []),
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
         return Answer(done.stdout)
 
@@ -49,7 +71,9 @@ class Answer:
 
     def __init__(self, output: str):
         self.output = output
-        codes = re.findall(r"RADIUS message: code=\d+ \(([\w-]+)\)", output.partition("EAPOL: startWhen --> 0")[2] or output)
+        codes = re.findall(
+            r"RADIUS message: code=\d+ \(([\w-]+)\)", output.partition("EAPOL: startWhen --> 0")[2] or output
+        )
         self.code = "silence" if "EAPOL test timed out" in output else codes[-1]
         last = output.rpartition(f"({self.code})")[2]
         self.attributes = re.findall(r"Attribute \d+ \(([\w-]+)\)", last)
@@ -120,7 +144,7 @@ def test_a_device_that_does_not_trust_us_tries_no_pin(device, host, tmp_path, me
 def test_the_module_sees_the_device_and_the_nas_in_the_tunnel(tmp_path, method):
     with Host("seen") as host:
         assert Device(host, tmp_path).login("card", method=method).code == "Access-Accept"
-        seen, = re.findall("seen by post_auth: (.*)", host.log())
+        (seen,) = re.findall("seen by post_auth: (.*)", host.log())
         assert "('User-Name', 'card')" in seen
         assert f"('Tmp-String-0', '{NAS}')" in seen
         assert "('Calling-Station-Id', '02-00-00-00-00-01')" in seen

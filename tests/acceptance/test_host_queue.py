@@ -41,8 +41,12 @@ def test_queued_accounting_is_written_and_answered_without_python(queued, tmp_pa
     assert queued.report("fail", attributes={"Event-Timestamp": 1700000000, "Class": classes}).is_acknowledged
     record = queue_record.parse(queue(tmp_path).removesuffix("\n"))
     assert abs(record.received_at - time.time()) < 60
-    for pair in (("Tmp-String-0", NAS), ("User-Name", "fail"), ("Acct-Status-Type", "Interim-Update"),
-                 ("Acct-Session-Time", "300")):
+    for pair in (
+        ("Tmp-String-0", NAS),
+        ("User-Name", "fail"),
+        ("Acct-Status-Type", "Interim-Update"),
+        ("Acct-Session-Time", "300"),
+    ):
         assert pair in record.pairs
     # Others' are of no use to the charging.
     assert [value for name, value in record.pairs if name == "Class"] == ["0x" + one.hex() for one in classes[1:]]
@@ -50,9 +54,16 @@ def test_queued_accounting_is_written_and_answered_without_python(queued, tmp_pa
 
 def test_a_record_has_all_that_its_charging_asks_for(queued, tmp_path):
     sent = {
-        "Acct-Input-Octets": 1, "Acct-Input-Gigawords": 2, "Acct-Output-Octets": 3, "Acct-Output-Gigawords": 4,
-        "Acct-Delay-Time": 5, "Acct-Terminate-Cause": "User-Request", "Calling-Station-Id": "a=b & c",
-        "Framed-IP-Address": "192.0.2.9", "Framed-IPv6-Address": "2001:db8::9", "Framed-IPv6-Prefix": "2001:db8:1::/64",
+        "Acct-Input-Octets": 1,
+        "Acct-Input-Gigawords": 2,
+        "Acct-Output-Octets": 3,
+        "Acct-Output-Gigawords": 4,
+        "Acct-Delay-Time": 5,
+        "Acct-Terminate-Cause": "User-Request",
+        "Calling-Station-Id": "a=b & c",
+        "Framed-IP-Address": "192.0.2.9",
+        "Framed-IPv6-Address": "2001:db8::9",
+        "Framed-IPv6-Prefix": "2001:db8:1::/64",
         "Delegated-IPv6-Prefix": "2001:db8:2::/56",
     }
     assert queued.report("good", attributes=sent).is_acknowledged
@@ -64,11 +75,16 @@ OURS = b"prepaid:" + b"1" * 70
 # What makes a record long: octets that have to be quoted, others' Class, IPv6.
 LONGEST = {
     "Class": [b"y" * 250] * 5 + [OURS, OURS],
-    "Calling-Station-Id": "&" * 253, "Framed-IPv6-Address": "2001:db8:1111:2222:3333:4444:5555:6666",
-    "Framed-IPv6-Prefix": "2001:db8:1111:2222:3333:4444:5555:0/112", "Delegated-IPv6-Prefix": "2001:db8:1111:2222:3333:4444::/96",
-    "Framed-IP-Address": "255.255.255.255", "Acct-Terminate-Cause": "Admin-Reset",
-    **dict.fromkeys(("Acct-Input-Octets", "Acct-Input-Gigawords", "Acct-Output-Octets", "Acct-Output-Gigawords",
-                     "Acct-Delay-Time"), 4294967295),
+    "Calling-Station-Id": "&" * 253,
+    "Framed-IPv6-Address": "2001:db8:1111:2222:3333:4444:5555:6666",
+    "Framed-IPv6-Prefix": "2001:db8:1111:2222:3333:4444:5555:0/112",
+    "Delegated-IPv6-Prefix": "2001:db8:1111:2222:3333:4444::/96",
+    "Framed-IP-Address": "255.255.255.255",
+    "Acct-Terminate-Cause": "Admin-Reset",
+    **dict.fromkeys(
+        ("Acct-Input-Octets", "Acct-Input-Gigawords", "Acct-Output-Octets", "Acct-Output-Gigawords", "Acct-Delay-Time"),
+        4294967295,
+    ),
 }
 
 
@@ -131,7 +147,8 @@ def test_what_can_never_be_charged_is_answered_when_it_is_in_the_quarantine(tmp_
             # Without a reason it is a fault of the module, and the packet is kept for later.
             assert host.report("notfound").is_acknowledged
         assert [record["User-Name"] for record in records(queue(tmp_path))] == [
-            "notfound" if accounting == "direct" else "never"]
+            "notfound" if accounting == "direct" else "never"
+        ]
 
 
 def test_nor_is_it_answered_where_the_quarantine_cannot_be_written(queueing, tmp_path):

@@ -53,8 +53,11 @@ def test_logins_go_on_while_a_rotation_runs(office, radius, stack, database, key
     # The session that began before is charged by its Class, whose proof has outlasted the key.
     assert radius.stop(before, seconds=120).is_acknowledged
     assert office.show(cards[0])["used_seconds"] == 120
-    numbers = database.query("SELECT login_number FROM session JOIN card ON card.id = session.card_id"
-                             " WHERE card.serial = %s AND used_seconds = 120", [cards[0].serial])
+    numbers = database.query(
+        "SELECT login_number FROM session JOIN card ON card.id = session.card_id"
+        " WHERE card.serial = %s AND used_seconds = 120",
+        [cards[0].serial],
+    )
     assert numbers == [{"login_number": 1}]
     # A server that starts now has never known the old key.
     stack.freeradius.stop()

@@ -17,13 +17,15 @@ WRONG_PIN = "0000000000"
 KEY_THAT_IS_MISSING = 4711
 SILENCE_SECONDS = 2
 
-needs_eapol_test = pytest.mark.skipif(not eap_device.IS_INSTALLED, reason="eapol_test is not installed (Debian: eapoltest)")
+needs_eapol_test = pytest.mark.skipif(
+    not eap_device.IS_INSTALLED, reason="eapol_test is not installed (Debian: eapoltest)"
+)
 
 
 @pytest.fixture
 def unreadable(shop):
     """A card whose PIN cannot be opened, so that authorize fails."""
-    card, = shop.sell(1, bind_device=True, valid_days=30)
+    (card,) = shop.sell(1, bind_device=True, valid_days=30)
     shop.change(card, key_number=KEY_THAT_IS_MISSING)
     return card
 
@@ -46,7 +48,9 @@ def test_a_login_whose_pin_cannot_be_read_is_not_answered(shop, radius, unreadab
 @pytest.mark.parametrize("method", eap_device.METHODS)
 def test_nor_is_one_by_eap(shop, stack, unreadable, tmp_path, method):
     server = stack.freeradius
-    answer = eap_device.log_in(tmp_path, server.raddb, server.auth_port, unreadable.serial, WRONG_PIN, method, patience_seconds=3)
+    answer = eap_device.log_in(
+        tmp_path, server.raddb, server.auth_port, unreadable.serial, WRONG_PIN, method, patience_seconds=3
+    )
     assert answer.code == "silence"
     assert_untouched(shop, unreadable)
 
@@ -72,7 +76,7 @@ def hung_engine(site, wait_until):
 
 @pytest.mark.parametrize("method", PLAIN)
 def test_a_login_at_a_shared_process_that_hangs_is_given_up_once_and_for_all(shop, site, hung_engine, method):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     # The server waits for as long as it waits for the database; for the next seconds it asks that process no more.
     assert site.nas[0].login(card.serial, WRONG_PIN, method=method, timeout_seconds=6) is None
     assert_untouched(shop, card)
@@ -82,9 +86,11 @@ def test_a_login_at_a_shared_process_that_hangs_is_given_up_once_and_for_all(sho
 @needs_eapol_test
 @pytest.mark.parametrize("method", ["TTLS/PAP", "PEAP/MSCHAPv2", "MD5"])
 def test_so_is_one_by_eap(shop, site, hung_engine, tmp_path, method):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     server = site.servers[0]
-    answer = eap_device.log_in(tmp_path, server.raddb, server.auth_port, card.serial, WRONG_PIN, method, patience_seconds=6)
+    answer = eap_device.log_in(
+        tmp_path, server.raddb, server.auth_port, card.serial, WRONG_PIN, method, patience_seconds=6
+    )
     # A device repeats its packet. Where FreeRADIUS has several instances (3.2.7), the repetition is decided by the server
     # itself, which has found by then that the process hangs: it rejects the wrong PIN.
     assert answer.code in ("silence", "Access-Reject")

@@ -21,14 +21,29 @@ class QueuedSite:
     def __init__(self, stack, folder, accounting: str, options: dict[str, str] | None = None):
         self.queue = folder / "queue"
         option_file = folder / "prepaid.cnf"
-        option_file.write_text(stack.option_file.read_text().replace(
-            "[prepaid]\n", f"[prepaid]\naccounting = {accounting}\nqueue = {self.queue}\n"))
+        option_file.write_text(
+            stack.option_file.read_text().replace(
+                "[prepaid]\n", f"[prepaid]\naccounting = {accounting}\nqueue = {self.queue}\n"
+            )
+        )
         self.office = Office(option_file)
         auth_port, acct_port = free_ports(2)
-        self.server = FreeRadius(folder, auth_port=auth_port, acct_port=acct_port, options=options, dies_with_parent=True)
+        self.server = FreeRadius(
+            folder, auth_port=auth_port, acct_port=acct_port, options=options, dies_with_parent=True
+        )
         self.server.copy_distribution()
-        self.office.must("raddb", "install", "--dir", self.server.raddb, "--listen", "127.0.0.1",
-                         "--auth-port", auth_port, "--acct-port", acct_port)
+        self.office.must(
+            "raddb",
+            "install",
+            "--dir",
+            self.server.raddb,
+            "--listen",
+            "127.0.0.1",
+            "--auth-port",
+            auth_port,
+            "--acct-port",
+            acct_port,
+        )
         self.server.start()
         self.nas = RadiusClient(auth_port, acct_port)
         self._chargers = []
@@ -65,11 +80,12 @@ def queueing(stack, tmp_path):
 def used_seconds(database, card):
     return database.value(
         "SELECT CAST(COALESCE(SUM(used_seconds), 0) AS SIGNED) FROM session JOIN card ON card.id = card_id WHERE serial = %s",
-        [card.serial])
+        [card.serial],
+    )
 
 
 def test_a_cards_life_through_the_queue(queued, shop, database, wait_until):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     queued.start_charger()
     accept = queued.nas.login(card.serial, card.pin)
     assert accept["Session-Timeout"] == 600
@@ -85,7 +101,7 @@ def test_a_cards_life_through_the_queue(queued, shop, database, wait_until):
 
 
 def test_what_is_answered_while_nobody_charges_is_charged_later(queued, shop, database, wait_until):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     for seconds in (0, 60, 120):
         assert queued.nas.interim(session, seconds).is_acknowledged
@@ -112,7 +128,7 @@ def test_nothing_answered_is_lost_however_often_the_charger_is_killed(queued, sh
 
 
 def test_the_charger_outlives_the_database(queued, stack, shop, database, wait_until):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     queued.start_charger()
     assert queued.nas.start(session).is_acknowledged
@@ -127,7 +143,7 @@ def test_the_charger_outlives_the_database(queued, stack, shop, database, wait_u
 
 
 def test_while_the_database_is_away_accounting_goes_to_the_queue(queueing, stack, shop, database, wait_until):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = queueing.nas.session(card.serial, queueing.nas.login(card.serial, card.pin))
     assert queueing.nas.start(session).is_acknowledged
     assert not (queueing.queue / "queue").exists()
@@ -147,19 +163,19 @@ def test_while_the_database_is_away_accounting_goes_to_the_queue(queueing, stack
 
 
 def test_what_python_cannot_read_can_be_charged_after_all(queued, shop, database):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     # A hot spot's name in Latin-1, without which nothing is wrong with the packet.
     assert queued.nas.stop(session, 60, attributes={"Called-Station-Id": b"Caf\xe9"}).is_acknowledged
     assert queued.office.json("charge")["charged"] == 0
-    row, = queued.office.json("queue", "quarantine")
+    (row,) = queued.office.json("queue", "quarantine")
     assert (row["serial"], row["seconds"], row["nas"]) == (card.serial, "60", "127.0.0.1")
     assert queued.office.json("queue", "replay") == {"charged": 1, "quarantined": 0}
     assert used_seconds(database, card) == 60
 
 
 def test_without_the_queue_directory_nothing_is_answered(queued, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     gone = queued.queue.rename(queued.queue.with_name("gone"))
     # A file in its place, because the tests may run as root, for whom FreeRADIUS would make it again.
@@ -171,7 +187,7 @@ def test_without_the_queue_directory_nothing_is_answered(queued, shop):
 
 
 def test_on_a_full_disk_nothing_is_answered_and_nothing_is_lost(queued, shop, database, wait_until):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     with small_disk(queued.queue, "size=80m"):
         wait_until(lambda: queued.nas.interim(session, 60, timeout_seconds=SILENCE_SECONDS))
@@ -191,7 +207,9 @@ def test_on_a_full_disk_nothing_is_answered_and_nothing_is_lost(queued, shop, da
 
 @contextlib.contextmanager
 def small_disk(folder, size: str):
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"{size},mode=0750", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"{size},mode=0750", "tmpfs", str(folder)], capture_output=True
+    )
     if done.returncode != 0:
         pytest.skip("only root may mount a small disk")
     os.chmod(folder, 0o750)

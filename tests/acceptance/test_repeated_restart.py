@@ -15,15 +15,19 @@ def open_logins(shop, card) -> list[int]:
 
 
 def online(radius, card, nas, device):
-    session = radius.session(card.serial, radius.login(card.serial, card.pin, nas_ip=nas, calling_station_id=device),
-                             nas_ip=nas, calling_station_id=device)
+    session = radius.session(
+        card.serial,
+        radius.login(card.serial, card.pin, nas_ip=nas, calling_station_id=device),
+        nas_ip=nas,
+        calling_station_id=device,
+    )
     assert radius.start(session).is_acknowledged
     return session
 
 
 @pytest.mark.parametrize("status", ["Accounting-On", "Accounting-Off"])
 def test_an_identical_restart_that_comes_again_ends_no_session_that_began_in_between(radius, shop, status):
-    card, = shop.sell(1, credit_seconds=36_000, max_sessions=4)
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=4)
     nas = shop.nas()
     online(radius, card, nas, "02-00-00-00-00-01")
     restart = radius.build_nas_restart(nas, status)
@@ -42,7 +46,7 @@ def test_an_identical_restart_that_comes_again_ends_no_session_that_began_in_bet
 
 def test_the_same_restart_of_another_nas_is_another_one(radius, shop):
     """Two boxes of one make that start with the same bytes, as a counter that begins at one makes them."""
-    card, = shop.sell(1, credit_seconds=36_000, max_sessions=4)
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=4)
     here, there = shop.nas(), shop.nas()
     online(radius, card, here, "02-00-00-00-00-01")
     online(radius, card, there, "02-00-00-00-00-02")

@@ -10,8 +10,9 @@ RIVALS = 50
 def at_once(radius, card, devices: list, **options) -> list:
     """Log in once from each device, all at the same time."""
     with ThreadPoolExecutor(len(devices)) as pool:
-        asked = [pool.submit(radius.login, card.serial, card.pin, calling_station_id=device, **options)
-                 for device in devices]
+        asked = [
+            pool.submit(radius.login, card.serial, card.pin, calling_station_id=device, **options) for device in devices
+        ]
         return [one.result() for one in asked]
 
 
@@ -24,7 +25,7 @@ CROWDS = {
 
 @pytest.mark.parametrize("devices", CROWDS.values(), ids=CROWDS.keys())
 def test_of_fifty_first_logins_exactly_one_is_let_in(shop, radius, devices):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     replies = at_once(radius, card, devices)
     assert None not in replies
     accepts = [reply for reply in replies if reply.is_accept]
@@ -32,13 +33,17 @@ def test_of_fifty_first_logins_exactly_one_is_let_in(shop, radius, devices):
     assert [session["granted_seconds"] for session in shop.sessions(card)] == [600]
     assert shop.refusals(card) == {"too_many_sessions": RIVALS - 1}
     # All of them proved the PIN; the one that was let in put the card to use, once.
-    assert shop.database.value("SELECT COUNT(*) FROM card_event WHERE card_id = %s AND to_status = 'in_use'",
-                               [shop.id(card)]) == 1
+    assert (
+        shop.database.value(
+            "SELECT COUNT(*) FROM card_event WHERE card_id = %s AND to_status = 'in_use'", [shop.id(card)]
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("devices", CROWDS.values(), ids=CROWDS.keys())
 def test_of_fifty_later_logins_exactly_one_is_let_in(shop, radius, devices):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     radius.stop(radius.session(card.serial, radius.login(card.serial, card.pin)), 120)
     replies = at_once(radius, card, devices)
     accepts = [reply for reply in replies if reply and reply.is_accept]
@@ -46,14 +51,14 @@ def test_of_fifty_later_logins_exactly_one_is_let_in(shop, radius, devices):
 
 
 def test_sessions_that_are_allowed_together_share_the_credit(shop, radius):
-    card, = shop.sell(1, credit_seconds=600, max_sessions=3)
+    (card,) = shop.sell(1, credit_seconds=600, max_sessions=3)
     replies = at_once(radius, card, CROWDS["different devices"])
     granted = [reply["Session-Timeout"] for reply in replies if reply.is_accept]
     assert granted == [200, 200, 200]
 
 
 def test_bound_to_its_first_device_a_card_is_bound_to_one(shop, radius):
-    card, = shop.sell(1, bind_device=True, max_sessions=10)
+    (card,) = shop.sell(1, bind_device=True, max_sessions=10)
     replies = dict(zip(CROWDS["different devices"], at_once(radius, card, CROWDS["different devices"]), strict=True))
     assert [device for device, reply in replies.items() if reply.is_accept] == [shop.card(card)["device"]]
 
@@ -73,7 +78,8 @@ def test_a_login_and_a_return_at_once_leave_no_card_that_is_both(shop, radius, d
         with ThreadPoolExecutor(2) as pool:
             login = pool.submit(radius.login, card.serial, card.pin)
             returned = pool.submit(
-                database.execute, "UPDATE card SET status = 'created' WHERE serial = %s AND status = 'delivered'",
+                database.execute,
+                "UPDATE card SET status = 'created' WHERE serial = %s AND status = 'delivered'",
                 [card.serial],
             )
             accept, is_returned = login.result(), returned.result() == 1

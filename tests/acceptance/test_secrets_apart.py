@@ -46,11 +46,27 @@ class Apart:
         self._write_files(stack, has_queue)
         self.office = Office(self.option_file)
         auth_port, acct_port = free_ports(2)
-        self.server = FreeRadius(folder, auth_port=auth_port, acct_port=acct_port, options={"reject_delay": "0"},
-                                 dies_with_parent=True, account=RADIUS)
+        self.server = FreeRadius(
+            folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            options={"reject_delay": "0"},
+            dies_with_parent=True,
+            account=RADIUS,
+        )
         self.server.copy_distribution()
-        self.office.must("raddb", "install", "--dir", self.server.raddb, "--listen", "127.0.0.1",
-                         "--auth-port", auth_port, "--acct-port", acct_port)
+        self.office.must(
+            "raddb",
+            "install",
+            "--dir",
+            self.server.raddb,
+            "--listen",
+            "127.0.0.1",
+            "--auth-port",
+            auth_port,
+            "--acct-port",
+            acct_port,
+        )
         self.nas = RadiusClient(auth_port, acct_port)
 
     def _write_files(self, stack, has_queue: bool) -> None:
@@ -68,16 +84,24 @@ class Apart:
         self.key_file.chmod(0o640)
         self.option_file.write_text(
             f"[prepaid]\nkey_file = {self.key_file}\nengine = {self.socket}\nengine_callers = {RADIUS}\n"
-            + (f"queue = {self.folder / 'queue'}\n" if has_queue else "") + "!include radius.cnf\n!include admin.cnf\n")
+            + (f"queue = {self.folder / 'queue'}\n" if has_queue else "")
+            + "!include radius.cnf\n!include admin.cnf\n"
+        )
         self.socket.parent.mkdir(mode=0o750)
         shutil.chown(self.socket.parent, ENGINE, RADIUS)
 
     def open_engine(self) -> None:
         """As raddb-config/systemd/prepaid-engine.service does: an account of its own, the group of who may call."""
         self.engine = subprocess.Popen(
-            [str(PREPAID), "--config", str(self.option_file), "engine"], user=ENGINE, group=RADIUS,
-            extra_groups=[grp.getgrnam(ENGINE).gr_gid], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True)
+            [str(PREPAID), "--config", str(self.option_file), "engine"],
+            user=ENGINE,
+            group=RADIUS,
+            extra_groups=[grp.getgrnam(ENGINE).gr_gid],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def is_open(self) -> bool:
         assert self.engine.poll() is None, self.engine.communicate()
@@ -124,12 +148,18 @@ def accepted(reply):
 def of_radius(*command: str) -> subprocess.CompletedProcess:
     """A program under FreeRADIUS' account, with its groups: what a taken-over radiusd can do."""
     account = pwd.getpwnam(RADIUS)
-    return subprocess.run(command, user=RADIUS, group=RADIUS, extra_groups=os.getgrouplist(RADIUS, account.pw_gid),
-                          capture_output=True, text=True)
+    return subprocess.run(
+        command,
+        user=RADIUS,
+        group=RADIUS,
+        extra_groups=os.getgrouplist(RADIUS, account.pw_gid),
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_logins_accounting_and_a_new_nas_by_way_of_the_engine(site, shop, wait_until):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     # The server does not know this NAS before its first packet, and has to ask for its secret.
     address = shop.nas("mikrotik")
     reply = wait_until(lambda: accepted(site.login(card, nas_ip=address)))
@@ -139,11 +169,13 @@ def test_logins_accounting_and_a_new_nas_by_way_of_the_engine(site, shop, wait_u
     assert wait_until(lambda: site.login(card, "0000000000", nas_ip=address)).is_reject
     assert site.login(card, method="mschap2", nas_ip=address).is_accept
     assert "The shared engine at" in site.server.log_since_mark()
-    assert len([wire for line in site.server.log_since_mark().splitlines() if "may not" in wire]) == 1, "one line, and clear"
+    assert len([wire for line in site.server.log_since_mark().splitlines() if "may not" in wire]) == 1, (
+        "one line, and clear"
+    )
 
 
 def test_an_address_that_is_no_nas_gets_no_answer(site, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.database.execute("UPDATE nas SET address = '127.0.0.1/32' WHERE name = 'loopback'")
     assert site.login(card, nas_ip="127.9.9.9") is None
 
@@ -159,11 +191,15 @@ def test_the_radius_account_reads_neither_key_nor_password(site):
 
 def test_a_taken_over_radiusd_can_ask_the_engine_and_nothing_else(site, stack):
     """What docs/security.md lists: the five questions of the engine; no way into the database."""
-    done = of_radius("mariadb", "--no-defaults", f"--socket={stack.mariadb.socket}", "--user=prepaid_radius", "-e", "SELECT 1")
+    done = of_radius(
+        "mariadb", "--no-defaults", f"--socket={stack.mariadb.socket}", "--user=prepaid_radius", "-e", "SELECT 1"
+    )
     assert done.returncode != 0 and "Access denied" in done.stderr
     with as_account(RADIUS):
-        for window, known in ((site.socket, {"authorize", "admit", "wrong_pin", "client"}),
-                              (site.socket.with_name("engine-accounting"), {"account"})):
+        for window, known in (
+            (site.socket, {"authorize", "admit", "wrong_pin", "client"}),
+            (site.socket.with_name("engine-accounting"), {"account"}),
+        ):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
                 caller.settimeout(30)
                 caller.connect(str(window))
@@ -174,7 +210,9 @@ def test_a_taken_over_radiusd_can_ask_the_engine_and_nothing_else(site, stack):
 
 
 def test_another_account_is_not_served(site):
-    assert {path.stat().st_mode & 0o777 for path in (site.socket, site.socket.with_name("engine-accounting"))} == {0o660}
+    assert {path.stat().st_mode & 0o777 for path in (site.socket, site.socket.with_name("engine-accounting"))} == {
+        0o660
+    }
     site.socket.chmod(0o666)
     open_way(site.socket.parent)
     with as_account("nobody"), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
@@ -218,7 +256,7 @@ def test_a_engine_that_is_killed_is_what_a_database_is_that_is_away(make, shop, 
 
 def test_freeradius_starts_without_the_engine_and_serves_when_it_comes(make, shop, wait_until):
     site = make()
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert site.login(card) is None
     site.open_engine()
     wait_until(site.is_open)
@@ -235,7 +273,9 @@ def test_without_a_engine_a_key_that_may_not_be_read_stops_the_start(make):
 
 def test_a_caller_that_is_no_account_is_named(make):
     site = make(starts=False)
-    site.option_file.write_text(site.option_file.read_text().replace(f"engine_callers = {RADIUS}", "engine_callers = nobody-here"))
+    site.option_file.write_text(
+        site.option_file.read_text().replace(f"engine_callers = {RADIUS}", "engine_callers = nobody-here")
+    )
     result = site.office.run("engine")
     assert result.exit_status == 1 and "nobody-here" in result.stderr
 

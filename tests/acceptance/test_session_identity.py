@@ -17,7 +17,7 @@ CLASSES = {
 
 @pytest.mark.parametrize("send_back", CLASSES.values(), ids=CLASSES.keys())
 def test_a_session_is_charged_once_whatever_comes_back_as_class(shop, radius, send_back):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     session.class_values = send_back(session.class_values)
     radius.start(session)
@@ -31,7 +31,7 @@ def test_a_session_is_charged_once_whatever_comes_back_as_class(shop, radius, se
 
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 def test_a_nas_that_sends_class_only_at_times_is_charged_once(shop, radius, kind):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     ours = session.class_values
     for status, seconds in (("Start", None), ("Interim-Update", 60), ("Stop", 90)):
@@ -48,8 +48,9 @@ def test_a_class_that_fits_decides_over_another_cards_user_name(shop, radius):
     radius.start(session)
     radius.interim(session, 1)
     # The other one's session, and memory of it, change nothing.
-    other = radius.session(named.serial, radius.login(named.serial, named.pin, calling_station_id=LAPTOP),
-                           calling_station_id=LAPTOP)
+    other = radius.session(
+        named.serial, radius.login(named.serial, named.pin, calling_station_id=LAPTOP), calling_station_id=LAPTOP
+    )
     radius.interim(other, 1)
     radius.stop(session, 2)
     radius.stop(other, 3)
@@ -58,10 +59,14 @@ def test_a_class_that_fits_decides_over_another_cards_user_name(shop, radius):
 
 @pytest.mark.parametrize("what_differs", ["the device", "the NAS", "the session"])
 def test_a_class_that_a_nas_returns_for_another_session_charges_the_card_that_is_named(
-        shop, radius, known_nas, what_differs):
+    shop, radius, known_nas, what_differs
+):
     named, other = shop.sell(2)
-    difference = {"the device": lambda: {"calling_station_id": LAPTOP}, "the NAS": lambda: {"nas_ip": known_nas("generic")[0]},
-                  "the session": dict}[what_differs]()
+    difference = {
+        "the device": lambda: {"calling_station_id": LAPTOP},
+        "the NAS": lambda: {"nas_ip": known_nas("generic")[0]},
+        "the session": dict,
+    }[what_differs]()
     ended = radius.session(other.serial, radius.login(other.serial, other.pin, **difference), **difference)
     if not difference:
         radius.stop(ended, 1)
@@ -72,10 +77,13 @@ def test_a_class_that_a_nas_returns_for_another_session_charges_the_card_that_is
 
 
 @pytest.mark.parametrize("echo_class", [True, False], ids=["with Class", "without Class"])
-@pytest.mark.parametrize("packets", [["Start", "Interim-Update", "Stop"], ["Interim-Update", "Stop"], ["Stop"]],
-                         ids=["all packets", "Start lost", "only the Stop"])
+@pytest.mark.parametrize(
+    "packets",
+    [["Start", "Interim-Update", "Stop"], ["Interim-Update", "Stop"], ["Stop"]],
+    ids=["all packets", "Start lost", "only the Stop"],
+)
 def test_an_identifier_that_is_used_again_is_a_new_session(shop, radius, echo_class, packets):
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     for use_seconds in (600, 300, 900):
         accept = radius.login(card.serial, card.pin)
         session = radius.session(card.serial, accept, echo_class=echo_class, session_id="00000001")
@@ -99,7 +107,7 @@ def test_two_cards_with_one_identifier_are_two_sessions(shop, radius):
 
 def test_two_sessions_with_one_class_are_both_charged(shop, radius):
     """A NAS that begins a new session without asking again, and goes on sending the Class of the old one."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     accept = radius.login(card.serial, card.pin)
     radius.stop(radius.session(card.serial, accept, session_id="00000001"), 60)
     radius.stop(radius.session(card.serial, accept, session_id="00000002"), 90)
@@ -112,7 +120,7 @@ def test_two_sessions_with_one_class_are_both_charged(shop, radius):
 def test_a_session_goes_on_when_its_nas_gets_another_address(shop, radius, known_nas, echo_class):
     """A second session would charge its time twice."""
     before, after = known_nas("generic", "generic")
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     accept = radius.login(card.serial, card.pin, nas_ip=before)
     session = radius.session(card.serial, accept, echo_class=echo_class, nas_ip=before)
     radius.start(session)
@@ -127,7 +135,7 @@ def test_a_session_goes_on_when_its_nas_gets_another_address(shop, radius, known
 
 def test_a_session_that_authenticates_anew_while_it_runs_is_one_session(shop, radius):
     """The NAS counts on from where it was, and sends the new login's Class."""
-    card, = shop.sell(1, credit_seconds=3600)
+    (card,) = shop.sell(1, credit_seconds=3600)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     radius.start(session)
     shop.age(card, 300)
@@ -141,7 +149,7 @@ def test_a_session_that_authenticates_anew_while_it_runs_is_one_session(shop, ra
 
 
 def test_a_class_goes_with_its_card_through_a_restart_of_freeradius(shop, radius, stack):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     radius.interim(session, 60)
     stack.freeradius.stop()
@@ -152,16 +160,16 @@ def test_a_class_goes_with_its_card_through_a_restart_of_freeradius(shop, radius
 
 
 def test_the_addresses_of_a_session_are_kept(shop, radius):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session(card.serial, radius.login(card.serial, card.pin), framed_ip="100.64.7.9")
     radius.start(session)
     radius.stop(session, 60)
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert (row["framed_ipv4"], row["device"], row["nas_id"] > 0) == ("100.64.7.9", PHONE, True)
 
 
 def test_accounting_under_an_outer_identity_is_charged_to_the_card_of_its_class(shop, radius):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session("anonymous", radius.login(card.serial, card.pin))
     assert radius.start(session).is_acknowledged
     assert radius.interim(session, 30).is_acknowledged
@@ -170,7 +178,7 @@ def test_accounting_under_an_outer_identity_is_charged_to_the_card_of_its_class(
 
 
 def test_a_class_used_for_two_sessions_under_an_outer_identity_is_charged_for_both(shop, radius):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     accept = radius.login(card.serial, card.pin)
     for name, seconds in (("a", 60), ("b", 40)):
         radius.stop(radius.session("anonymous", accept, session_id=f"twice-{name}"), seconds)

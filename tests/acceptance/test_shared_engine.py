@@ -25,18 +25,33 @@ class EngineClientSite:
     def __init__(self, stack, folder):
         self.socket = folder / "engine"
         option_file = folder / "prepaid.cnf"
-        option_file.write_text(stack.option_file.read_text().replace(
-            "[prepaid]\n", f"[prepaid]\nengine = {self.socket}\ndatabase_timeout_seconds = 1\n"))
+        option_file.write_text(
+            stack.option_file.read_text().replace(
+                "[prepaid]\n", f"[prepaid]\nengine = {self.socket}\ndatabase_timeout_seconds = 1\n"
+            )
+        )
         self.office = Office(option_file)
         self.servers, self.nas = [], []
         for number in range(2):
             auth_port, acct_port = free_ports(2)
             own = folder / str(number)
             own.mkdir()
-            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, has_threads=number == 0, dies_with_parent=True)
+            server = FreeRadius(
+                own, auth_port=auth_port, acct_port=acct_port, has_threads=number == 0, dies_with_parent=True
+            )
             server.copy_distribution()
-            self.office.must("raddb", "install", "--dir", server.raddb, "--listen", "127.0.0.1",
-                             "--auth-port", auth_port, "--acct-port", acct_port)
+            self.office.must(
+                "raddb",
+                "install",
+                "--dir",
+                server.raddb,
+                "--listen",
+                "127.0.0.1",
+                "--auth-port",
+                auth_port,
+                "--acct-port",
+                acct_port,
+            )
             server.start()
             self.servers.append(server)
             self.nas.append(RadiusClient(auth_port, acct_port))
@@ -102,7 +117,7 @@ def test_two_servers_hand_their_packets_over(site, engine, shop):
 
 
 def test_every_way_to_prove_a_pin(site, engine, shop):
-    card, = shop.sell(1, max_sessions=9)
+    (card,) = shop.sell(1, max_sessions=9)
     for number, method in enumerate(("pap", "chap", "mschap", "mschap2")):
         device = f"02-00-00-00-01-0{number}"
         assert site.nas[0].login(card.serial, card.pin, method=method, calling_station_id=device).is_accept, method
@@ -154,7 +169,7 @@ def test_a_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_
 
 
 def test_a_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     nas = site.nas[0]
     session = nas.session(card.serial, nas.login(card.serial, card.pin))
     assert nas.start(session).is_acknowledged
@@ -192,8 +207,17 @@ def test_nonsense_on_a_line_harms_nobody_else(site, engine, shop):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
             caller.settimeout(30)
             caller.connect(str(window))
-            for nonsense in (b"\xff", b"what", b"what\0User-Name\0x", b"authorize\0User-Name", b"account\0User-Name", b"{}", b"\0",
-                             b"\0" * 9998, b"\0" * 9999):
+            for nonsense in (
+                b"\xff",
+                b"what",
+                b"what\0User-Name\0x",
+                b"authorize\0User-Name",
+                b"account\0User-Name",
+                b"{}",
+                b"\0",
+                b"\0" * 9998,
+                b"\0" * 9999,
+            ):
                 caller.send(nonsense)
                 word, *_ = wire.words(caller.recv(65_536))
                 assert word == "fault", nonsense
@@ -208,8 +232,13 @@ def test_nobody_else_is_served(site, engine):
         if not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
     stranger = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(site.socket)], user=NOBODY, group=NOBODY, extra_groups=[],
-        capture_output=True, text=True)
+        [sys.executable, "-c", STRANGER, str(site.socket)],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+    )
     assert (stranger.stdout, stranger.stderr) == ("nothing\n", "")
 
 

@@ -2,7 +2,7 @@
 
 
 def test_the_reply_is_the_one_on_the_wire(office, radius):
-    card, = office.sell(1, "--time", "10m", "--valid-days", "30", "--idle-timeout", "90", "--interim", "120")
+    (card,) = office.sell(1, "--time", "10m", "--valid-days", "30", "--idle-timeout", "90", "--interim", "120")
     told = office.json("simulate", card.serial, "--nas", "loopback")
     answer = radius.login(card.serial, card.pin)
     assert answer.is_accept
@@ -12,7 +12,7 @@ def test_the_reply_is_the_one_on_the_wire(office, radius):
 
 
 def test_a_telephony_card_is_refused_as_was_said(office, radius):
-    card, = office.sell(1, product=office.product("--money", "10.00", kind="telephony"))
+    (card,) = office.sell(1, product=office.product("--money", "10.00", kind="telephony"))
     told = office.json("simulate", card.serial)
     answer = radius.login(card.serial, card.pin)
     assert answer.is_reject and told["reason"] == "wrong_kind"
@@ -21,7 +21,7 @@ def test_a_telephony_card_is_refused_as_was_said(office, radius):
 
 
 def test_a_redeemed_card_is_no_login_either(office, radius):
-    card, = office.sell(1, product=office.product("--money", "10.00", kind="telephony"))
+    (card,) = office.sell(1, product=office.product("--money", "10.00", kind="telephony"))
     assert office.run("redeem", card.serial, "--account", "a", stdin=card.pin).exit_status == 0
     assert radius.login(card.serial, card.pin).is_reject
 

@@ -11,8 +11,13 @@ RULES = Path(__file__).parents[2] / "raddb-config" / "nftables" / "prepaid-sprea
 
 
 def test_each_nas_has_a_server_of_its_own():
-    ran = subprocess.run(["unshare", "--net", sys.executable, "-m", "tests.spread", str(RULES)],
-                         cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", "tests.spread", str(RULES)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stderr
     reached = json.loads(ran.stdout)
     assert list(reached) == spread.ADDRESSES

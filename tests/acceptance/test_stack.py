@@ -20,11 +20,18 @@ class PrivateStack:
         self.auth_port, self.acct_port = free_ports(2)
 
     def make(self, target: str, **changes) -> subprocess.CompletedProcess:
-        variables = {"VAR": self.folder, "AUTH_PORT": self.auth_port, "ACCT_PORT": self.acct_port,
-                     "VENV": sys.prefix} | changes
+        variables = {
+            "VAR": self.folder,
+            "AUTH_PORT": self.auth_port,
+            "ACCT_PORT": self.acct_port,
+            "VENV": sys.prefix,
+        } | changes
         return subprocess.run(
             ["make", "--no-print-directory", target, *(f"{name}={value}" for name, value in variables.items())],
-            cwd=CHECKOUT, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
         )
 
     def must_make(self, target: str) -> str:

@@ -44,8 +44,13 @@ def main():
     options = parse()
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
-    stack = Stack(options.folder, auth_port=0, acct_port=0, mariadb_options=servers.database_options(options.folder),
-                  dies_with_parent=True)
+    stack = Stack(
+        options.folder,
+        auth_port=0,
+        acct_port=0,
+        mariadb_options=servers.database_options(options.folder),
+        dies_with_parent=True,
+    )
     try:
         stack.start_database()
         stack.prepaid("product", "add", PRODUCT, "--kind", "internet", "--time", "10h", "--price", "10.00")
@@ -72,7 +77,18 @@ def parse():
 def one_round(stack: Stack, folder: Path, cards: int) -> dict:
     """Ours and theirs in turn, in seconds; and the memory of ours."""
     generated_s, generate_octets, said = command(
-        stack, "generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12", "--json")
+        stack,
+        "generate",
+        "--product",
+        PRODUCT,
+        "--count",
+        str(cards),
+        "--serial-digits",
+        "9",
+        "--pin-length",
+        "12",
+        "--json",
+    )
     batch = json.loads(said)["batch"]
     with stack.mariadb.connect(DATABASE, local_infile=True) as connection, connection.cursor() as cursor:
         rows = folder / f"rows-{batch}"
@@ -83,16 +99,34 @@ def one_round(stack: Stack, folder: Path, cards: int) -> dict:
         out = folder / f"out-{batch}"
         written_s = statement(cursor, EXPORT_OUT, [batch, str(out)])
     exported_s, export_octets, _said = command(
-        stack, "export", "--batch", str(batch), "--output", str(folder / f"cards-{batch}.csv"))
+        stack, "export", "--batch", str(batch), "--output", str(folder / f"cards-{batch}.csv")
+    )
     imported_s, import_octets = imported(stack, folder / f"old-{batch}.csv", cards, batch)
-    found = {"generate_s": generated_s, "load_data_s": loaded_s, "export_s": exported_s, "into_outfile_s": written_s,
-             "generate_octets": generate_octets, "export_octets": export_octets, "import_s": imported_s,
-             "import_octets": import_octets}
+    found = {
+        "generate_s": generated_s,
+        "load_data_s": loaded_s,
+        "export_s": exported_s,
+        "into_outfile_s": written_s,
+        "generate_octets": generate_octets,
+        "export_octets": export_octets,
+        "import_s": imported_s,
+        "import_octets": import_octets,
+    }
     for form, share in FORMS.items():
         some = batch if share == 1 else part(stack, cards // share)
         found[f"{form}_s"], found[f"{form}_octets"], _said = command(
-            stack, "export", "--batch", str(some), "--format", form, "--again", "--reason", "bench",
-            "--output", str(folder / f"cards-{batch}.{form}"))
+            stack,
+            "export",
+            "--batch",
+            str(some),
+            "--format",
+            form,
+            "--again",
+            "--reason",
+            "bench",
+            "--output",
+            str(folder / f"cards-{batch}.{form}"),
+        )
     for file in folder.glob(f"*-{batch}*"):
         file.unlink()
     return found
@@ -108,20 +142,27 @@ def imported(stack: Stack, path: Path, cards: int, number: int) -> tuple[float, 
 
 def part(stack: Stack, cards: int) -> int:
     """A batch of its own; its number."""
-    return stack.prepaid_json("generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9",
-                              "--pin-length", "12")["batch"]
+    return stack.prepaid_json(
+        "generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12"
+    )["batch"]
 
 
 def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
     """Run the office's command; how long it took, the most memory it had, and what it said."""
     began = time.perf_counter()
-    child = subprocess.Popen([str(PREPAID), "--config", str(stack.option_file), *arguments],
-                             stdout=subprocess.PIPE, text=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
+    child = subprocess.Popen(
+        [str(PREPAID), "--config", str(stack.option_file), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"LC_ALL": "C.UTF-8"},
+    )
     said = child.stdout.read()
     _pid, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise RuntimeError(f"'prepaid {' '.join(arguments)}' failed with exit status {child.returncode}; see its words above.")
+        raise RuntimeError(
+            f"'prepaid {' '.join(arguments)}' failed with exit status {child.returncode}; see its words above."
+        )
     return time.perf_counter() - began, used.ru_maxrss * 1024, said
 
 
@@ -152,12 +193,16 @@ def medians(rounds: list[dict], cards: int) -> dict:
 def tell(row: dict):
     print(f"{row['cards']:,} cards")
     for ours, theirs in PAIRS:
-        print(f"  prepaid {ours:<9}{row[f'{ours}_s']:>7.1f} s, {row[f'{ours}_mb']} MB   "
-              f"{theirs.replace('_', ' ').upper():<13}{row[f'{theirs}_s']:>7.1f} s   ratio {row[f'{ours}_ratio']}")
+        print(
+            f"  prepaid {ours:<9}{row[f'{ours}_s']:>7.1f} s, {row[f'{ours}_mb']} MB   "
+            f"{theirs.replace('_', ' ').upper():<13}{row[f'{theirs}_s']:>7.1f} s   ratio {row[f'{ours}_ratio']}"
+        )
     for name, share in {"import": 1, **FORMS}.items():
         some = row["cards"] // share
-        print(f"  {name:<17}{row[f'{name}_s']:>7.1f} s, {row[f'{name}_mb']} MB   {some:,} cards, "
-              f"{some / row[f'{name}_s']:,.0f} a second")
+        print(
+            f"  {name:<17}{row[f'{name}_s']:>7.1f} s, {row[f'{name}_mb']} MB   {some:,} cards, "
+            f"{some / row[f'{name}_s']:,.0f} a second"
+        )
 
 
 if __name__ == "__main__":

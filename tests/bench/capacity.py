@@ -1,7 +1,7 @@
 """What a machine carries, from what was measured on it: the formulas of docs/capacity.md.
 
-    python -m tests.bench.capacity                            from var/bench.json, of this machine
-    python -m tests.bench.capacity --sessions 5000000         and what so many sessions need
+python -m tests.bench.capacity                            from var/bench.json, of this machine
+python -m tests.bench.capacity --sessions 5000000         and what so many sessions need
 """
 
 import argparse
@@ -79,12 +79,18 @@ def main():
     options = parser.parse_args()
     rows = json.loads(options.rows.read_text())
     for place in dict.fromkeys((row["platform"], row["freeradius"], row["cards"], row["history"]) for row in rows):
-        ours = {row["kind"]: row["ours_per_s"] for row in rows
-                if (row["platform"], row["freeradius"], row["cards"], row["history"]) == place}
+        ours = {
+            row["kind"]: row["ours_per_s"]
+            for row in rows
+            if (row["platform"], row["freeradius"], row["cards"], row["history"]) == place
+        }
         for kind in ("accounting", "accounting_queued"):
             if "login" in ours and kind in ours:
-                tell(f"FreeRADIUS {place[1]}, {place[2]:,} cards with {place[3]} sessions, {kind}",
-                     Rates(ours["login"], ours[kind]), options.sessions)
+                tell(
+                    f"FreeRADIUS {place[1]}, {place[2]:,} cards with {place[3]} sessions, {kind}",
+                    Rates(ours["login"], ours[kind]),
+                    options.sessions,
+                )
 
 
 def tell(title: str, rates: Rates, wanted: int | None):

@@ -186,7 +186,9 @@ class _Run:
         if authenticator:
             request = line.secret.access_request(place & 255, authenticator, attributes)
         else:
-            request = line.secret.accounting_request(place & 255, attributes + session.clock(time()) + session.classes())
+            request = line.secret.accounting_request(
+                place & 255, attributes + session.clock(time()) + session.classes()
+            )
         self.outcome.requests += 1
         sent = perf_counter()
         self.open[place] = (session, request, due, sent, 1)

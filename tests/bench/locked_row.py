@@ -59,7 +59,9 @@ def measure(stack: Stack, others: int, seconds: float) -> None:
         with database.connect() as connection, connection.cursor() as cursor:
             cursor.execute("BEGIN")
             if is_locked:
-                cursor.execute("UPDATE card SET expires_at = expires_at, note = 'locked' WHERE serial = %s", [locked.serial])
+                cursor.execute(
+                    "UPDATE card SET expires_at = expires_at, note = 'locked' WHERE serial = %s", [locked.serial]
+                )
                 # Whose card is locked, logs in and reports; nobody waits for the end of that.
                 threads += [threading.Thread(target=one.go_on, args=(end,), daemon=True) for one in of_locked]
             for thread in threads:
@@ -71,8 +73,10 @@ def measure(stack: Stack, others: int, seconds: float) -> None:
             cursor.execute("ROLLBACK")
         for logs_in, what in (True, "logins"), (False, "accounting"):
             waits = sorted(wait for one in customers if one.logs_in is logs_in for wait in one.waits)
-            print(f"{'one card locked' if is_locked else 'nothing locked':24}{what:12}{len(waits):>8}"
-                  f"{waits[len(waits) // 2]:>10.1f}{waits[len(waits) * 99 // 100]:>10.1f}{waits[-1]:>10.1f}")
+            print(
+                f"{'one card locked' if is_locked else 'nothing locked':24}{what:12}{len(waits):>8}"
+                f"{waits[len(waits) // 2]:>10.1f}{waits[len(waits) * 99 // 100]:>10.1f}{waits[-1]:>10.1f}"
+            )
 
 
 class Customer:
@@ -110,7 +114,9 @@ class Customer:
 
     def _report(self) -> None:
         self._seconds += 1
-        self.engine.account(report(self.card, "Interim-Update", self._seconds, self._classes, later_seconds=self._seconds))
+        self.engine.account(
+            report(self.card, "Interim-Update", self._seconds, self._classes, later_seconds=self._seconds)
+        )
 
 
 if __name__ == "__main__":

@@ -115,8 +115,11 @@ def commands(cards: int):
     yield "note list", ("note", "list", "--json"), ROUNDS
     yield "sessions (all that are on)", ("sessions", "--json"), ROUNDS
     yield "sessions --serial", ("sessions", "--serial", serial(used - 40), "--json"), ROUNDS
-    yield "sessions --address --at", ("sessions", "--address", "10.1.7.9", "--at", f"{today - timedelta(days=100)}T12:00",
-                                      "--json"), ROUNDS
+    yield (
+        "sessions --address --at",
+        ("sessions", "--address", "10.1.7.9", "--at", f"{today - timedelta(days=100)}T12:00", "--json"),
+        ROUNDS,
+    )
     yield "report stock", ("report", "stock", "--json"), ROUNDS
     yield "report stock --partner", ("report", "stock", "--partner", "Partner 8", "--json"), ROUNDS
     for kind in ("sales", "usage", "settlement"):

@@ -145,8 +145,15 @@ def _batch(cursor, batch: int, size: int) -> None:
     first, last = (batch - 1) * size + 1, batch * size
     is_delivered, is_used = batch <= DELIVERED_BATCHES, batch <= USED_BATCHES
     partner = PARTNERS + 1 if batch == DELIVERED_BATCHES else batch % PARTNERS + 1
-    values = {"batch": batch, "product": batch % PRODUCTS + 1, "size": size, "first": first, "last": last,
-              "partner": partner if is_delivered else None, "note": batch if is_delivered else None}
+    values = {
+        "batch": batch,
+        "product": batch % PRODUCTS + 1,
+        "size": size,
+        "first": first,
+        "last": last,
+        "partner": partner if is_delivered else None,
+        "note": batch if is_delivered else None,
+    }
     cursor.execute(BATCH, values)
     cursor.execute(BATCH_EVENT, values)
     if is_delivered:
@@ -154,8 +161,12 @@ def _batch(cursor, batch: int, size: int) -> None:
         cursor.execute(NOTE_PRICE, values)
     status = "'in_use'" if is_used else "'delivered'" if is_delivered else "'created'"
     first_login = FIRST_LOGIN.format(days=DAYS).replace("%", "%%") if is_used else "NULL"
-    cursor.execute(CARD.format(first=first, last=last, status=status, first_login=first_login,
-                               archived=ARCHIVED if is_used else 0), values)
+    cursor.execute(
+        CARD.format(
+            first=first, last=last, status=status, first_login=first_login, archived=ARCHIVED if is_used else 0
+        ),
+        values,
+    )
     if is_delivered:
         cursor.execute(CARD_EVENT, values)
     if is_used:
@@ -165,7 +176,15 @@ def _batch(cursor, batch: int, size: int) -> None:
 def _sessions(cursor, values: dict) -> None:
     for statement, at in ((ARCHIVE, ARCHIVED_AT), (SESSION, SESSION_AT)):
         at = at.replace("%", "%%")
-        cursor.execute(statement.format(
-            columns=SESSION_COLUMNS, values=SESSION_VALUES.replace("%", "%%").format(at=at, addresses=ADDRESSES), at=at,
-            archived=ARCHIVED, login=ARCHIVED + 1, is_open=f"card.id %% {2 * OPEN_EACH} = 0"), values)
+        cursor.execute(
+            statement.format(
+                columns=SESSION_COLUMNS,
+                values=SESSION_VALUES.replace("%", "%%").format(at=at, addresses=ADDRESSES),
+                at=at,
+                archived=ARCHIVED,
+                login=ARCHIVED + 1,
+                is_open=f"card.id %% {2 * OPEN_EACH} = 0",
+            ),
+            values,
+        )
     cursor.execute(USAGE_HOUR, values)

@@ -100,7 +100,14 @@ class Ours:
             server.copy_distribution()
             ports = {"auth": server.auth_port, "acct": server.acct_port}
             self.stack.prepaid(
-                "raddb", "install", "--dir", str(server.raddb), "--serve", serve, "--listen", "127.0.0.1",
+                "raddb",
+                "install",
+                "--dir",
+                str(server.raddb),
+                "--serve",
+                serve,
+                "--listen",
+                "127.0.0.1",
                 *(word for name, port in ports.items() if port for word in (f"--{name}-port", str(port))),
             )
             server.start()
@@ -115,14 +122,32 @@ class Ours:
                 self.load_cards(cards, history)
             loaded.touch()
         with self.stack.mariadb.connect(DATABASE) as connection, connection.cursor() as cursor:
-            servers.warm(cursor, ("session", "session_by_nas"), ("card", "serial_is_unique"), ("card", "PRIMARY"),
-                         ("session", "PRIMARY"))
+            servers.warm(
+                cursor,
+                ("session", "session_by_nas"),
+                ("card", "serial_is_unique"),
+                ("card", "PRIMARY"),
+                ("session", "PRIMARY"),
+            )
 
     def load_cards(self, cards: int, history: int):
         """The bench's cards, sold and in use, each with `history` ended sessions, one a day."""
         # The peer's credit, speeds and interval.
-        self.stack.prepaid("product", "add", PRODUCT, "--kind", "internet", "--time", "100000000s",
-                           "--speed-down", "10000", "--speed-up", "2000", "--idle-timeout", "600")
+        self.stack.prepaid(
+            "product",
+            "add",
+            PRODUCT,
+            "--kind",
+            "internet",
+            "--time",
+            "100000000s",
+            "--speed-down",
+            "10000",
+            "--speed-up",
+            "2000",
+            "--idle-timeout",
+            "600",
+        )
         csv = self.folder / "sealed.csv"
         write_sealed(csv, cards, keyring.load(self.stack.key_file))
         with self.stack.mariadb.connect(DATABASE, local_infile=True) as connection, connection.cursor() as cursor:
@@ -165,8 +190,9 @@ class Ours:
         ends_at = time.monotonic() + DRAIN_LIMIT_S
         while any(file.name == "queue" or file.suffix == ".work" for file in self.queue.iterdir()):
             if time.monotonic() > ends_at or self.charger.pid() is None:
-                raise RuntimeError(f"The queue in {self.queue} is not charged; its charger's last words:\n"
-                                   f"{self.charger.last_words()}")
+                raise RuntimeError(
+                    f"The queue in {self.queue} is not charged; its charger's last words:\n{self.charger.last_words()}"
+                )
             time.sleep(0.005)
 
     def stop(self):

@@ -105,6 +105,4 @@ class Secret:
 
     def is_answer(self, answer: bytes, request: bytes) -> bool:
         """Whether this answer belongs to that request and comes from who shares the secret."""
-        return (
-            hashlib.md5(answer[:4] + request[4:20] + answer[20:] + self.secret).digest() == answer[4:20]
-        )
+        return hashlib.md5(answer[:4] + request[4:20] + answer[20:] + self.secret).digest() == answer[4:20]

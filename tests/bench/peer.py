@@ -83,8 +83,14 @@ class Peer:
         self.database.start()
         load_users(self.database, self.folder, cards, history)
         with self.database.connect("radius") as connection, connection.cursor() as cursor:
-            servers.warm(cursor, ("radacct", "PRIMARY"), ("radacct", "username"), ("radusergroup", "username"),
-                         ("radcheck", "PRIMARY"), ("radcheck", "username"))
+            servers.warm(
+                cursor,
+                ("radacct", "PRIMARY"),
+                ("radacct", "username"),
+                ("radusergroup", "username"),
+                ("radcheck", "PRIMARY"),
+                ("radcheck", "username"),
+            )
         self.radiusd.copy_distribution()
         enable_sql(self.radiusd.raddb, self.endpoint, self.database.socket)
         if self.is_lean:
@@ -94,7 +100,10 @@ class Peer:
         self.radiusd.start()
 
     def pids(self) -> dict[str, list[int]]:
-        return {"radiusd": [servers.running_pid(self.radiusd.daemon)], "mariadbd": [servers.running_pid(self.database.daemon)]}
+        return {
+            "radiusd": [servers.running_pid(self.radiusd.daemon)],
+            "mariadbd": [servers.running_pid(self.database.daemon)],
+        }
 
     def drain(self):
         """Wait for accounting that was acknowledged and is not yet recorded: the peer has none."""

@@ -42,8 +42,13 @@ SIDES = {
 }
 
 FULL = {"cards": [10_000, 1_000_000], "history": [0, 30], "rounds": 5, "requests": 20_000, "only": ",".join(SIDES)}
-SHORT = {"cards": [4_000], "history": [0], "rounds": 3, "requests": 4_000,
-         "only": "ours,ours_queued,peer,ceiling_files,ceiling_python"}
+SHORT = {
+    "cards": [4_000],
+    "history": [0],
+    "rounds": 3,
+    "requests": 4_000,
+    "only": "ours,ours_queued,peer,ceiling_files,ceiling_python",
+}
 
 # kind of row -> the side that is measured, the side it is measured against, the traffic of both
 KINDS = {
@@ -95,7 +100,9 @@ def parse():
     parser.add_argument("--keep", action="store_true", help="use databases that are there, and leave them")
     parser.add_argument("--port", type=int, default=21812, help="the first of the private ports")
     parser.add_argument("--output", type=Path, default=var / "bench.json")
-    parser.add_argument("--merge", type=Path, metavar="FILE", help="measure nothing; take over another bench.json's rows")
+    parser.add_argument(
+        "--merge", type=Path, metavar="FILE", help="measure nothing; take over another bench.json's rows"
+    )
     options = parser.parse_args()
     for name, value in (SHORT if options.short else FULL).items():
         if getattr(options, name) is None:
@@ -170,9 +177,7 @@ def let_rest(sides) -> None:
 def wanted(sides) -> list[tuple[str, str]]:
     """Which side does which traffic, each once."""
     return list(
-        dict.fromkeys(
-            (name, kind) for ours, other, kind in KINDS.values() for name in (ours, other) if name in sides
-        )
+        dict.fromkeys((name, kind) for ours, other, kind in KINDS.values() for name in (ours, other) if name in sides)
     ) + [(name, kind) for name, kind in BESIDE if name in sides]
 
 
@@ -219,9 +224,7 @@ class Player:
         # What is acknowledged and not yet charged is not done: the wait for it counts.
         elapsed_s = result.elapsed_s + time.perf_counter() - drained_from
         measure.settle(every_pid)
-        used_us = {
-            name: (measure.cpu_s(group) - used_before[name]) * 1e6 / len(order) for name, group in pids.items()
-        }
+        used_us = {name: (measure.cpu_s(group) - used_before[name]) * 1e6 / len(order) for name, group in pids.items()}
         self._play_unmeasured(sessions, len(chain) - before - measured)
 
         p50, p95, p99 = (1000 * measure.percentile(result.latencies_s, rank) for rank in (50, 95, 99))

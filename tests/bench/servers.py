@@ -41,8 +41,12 @@ def filling(mariadb: MariaDB, rows: int) -> Iterator[None]:
         return
     roomy = MariaDB(
         mariadb.folder,
-        options=[*database_options(mariadb.folder), "--innodb-buffer-pool-size=9G", "--innodb-log-file-size=4G",
-                 "--innodb-flush-log-at-trx-commit=2"],
+        options=[
+            *database_options(mariadb.folder),
+            "--innodb-buffer-pool-size=9G",
+            "--innodb-log-file-size=4G",
+            "--innodb-flush-log-at-trx-commit=2",
+        ],
         dies_with_parent=True,
     )
     mariadb.stop()
@@ -96,5 +100,7 @@ def running_pid(daemon) -> int:
     """The process id of a server that must be there, or the reason why it is not."""
     pid = daemon.pid()
     if pid is None:
-        raise StackError(f"{daemon.name} has ended by itself; its last words in {daemon.log_file}:\n{daemon.last_words()}")
+        raise StackError(
+            f"{daemon.name} has ended by itself; its last words in {daemon.log_file}:\n{daemon.last_words()}"
+        )
     return pid

@@ -68,7 +68,9 @@ class Session:
         The bench lives a session in a second or two, so that is what it tells: a report of more time than has passed
         since its login is another session's, and looked up as one.
         """
-        return CLOCK.pack(packet.EVENT_TIMESTAMP, 6, int(now), packet.ACCT_SESSION_TIME, 6, max(int(now - self.began), 0))
+        return CLOCK.pack(
+            packet.EVENT_TIMESTAMP, 6, int(now), packet.ACCT_SESSION_TIME, 6, max(int(now - self.began), 0)
+        )
 
 
 def interleave(session_count: int, steps_each: int) -> list[int]:
@@ -84,9 +86,7 @@ def interleave(session_count: int, steps_each: int) -> list[int]:
     return [
         number
         for _, _, number in sorted(
-            (number + step * gap, step, number)
-            for number in range(session_count)
-            for step in range(steps_each)
+            (number + step * gap, step, number) for number in range(session_count) for step in range(steps_each)
         )
     ]
 

@@ -34,12 +34,23 @@ def used(shop, database):
                 " IF(%(open)s, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, NULL), %(s)s, %(d)s, %(u)s, %(s)s * %(share)s,"
                 " %(d)s * %(share)s, %(u)s * %(share)s, '10.5.0.7'"
                 " FROM (SELECT UTC_TIMESTAMP(3) - INTERVAL %(age)s DAY - INTERVAL 1 MINUTE AS at) AS moment",
-                {"card": card_id, "n": number, "s": seconds, "d": down, "u": up, "share": share, "age": age_days,
-                 "open": number == 8})
+                {
+                    "card": card_id,
+                    "n": number,
+                    "s": seconds,
+                    "d": down,
+                    "u": up,
+                    "share": share,
+                    "age": age_days,
+                    "open": number == 8,
+                },
+            )
         database.execute(
             "UPDATE card JOIN (SELECT card_id, SUM(posted_seconds) AS s, SUM(posted_down_octets) AS d,"
             " SUM(posted_up_octets) AS u FROM session WHERE card_id = %(id)s GROUP BY card_id) AS done ON done.card_id = card.id"
-            " SET posted_seconds = s, posted_down_octets = d, posted_up_octets = u, posted_login_number = 3", {"id": card_id})
+            " SET posted_seconds = s, posted_down_octets = d, posted_up_octets = u, posted_login_number = 3",
+            {"id": card_id},
+        )
     return cards
 
 
@@ -56,14 +67,17 @@ def test_old_sessions_move_and_no_balance_changes(office, shop, used, database):
     assert database.value("SELECT COUNT(*) FROM session") == 18
     assert {row["login_number"] for row in database.query(KEY.format("session"))} == {6, 7, 8}
     assert [row.get("seconds") for row in office.track(used[0]) if row["what"] == "session"] == [
-        row.get("seconds") for row in sessions if row["what"] == "session"]
+        row.get("seconds") for row in sessions if row["what"] == "session"
+    ]
     assert office.json("db", "archive")["archived"] == 0
 
 
 def test_the_next_login_gets_the_next_number(office, shop, used, database):
     """What is archived is posted, and the card remembers the highest number."""
-    database.execute("UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at,"
-                     " due_at = NULL, end_recorded_at = stopped_at")
+    database.execute(
+        "UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at,"
+        " due_at = NULL, end_recorded_at = stopped_at"
+    )
     office.must("db", "archive")
     assert database.value("SELECT COUNT(*) FROM session") == 0
     assert {shop.card(card)["posted_login_number"] for card in used} == {8}
@@ -79,7 +93,9 @@ def test_a_session_that_comes_back_is_archived_again(office, shop, used, databas
         " stopped_at, used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
         " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, ended_at,"
         " used_seconds + 100, used_down_octets, used_up_octets, used_seconds, used_down_octets, used_up_octets"
-        " FROM session_archive WHERE card_id = %s AND login_number = 2", [card_id])
+        " FROM session_archive WHERE card_id = %s AND login_number = 2",
+        [card_id],
+    )
     before = balances(shop, used)
     assert office.json("db", "archive")["archived"] == 1
     assert balances(shop, used) == before
@@ -98,8 +114,11 @@ def test_a_login_beside_the_archive_waits_for_nothing(office, shop, used, databa
         count = removing(cursor, keys)
         with database.connect() as login, login.cursor() as other:
             other.execute("SET innodb_lock_wait_timeout = 1")
-            other.execute("INSERT IGNORE INTO session (card_id, login_number, nas_id, login_at, due_at) VALUES"
-                          " (%s, %s, 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))", [card_id, 100 + len(logins)])
+            other.execute(
+                "INSERT IGNORE INTO session (card_id, login_number, nas_id, login_at, due_at) VALUES"
+                " (%s, %s, 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+                [card_id, 100 + len(logins)],
+            )
             logins.append(other.rowcount)
         return count
 
@@ -113,8 +132,11 @@ def test_what_somebody_works_on_is_left_for_the_next_time(office, shop, used, da
         other.begin()
         cursor.execute("SELECT * FROM card WHERE id = %s FOR UPDATE", [shop.id(used[3])])
         # Settled already, so that the archive does not have to post anything to that card.
-        database.execute("UPDATE session SET posted_seconds = used_seconds, posted_down_octets = used_down_octets,"
-                         " posted_up_octets = used_up_octets WHERE card_id = %s", [shop.id(used[3])])
+        database.execute(
+            "UPDATE session SET posted_seconds = used_seconds, posted_down_octets = used_down_octets,"
+            " posted_up_octets = used_up_octets WHERE card_id = %s",
+            [shop.id(used[3])],
+        )
         database.execute("DELETE FROM session WHERE card_id = %s AND login_number > 3", [shop.id(used[3])])
         told = office.json("db", "archive")
         assert (told["archived"], told["left"]) == (25, 3)
@@ -133,7 +155,9 @@ def test_what_is_forgotten_keeps_its_sum(office, shop, used, database):
     archived = database.value("SELECT SUM(used_seconds) FROM session_archive")
     database.execute("UPDATE session_archive SET ended_at = ended_at - INTERVAL 400 DAY WHERE login_number IN (1, 2)")
     assert office.json("db", "archive", "--forget-older-than", "366", "--step", "5")["forgotten"] == 12
-    rows = database.query("SELECT DISTINCT acct_session_id, device, framed_ipv4 FROM session_archive WHERE login_number = 0")
+    rows = database.query(
+        "SELECT DISTINCT acct_session_id, device, framed_ipv4 FROM session_archive WHERE login_number = 0"
+    )
     assert rows == [{"acct_session_id": "", "device": "", "framed_ipv4": None}]
     assert database.value("SELECT SUM(used_seconds) FROM session_archive") == archived
     assert balances(shop, used) == before
@@ -145,23 +169,33 @@ def test_what_is_forgotten_keeps_its_sum(office, shop, used, database):
 def test_no_account_but_the_owner_removes_sessions(office, used, account):
     from admin.shell.office import Office
 
-    with Office(str(office.option_file)).connect(account) as connection, connection.cursor() as cursor, \
-            pytest.raises(pymysql.MySQLError):
+    with (
+        Office(str(office.option_file)).connect(account) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(pymysql.MySQLError),
+    ):
         cursor.execute("DELETE FROM session")
 
 
 def test_old_counts_of_refused_logins_are_removed(office, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for days in (0, 89, 91, 400):
         for number in range(3):
             database.execute(
                 "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, first_at, last_at) SELECT"
                 " %s, %s, 'wrong_pin', at, 1, at, at FROM (SELECT UTC_TIMESTAMP() - INTERVAL %s DAY AS at) AS moment",
-                [shop.id(card), f"1/{number}", days])
+                [shop.id(card), f"1/{number}", days],
+            )
             database.execute(
                 "INSERT INTO unknown_login (source, window_at, nas_id, first_at, last_at) SELECT"
-                " %s, at, 1, at, at FROM (SELECT UTC_TIMESTAMP() - INTERVAL %s DAY AS at) AS moment", [f"1/{number}", days])
+                " %s, at, 1, at, at FROM (SELECT UTC_TIMESTAMP() - INTERVAL %s DAY AS at) AS moment",
+                [f"1/{number}", days],
+            )
     assert office.json("db", "archive", "--step", 2)["refusals_forgotten"] == 12
-    assert database.value("SELECT COUNT(*) FROM login_refusal") == database.value("SELECT COUNT(*) FROM unknown_login") == 6
+    assert (
+        database.value("SELECT COUNT(*) FROM login_refusal")
+        == database.value("SELECT COUNT(*) FROM unknown_login")
+        == 6
+    )
     assert office.json("db", "archive", "--refusals-older-than", 30)["refusals_forgotten"] == 6
     assert database.value("SELECT COUNT(*) FROM login_refusal") == 3

@@ -23,8 +23,13 @@ def history(office, database):
         office.must("sessions", "--address", "10.5.0.7", "--at", "2026-03-02T20:30Z", "--reason", "Order 1")
         number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
         database.execute("INSERT INTO voice_credit (card_id, account, credit_cents) VALUES (%s, 'A 1', 500)", [number])
-    office.must("return", "--partner", office.json("show", cards[-1].serial)["partner"],
-                "--range", f"{cards[20].serial}-{cards[29].serial}")
+    office.must(
+        "return",
+        "--partner",
+        office.json("show", cards[-1].serial)["partner"],
+        "--range",
+        f"{cards[20].serial}-{cards[29].serial}",
+    )
     told = office.json("audit", "seal")
     assert told["rows"] == told["sealed"] > 150
     return told
@@ -45,7 +50,7 @@ def test_an_unbroken_history(office, history):
 
 def test_what_happens_later_joins_the_chain(office, history):
     office.must("partner", "add", "Later shop")
-    card, = office.sell(1, "--time", "10m", partner="Later shop")
+    (card,) = office.sell(1, "--time", "10m", partner="Later shop")
     told = office.json("audit", "verify", "--expect", history["hash"])
     assert told["rows"] > history["rows"] and told["hash"] != history["hash"]
 
@@ -74,10 +79,24 @@ def test_a_thousand_of_a_thousand_changes_are_found(office, history, root):
 
 
 CHANGED = {
-    "card_event": ["card_id = card_id + 1", "at = at + INTERVAL 1 SECOND", "operator = 'somebody'", "reason = 'another'"],
-    "batch_event": ["batch_id = batch_id + 1", "what = 'received'", "operator = 'somebody'", "card_count = card_count + 1"],
-    "card_entry": ["added_seconds = added_seconds + 1", "reason = 'another'", "operator = 'somebody'",
-                   "expires_at = expires_at + INTERVAL 1 DAY"],
+    "card_event": [
+        "card_id = card_id + 1",
+        "at = at + INTERVAL 1 SECOND",
+        "operator = 'somebody'",
+        "reason = 'another'",
+    ],
+    "batch_event": [
+        "batch_id = batch_id + 1",
+        "what = 'received'",
+        "operator = 'somebody'",
+        "card_count = card_count + 1",
+    ],
+    "card_entry": [
+        "added_seconds = added_seconds + 1",
+        "reason = 'another'",
+        "operator = 'somebody'",
+        "expires_at = expires_at + INTERVAL 1 DAY",
+    ],
     "note": ["card_count = card_count + 1", "partner_id = partner_id + 1", "kind = 'void'", "operator = 'somebody'"],
     "voice_credit": ["account = 'B 2'", "credit_cents = credit_cents + 1", "operator = 'somebody'"],
     "address_query": ["address = '10.5.0.8'", "operator = 'somebody'", "reason = 'another'"],
@@ -115,21 +134,30 @@ def test_a_shortened_chain_is_found_by_who_kept_the_hash(office, history, root):
 
 
 def test_a_row_put_into_the_past_is_named(office, history, root):
-    card_id, first, last = root.execute("SELECT MIN(card_id) AS a, MIN(id) AS b, MAX(id) AS c FROM card_event") \
+    card_id, first, last = (
+        root.execute("SELECT MIN(card_id) AS a, MIN(id) AS b, MAX(id) AS c FROM card_event")
         and root.fetchone().values()
+    )
     # By its date, with the next number.
-    root.execute("INSERT INTO card_event (card_id, at, what, operator) VALUES (%s, '2020-01-01', 'credited', 'x')", [card_id])
+    root.execute(
+        "INSERT INTO card_event (card_id, at, what, operator) VALUES (%s, '2020-01-01', 'credited', 'x')", [card_id]
+    )
     number = root.lastrowid
     result = office.run("audit", "verify", "--json")
     assert result.exit_status == 1
     assert [(row["source"], row["row"], row["fault"]) for row in result.json()["faults"]] == [
-        ("card_event", number, "put into the past")]
+        ("card_event", number, "put into the past")
+    ]
     # By its number, below the floor.
     root.execute("DELETE FROM card_event WHERE id = %s", [number])
     root.execute("UPDATE history_floor SET row_id = %s WHERE source = 'card_event'", [last + 10])
-    root.execute("INSERT INTO card_event (id, card_id, what, operator) VALUES (%s, %s, 'credited', 'x')", [last + 5, card_id])
+    root.execute(
+        "INSERT INTO card_event (id, card_id, what, operator) VALUES (%s, %s, 'credited', 'x')", [last + 5, card_id]
+    )
     faults = office.run("audit", "verify", "--json").json()["faults"]
-    assert ("card_event", last + 5, "put into the past") in [(row["source"], row["row"], row["fault"]) for row in faults]
+    assert ("card_event", last + 5, "put into the past") in [
+        (row["source"], row["row"], row["fault"]) for row in faults
+    ]
 
 
 def test_a_transaction_that_commits_late_is_sealed_later(office, history, database):
@@ -154,7 +182,8 @@ def test_the_floor_rises_when_hours_have_gone_by(office, history, database):
     database.execute("UPDATE history_floor SET next_since_at = next_since_at - INTERVAL 7 HOUR")
     office.must("audit", "seal")
     assert database.value("SELECT row_id FROM history_floor WHERE source = 'card_event'") == database.value(
-        "SELECT MAX(id) FROM card_event")
+        "SELECT MAX(id) FROM card_event"
+    )
     assert office.json("audit", "verify")["faults"] == []
 
 
@@ -177,9 +206,11 @@ def test_beside_other_work_it_seals_by_itself(office, history, database):
 
 def test_a_step_does_not_read_the_whole_chain(office, database):
     """Ten million rows are sealed in two thousand steps: what a step costs must not grow with those before."""
-    card, = office.stock(1, "--time", "10m")
-    events = ("INSERT INTO card_event (card_id, what, operator) SELECT id, 'tried', 'test' FROM card JOIN seq_1_to_{}"
-              " WHERE serial = %s")
+    (card,) = office.stock(1, "--time", "10m")
+    events = (
+        "INSERT INTO card_event (card_id, what, operator) SELECT id, 'tried', 'test' FROM card JOIN seq_1_to_{}"
+        " WHERE serial = %s"
+    )
     database.execute(events.format(20_000), [card.serial])
     office.must("audit", "seal")
     last_id = database.value("SELECT MAX(id) FROM card_event")

@@ -18,7 +18,12 @@ def test_missing_cards_are_void_with_a_note(office, cards, tmp_path):
     first, second, third, *_ = cards
     path = missing(tmp_path, "Serial;remark", f"{third.serial};torn", f" {first.serial[:4]}-{first.serial[4:]} ", "")
     told = office.json("batch", "receive", cards[0].batch, "--missing", path, "--reason", "List 17", "--yes")
-    assert (told["voided"], told["received"], told["first_serial"], told["last_serial"]) == (2, 3, first.serial, third.serial)
+    assert (told["voided"], told["received"], told["first_serial"], told["last_serial"]) == (
+        2,
+        3,
+        first.serial,
+        third.serial,
+    )
     note = office.json("note", "show", told["note"])
     assert (note["kind"], note["count"], note["partner"], note["reason"]) == ("void", 2, None, "List 17")
     last = office.track(first)[-1]
@@ -36,7 +41,7 @@ def test_an_empty_list_says_that_all_have_come(office, cards, tmp_path):
 
 
 def test_wrong_lines_are_all_named_and_nothing_is_void(office, cards, tmp_path):
-    other, = office.stock(1, "--time", "10m")
+    (other,) = office.stock(1, "--time", "10m")
     office.must("deliver", "--partner", office.partner(), "--range", f"{cards[1].serial}-{cards[1].serial}")
     office.must("delete", cards[2].serial, "--yes")
     path = missing(tmp_path, cards[0].serial, other.serial, cards[1].serial, cards[2].serial, "NOWHERE1", "\x07")
@@ -54,7 +59,10 @@ def test_a_dry_run_and_a_no_change_nothing(office, cards, tmp_path):
     result = office.run("batch", "receive", cards[0].batch, "--missing", path, stdin="n\n")
     assert result.exit_status == 1 and "Delete 1 of the 5 cards" in result.stderr
     assert office.show(cards[0])["status"] == "created" and office.json("note", "list") == []
-    assert [event["what"] for event in office.json("batch", "show", cards[0].batch)["events"]] == ["generated", "exported"]
+    assert [event["what"] for event in office.json("batch", "show", cards[0].batch)["events"]] == [
+        "generated",
+        "exported",
+    ]
 
 
 def test_the_list_may_come_by_a_pipe(office, cards):

@@ -4,17 +4,19 @@ import pytest
 
 
 def test_a_blocked_card_gets_its_status_back(office):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     assert office.json("block", card.serial, "--reason", "Stolen")["blocked"] == 1
     assert office.show(card)["status"] == "blocked"
     assert office.json("unblock", card.serial, "--reason", "Found")["unblocked"] == 1
     assert office.show(card)["status"] == "delivered"
     assert [(row["what"], row.get("reason")) for row in office.track(card)[-2:]] == [
-        ("blocked", "Stolen"), ("unblocked", "Found")]
+        ("blocked", "Stolen"),
+        ("unblocked", "Found"),
+    ]
 
 
 def test_blocking_again_changes_nothing_and_is_no_error(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     office.must("block", card.serial)
     history = office.track(card)
     assert office.json("block", card.serial)["blocked"] == 0
@@ -22,7 +24,7 @@ def test_blocking_again_changes_nothing_and_is_no_error(office):
 
 
 def test_what_is_not_blocked_is_not_unblocked(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     result = office.run("unblock", card.serial)
     assert result.exit_status == 1 and card.serial in result.stderr
 
@@ -45,21 +47,25 @@ def test_open_sessions_of_a_blocked_card_are_due_now(office, database):
     office.must("block", card.serial)
     due = database.query(
         "SELECT card.serial, login_number, due_cause, due_at <= UTC_TIMESTAMP(3) AS is_due FROM session"
-        " JOIN card ON card.id = session.card_id ORDER BY card.serial, login_number")
+        " JOIN card ON card.id = session.card_id ORDER BY card.serial, login_number"
+    )
     assert [tuple(row.values()) for row in due] == [
-        (card.serial, 1, "blocked", 1), (card.serial, 2, None, None),
-        (other.serial, 1, "time", 0), (other.serial, 2, None, None)]
+        (card.serial, 1, "blocked", 1),
+        (card.serial, 2, None, None),
+        (other.serial, 1, "time", 0),
+        (other.serial, 2, None, None),
+    ]
 
 
 def test_one_unknown_serial_among_others_changes_nothing(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     result = office.run("block", card.serial, "NOWHERE1")
     assert result.exit_status == 1 and "NOWHERE1" in result.stderr
     assert office.show(card)["status"] == "created"
 
 
 def test_a_redeemed_card_is_not_blocked(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     database.execute("UPDATE card SET status = 'redeemed'")
     result = office.run("block", card.serial)
     assert result.exit_status == 1 and "redeemed" in result.stderr
@@ -77,7 +83,7 @@ def test_a_dry_run_counts_and_changes_nothing(office):
 
 
 def test_a_deleted_card_is_gone_and_its_pin_with_it(office, database):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     assert office.json("delete", card.serial, "--yes", "--reason", "Misprinted")["deleted"] == 1
     result = office.run("show", card.serial)
     assert result.exit_status == 1 and "deleted" in result.stderr
@@ -102,7 +108,7 @@ def test_delete_after_a_yes(office):
 
 @pytest.mark.parametrize("act", ["deliver", "block"])
 def test_only_cards_in_stock_are_deleted(office, act):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     office.must(act, *(("--partner", office.partner(), "--batch", card.batch) if act == "deliver" else (card.serial,)))
     before = office.show(card)
     result = office.run("delete", card.serial, "--yes")
@@ -114,7 +120,11 @@ def test_a_delete_with_one_sold_card_deletes_none(office):
     cards = office.stock(3, "--time", "10m")
     office.must("deliver", "--partner", office.partner(), "--range", f"{cards[2].serial}-{cards[2].serial}")
     assert office.run("delete", "--batch", cards[0].batch, "--yes").exit_status == 1
-    assert [row["status"] for row in office.json("list", "--batch", cards[0].batch)] == ["created", "created", "delivered"]
+    assert [row["status"] for row in office.json("list", "--batch", cards[0].batch)] == [
+        "created",
+        "created",
+        "delivered",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["block", "unblock", "delete"])

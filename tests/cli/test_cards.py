@@ -9,26 +9,39 @@ DESIGN_SHOW = (
 
 
 def test_show_has_what_programs_rely_on(office):
-    card, = office.stock(1, "--time", "10m", "--traffic", "10MB")
+    (card,) = office.stock(1, "--time", "10m", "--traffic", "10MB")
     shown = office.show(card)
     assert [name for name in DESIGN_SHOW if name not in shown] == []
     assert {name: shown[name] for name in DESIGN_SHOW} == {
-        "serial": card.serial, "status": "created", "kind": "internet", "product": card.product, "batch": card.batch,
-        "partner": None, "credit_seconds": 600, "used_seconds": 0, "remaining_seconds": 600,
-        "credit_octets": 10_000_000, "used_octets": 0, "remaining_octets": 10_000_000,
-        "credit_cents": None, "used_cents": None, "remaining_cents": None, "first_login_at": None, "expires_at": None,
+        "serial": card.serial,
+        "status": "created",
+        "kind": "internet",
+        "product": card.product,
+        "batch": card.batch,
+        "partner": None,
+        "credit_seconds": 600,
+        "used_seconds": 0,
+        "remaining_seconds": 600,
+        "credit_octets": 10_000_000,
+        "used_octets": 0,
+        "remaining_octets": 10_000_000,
+        "credit_cents": None,
+        "used_cents": None,
+        "remaining_cents": None,
+        "first_login_at": None,
+        "expires_at": None,
         "open_sessions": 0,
     }
 
 
 def test_show_never_shows_a_pin(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     assert card.pin not in office.must("show", card.serial, "--json").stdout
     assert card.pin not in office.must("track", card.serial, "--json").stdout
 
 
 def test_money_that_is_left_stops_at_zero(office, database):
-    card, = office.stock(1, "--money", "1.00", "--tariff-minute", "0.10")
+    (card,) = office.stock(1, "--money", "1.00", "--tariff-minute", "0.10")
     database.execute("UPDATE card SET posted_seconds = 330")
     shown = office.show(card)
     assert (shown["credit_cents"], shown["used_cents"], shown["remaining_cents"]) == (100, 55, 45)
@@ -43,7 +56,7 @@ def test_a_serial_may_be_typed_in_groups_and_small_letters(office):
 
 
 def test_a_mistyped_serial_is_told_apart_from_a_wrong_one(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     wrong = card.serial[:-1] + str((int(card.serial[-1]) + 1) % 10)
     result = office.run("show", wrong)
     assert result.exit_status == 1
@@ -119,13 +132,13 @@ def test_a_batch_tells_what_became_of_it(office):
 
 
 def test_a_note_comes_and_goes(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     assert office.json("edit", card.serial, "--note", "Lost by the shop")["note"] == "Lost by the shop"
     assert office.json("edit", card.serial, "--note", "none")["note"] is None
 
 
 def test_an_extension_is_an_entry_with_a_reason(office):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     assert office.run("edit", card.serial, "--expires", "2030-12-31").exit_status == 2
     office.must("edit", card.serial, "--expires", "2030-12-31", "--reason", "Storm")
     assert office.show(card)["expires_at"] == "2031-01-01T00:00:00.000Z"
@@ -134,7 +147,7 @@ def test_an_extension_is_an_entry_with_a_reason(office):
 
 @pytest.mark.parametrize(("first_login_at", "status"), [(None, "delivered"), ("2026-01-01", "in_use")])
 def test_an_expired_card_works_again_when_its_validity_is_extended(office, database, first_login_at, status):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     if first_login_at:
         database.execute("UPDATE card SET status = 'in_use', first_login_at = %s", [first_login_at])
     database.execute("UPDATE card SET status = 'expired', expires_at = '2026-01-02'")
@@ -145,14 +158,14 @@ def test_an_expired_card_works_again_when_its_validity_is_extended(office, datab
 
 
 def test_a_card_is_freed_from_its_device(office, database):
-    card, = office.sell(1, "--time", "10m", "--bind-device")
+    (card,) = office.sell(1, "--time", "10m", "--bind-device")
     database.execute("UPDATE card SET device = 'aa-bb-cc-dd-ee-ff'")
     office.must("edit", card.serial, "--unbind", "--reason", "New phone")
     assert office.show(card)["device"] is None
 
 
 def test_edit_needs_a_change_and_a_living_card(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     assert office.run("edit", card.serial).exit_status == 2
     office.must("delete", card.serial, "--yes")
     assert office.run("edit", card.serial, "--note", "x").exit_status == 1

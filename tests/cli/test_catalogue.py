@@ -11,37 +11,113 @@ from tests.office import Office
 
 def test_a_product_has_everything_that_was_said(office):
     office.must(
-        "product", "add", "All in", "--kind", "internet", "--time", "10h", "--traffic", "1GiB", "--traffic-down", "500MB",
-        "--traffic-up", "100MB", "--money", "20.00", "--tariff-minute", "0.05", "--tariff-mb", "0.01",
-        "--valid-days", "30", "--sell-by", "2030-12-31", "--valid-until", "2031-06-30", "--timezone", "America/Sao_Paulo",
-        "--hours", "Mo-Fr 08:00-18:00", "--speed-down", "10000", "--speed-up", "2000", "--fup-share", "80",
-        "--fup-down", "512", "--fup-up", "256", "--sessions", "2", "--replace-oldest", "--bind-device",
-        "--interim", "600", "--idle-timeout", "900", "--price", "10.00", "--commission", "12.5",
-        "--reply", "Mikrotik-Group := guests", "--reply", 'Reply-Message += "Bom dia"',
+        "product",
+        "add",
+        "All in",
+        "--kind",
+        "internet",
+        "--time",
+        "10h",
+        "--traffic",
+        "1GiB",
+        "--traffic-down",
+        "500MB",
+        "--traffic-up",
+        "100MB",
+        "--money",
+        "20.00",
+        "--tariff-minute",
+        "0.05",
+        "--tariff-mb",
+        "0.01",
+        "--valid-days",
+        "30",
+        "--sell-by",
+        "2030-12-31",
+        "--valid-until",
+        "2031-06-30",
+        "--timezone",
+        "America/Sao_Paulo",
+        "--hours",
+        "Mo-Fr 08:00-18:00",
+        "--speed-down",
+        "10000",
+        "--speed-up",
+        "2000",
+        "--fup-share",
+        "80",
+        "--fup-down",
+        "512",
+        "--fup-up",
+        "256",
+        "--sessions",
+        "2",
+        "--replace-oldest",
+        "--bind-device",
+        "--interim",
+        "600",
+        "--idle-timeout",
+        "900",
+        "--price",
+        "10.00",
+        "--commission",
+        "12.5",
+        "--reply",
+        "Mikrotik-Group := guests",
+        "--reply",
+        'Reply-Message += "Bom dia"',
     )
     shown = office.json("product", "show", "All in")
     assert shown == {
-        "name": "All in", "kind": "internet", "credit_seconds": 36000, "credit_octets": 2**30,
-        "credit_down_octets": 500_000_000, "credit_up_octets": 100_000_000, "credit_cents": 2000,
-        "tariff_minute_millicents": 5000, "tariff_mb_millicents": 1000, "valid_days": 30, "sell_by": "2030-12-31",
+        "name": "All in",
+        "kind": "internet",
+        "credit_seconds": 36000,
+        "credit_octets": 2**30,
+        "credit_down_octets": 500_000_000,
+        "credit_up_octets": 100_000_000,
+        "credit_cents": 2000,
+        "tariff_minute_millicents": 5000,
+        "tariff_mb_millicents": 1000,
+        "valid_days": 30,
+        "sell_by": "2030-12-31",
         # The end of 30 June where the provider is, which is three o'clock in the morning in UTC.
         "valid_until_at": "2031-07-01T03:00:00.000Z",
-        "allowed_hours": "Mo-Fr 08:00-18:00", "timezone": "America/Sao_Paulo", "speed_down_kbit": 10000,
-        "speed_up_kbit": 2000, "fup_share_percent": 80, "fup_down_kbit": 512, "fup_up_kbit": 256, "max_sessions": 2,
-        "replace_oldest": True, "bind_device": True, "interim_seconds": 600, "idle_seconds": 900, "price_cents": 1000,
-        "commission_basis_points": 1250, "retired_at": None,
+        "allowed_hours": "Mo-Fr 08:00-18:00",
+        "timezone": "America/Sao_Paulo",
+        "speed_down_kbit": 10000,
+        "speed_up_kbit": 2000,
+        "fup_share_percent": 80,
+        "fup_down_kbit": 512,
+        "fup_up_kbit": 256,
+        "max_sessions": 2,
+        "replace_oldest": True,
+        "bind_device": True,
+        "interim_seconds": 600,
+        "idle_seconds": 900,
+        "price_cents": 1000,
+        "commission_basis_points": 1250,
+        "retired_at": None,
         "reply": ["Mikrotik-Group := guests", "Reply-Message += Bom dia"],
     }
 
 
-@pytest.mark.parametrize("reply", [
-    "Service-Type := Framed-User", "Service-Type := 2", "framed-ip-address := 10.0.0.1", "Tunnel-Type:1 := VLAN",
-    "Cisco-AVPair += ip:addr-pool=guests", "Framed-IPv6-Prefix := 2001:db8::/64", "Class-Of-Guest := 7",
-])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Service-Type := Framed-User",
+        "Service-Type := 2",
+        "framed-ip-address := 10.0.0.1",
+        "Tunnel-Type:1 := VLAN",
+        "Cisco-AVPair += ip:addr-pool=guests",
+        "Framed-IPv6-Prefix := 2001:db8::/64",
+        "Class-Of-Guest := 7",
+    ],
+)
 def test_a_reply_attribute_that_freeradius_can_send_is_taken(office, tmp_path, reply):
     """The last one is known to the administrator's own local dictionary alone, through a file that it includes."""
     (tmp_path / "dictionary.guests").write_text(
-        "VENDOR Guests 61000\nBEGIN-VENDOR Guests\nATTRIBUTE Class-Of-Guest 1 byte\nEND-VENDOR Guests\n")
+        "VENDOR Guests 61000\nBEGIN-VENDOR Guests\nATTRIBUTE Class-Of-Guest 1 byte\nEND-VENDOR Guests\n"
+    )
     (tmp_path / "dictionary").write_text("# local\n$INCLUDE dictionary.guests\n")
     office = with_settings(office, tmp_path, raddb=tmp_path)
     office.must("product", "add", "Guest", "--time", "1h", "--reply", reply)
@@ -138,7 +214,7 @@ def test_edit_changes_what_is_given_and_leaves_the_rest(office):
 
 
 def test_what_people_bought_is_not_edited(office):
-    card, = office.stock(1, "--time", "1h")
+    (card,) = office.stock(1, "--time", "1h")
     result = office.run("product", "edit", card.product, "--time", "30m")
     assert result.exit_status == 1 and "fixed once it has cards" in result.stderr
     office.must("product", "edit", card.product, "--price", "12")
@@ -164,11 +240,23 @@ def test_a_name_is_a_name(office, name):
 
 
 def test_a_partner_has_everything_that_was_said(office):
-    office.must("partner", "add", "Banca do Norte", "--document", "11222333000181", "--commission", "12.5",
-                "--contact", "Ana, 92 99999-0000")
+    office.must(
+        "partner",
+        "add",
+        "Banca do Norte",
+        "--document",
+        "11222333000181",
+        "--commission",
+        "12.5",
+        "--contact",
+        "Ana, 92 99999-0000",
+    )
     assert office.json("partner", "show", "Banca do Norte") == {
-        "name": "Banca do Norte", "document": "11.222.333/0001-81", "contact": "Ana, 92 99999-0000",
-        "commission_basis_points": 1250, "retired_at": None,
+        "name": "Banca do Norte",
+        "document": "11.222.333/0001-81",
+        "contact": "Ana, 92 99999-0000",
+        "commission_basis_points": 1250,
+        "retired_at": None,
     }
 
 
@@ -178,7 +266,7 @@ def test_a_document_with_wrong_check_digits_is_kept_with_a_word_about_it(office)
     assert office.json("partner", "show", "Banca")["document"] == "11222333000182"
 
 
-@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "Rita's \"Bar\"", "'; DROP TABLE card; --", "Café ☕ [bold]"])
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", 'Rita\'s "Bar"', "'; DROP TABLE card; --", "Café ☕ [bold]"])
 def test_a_hostile_name_is_a_name_like_any_other(office, name):
     office.must("partner", "add", name)
     assert office.json("partner", "show", name)["name"] == name
@@ -187,7 +275,7 @@ def test_a_hostile_name_is_a_name_like_any_other(office, name):
 
 def test_nothing_is_delivered_to_a_retired_partner(office):
     partner = office.partner()
-    card, = office.stock(1, "--time", "1h")
+    (card,) = office.stock(1, "--time", "1h")
     office.must("partner", "retire", partner)
     result = office.run("deliver", "--partner", partner, "--batch", card.batch)
     assert result.exit_status == 1 and partner in result.stderr
@@ -205,11 +293,26 @@ def test_an_edited_partner_keeps_the_rest(office):
 
 
 def test_a_nas_is_added_and_its_secret_is_nowhere_to_be_seen(office, database):
-    result = office.must("nas", "add", "hotspot", "--address", "10.1.2.3", "--vendor", "mikrotik",
-                         "--secret-file", "-", "--json", stdin="very secret\n")
+    result = office.must(
+        "nas",
+        "add",
+        "hotspot",
+        "--address",
+        "10.1.2.3",
+        "--vendor",
+        "mikrotik",
+        "--secret-file",
+        "-",
+        "--json",
+        stdin="very secret\n",
+    )
     assert result.json() == {
-        "name": "hotspot", "address": "10.1.2.3/32", "vendor": "mikrotik", "disconnect_port": 3799,
-        "require_message_authenticator": True, "counter_rule": "gigawords",
+        "name": "hotspot",
+        "address": "10.1.2.3/32",
+        "vendor": "mikrotik",
+        "disconnect_port": 3799,
+        "require_message_authenticator": True,
+        "counter_rule": "gigawords",
     }
     assert "very secret" not in office.must("nas", "show", "hotspot").stdout
     assert b"very secret" not in database.value("SELECT secret_sealed FROM nas WHERE name = 'hotspot'")
@@ -229,7 +332,12 @@ def test_a_sealed_secret_opens_for_its_nas_and_no_other(office, database):
 
 @pytest.mark.parametrize(
     ("address", "word"),
-    [("10.0.0.1/8", "10.0.0.0/8"), ("10.0.0.256", "10.0.0.256"), ("hotspot.example", "hotspot.example"), ("", "address")],
+    [
+        ("10.0.0.1/8", "10.0.0.0/8"),
+        ("10.0.0.256", "10.0.0.256"),
+        ("hotspot.example", "hotspot.example"),
+        ("", "address"),
+    ],
 )
 def test_an_address_is_an_address_or_a_network(office, address, word):
     result = office.run("nas", "add", "x", "--address", address, "--secret-file", "-", stdin="secret")
@@ -248,19 +356,26 @@ def test_a_secret_is_ascii_and_not_empty(office, secret):
 
 
 def test_a_nas_is_edited_and_removed(office):
-    office.must("nas", "edit", "loopback", "--vendor", "chilli", "--no-message-authenticator", "--counter-rule", "wraps")
+    office.must(
+        "nas", "edit", "loopback", "--vendor", "chilli", "--no-message-authenticator", "--counter-rule", "wraps"
+    )
     shown = office.json("nas", "show", "loopback")
-    assert (shown["vendor"], shown["require_message_authenticator"], shown["counter_rule"]) == ("chilli", False, "wraps")
+    assert (shown["vendor"], shown["require_message_authenticator"], shown["counter_rule"]) == (
+        "chilli",
+        False,
+        "wraps",
+    )
     office.must("nas", "remove", "loopback")
     assert office.json("nas", "list") == []
     assert office.run("nas", "show", "loopback").exit_status == 1
 
 
 def test_a_nas_in_the_records_is_not_removed(office, database):
-    card, = office.sell(1, "--time", "1h")
+    (card,) = office.sell(1, "--time", "1h")
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id) SELECT card.id, 1, nas.id FROM card, nas"
-        " WHERE card.serial = %s AND nas.name = 'loopback'", [card.serial],
+        " WHERE card.serial = %s AND nas.name = 'loopback'",
+        [card.serial],
     )
     result = office.run("nas", "remove", "loopback")
     assert result.exit_status == 1 and "sessions" in result.stderr

@@ -15,20 +15,25 @@ def used(database, card, **columns):
 def entries(database, card):
     return database.query(
         "SELECT card_entry.* FROM card_entry"
-        " JOIN card ON card.id = card_entry.card_id WHERE card.serial = %s ORDER BY card_entry.id", [card.serial])
+        " JOIN card ON card.id = card_entry.card_id WHERE card.serial = %s ORDER BY card_entry.id",
+        [card.serial],
+    )
 
 
 # --- Credit -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("product", "amount", "column", "before", "after"), [
-    (("--time", "10m"), "5m", "credit_seconds", 600, 900),
-    (("--traffic", "500MB"), "1GB", "credit_octets", 500_000_000, 1_500_000_000),
-    (("--money", "5.00", "--tariff-minute", "0.10"), "2,50", "credit_cents", 500, 750),
-    (("--traffic-down", "10MB"), "1MB", "credit_down_octets", 10_000_000, 11_000_000),
-])
+@pytest.mark.parametrize(
+    ("product", "amount", "column", "before", "after"),
+    [
+        (("--time", "10m"), "5m", "credit_seconds", 600, 900),
+        (("--traffic", "500MB"), "1GB", "credit_octets", 500_000_000, 1_500_000_000),
+        (("--money", "5.00", "--tariff-minute", "0.10"), "2,50", "credit_cents", 500, 750),
+        (("--traffic-down", "10MB"), "1MB", "credit_down_octets", 10_000_000, 11_000_000),
+    ],
+)
 def test_credit_is_added_with_a_reason(office, product, amount, column, before, after):
-    card, = office.sell(1, *product)
+    (card,) = office.sell(1, *product)
     assert office.show(card)[column] == before
     told = office.json("credit", card.serial, "--add", amount, "--reason", "Storm")
     assert (told[column], told["repeated"]) == (after, False)
@@ -37,7 +42,7 @@ def test_credit_is_added_with_a_reason(office, product, amount, column, before, 
 
 
 def test_the_same_key_credits_once(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     arguments = ("credit", card.serial, "--add", "5m", "--reason", "Storm", "--key", "ticket-1")
     assert office.json(*arguments)["repeated"] is False
     assert office.json(*arguments)["repeated"] is True
@@ -48,7 +53,7 @@ def test_the_same_key_credits_once(office, database):
 
 
 def test_a_key_that_stands_for_another_amount_is_refused(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     office.must("credit", card.serial, "--add", "5m", "--reason", "Storm", "--key", "ticket-1")
     result = office.run("credit", card.serial, "--add", "6m", "--reason", "Storm", "--key", "ticket-1")
     assert result.exit_status == 1 and "ticket-1" in result.stderr
@@ -56,9 +61,11 @@ def test_a_key_that_stands_for_another_amount_is_refused(office, database):
 
 
 def test_a_double_click_credits_once(office, database):
-    card, = office.sell(1, "--time", "10m")
-    clicks = [office.spawn("credit", card.serial, "--add", "5m", "--reason", "Storm", "--key", "k", "--json")
-              for _ in range(6)]
+    (card,) = office.sell(1, "--time", "10m")
+    clicks = [
+        office.spawn("credit", card.serial, "--add", "5m", "--reason", "Storm", "--key", "k", "--json")
+        for _ in range(6)
+    ]
     ends = [(click.communicate(), click.returncode) for click in clicks]
     assert [status for _, status in ends] == [0] * 6, ends
     assert sum('"repeated": false' in told for (told, _), _ in ends) == 1
@@ -66,7 +73,7 @@ def test_a_double_click_credits_once(office, database):
 
 
 def test_a_used_up_card_works_again(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     used(database, card, posted_seconds=600, status="exhausted")
     assert office.json("credit", card.serial, "--add", "5m", "--reason", "Storm")["status"] == "in_use"
     assert [row["what"] for row in office.track(card)[-2:]] == ["credited", "reopened"]
@@ -74,7 +81,7 @@ def test_a_used_up_card_works_again(office, database):
 
 
 def test_a_card_that_still_lacks_one_kind_stays_used_up(office, database):
-    card, = office.sell(1, "--time", "10m", "--traffic", "1MB")
+    (card,) = office.sell(1, "--time", "10m", "--traffic", "1MB")
     used(database, card, posted_seconds=600, posted_down_octets=1_000_000, status="exhausted")
     assert office.json("credit", card.serial, "--add", "5m", "--reason", "Storm")["status"] == "exhausted"
     assert office.json("credit", card.serial, "--add", "1MB", "--reason", "Storm")["status"] == "in_use"
@@ -82,7 +89,7 @@ def test_a_card_that_still_lacks_one_kind_stays_used_up(office, database):
 
 @pytest.mark.parametrize(("first_login_at", "status"), [(None, "delivered"), ("2026-01-01", "in_use")])
 def test_an_expired_card_needs_a_new_end_of_validity(office, database, first_login_at, status):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     if first_login_at:
         used(database, card)
     database.execute("UPDATE card SET status = 'expired', expires_at = '2026-02-01' WHERE serial = %s", [card.serial])
@@ -95,7 +102,7 @@ def test_an_expired_card_needs_a_new_end_of_validity(office, database, first_log
 
 
 def test_credit_of_a_kind_that_the_product_has_not_is_refused(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     for amount in ("500MB", "5.00"):
         result = office.run("credit", card.serial, "--add", amount, "--reason", "Storm")
         assert result.exit_status == 1 and card.serial in result.stderr and "time" in result.stderr
@@ -103,15 +110,17 @@ def test_credit_of_a_kind_that_the_product_has_not_is_refused(office, database):
 
 
 def test_traffic_of_a_product_that_has_both_needs_a_direction(office):
-    card, = office.sell(1, "--traffic-down", "10MB", "--traffic-up", "5MB")
+    (card,) = office.sell(1, "--traffic-down", "10MB", "--traffic-up", "5MB")
     assert office.run("credit", card.serial, "--add", "1MB", "--reason", "Storm").exit_status == 2
-    assert office.json("credit", card.serial, "--add", "1MB", "--direction", "up", "--reason", "Storm")[
-        "credit_up_octets"] == 6_000_000
+    assert (
+        office.json("credit", card.serial, "--add", "1MB", "--direction", "up", "--reason", "Storm")["credit_up_octets"]
+        == 6_000_000
+    )
 
 
 @pytest.mark.parametrize("status", ["blocked", "redeemed", "deleted"])
 def test_a_card_out_of_use_takes_no_credit(office, database, status):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     if status == "redeemed":
         office.must("deliver", "--batch", card.batch, "--partner", office.partner())
     database.execute("UPDATE card SET status = %s WHERE serial = %s", [status, card.serial])
@@ -119,18 +128,25 @@ def test_a_card_out_of_use_takes_no_credit(office, database, status):
     assert result.exit_status == 1 and status in result.stderr and entries(database, card) == []
 
 
-@pytest.mark.parametrize("options", [
-    ("--add", "ten", "--reason", "x"), ("--add", "0m", "--reason", "x"), ("--add", "5m"), ("--add", "5m", "--reason", " "),
-    ("--add", "5m", "--reason", "x", "--key", ""), ("--add", "-5m", "--reason", "x"),
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--add", "ten", "--reason", "x"),
+        ("--add", "0m", "--reason", "x"),
+        ("--add", "5m"),
+        ("--add", "5m", "--reason", " "),
+        ("--add", "5m", "--reason", "x", "--key", ""),
+        ("--add", "-5m", "--reason", "x"),
+    ],
+)
 def test_what_is_no_credit_is_wrong_usage(office, database, options):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     assert office.run("credit", card.serial, *options).exit_status == 2
     assert entries(database, card) == []
 
 
 def test_a_dizzying_credit_changes_nothing(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     for _ in range(2):
         result = office.run("credit", card.serial, "--add", "24000d", "--reason", "x")
     assert result.exit_status == 1 and result.stderr
@@ -186,8 +202,9 @@ def test_a_stolen_card_is_blocked_and_its_credit_moved(office, database):
 def test_a_card_that_gave_its_credit_is_not_taken_back_as_new(office):
     source, target = office.sell(2, "--time", "10m")
     office.must("transfer", source.serial, target.serial, "--reason", "Torn")
-    result = office.run("return", "--partner", office.show(source)["partner"], "--range",
-                        f"{source.serial}-{source.serial}")
+    result = office.run(
+        "return", "--partner", office.show(source)["partner"], "--range", f"{source.serial}-{source.serial}"
+    )
     assert result.exit_status == 1 and office.show(source)["status"] == "exhausted"
     # Nor does it take credit again: its validity would never begin.
     assert office.run("credit", source.serial, "--add", "1m", "--reason", "x").exit_status == 1
@@ -207,7 +224,8 @@ def test_nobody_may_be_on(office, database):
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, due_at)"
         " SELECT id, 1, 1, 's1', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) + INTERVAL 1 HOUR FROM card WHERE serial = %s",
-        [source.serial])
+        [source.serial],
+    )
     result = office.run("transfer", source.serial, target.serial, "--reason", "Torn")
     assert result.exit_status == 1 and "disconnect" in result.stderr
     assert office.show(target)["remaining_seconds"] == 600
@@ -219,8 +237,8 @@ def test_nobody_may_be_on(office, database):
 
 @pytest.mark.parametrize("status", ["created", "expired", "exhausted", "redeemed", "deleted"])
 def test_what_has_nothing_to_give_gives_nothing(office, database, status):
-    source, = office.stock(1, "--time", "10m")
-    target, = office.sell(1, product=source.product)
+    (source,) = office.stock(1, "--time", "10m")
+    (target,) = office.sell(1, product=source.product)
     if status in ("expired", "exhausted", "redeemed"):
         office.must("deliver", "--batch", source.batch, "--partner", office.partner())
     if status == "exhausted":
@@ -232,8 +250,8 @@ def test_what_has_nothing_to_give_gives_nothing(office, database, status):
 
 @pytest.mark.parametrize("status", ["created", "blocked", "expired"])
 def test_what_cannot_be_used_takes_nothing(office, database, status):
-    source, = office.sell(1, "--time", "10m")
-    target, = office.stock(1, product=source.product)
+    (source,) = office.sell(1, "--time", "10m")
+    (target,) = office.stock(1, product=source.product)
     if status != "created":
         office.must("deliver", "--batch", target.batch, "--partner", office.partner())
         database.execute("UPDATE card SET status = %s WHERE serial = %s", [status, target.serial])
@@ -242,9 +260,9 @@ def test_what_cannot_be_used_takes_nothing(office, database, status):
 
 
 def test_credit_moves_to_the_same_kind_only(office, database):
-    source, = office.sell(1, "--time", "10m")
+    (source,) = office.sell(1, "--time", "10m")
     for options, kind in ((("--traffic", "10MB"), "internet"), (("--time", "10m"), "telephony")):
-        target, = office.sell(1, product=office.product(*options, kind=kind))
+        (target,) = office.sell(1, product=office.product(*options, kind=kind))
         assert office.run("transfer", source.serial, target.serial, "--reason", "Torn").exit_status == 1
     assert office.run("transfer", source.serial, source.serial, "--reason", "Torn").exit_status == 1
     assert office.show(source)["remaining_seconds"] == 600
@@ -261,7 +279,7 @@ def test_two_transfers_of_one_card_move_it_once(office, database):
 
 
 def test_a_card_changes_its_device_so_often_a_month(office, database):
-    card, = office.sell(1, "--time", "10m", "--bind-device")
+    (card,) = office.sell(1, "--time", "10m", "--bind-device")
     for _ in range(3):
         office.must("edit", card.serial, "--unbind", "--reason", "New phone")
     database.execute("UPDATE card SET device = 'aa' WHERE serial = %s", [card.serial])
@@ -271,14 +289,14 @@ def test_a_card_changes_its_device_so_often_a_month(office, database):
 
 
 def test_two_at_once_are_counted_one_after_the_other(office, database):
-    card, = office.sell(1, "--time", "10m", "--bind-device")
+    (card,) = office.sell(1, "--time", "10m", "--bind-device")
     runs = [office.spawn("edit", card.serial, "--unbind", "--reason", "New phone") for _ in range(5)]
     assert sorted(run.wait() for run in runs) == [0, 0, 0, 1, 1]
     assert len(entries(database, card)) == 3
 
 
 def test_entries_of_another_month_count_no_more(office, database):
-    card, = office.sell(1, "--time", "10m", "--bind-device")
+    (card,) = office.sell(1, "--time", "10m", "--bind-device")
     card_id = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
     for _ in range(3):
         database.execute("INSERT INTO card_entry (card_id, what, reason) VALUES (%s, 'unbound', 'x')", [card_id])

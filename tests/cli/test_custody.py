@@ -20,10 +20,16 @@ def statuses(office, cards) -> list[str]:
 def test_a_delivered_batch_is_with_the_partner(office, partner):
     cards = office.stock(3, "--time", "10m")
     told = office.json("deliver", "--partner", partner, "--batch", cards[0].batch)
-    assert told == {"note": told["note"], "partner": partner, "count": 3, "first_serial": cards[0].serial,
-                    "last_serial": cards[2].serial}
-    assert {(row["status"], row["partner"], row["delivery_note"]) for row in office.json("list", "--batch", cards[0].batch)
-            } == {("delivered", partner, told["note"])}
+    assert told == {
+        "note": told["note"],
+        "partner": partner,
+        "count": 3,
+        "first_serial": cards[0].serial,
+        "last_serial": cards[2].serial,
+    }
+    assert {
+        (row["status"], row["partner"], row["delivery_note"]) for row in office.json("list", "--batch", cards[0].batch)
+    } == {("delivered", partner, told["note"])}
 
 
 def test_a_range_has_both_its_ends_and_may_be_typed_with_blanks(office, partner):
@@ -137,7 +143,8 @@ def test_returned_cards_are_in_stock_again(office, partner):
 def test_used_cards_do_not_come_back_and_none_of_their_batch(office, partner, database):
     cards = office.sell(3, "--time", "10m", partner=partner)
     database.execute(
-        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3) WHERE serial = %s", [cards[1].serial])
+        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3) WHERE serial = %s", [cards[1].serial]
+    )
     result = office.run("return", "--partner", partner, "--batch", cards[0].batch)
     assert result.exit_status == 1 and cards[1].serial in result.stderr
     assert f"--range {cards[2].serial}-{cards[2].serial}" in result.stderr
@@ -174,8 +181,10 @@ def test_price_and_commission_are_frozen_on_the_note(office):
     second = office.json("deliver", "--partner", "Banca", "--range", f"{cards[2].serial}-{cards[3].serial}")["note"]
 
     def prices(note):
-        return [(row["count"], row["price_cents"], row["commission_basis_points"])
-                for row in office.json("note", "show", note)["prices"]]
+        return [
+            (row["count"], row["price_cents"], row["commission_basis_points"])
+            for row in office.json("note", "show", note)["prices"]
+        ]
 
     assert prices(first) == [(2, 1000, 1250)]
     assert prices(second) == [(2, 1200, 500)]

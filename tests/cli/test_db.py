@@ -11,14 +11,21 @@ import pytest
 from tests.database import Database
 
 COMMANDS_THAT_ASK = (
-    ("list",), ("show", "A1"), ("track", "A1"), ("product", "list"), ("generate", "--product", "x", "--count", "1"),
-    ("deliver", "--partner", "x", "--batch", "1"), ("block", "A1"), ("export", "--batch", "1", "--output", "/tmp/x/y"),
+    ("list",),
+    ("show", "A1"),
+    ("track", "A1"),
+    ("product", "list"),
+    ("generate", "--product", "x", "--count", "1"),
+    ("deliver", "--partner", "x", "--batch", "1"),
+    ("block", "A1"),
+    ("export", "--batch", "1", "--output", "/tmp/x/y"),
 )
 
 
 @pytest.fixture
 def option_file(office, tmp_path):
     """A copy of the stack's option file, and a function that changes it."""
+
     def changed(group: str, **values) -> str:
         options = configparser.ConfigParser(interpolation=None)
         options.read(office.option_file)
@@ -33,22 +40,29 @@ def option_file(office, tmp_path):
 
 
 def test_a_second_init_changes_nothing_and_says_so(office, database):
-    tables = database.query("SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = DATABASE()")
+    tables = database.query(
+        "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = DATABASE()"
+    )
     key = office.option_file.with_name("key").read_bytes()
     result = office.must("db", "init")
     assert result.stdout.startswith("Nothing to do")
     assert office.json("db", "init")["made"] == []
     assert office.option_file.with_name("key").read_bytes() == key
-    assert database.query(
-        "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = DATABASE()") == tables
+    assert (
+        database.query("SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = DATABASE()")
+        == tables
+    )
 
 
 def test_init_makes_a_database_with_accounts_and_key(option_file, office, mariadb, tmp_path):
     name = "made_by_init"
     option_file("prepaid-admin", database=name)
     path = tmp_path / "prepaid.cnf"
-    path.write_text(path.read_text().replace("database = prepaid\n", f"database = {name}\n")
-                    .replace(str(office.option_file.with_name("key")), str(tmp_path / "key")))
+    path.write_text(
+        path.read_text()
+        .replace("database = prepaid\n", f"database = {name}\n")
+        .replace(str(office.option_file.with_name("key")), str(tmp_path / "key"))
+    )
     try:
         result = office.program("--config", path, "db", "init", "--json")
         assert result.exit_status == 0, result.stderr
@@ -58,8 +72,13 @@ def test_init_makes_a_database_with_accounts_and_key(option_file, office, mariad
         assert office.program("--config", path, "product", "list", "--json").json() == []
         made_database = Database(mariadb, name)
         assert min(file_sizes(made_database).values()) >= 2**20
-        assert made_database.value(
-            "SELECT auto_increment FROM information_schema.tables WHERE table_schema = %s AND table_name = 'card'", [name]) == 1
+        assert (
+            made_database.value(
+                "SELECT auto_increment FROM information_schema.tables WHERE table_schema = %s AND table_name = 'card'",
+                [name],
+            )
+            == 1
+        )
         # Another key file is noticed before anything is sealed with it.
         (tmp_path / "key").unlink()
         result = office.program("--config", path, "db", "init")
@@ -99,9 +118,13 @@ def make_small(database) -> None:
 
 
 def file_sizes(database) -> dict[str, int]:
-    return {row["name"]: row["file_size"] for row in database.query(
-        "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
-        " WHERE name IN (CONCAT(DATABASE(), '/card'), CONCAT(DATABASE(), '/session'))")}
+    return {
+        row["name"]: row["file_size"]
+        for row in database.query(
+            "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
+            " WHERE name IN (CONCAT(DATABASE(), '/card'), CONCAT(DATABASE(), '/session'))"
+        )
+    }
 
 
 def test_upgrade_with_nothing_to_do(office):
@@ -150,8 +173,12 @@ def test_a_database_without_tables_names_the_command_that_makes_them(office, opt
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(None, "does not exist"), ("user = x\npassword = geheim\n", "not an option file"), ("", "[prepaid-admin]"),
-     (b"\xff\xfe", "cannot be read")],
+    [
+        (None, "does not exist"),
+        ("user = x\npassword = geheim\n", "not an option file"),
+        ("", "[prepaid-admin]"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
 )
 def test_an_option_file_that_is_none_is_wrong_usage(office, tmp_path, content, word):
     path = tmp_path / "x.cnf"
@@ -198,18 +225,20 @@ def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, dat
     for number in (3, 2):
         (migrations / f"000{number}_more.sql").write_text(
             f"INSERT INTO site VALUES ('step {number}', (SELECT MAX(version) FROM schema_version AS v));\n"
-            f"INSERT INTO schema_version (version, name) VALUES ({number}, 'more');\n")
+            f"INSERT INTO schema_version (version, name) VALUES ({number}, 'more');\n"
+        )
     monkeypatch.setattr(share, "folder", lambda name: tmp_path / name)
     monkeypatch.setattr(admin.db, "SCHEMA_VERSION", 3)
     assert office.json("db", "upgrade") == {"before": 1, "after": 3}
     assert database.query("SELECT name, value FROM site WHERE name LIKE 'step%%' ORDER BY name") == [
-        {"name": "step 2", "value": "1"}, {"name": "step 3", "value": "2"}]
+        {"name": "step 2", "value": "1"},
+        {"name": "step 3", "value": "2"},
+    ]
     assert office.json("db", "upgrade") == {"before": 3, "after": 3}
 
 
 def test_a_migration_that_fails_is_told_and_the_version_stays(office, database, monkeypatch, tmp_path):
     from admin.shell import share
-
 
     (tmp_path / "sql" / "migrations").mkdir(parents=True)
     (tmp_path / "sql" / "migrations" / "0002_wrong.sql").write_text("ALTER TABLE no_such_table ADD COLUMN x INT;")

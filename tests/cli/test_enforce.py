@@ -32,8 +32,20 @@ def nas(office):
 
 
 def add_nas(office, name, server, vendor="mikrotik", address=None):
-    office.json("nas", "add", name, "--address", address or server.address, "--vendor", vendor,
-                "--disconnect-port", server.port, "--secret-file", "-", stdin=SECRET.decode() + "\n")
+    office.json(
+        "nas",
+        "add",
+        name,
+        "--address",
+        address or server.address,
+        "--vendor",
+        vendor,
+        "--disconnect-port",
+        server.port,
+        "--secret-file",
+        "-",
+        stdin=SECRET.decode() + "\n",
+    )
 
 
 def sell(office, database, count, *product_options):
@@ -41,42 +53,63 @@ def sell(office, database, count, *product_options):
     product = office.product(*product_options)
     batch = office.json("generate", "--product", product, "--count", count)["batch"]
     office.must("deliver", "--batch", batch, "--partner", office.partner())
-    return [Card(row["serial"], "", batch, product)
-            for row in database.query("SELECT serial FROM card WHERE batch_id = %s ORDER BY serial", [batch])]
+    return [
+        Card(row["serial"], "", batch, product)
+        for row in database.query("SELECT serial FROM card WHERE batch_id = %s ORDER BY serial", [batch])
+    ]
 
 
 def open_session(database, card, nas="centro", *, number=1, due="10 SECOND", **columns):
     """A session that began a minute ago, was heard of just now, and is due `due` ago; "-1 HOUR": in an hour."""
-    values = {"acct_session_id": f"80a{number}", "device": "02-00-00-00-00-01", "framed_ipv4": "10.5.0.7",
-              "due_cause": "blocked", "used_seconds": 60, "granted_seconds": 600} | columns
-    database.execute("UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3)"
-                     " WHERE serial = %s AND status = 'delivered'", [card.serial])
+    values = {
+        "acct_session_id": f"80a{number}",
+        "device": "02-00-00-00-00-01",
+        "framed_ipv4": "10.5.0.7",
+        "due_cause": "blocked",
+        "used_seconds": 60,
+        "granted_seconds": 600,
+    } | columns
+    database.execute(
+        "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3)"
+        " WHERE serial = %s AND status = 'delivered'",
+        [card.serial],
+    )
     database.execute(
         f"""
-        INSERT INTO session (card_id, login_number, nas_id, login_at, started_at, heard_at, due_at, {', '.join(values)})
+        INSERT INTO session (card_id, login_number, nas_id, login_at, started_at, heard_at, due_at, {", ".join(values)})
         SELECT card.id, %s, nas.id, {NOW} - INTERVAL 60 SECOND, {NOW} - INTERVAL 60 SECOND,
-               {NOW} - INTERVAL 1 SECOND, {NOW} - INTERVAL {due}, {', '.join(['%s'] * len(values))}
+               {NOW} - INTERVAL 1 SECOND, {NOW} - INTERVAL {due}, {", ".join(["%s"] * len(values))}
           FROM card, nas WHERE card.serial = %s AND nas.name = %s
-        """, [number, *values.values(), card.serial, nas])
+        """,
+        [number, *values.values(), card.serial, nas],
+    )
 
 
 def session_of(database, card, number=1):
-    row, = database.query("SELECT session.* FROM session JOIN card ON card.id = session.card_id"
-                          " WHERE card.serial = %s AND login_number = %s", [card.serial, number])
+    (row,) = database.query(
+        "SELECT session.* FROM session JOIN card ON card.id = session.card_id"
+        " WHERE card.serial = %s AND login_number = %s",
+        [card.serial, number],
+    )
     return row
 
 
 def attempts(database, card):
-    return [(row["outcome"], row["error_cause"]) for row in database.query(
-        "SELECT outcome, error_cause FROM disconnect_attempt JOIN card ON card.id = card_id WHERE serial = %s ORDER BY attempt",
-        [card.serial])]
+    return [
+        (row["outcome"], row["error_cause"])
+        for row in database.query(
+            "SELECT outcome, error_cause FROM disconnect_attempt JOIN card ON card.id = card_id WHERE serial = %s ORDER BY attempt",
+            [card.serial],
+        )
+    ]
 
 
 def stop(database, number=1):
     """What the NAS does then: its Stop, as the module writes it."""
     return lambda request: database.execute(
         f"UPDATE session SET stopped_at = {NOW}, stop_cause = 'Admin-Reset', due_at = NULL WHERE acct_session_id = %s",
-        [request["Acct-Session-Id"][0]])
+        [request["Acct-Session-Id"][0]],
+    )
 
 
 def hear_again(database):
@@ -85,20 +118,24 @@ def hear_again(database):
 
 def pass_time(database, seconds):
     """As if this had been a while ago."""
-    database.execute(f"UPDATE session SET heard_at = heard_at - INTERVAL {seconds} SECOND,"
-                     f" login_at = login_at - INTERVAL {seconds} SECOND")
+    database.execute(
+        f"UPDATE session SET heard_at = heard_at - INTERVAL {seconds} SECOND,"
+        f" login_at = login_at - INTERVAL {seconds} SECOND"
+    )
     with without_triggers(database) as cursor:
-        cursor.execute(f"UPDATE disconnect_attempt SET at = at - INTERVAL {seconds} SECOND,"
-                       f" next_at = next_at - INTERVAL {seconds} SECOND")
+        cursor.execute(
+            f"UPDATE disconnect_attempt SET at = at - INTERVAL {seconds} SECOND,"
+            f" next_at = next_at - INTERVAL {seconds} SECOND"
+        )
         cursor.connection.commit()
 
 
 def test_a_session_that_is_due_is_cut_and_its_stop_believed(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.on_request = stop(database)
     assert office.json("enforce") == []
-    request, = nas.requests
+    (request,) = nas.requests
     assert request["User-Name"] == [card.serial]
     assert request["Acct-Session-Id"] == ["80a1"]
     assert request["Framed-IP-Address"] == ["10.5.0.7"]
@@ -106,17 +143,17 @@ def test_a_session_that_is_due_is_cut_and_its_stop_believed(office, database, na
 
 
 def test_an_ack_alone_is_not_believed(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     result = office.run("enforce", "--wait", "0", "--json")
     assert result.exit_status == 1 and "still on" in result.stderr
-    row, = result.json()
+    (row,) = result.json()
     assert (row["serial"], row["nas"], row["outcome"], row["due_cause"]) == (card.serial, "centro", "ack", "blocked")
     assert session_of(database, card)["due_at"] is not None
 
 
 def test_an_ack_and_a_missing_interim_are_believed(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     office.run("enforce", "--wait", "0")
     pass_time(database, 361)
@@ -128,7 +165,7 @@ def test_an_ack_and_a_missing_interim_are_believed(office, database, nas):
 
 
 def test_a_report_after_the_ack_has_it_asked_again(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     office.run("enforce", "--wait", "0")
     pass_time(database, 300)
@@ -139,7 +176,7 @@ def test_a_report_after_the_ack_has_it_asked_again(office, database, nas):
 
 
 def test_a_nak_is_followed_by_fewer_words(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = in_turn(nak(403), ack)
     nas.on_request = lambda request: len(nas.requests) == 2 and stop(database)(request)
@@ -150,11 +187,11 @@ def test_a_nak_is_followed_by_fewer_words(office, database, nas):
 
 
 def test_a_session_that_its_nas_does_not_know_is_gone_once_an_interim_is_missing(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = nak(503)
     result = office.run("enforce", "--wait", "3", "--json")
-    row, = result.json()
+    (row,) = result.json()
     assert (result.exit_status, row["error_cause"]) == (1, "503 Session-Context-Not-Found")
     pass_time(database, 361)
     assert office.json("enforce") == []
@@ -162,7 +199,7 @@ def test_a_session_that_its_nas_does_not_know_is_gone_once_an_interim_is_missing
 
 
 def test_a_nas_that_does_not_answer_is_asked_three_times_and_listed(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = silence
     result = office.run("enforce", "--wait", "0", "--json")
@@ -174,7 +211,7 @@ def test_a_nas_that_does_not_answer_is_asked_three_times_and_listed(office, data
 
 
 def test_a_lost_answer_is_answered_when_the_request_comes_again(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = in_turn(silence, ack)
     nas.on_request = lambda request: len(nas.requests) == 2 and stop(database)(request)
@@ -214,7 +251,7 @@ def test_two_enforcers_send_each_request_once(office, database, nas):
 
 
 def test_an_attempt_whose_enforcer_died_is_made_again(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     database.execute(f"""INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)
                          SELECT card_id, 1, 'disconnect', 1, {NOW} + INTERVAL 1 HOUR, 'blocked' FROM session""")
@@ -227,14 +264,14 @@ def test_an_attempt_whose_enforcer_died_is_made_again(office, database, nas):
 
 
 def test_a_session_that_is_not_due_is_left_alone(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="-1 HOUR")
     assert office.json("enforce") == []
     assert nas.requests == []
 
 
 def test_time_is_counted_from_the_start_of_the_session(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="10 SECOND", due_cause="time")
     database.execute("UPDATE session SET started_at = login_at + INTERVAL 20 SECOND")
     assert office.json("enforce") == []
@@ -246,7 +283,7 @@ def test_time_is_counted_from_the_start_of_the_session(office, database, nas):
 
 
 def test_a_login_that_did_not_begin_is_forgotten_after_a_minute(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, acct_session_id="", used_seconds=0)
     database.execute(f"UPDATE session SET heard_at = NULL, started_at = NULL, login_at = {NOW} - INTERVAL 30 SECOND")
     assert office.json("enforce") == []
@@ -258,7 +295,7 @@ def test_a_login_that_did_not_begin_is_forgotten_after_a_minute(office, database
 
 
 def test_a_silent_session_of_a_silent_nas_is_stale(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = silence
     office.run("enforce", "--wait", "0")
@@ -268,7 +305,7 @@ def test_a_silent_session_of_a_silent_nas_is_stale(office, database, nas):
 
 
 def test_the_address_is_the_one_that_the_session_came_from(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     add_nas(office, "hotspots", nas, address="127.0.0.8/31", vendor="chilli")
     open_session(database, card, "hotspots", nas_address="127.0.0.9")
     nas.on_request = stop(database)
@@ -279,15 +316,15 @@ def test_the_address_is_the_one_that_the_session_came_from(office, database, nas
 
 
 def test_a_nas_without_a_secret_of_ours_is_listed(office, database):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, "unlisted")
     result = office.run("enforce", "--wait", "0", "--json")
-    row, = result.json()
+    (row,) = result.json()
     assert result.exit_status == 1 and row["outcome"] == "not_sent" and "no secret" in row["error_cause"]
 
 
 def test_a_nas_of_ipv6(office, database):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     with DisconnectServer("::1", on_request=stop(database)) as server:
         add_nas(office, "six", server, vendor="generic")
         open_session(database, card, "six")
@@ -299,7 +336,7 @@ def test_a_nas_of_ipv6(office, database):
 
 
 def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due_cause="revived")
     assert office.json("enforce") == []
     row = session_of(database, card)
@@ -309,7 +346,7 @@ def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
 
 @pytest.mark.parametrize("replace_oldest, cut", [(False, "80a2"), (True, "80a1")])
 def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database, nas, replace_oldest, cut):
-    card, = sell(office, database, 1, "--time", "10m", *(["--replace-oldest"] if replace_oldest else []))
+    (card,) = sell(office, database, 1, "--time", "10m", *(["--replace-oldest"] if replace_oldest else []))
     open_session(database, card, number=1, due_cause="revived")
     open_session(database, card, number=2, due_cause="time", due="-1 HOUR")
     nas.on_request = stop(database)
@@ -318,7 +355,7 @@ def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database
 
 
 def test_a_session_of_a_blocked_card_that_came_back_is_cut(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due_cause="revived")
     database.execute("UPDATE card SET status = 'blocked'")
     nas.on_request = stop(database)
@@ -336,22 +373,22 @@ def pass_fair_use(database):
 
 
 def test_a_session_past_its_fair_use_is_slowed_down_once(office, database, nas):
-    card, = sell(office, database, 1, *FUP)
+    (card,) = sell(office, database, 1, *FUP)
     open_session(database, card, due="-1 HOUR")
     pass_fair_use(database)
     for _ in range(2):
         assert office.json("enforce") == []
-    request, = nas.requests
+    (request,) = nas.requests
     assert request.code == 43 and request["Mikrotik-Rate-Limit"] == ["256k/512k"]
     assert database.value("SELECT done_at FROM session_slow_down") is not None
 
 
 def test_a_nas_that_cannot_slow_down_is_listed(office, database, nas):
-    card, = sell(office, database, 1, *FUP)
+    (card,) = sell(office, database, 1, *FUP)
     office.must("nas", "edit", "centro", "--vendor", "pfsense")
     open_session(database, card, due="-1 HOUR")
     pass_fair_use(database)
-    row, = office.json("enforce")
+    (row,) = office.json("enforce")
     assert (row["action"], row["serial"], row["outcome"]) == ("slow_down", card.serial, None)
     database.execute(f"UPDATE session SET stopped_at = {NOW}, due_at = NULL")
     assert office.json("enforce") == []
@@ -363,18 +400,25 @@ def test_a_nas_that_cannot_slow_down_is_listed(office, database, nas):
 def test_cards_whose_validity_is_over_expire_and_their_sessions_end(office, database, nas):
     first, second, third = sell(office, database, 3, "--time", "10m", "--valid-days", "30")
     open_session(database, first, due="-1 HOUR")
-    database.execute(f"UPDATE card SET expires_at = {NOW} - INTERVAL 1 SECOND WHERE serial IN (%s, %s)",
-                     [first.serial, second.serial])
+    database.execute(
+        f"UPDATE card SET expires_at = {NOW} - INTERVAL 1 SECOND WHERE serial IN (%s, %s)",
+        [first.serial, second.serial],
+    )
     nas.on_request = stop(database)
     assert office.json("enforce") == []
     assert [office.show(card)["status"] for card in (first, second, third)] == ["expired", "expired", "delivered"]
     assert len(nas.requests) == 1
-    assert database.value("SELECT reason FROM card_event JOIN card ON card.id = card_id WHERE serial = %s"
-                          " AND to_status = 'expired'", [second.serial]) == "the validity is over"
+    assert (
+        database.value(
+            "SELECT reason FROM card_event JOIN card ON card.id = card_id WHERE serial = %s AND to_status = 'expired'",
+            [second.serial],
+        )
+        == "the validity is over"
+    )
 
 
 def test_cards_expire_with_their_product(office, database):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     database.execute(f"UPDATE product SET valid_until_at = {NOW} - INTERVAL 1 SECOND WHERE name = %s", [card.product])
     assert office.json("enforce") == []
     assert office.show(card)["status"] == "expired"
@@ -384,7 +428,7 @@ def test_cards_expire_with_their_product(office, database):
 
 
 def test_watch_cuts_what_becomes_due_and_ends_when_it_is_told(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="-1 HOUR")
     nas.on_request = stop(database)
     process = office.spawn("enforce", "--watch")
@@ -397,7 +441,7 @@ def test_watch_cuts_what_becomes_due_and_ends_when_it_is_told(office, database, 
 
 
 def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     process = office.spawn("enforce", "--watch")
     said = []
     listener = threading.Thread(target=lambda: said.extend(process.stderr))
@@ -424,7 +468,9 @@ def test_a_thousand_sessions_of_one_nas(office, database, nas):
         """INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, started_at, heard_at, due_at,
                                 due_cause)
            SELECT card.id, 1, session.nas_id, card.serial, login_at, started_at, heard_at, due_at, due_cause
-             FROM card, session WHERE card.batch_id = %s AND card.id <> session.card_id""", [cards[0].batch])
+             FROM card, session WHERE card.batch_id = %s AND card.id <> session.card_id""",
+        [cards[0].batch],
+    )
     begun_at = time.monotonic()
     process = office.spawn("enforce", "--watch")
     try:
@@ -461,16 +507,28 @@ def test_how_long_a_cut_takes(office, database, nas):
             wait_until(lambda: dead.requests)
             for number, card in enumerate(cards, 1):
                 due[f"s{number}"] = time.time()
-                database.execute(f"UPDATE session JOIN card ON card.id = card_id SET due_at = {NOW}, due_cause = 'blocked'"
-                                 " WHERE serial = %s", [card.serial])
+                database.execute(
+                    f"UPDATE session JOIN card ON card.id = card_id SET due_at = {NOW}, due_cause = 'blocked'"
+                    " WHERE serial = %s",
+                    [card.serial],
+                )
                 time.sleep(random.random() * 0.3)
-            wait_until(lambda: not database.value(
-                "SELECT COUNT(*) FROM session JOIN nas ON nas.id = nas_id WHERE due_at IS NOT NULL AND nas.name = 'centro'"))
+            wait_until(
+                lambda: (
+                    not database.value(
+                        "SELECT COUNT(*) FROM session JOIN nas ON nas.id = nas_id WHERE due_at IS NOT NULL AND nas.name = 'centro'"
+                    )
+                )
+            )
         finally:
             end(process)
-    waits = sorted(at - due.pop(request["Acct-Session-Id"][0], at)
-                   for request, at in zip(nas.requests, nas.received_at, strict=True))
-    print(f"\nFrom the cause to the NAS: median {statistics.median(waits):.2f} s, worst {waits[-1]:.2f} s, of {len(waits)}")
+    waits = sorted(
+        at - due.pop(request["Acct-Session-Id"][0], at)
+        for request, at in zip(nas.requests, nas.received_at, strict=True)
+    )
+    print(
+        f"\nFrom the cause to the NAS: median {statistics.median(waits):.2f} s, worst {waits[-1]:.2f} s, of {len(waits)}"
+    )
     assert not due
 
 
@@ -485,25 +543,27 @@ def test_disconnect_ends_a_cards_sessions_and_says_so(office, database, nas):
     nas.on_request = stop(database)
     rows = office.json("disconnect", card.serial, "--reason", "asked by the customer")
     assert [(row["acct_session_id"], row["is_off"], row["outcome"]) for row in rows] == [
-        ("80a1", True, "ack"), ("80a2", True, "ack")]
+        ("80a1", True, "ack"),
+        ("80a2", True, "ack"),
+    ]
     assert office.show(card)["status"] == "in_use"
     assert len(nas.requests) == 2 and session_of(database, other, 3)["due_at"] is not None
-    event, = database.query("SELECT operator, reason FROM card_event WHERE what = 'disconnected'")
+    (event,) = database.query("SELECT operator, reason FROM card_event WHERE what = 'disconnected'")
     assert event == {"operator": "prepaid_admin", "reason": "asked by the customer"}
 
 
 def test_disconnect_says_what_the_nas_refused(office, database, nas):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="-1 HOUR")
     nas.behaviour = nak(501)
     result = office.run("disconnect", card.serial, "--wait", "0", "--json")
-    row, = result.json()
+    (row,) = result.json()
     assert (result.exit_status, row["is_off"], row["error_cause"]) == (1, False, "501 Administratively-Prohibited")
     assert "prepaid enforce" in result.stderr
 
 
 def test_disconnect_without_a_session_is_done_already(office, database):
-    card, = sell(office, database, 1, "--time", "10m")
+    (card,) = sell(office, database, 1, "--time", "10m")
     result = office.run("disconnect", card.serial, "--json")
     assert (result.exit_status, result.json()) == (0, []) and "no session" in result.stderr
 

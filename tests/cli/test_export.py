@@ -51,8 +51,11 @@ def test_the_manifest_says_what_the_file_holds(office, batch, tmp_path, database
     event = database.query("SELECT * FROM batch_event WHERE what = 'exported'")[0]
     assert event["operator"] == "prepaid_admin" and event["card_count"] == 20
     assert json.loads(event["detail"]) == {
-        "format": "csv", "fields": ["serial", "pin", "product", "face_value", "batch"], "sha256": manifest["sha256"],
-        "sealed": False}
+        "format": "csv",
+        "fields": ["serial", "pin", "product", "face_value", "batch"],
+        "sha256": manifest["sha256"],
+        "sealed": False,
+    }
 
 
 def test_an_existing_file_is_kept_unless_forced(office, batch, tmp_path):
@@ -83,8 +86,12 @@ def test_a_second_export_needs_a_reason_and_is_in_the_history(office, batch, tmp
     assert rows_of(tmp_path / "one.csv") == rows_of(tmp_path / "two.csv")
     events = office.json("batch", "show", batch)["events"]
     assert [(event["what"], event["reason"]) for event in events] == [
-        ("generated", None), ("pins_read", None), ("exported", None), ("pins_read", "Printer jam"),
-        ("exported", "Printer jam")]
+        ("generated", None),
+        ("pins_read", None),
+        ("exported", None),
+        ("pins_read", "Printer jam"),
+        ("exported", "Printer jam"),
+    ]
 
 
 def test_only_cards_in_stock_are_exported(office, batch, tmp_path):
@@ -124,7 +131,9 @@ def test_two_exports_at_once_are_one(office, batch, tmp_path, database):
     with database.connect() as holder, holder.cursor() as cursor:
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT id FROM batch FOR UPDATE")
-        running = [office.spawn("export", "--batch", batch, "--output", tmp_path / f"{number}.csv") for number in range(3)]
+        running = [
+            office.spawn("export", "--batch", batch, "--output", tmp_path / f"{number}.csv") for number in range(3)
+        ]
         wait_until(lambda: waiting_for_a_lock(database) == 3)
     for process in running:
         process.communicate()

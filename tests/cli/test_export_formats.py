@@ -18,7 +18,9 @@ HOSTILE = '=cmd|"/C calc"!A0;<b>&{serial}\t🎉 Ação'
 @pytest.fixture
 def hostile(office):
     """A batch of a product whose name means something to every format."""
-    office.must("product", "add", HOSTILE, "--time", "10h", "--money", "20.00", "--tariff-minute", "0.05", "--price", "12.50")
+    office.must(
+        "product", "add", HOSTILE, "--time", "10h", "--money", "20.00", "--tariff-minute", "0.05", "--price", "12.50"
+    )
     return office.json("generate", "--product", HOSTILE, "--count", 30, "--serial-digits", 8)["batch"]
 
 
@@ -33,8 +35,10 @@ def pins_of(office, database: Database, batch: int) -> dict[str, str]:
 
     keyring = Office(str(office.option_file)).keyring
     cards = database.query("SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s", [batch])
-    return {card["serial"]: pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keyring)
-            for card in cards}
+    return {
+        card["serial"]: pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keyring)
+        for card in cards
+    }
 
 
 def test_csv_for_excel_in_brazil(office, hostile, database, tmp_path):
@@ -52,8 +56,19 @@ def test_csv_for_excel_in_brazil(office, hostile, database, tmp_path):
 @pytest.mark.parametrize(("typed", "delimiter"), [("|", "|"), ("tab", "\t"), ("\\t", "\t"), ("~", "~"), ("4", "4")])
 def test_any_delimiter_comes_back(office, hostile, database, tmp_path, typed, delimiter):
     path = tmp_path / "cards.txt"
-    office.must("export", "--batch", hostile, "--format", "delimited", "--delimiter", typed, "--fields",
-                "product,serial,pin,credit", "--output", path)
+    office.must(
+        "export",
+        "--batch",
+        hostile,
+        "--format",
+        "delimited",
+        "--delimiter",
+        typed,
+        "--fields",
+        "product,serial,pin,credit",
+        "--output",
+        path,
+    )
     _heading, *rows = rows_of(path, delimiter=delimiter)
     assert {row[1]: row[2] for row in rows} == pins_of(office, database, hostile)
     assert {(row[0], row[3]) for row in rows} == {("'" + HOSTILE, "10 h, 20.00")}
@@ -61,13 +76,16 @@ def test_any_delimiter_comes_back(office, hostile, database, tmp_path, typed, de
 
 def test_a_delimiter_of_two_signs_is_refused(office, hostile, tmp_path):
     for wrong in ("||", '"', ""):
-        result = office.run("export", "--batch", hostile, "--format", "delimited", "--delimiter", wrong, "--output",
-                            tmp_path / "x")
+        result = office.run(
+            "export", "--batch", hostile, "--format", "delimited", "--delimiter", wrong, "--output", tmp_path / "x"
+        )
         assert result.exit_status == 2, wrong
 
 
 def test_an_option_of_another_format_is_refused(office, hostile, tmp_path):
-    result = office.run("export", "--batch", hostile, "--format", "xlsx", "--separator", ";", "--output", tmp_path / "x")
+    result = office.run(
+        "export", "--batch", hostile, "--format", "xlsx", "--separator", ";", "--output", tmp_path / "x"
+    )
     assert result.exit_status == 2 and "--separator" in result.stderr and "csv" in result.stderr
 
 
@@ -84,7 +102,9 @@ def test_fields_of_the_batch_alone_make_a_row_for_each_card(office, hostile, tmp
 
 def test_a_pin_that_a_spreadsheet_would_run_is_never_altered(office, database, tmp_path):
     product = office.product("--time", "10m")
-    batch = office.json("generate", "--product", product, "--count", 400, "--pin-alphabet", "=+(A1", "--pin-length", 16)["batch"]
+    batch = office.json(
+        "generate", "--product", product, "--count", 400, "--pin-alphabet", "=+(A1", "--pin-length", 16
+    )["batch"]
     result = office.run("export", "--batch", batch, "--output", tmp_path / "cards.csv")
     assert result.exit_status == 1 and "xlsx" in result.stderr and list(tmp_path.iterdir()) == []
     office.must("export", "--batch", batch, "--format", "xlsx", "--output", tmp_path / "cards.xlsx")
@@ -94,11 +114,28 @@ def test_a_pin_that_a_spreadsheet_would_run_is_never_altered(office, database, t
 
 def test_a_workbook_keeps_codes_as_text_and_money_as_numbers(office, hostile, database, tmp_path):
     path = tmp_path / "cards.xlsx"
-    office.must("export", "--batch", hostile, "--format", "xlsx", "--fields",
-                "serial,pin,product,face_value,batch,number,valid_days", "--output", path)
+    office.must(
+        "export",
+        "--batch",
+        hostile,
+        "--format",
+        "xlsx",
+        "--fields",
+        "serial,pin,product,face_value,batch,number,valid_days",
+        "--output",
+        path,
+    )
     sheet = openpyxl.load_workbook(path).active
     heading, *rows = sheet.iter_rows()
-    assert [cell.value for cell in heading] == ["serial", "pin", "product", "face_value", "batch", "number", "valid_days"]
+    assert [cell.value for cell in heading] == [
+        "serial",
+        "pin",
+        "product",
+        "face_value",
+        "batch",
+        "number",
+        "valid_days",
+    ]
     assert {row[0].value: row[1].value for row in rows} == pins_of(office, database, hostile)
     for at, row in enumerate(rows, start=1):
         serial, pin, product, price, batch, number, _valid = row
@@ -111,9 +148,22 @@ def test_a_workbook_keeps_codes_as_text_and_money_as_numbers(office, hostile, da
 
 # What a spreadsheet likes to take for a number, a date, a truth or a formula; and what is none of ASCII.
 HOSTILE_CARDS = {
-    "00000017": "0000000042", "0012E5": "1E10", "20260301": "2026-03-01", "TRUE": "FALSE", "A1": "=1+2", "A2": "+49(0)7",
-    "A3": "@SUM(A1)", "A4": "-1", "A5": "'0815", "A6": '"a";b,c', "A7": "<b>&amp;", "A8": "ação-É-ñ-ß", "A9": "卡片🎉",
-    "A10": "12345678901234567890", "A11": "0,50", "A12": "_x0041_",
+    "00000017": "0000000042",
+    "0012E5": "1E10",
+    "20260301": "2026-03-01",
+    "TRUE": "FALSE",
+    "A1": "=1+2",
+    "A2": "+49(0)7",
+    "A3": "@SUM(A1)",
+    "A4": "-1",
+    "A5": "'0815",
+    "A6": '"a";b,c',
+    "A7": "<b>&amp;",
+    "A8": "ação-É-ñ-ß",
+    "A9": "卡片🎉",
+    "A10": "12345678901234567890",
+    "A11": "0,50",
+    "A12": "_x0041_",
 }
 
 
@@ -124,13 +174,33 @@ def test_libreoffice_shows_each_code_and_name_as_it_is(office, hostile, tmp_path
     with old.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("serial", "pin"), *HOSTILE_CARDS.items()])
     batch = office.json("import", old, "--product", HOSTILE)["batch"]
-    office.must("export", "--batch", batch, "--format", "xlsx", "--fields", "serial,pin,product,face_value,number",
-                "--output", tmp_path / "cards.xlsx")
+    office.must(
+        "export",
+        "--batch",
+        batch,
+        "--format",
+        "xlsx",
+        "--fields",
+        "serial,pin,product,face_value,number",
+        "--output",
+        tmp_path / "cards.xlsx",
+    )
     done = subprocess.run(
         # Fields parted by commas (44), quoted where they need it (34), in UTF-8 (76).
-        ["soffice", f"-env:UserInstallation=file://{tmp_path}/profile", "--headless", "--convert-to",
-         "csv:Text - txt - csv (StarCalc):44,34,76", "--outdir", tmp_path / "shown", tmp_path / "cards.xlsx"],
-        capture_output=True, text=True, timeout=300)
+        [
+            "soffice",
+            f"-env:UserInstallation=file://{tmp_path}/profile",
+            "--headless",
+            "--convert-to",
+            "csv:Text - txt - csv (StarCalc):44,34,76",
+            "--outdir",
+            tmp_path / "shown",
+            tmp_path / "cards.xlsx",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     heading, *rows = rows_of(tmp_path / "shown" / "cards.csv")
     assert heading == ["serial", "pin", "product", "face_value", "number"]
@@ -158,8 +228,9 @@ def test_a_sealed_file_opens_with_the_secret_key_only(office, hostile, database,
     opened = pyrage.decrypt(sealed, [reader])
     assert opened.startswith({"csv": b"serial,pin", "xlsx": b"PK", "pdf": b"%PDF"}[form])
     if form == "csv":
-        assert all(pin.encode() in opened and pin.encode() not in sealed
-                   for pin in pins_of(office, database, hostile).values())
+        assert all(
+            pin.encode() in opened and pin.encode() not in sealed for pin in pins_of(office, database, hostile).values()
+        )
     with pytest.raises(pyrage.DecryptError):
         pyrage.decrypt(sealed, [stranger])
     if form == "xlsx":
@@ -172,7 +243,9 @@ def test_age_itself_opens_a_sealed_file(office, hostile, tmp_path):
     (tmp_path / "key").write_text(f"{identity}\n")
     office.must("export", "--batch", hostile, "--seal", identity.to_public(), "--output", tmp_path / "cards.age")
     try:
-        opened = subprocess.run(["age", "-d", "-i", tmp_path / "key", tmp_path / "cards.age"], capture_output=True, check=True)
+        opened = subprocess.run(
+            ["age", "-d", "-i", tmp_path / "key", tmp_path / "cards.age"], capture_output=True, check=True
+        )
     except FileNotFoundError:
         pytest.skip("age is not installed")
     assert opened.stdout.startswith(b"serial,pin") and len(opened.stdout.splitlines()) == 31
@@ -184,5 +257,3 @@ def test_a_secret_key_given_by_mistake_is_not_repeated(office, hostile, tmp_path
         result = office.run("export", "--batch", hostile, "--seal", wrong, "--output", tmp_path / "cards.age")
         assert result.exit_status == 2 and wrong not in result.stderr and list(tmp_path.iterdir()) == []
     assert "secret key" in office.run("export", "--batch", hostile, "--seal", secret, "--output", tmp_path / "x").stderr
-
-

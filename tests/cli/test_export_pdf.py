@@ -22,13 +22,36 @@ def batch(office):
 @pytest.fixture
 def cards(office, batch, tmp_path):
     """Serial and PIN of each card, by a first export."""
-    office.must("export", "--batch", batch, "--format", "delimited", "--fields", "serial,pin", "--output", tmp_path / "first.txt")
+    office.must(
+        "export",
+        "--batch",
+        batch,
+        "--format",
+        "delimited",
+        "--fields",
+        "serial,pin",
+        "--output",
+        tmp_path / "first.txt",
+    )
     return [line.split("\t") for line in (tmp_path / "first.txt").read_text().splitlines()[1:]]
 
 
 def pdf(office, batch, path: Path, *options, lang: str = "en") -> Path:
-    office.must("--lang", lang, "export", "--batch", batch, "--format", "pdf", "--output", path, *options, "--again",
-                "--reason", "test")
+    office.must(
+        "--lang",
+        lang,
+        "export",
+        "--batch",
+        batch,
+        "--format",
+        "pdf",
+        "--output",
+        path,
+        *options,
+        "--again",
+        "--reason",
+        "test",
+    )
     return path
 
 
@@ -54,7 +77,7 @@ def test_every_card_is_on_a_sheet_with_its_serial_and_pin(office, batch, cards, 
     path = pdf(office, batch, tmp_path / "cards.pdf")
     text = text_of(path)
     for serial, pin in cards:
-        grouped = " ".join(serial[at:at + 4] for at in range(0, len(serial), 4))
+        grouped = " ".join(serial[at : at + 4] for at in range(0, len(serial), 4))
         assert grouped in text and pin in text
     assert text.count(PRODUCT) == 13 + 2 and "sheet 2 of 2" in text and "R$ 12.50" in text
     reader = pypdf.PdfReader(path, strict=True)
@@ -67,10 +90,13 @@ def test_the_code_holds_serial_and_pin(office, batch, cards, tmp_path):
     assert codes_on(path, tmp_path) == {f"{serial} {pin}" for serial, pin in cards}
 
 
-@pytest.mark.parametrize(("address", "filled"), [
-    ("http://10.5.50.1/login", "http://10.5.50.1/login?username={}&password={}"),
-    ("https://wifi.example/in?to=/a&u={serial}&p={pin}", "https://wifi.example/in?to=/a&u={}&p={}"),
-])
+@pytest.mark.parametrize(
+    ("address", "filled"),
+    [
+        ("http://10.5.50.1/login", "http://10.5.50.1/login?username={}&password={}"),
+        ("https://wifi.example/in?to=/a&u={serial}&p={pin}", "https://wifi.example/in?to=/a&u={}&p={}"),
+    ],
+)
 def test_the_code_logs_in_by_camera(office, batch, cards, tmp_path, address, filled):
     path = pdf(office, batch, tmp_path / "cards.pdf", "--qr-url", address)
     assert codes_on(path, tmp_path) == {filled.format(*card) for card in cards}
@@ -78,8 +104,17 @@ def test_the_code_logs_in_by_camera(office, batch, cards, tmp_path, address, fil
 
 def test_signs_that_mean_something_in_an_address_are_quoted(office, tmp_path):
     product = office.product("--time", "10m")
-    batch = office.json("generate", "--product", product, "--count", 8, "--pin-alphabet", "&=%#? +/".replace(" ", ""),
-                        "--pin-length", 20)["batch"]
+    batch = office.json(
+        "generate",
+        "--product",
+        product,
+        "--count",
+        8,
+        "--pin-alphabet",
+        "&=%#? +/".replace(" ", ""),
+        "--pin-length",
+        20,
+    )["batch"]
     path = pdf(office, batch, tmp_path / "cards.pdf", "--qr-url", "http://hs/login")
     for code in codes_on(path, tmp_path):
         query = code.split("?", 1)[1]
@@ -87,10 +122,21 @@ def test_signs_that_mean_something_in_an_address_are_quoted(office, tmp_path):
     assert len(codes_on(path, tmp_path)) == 8
 
 
-@pytest.mark.parametrize("wrong", ["ftp://hs/login", "javascript:alert(1)", "http://hs/{serial}", "http://{serial}/{pin}",
-                                   "http://hs/{serial}/{pin}/{product}", "http:// hs/login"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ftp://hs/login",
+        "javascript:alert(1)",
+        "http://hs/{serial}",
+        "http://{serial}/{pin}",
+        "http://hs/{serial}/{pin}/{product}",
+        "http:// hs/login",
+    ],
+)
 def test_an_address_that_is_none_is_refused(office, batch, tmp_path, wrong):
-    result = office.run("export", "--batch", batch, "--format", "pdf", "--qr-url", wrong, "--output", tmp_path / "x.pdf")
+    result = office.run(
+        "export", "--batch", batch, "--format", "pdf", "--qr-url", wrong, "--output", tmp_path / "x.pdf"
+    )
     assert result.exit_status == 2 and not (tmp_path / "x.pdf").exists()
 
 
@@ -102,7 +148,13 @@ def test_every_font_is_embedded(office, batch, tmp_path):
 
 def test_cut_marks_stand_outside_the_cards(office, batch, tmp_path):
     path = pdf(office, batch, tmp_path / "cards.pdf")
-    dark = pypdfium2.PdfDocument(path)[0].render(scale=300 / 72).to_pil().convert("L").point(lambda value: value < 128 and 255)
+    dark = (
+        pypdfium2.PdfDocument(path)[0]
+        .render(scale=300 / 72)
+        .to_pil()
+        .convert("L")
+        .point(lambda value: value < 128 and 255)
+    )
     dots = 300 / 25.4
     left, top = (210 - 2 * 85.6) / 2, (297 - 5 * 54) / 2
     # A mark above each of the three vertical cuts and beside each of the six horizontal ones.
@@ -134,31 +186,46 @@ def test_the_template_in_portuguese(office, batch, tmp_path):
 
 def test_a_template_of_ones_own(office, batch, cards, tmp_path):
     template = office.must("export", "--show-template").stdout
-    (tmp_path / "card.ini").write_text(template.replace("rows = 5", "rows = 2").replace("paper = A4", "paper = 200 x 150")
-                                       .replace("PIN (password)", "Geheim"))
+    (tmp_path / "card.ini").write_text(
+        template.replace("rows = 5", "rows = 2")
+        .replace("paper = A4", "paper = 200 x 150")
+        .replace("PIN (password)", "Geheim")
+    )
     path = pdf(office, batch, tmp_path / "cards.pdf", "--template", tmp_path / "card.ini")
     assert len(pypdf.PdfReader(path).pages) == 4 and text_of(path).count("Geheim") == 13
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (("columns = 2", "columns = 3"), ["columns", "210"]),
-    (("text = {pin}", "text = {pim}"), ["{pim}", "'pin'"]),
-    (("size = 13", "size = big"), ["text pin", "size", "big"]),
-    (("size = 13", "size = 13\ncolour = red"), ["colour"]),
-    (("[qr]", "[qrcode]"), ["[qrcode]"]),
-    (("font = bold", "font = fat"), ["fat", "bold"]),
-    (("bold = Vera-Bold", "bold = none.ttf"), ["none.ttf"]),
-    (("[sheet]", "sheet"), ["--show-template"]),
-    (("rows = 5", "rows = 5\nrows = 5"), ["--show-template"]),
-    (("text = {pin}", "text = {pin.__class__}"), ["{pin.__class__}"]),
-    (("width = 85.6", "width = nan"), ["width", "nan"]),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("columns = 2", "columns = 3"), ["columns", "210"]),
+        (("text = {pin}", "text = {pim}"), ["{pim}", "'pin'"]),
+        (("size = 13", "size = big"), ["text pin", "size", "big"]),
+        (("size = 13", "size = 13\ncolour = red"), ["colour"]),
+        (("[qr]", "[qrcode]"), ["[qrcode]"]),
+        (("font = bold", "font = fat"), ["fat", "bold"]),
+        (("bold = Vera-Bold", "bold = none.ttf"), ["none.ttf"]),
+        (("[sheet]", "sheet"), ["--show-template"]),
+        (("rows = 5", "rows = 5\nrows = 5"), ["--show-template"]),
+        (("text = {pin}", "text = {pin.__class__}"), ["{pin.__class__}"]),
+        (("width = 85.6", "width = nan"), ["width", "nan"]),
+    ],
+)
 def test_a_mistake_in_a_template_is_named(office, batch, tmp_path, change, says):
     template = office.must("export", "--show-template").stdout
     assert change[0] in template
     (tmp_path / "card.ini").write_text(template.replace(*change, 1))
-    result = office.run("export", "--batch", batch, "--format", "pdf", "--template", tmp_path / "card.ini", "--output",
-                        tmp_path / "x.pdf")
+    result = office.run(
+        "export",
+        "--batch",
+        batch,
+        "--format",
+        "pdf",
+        "--template",
+        tmp_path / "card.ini",
+        "--output",
+        tmp_path / "x.pdf",
+    )
     assert result.exit_status == 1 and not (tmp_path / "x.pdf").exists()
     assert all(word in result.stderr for word in [str(tmp_path / "card.ini"), *says]), result.stderr
 
@@ -178,7 +245,9 @@ def test_a_logo_is_on_every_card(office, batch, tmp_path):
 def test_a_logo_that_is_no_picture_is_named(office, batch, tmp_path, content):
     (tmp_path / "logo.png").write_bytes(content)
     for logo in (tmp_path / "logo.png", tmp_path / "none.png", "http://127.0.0.1:9/logo.png"):
-        result = office.run("export", "--batch", batch, "--format", "pdf", "--logo", logo, "--output", tmp_path / "x.pdf")
+        result = office.run(
+            "export", "--batch", batch, "--format", "pdf", "--logo", logo, "--output", tmp_path / "x.pdf"
+        )
         assert result.exit_status == 1 and str(logo) in result.stderr and not (tmp_path / "x.pdf").exists()
 
 
@@ -197,4 +266,4 @@ def test_more_sheets_than_a_node_of_the_page_tree(office, tmp_path):
     reader = pypdf.PdfReader(path, strict=True)
     assert len(reader.pages) == 503
     serial = told["last_serial"]
-    assert " ".join(serial[at:at + 4] for at in range(0, len(serial), 4)) in reader.pages[502].extract_text()
+    assert " ".join(serial[at : at + 4] for at in range(0, len(serial), 4)) in reader.pages[502].extract_text()

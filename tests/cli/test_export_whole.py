@@ -120,8 +120,23 @@ def test_what_kill_9_leaves_is_the_owners_alone_and_goes_with_the_next_file_ther
     path = tmp_path / "cards.csv"
     path.write_text("an older one")
     done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(stage=KILLED_AT[stage]), "--config", office.option_file, "export", "--batch",
-         str(batch), "--output", path, "--force"], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        [
+            sys.executable,
+            "-c",
+            KILLED.format(stage=KILLED_AT[stage]),
+            "--config",
+            office.option_file,
+            "export",
+            "--batch",
+            str(batch),
+            "--output",
+            path,
+            "--force",
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert path.read_text() == "an older one"
     left = [each for each in tmp_path.iterdir() if each != path]
@@ -150,16 +165,25 @@ def test_it_is_opened_without_a_shell(office, batch, tmp_path):
     desktop.write_text(f'#!/bin/sh\ncd {tmp_path}\nprintf "%s\\n" "$#" "$@" > called.part\nmv called.part called\n')
     desktop.chmod(0o755)
     path = tmp_path / "$(touch hacked); -x.csv"
-    done = office.program("export", "--batch", batch, "--output", path, "--open",
-                          env={"PATH": f"{desktop.parent}:{os.environ['PATH']}"})
+    done = office.program(
+        "export", "--batch", batch, "--output", path, "--open", env={"PATH": f"{desktop.parent}:{os.environ['PATH']}"}
+    )
     assert done.exit_status == 0, done.stderr
     _wait_for(lambda: (tmp_path / "called").exists())
     assert (tmp_path / "called").read_text() == f"1\n{path}\n"
 
 
 def test_a_sealed_file_is_not_opened(office, batch, tmp_path):
-    result = office.run("export", "--batch", batch, "--output", tmp_path / "x", "--open", "--seal",
-                        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")
+    result = office.run(
+        "export",
+        "--batch",
+        batch,
+        "--output",
+        tmp_path / "x",
+        "--open",
+        "--seal",
+        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+    )
     assert result.exit_status == 2 and list(tmp_path.iterdir()) == []
 
 

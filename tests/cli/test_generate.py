@@ -22,7 +22,8 @@ def test_a_batch_is_made_and_told(office, product):
     assert len({row["serial"] for row in rows}) == 1000
     assert all(serial.is_valid(row["serial"]) and row["serial"].startswith("LIVRE") for row in rows)
     assert {(row["status"], row["product"], row["batch"], row["partner"]) for row in rows} == {
-        ("created", product, told["batch"], None)}
+        ("created", product, told["batch"], None)
+    }
     assert serial.count_range(told["first_serial"], told["last_serial"]) == 1000
 
 
@@ -35,8 +36,7 @@ def test_the_next_batch_goes_on_where_the_last_one_ended(office, product):
 def test_pins_have_the_shape_that_was_asked_for_and_open_with_the_key_only(office, product, database):
     batch = office.json("generate", "--product", product, "--count", 50, "--pin-length", 8, "--pin-alphabet", "safe")
     keyring = Office(str(office.option_file)).keyring
-    rows = database.query(
-        "SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s", [batch["batch"]])
+    rows = database.query("SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s", [batch["batch"]])
     pins = [pin.open_sealed(row["pin_sealed"], row["key_number"], row["serial"], keyring) for row in rows]
     assert all(len(one) == 8 and set(one) <= set(pin.SAFE_ALPHABET) for one in pins)
     assert len(set(pins)) == 50
@@ -57,7 +57,8 @@ def test_a_card_with_a_single_code_has_it_as_pin_too(office, product, database):
     told = office.json("generate", "--product", product, "--count", 20, "--single-code")
     keyring = Office(str(office.option_file)).keyring
     rows = database.query(
-        "SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s ORDER BY serial", [told["batch"]])
+        "SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s ORDER BY serial", [told["batch"]]
+    )
     assert [rows[0]["serial"], rows[-1]["serial"]] == [told["first_serial"], told["last_serial"]]
     for row in rows:
         assert len(row["serial"]) >= 16 and serial.is_valid(row["serial"])

@@ -23,24 +23,38 @@ def test_an_unknown_shell_is_wrong_usage(office):
 
 def test_bash_completes_commands_and_options(office):
     script = office.must("completion", "bash").stdout
-    for typed, expected in (("del", {"delete", "deliver"}), ("deliver --par", {"--partner"}), ("export --format x", {"xlsx"})):
+    for typed, expected in (
+        ("del", {"delete", "deliver"}),
+        ("deliver --par", {"--partner"}),
+        ("export --format x", {"xlsx"}),
+    ):
         words = ["prepaid", *typed.split()]
         # What bash does when somebody presses tab; the function's name is the script's own.
         asked = f"""{script}
-            COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}
+            COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
             $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
             printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True,
-                              env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}"})
+        done = subprocess.run(
+            ["bash", "-c", asked],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}"},
+        )
         assert set(done.stdout.split()) == expected, done.stderr
 
 
-@pytest.mark.parametrize(("typed", "expected"), [
-    ("generate --product ", {"Dez\\ horas", "Dois\\ GB"}), ("list --product De", {"Dez\\ horas"}),
-    ("product show dez\\ h", {"Dez\\ horas"}), ("deliver --partner ", {"Banca"}), ("nas show ", {"loopback"}),
-    ("list --product nothing", {""}),
-])
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("generate --product ", {"Dez\\ horas", "Dois\\ GB"}),
+        ("list --product De", {"Dez\\ horas"}),
+        ("product show dez\\ h", {"Dez\\ horas"}),
+        ("deliver --partner ", {"Banca"}),
+        ("nas show ", {"loopback"}),
+        ("list --product nothing", {""}),
+    ],
+)
 def test_bash_completes_names_of_the_database(office, typed, expected):
     office.must("product", "add", "Dez horas", "--kind", "internet", "--time", "10h")
     office.must("product", "add", "Dois GB", "--kind", "internet", "--traffic", "2GB")
@@ -57,22 +71,31 @@ def test_a_database_that_is_away_completes_nothing_and_says_nothing(office, tmp_
 def completed(office, typed: str) -> list[str]:
     """What bash offers when somebody presses tab behind these words, which it hands over as they were typed."""
     words = ["prepaid", *re.split(r"(?<!\\) ", typed)]
-    asked = f"""{office.must('completion', 'bash').stdout}
-        COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
+    asked = f"""{office.must("completion", "bash").stdout}
+        COMP_WORDS=({" ".join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
         $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(
-        ["bash", "-c", asked], capture_output=True, text=True,
-        env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}", "PREPAID_CONFIG": str(office.option_file)})
+        ["bash", "-c", asked],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{PREPAID.parent}:{os.environ['PATH']}", "PREPAID_CONFIG": str(office.option_file)},
+    )
     assert done.stderr == ""
     return done.stdout.split("\n")[:-1]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [
-    (("delivr",), "deliver"), (("product", "lst"), "list"), (("list", "--bacth", "1"), "--batch"),
-    (("product", "show", "Dez hora"), "Dez horas"), (("partner", "show", "Banca do Nort"), "Banca do Norte"),
-])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("delivr",), "deliver"),
+        (("product", "lst"), "list"),
+        (("list", "--bacth", "1"), "--batch"),
+        (("product", "show", "Dez hora"), "Dez horas"),
+        (("partner", "show", "Banca do Nort"), "Banca do Norte"),
+    ],
+)
 def test_a_slip_brings_what_was_meant(office, typed, meant):
     office.run("product", "add", "Dez horas", "--kind", "internet", "--time", "10h")
     office.run("partner", "add", "Banca do Norte")

@@ -49,7 +49,9 @@ def test_a_mistyped_command_brings_the_nearest_one(office):
     assert result.exit_status == 2 and "deliver" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--nonsense",), ("list", "--nonsense"), ("show",), ("nas", "add", "x"), ("nas", "?")])
+@pytest.mark.parametrize(
+    "arguments", [("--nonsense",), ("list", "--nonsense"), ("show",), ("nas", "add", "x"), ("nas", "?")]
+)
 def test_wrong_usage_is_exit_2_on_stderr(office, arguments):
     result = office.run(*arguments)
     assert result.exit_status == 2 and result.stderr and not result.stdout

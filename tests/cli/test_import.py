@@ -1,6 +1,5 @@
 """import: cards made elsewhere, with what was used of them there; all of them or none."""
 
-
 import pytest
 
 
@@ -17,16 +16,31 @@ def bring(office, tmp_path):
 
 
 def test_cards_come_with_what_was_used(office, bring, database):
-    result = bring("serial,pin,status,used_seconds,used_octets", "OLD-1,47114711,created,,", "old 2,47114712,delivered,0,0",
-                   "OLD3,47114713,in_use,3600,5000", "OLD4,47114714,exhausted,36000,", "OLD5,47114715,blocked,60,")
+    result = bring(
+        "serial,pin,status,used_seconds,used_octets",
+        "OLD-1,47114711,created,,",
+        "old 2,47114712,delivered,0,0",
+        "OLD3,47114713,in_use,3600,5000",
+        "OLD4,47114714,exhausted,36000,",
+        "OLD5,47114715,blocked,60,",
+    )
     assert result.exit_status == 0, result.stderr
     told = result.json()
     assert (told["count"], told["first_serial"], told["last_serial"]) == (5, "OLD1", "OLD5")
     assert {name: told[name] for name in ("created", "delivered", "in_use", "exhausted", "blocked")} == {
-        "created": 1, "delivered": 1, "in_use": 1, "exhausted": 1, "blocked": 1}
+        "created": 1,
+        "delivered": 1,
+        "in_use": 1,
+        "exhausted": 1,
+        "blocked": 1,
+    }
     assert {row["serial"]: (row["status"], row["used_seconds"], row["used_octets"]) for row in office.json("list")} == {
-        "OLD1": ("created", 0, 0), "OLD2": ("delivered", 0, 0), "OLD3": ("in_use", 3600, 5000),
-        "OLD4": ("exhausted", 36000, 0), "OLD5": ("blocked", 60, 0)}
+        "OLD1": ("created", 0, 0),
+        "OLD2": ("delivered", 0, 0),
+        "OLD3": ("in_use", 3600, 5000),
+        "OLD4": ("exhausted", 36000, 0),
+        "OLD5": ("blocked", 60, 0),
+    }
     batch = office.json("batch", "show", told["batch"])
     assert (batch["origin"], batch["count"], batch["events"][0]["what"]) == ("imported", 5, "imported")
     assert office.track("OLD1")[0]["what"] == "imported"
@@ -46,8 +60,14 @@ def test_the_pin_opens_and_is_shown_nowhere(office, bring, database, tmp_path):
     assert "OLD1,S3cr3tPin" in (tmp_path / "out.csv").read_text()
 
 
-@pytest.mark.parametrize("form", ["serial;pin;status\nA1;4711;created\n", "\ufeffserial\tpin\tstatus\r\nA1\t4711\tcreated\r\n",
-                                  'Serial , PIN,Status\n"A1"," 4711 ",created\n\n'])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "serial;pin;status\nA1;4711;created\n",
+        "\ufeffserial\tpin\tstatus\r\nA1\t4711\tcreated\r\n",
+        'Serial , PIN,Status\n"A1"," 4711 ",created\n\n',
+    ],
+)
 def test_the_usual_forms_of_csv_are_read(office, bring, form):
     assert bring(form).exit_status == 0
     assert office.show("A1")["status"] == "created"
@@ -55,10 +75,18 @@ def test_the_usual_forms_of_csv_are_read(office, bring, form):
 
 def test_validity_goes_on_from_the_first_login(office, bring):
     product = office.product("--time", "10h", "--valid-days", "30")
-    bring("serial,pin,status,first_login_at,expires_at", "A1,4711,in_use,2026-01-01T12:00Z,",
-          "A2,4712,in_use,,2026-06-01", "A3,4713,delivered,,", product=product)
+    bring(
+        "serial,pin,status,first_login_at,expires_at",
+        "A1,4711,in_use,2026-01-01T12:00Z,",
+        "A2,4712,in_use,,2026-06-01",
+        "A3,4713,delivered,,",
+        product=product,
+    )
     assert [row["expires_at"] for row in office.json("list")] == [
-        "2026-01-31T12:00:00.000Z", "2026-06-01T00:00:00.000Z", None]
+        "2026-01-31T12:00:00.000Z",
+        "2026-06-01T00:00:00.000Z",
+        None,
+    ]
 
 
 def test_a_total_of_traffic_and_its_parts(office, bring):
@@ -74,15 +102,28 @@ def test_a_total_of_traffic_and_its_parts(office, bring):
 
 def nothing_came(database):
     return database.query("SELECT (SELECT COUNT(*) FROM card) AS cards, (SELECT COUNT(*) FROM batch) AS batches") == [
-        {"cards": 0, "batches": 0}]
+        {"cards": 0, "batches": 0}
+    ]
 
 
-@pytest.mark.parametrize(("line", "word"), [
-    (",4711,created,", "not a serial"), ("A" * 33 + ",4711,,", "not a serial"), ("A1,,,", "no PIN"),
-    ("A1," + "9" * 65 + ",,", "PIN"), ("A1,47\x0711,,", "PIN"), ("A1,4711,sold,", "sold"), ("A1,4711,redeemed,", "redeemed"),
-    ("A1,4711,in_use,ten", "ten"), ("A1,4711,in_use,-1", "-1"), ("A1,4711,created,60", "used"),
-    ("A1,4711,delivered,60", "used"), ("A1,4711,in_use,99999999999", "whole number"), ("A1,4711", "fields"),
-])
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (",4711,created,", "not a serial"),
+        ("A" * 33 + ",4711,,", "not a serial"),
+        ("A1,,,", "no PIN"),
+        ("A1," + "9" * 65 + ",,", "PIN"),
+        ("A1,47\x0711,,", "PIN"),
+        ("A1,4711,sold,", "sold"),
+        ("A1,4711,redeemed,", "redeemed"),
+        ("A1,4711,in_use,ten", "ten"),
+        ("A1,4711,in_use,-1", "-1"),
+        ("A1,4711,created,60", "used"),
+        ("A1,4711,delivered,60", "used"),
+        ("A1,4711,in_use,99999999999", "whole number"),
+        ("A1,4711", "fields"),
+    ],
+)
 def test_a_wrong_line_is_named_and_nothing_comes(bring, database, line, word):
     result = bring("serial,pin,status,used_seconds", "GOOD1,1234567890,created,", line, "GOOD2,1234567890,created,")
     assert result.exit_status == 1 and "line 3" in result.stderr and word in result.stderr
@@ -112,17 +153,25 @@ def test_a_serial_that_comes_again_thousands_of_lines_later_is_found(bring, data
 
 
 def test_a_serial_that_is_taken_is_named_with_its_batch(office, bring, database):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     result = bring("serial,pin", "NEW1,1234567890", f"{card.serial},1234567890", "NEW2,")
     assert result.exit_status == 1 and "line 3" in result.stderr and f"batch {card.batch}" in result.stderr
     assert "line 4" in result.stderr
     assert database.value("SELECT COUNT(*) FROM card") == 1
 
 
-@pytest.mark.parametrize("lines", [
-    (), ("serial,pin",), ("serial,password", "A1,1"), ("serial", "A1"), ("serial,pin,serial", "A1,1,A1"),
-    ("serial,pin", '"A1,1234'), ("\x00\x01", "A"),
-])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("serial,pin",),
+        ("serial,password", "A1,1"),
+        ("serial", "A1"),
+        ("serial,pin,serial", "A1,1,A1"),
+        ("serial,pin", '"A1,1234'),
+        ("\x00\x01", "A"),
+    ],
+)
 def test_a_file_that_is_none(bring, database, lines):
     result = bring(*lines)
     assert result.exit_status == 1 and "cards.csv" in result.stderr

@@ -25,8 +25,10 @@ def posted(database):
 def opened(database, key_file):
     """Every card's PIN, opened with the key file as it is."""
     keys = keyring.load(key_file)
-    return {row["serial"]: pin.open_sealed(row["pin_sealed"], row["key_number"], row["serial"], keys)
-            for row in database.query("SELECT serial, pin_sealed, key_number FROM card WHERE status <> 'deleted'")}
+    return {
+        row["serial"]: pin.open_sealed(row["pin_sealed"], row["key_number"], row["serial"], keys)
+        for row in database.query("SELECT serial, pin_sealed, key_number FROM card WHERE status <> 'deleted'")
+    }
 
 
 def test_a_change_of_keys(office, database, key_file):
@@ -35,8 +37,9 @@ def test_a_change_of_keys(office, database, key_file):
     pins = {card.serial: card.pin for card in cards[1:]}
     added = office.json("key", "add")
     assert (added["number"], added["state"]) == (2, "waiting")
-    assert [(row["number"], row["state"], row["seals"], row["cards"], row["nas"]) for row in office.json("key", "list")] == [
-        (1, "active", True, 449, 1), (2, "waiting", False, 0, 0)]
+    assert [
+        (row["number"], row["state"], row["seals"], row["cards"], row["nas"]) for row in office.json("key", "list")
+    ] == [(1, "active", True, 449, 1), (2, "waiting", False, 0, 0)]
     assert office.json("key", "rotate", "--yes") == {"number": 2, "cards": 449, "nas": 1}
     assert opened(database, key_file) == pins
     refused = office.run("key", "retire", "1", "--yes")
@@ -44,7 +47,9 @@ def test_a_change_of_keys(office, database, key_file):
     posted(database)
     assert office.json("key", "retire", "1", "--yes") == {"number": 1, "state": "retired"}
     assert [(row["number"], row["state"], row["cards"], row["nas"]) for row in office.json("key", "list")] == [
-        (1, "retired", 0, 0), (2, "active", 449, 1)]
+        (1, "retired", 0, 0),
+        (2, "active", 449, 1),
+    ]
     assert opened(database, key_file) == pins
     # What is made from now on is sealed with the new key, and nothing is said of the old one but its fingerprint.
     office.stock(1, "--time", "10m")
@@ -126,10 +131,15 @@ def test_what_is_being_made_with_a_key_keeps_it_from_being_retired(office, datab
         retire = office.spawn("key", "retire", "1", "--yes")
         wait_until(lambda: waiting_for_a_lock(database) or retire.poll() is not None)
         assert retire.poll() is None, retire.communicate()
-        cursor.execute("INSERT INTO batch (product_id, card_count, first_serial, last_serial)"
-                       " SELECT id, 1, 'X1', 'X1' FROM product WHERE name = %s", [product])
-        cursor.execute("INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id)"
-                       " SELECT 'X1', 'x', 1, batch.id, product_id FROM batch")
+        cursor.execute(
+            "INSERT INTO batch (product_id, card_count, first_serial, last_serial)"
+            " SELECT id, 1, 'X1', 'X1' FROM product WHERE name = %s",
+            [product],
+        )
+        cursor.execute(
+            "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id)"
+            " SELECT 'X1', 'x', 1, batch.id, product_id FROM batch"
+        )
         connection.commit()
     assert retire.wait() == 1 and "1 cards" in retire.communicate()[1]
     assert keyring.load(key_file).states[1] == "active"

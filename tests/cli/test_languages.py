@@ -16,7 +16,7 @@ PORTUGUESE = text.FOLDER / "pt_BR" / "LC_MESSAGES" / f"{text.DOMAIN}.po"
 
 
 def test_json_is_the_same_in_every_language(office):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     for arguments in (("show", card.serial), ("list",), ("product", "show", card.product), ("track", card.serial)):
         english = office.must(*arguments, "--json")
         assert office.must("--lang", "pt_BR", *arguments, "--json") == english
@@ -40,7 +40,9 @@ def test_the_locale_chooses_and_lang_overrules_it(office):
 def test_the_whole_life_in_portuguese(office, tmp_path):
     """Nothing that is said, done or refused, is said in English."""
     reader = Reader(office)
-    reader.does("product", "add", "Dez horas", "--kind", "internet", "--time", "10h", "--price", "1234,56", "--valid-days", 30)
+    reader.does(
+        "product", "add", "Dez horas", "--kind", "internet", "--time", "10h", "--price", "1234,56", "--valid-days", 30
+    )
     reader.does("product", "edit", "Dez horas", "--commission", "12,5")
     reader.does("partner", "add", "Banca do Norte", "--document", "123")
     reader.does("generate", "--product", "Dez horas", "--count", 6)
@@ -68,17 +70,33 @@ def test_the_whole_life_in_portuguese(office, tmp_path):
         reader.does(*command)
     note = office.json("note", "list")[0]["note"]
     for command in (
-        ("note", "show", note), ("show", first), ("track", first), ("batch", "show", batch), ("note", "list"),
-        ("report", "stock"), ("report", "settlement"), ("simulate", first), ("sessions",), ("operator", "list", "--roles"),
-        ("key", "list"), ("db", "version"), ("product", "list"),
-        ("partner", "show", "Banca do Norte"), ("nas", "list"), ("voice", "pending"), ("report", "sales"), ("report", "usage"),
+        ("note", "show", note),
+        ("show", first),
+        ("track", first),
+        ("batch", "show", batch),
+        ("note", "list"),
+        ("report", "stock"),
+        ("report", "settlement"),
+        ("simulate", first),
+        ("sessions",),
+        ("operator", "list", "--roles"),
+        ("key", "list"),
+        ("db", "version"),
+        ("product", "list"),
+        ("partner", "show", "Banca do Norte"),
+        ("nas", "list"),
+        ("voice", "pending"),
+        ("report", "sales"),
+        ("report", "usage"),
     ):
         reader.does(*command)
         reader.can_read_the_names_of(*command)
     assert sixth in office.must("list", "--status", "created").stdout
 
 
-@pytest.mark.parametrize("entry", [entry for entry in reference.entries() if not entry.is_group], ids=lambda entry: entry.path)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in reference.entries() if not entry.is_group], ids=lambda entry: entry.path
+)
 def test_help_is_in_portuguese(office, entry):
     shown = office.must("--lang", "pt_BR", *entry.path.split()[1:], "--help").stdout
     assert shown.startswith("Uso: ") and "Opções:" in shown
@@ -90,7 +108,9 @@ def test_help_is_in_portuguese(office, entry):
 
 
 def test_a_terminal_shows_status_money_and_dates_in_the_readers_form(office):
-    card, = office.sell(1, "--money", "1234.56", "--tariff-minute", "0.05", "--price", "1234.56", "--valid-until", "2036-12-31")
+    (card,) = office.sell(
+        1, "--money", "1234.56", "--tariff-minute", "0.05", "--price", "1234.56", "--valid-until", "2036-12-31"
+    )
     assert re.search(r"crédito em dinheiro +R\$ 1\.234,56", on_terminal(office, "pt_BR", "show", card.serial))
     assert re.search(r"credit money +R\$ 1,234\.56", on_terminal(office, "en", "show", card.serial))
     assert re.search(r"status +Entregue", on_terminal(office, "pt_BR", "show", card.serial))
@@ -146,7 +166,9 @@ class Reader:
         catalog = cls._catalog()
         cls.columns = {message.id: message.string for message in catalog if message.context == "column"}
         sentences = {
-            form for message in catalog if message.id and not message.context
+            form
+            for message in catalog
+            if message.id and not message.context
             for form, said in zip(_forms(message.id), _forms(message.string), strict=True)
             if form != said and len(re.findall(r"[A-Za-z]{2,}", _fixed(form))) >= 3
         }
@@ -162,8 +184,12 @@ def on_terminal(office, language: str, *arguments, env: dict | None = None, stat
     ours, its = os.openpty()
     command = [str(PREPAID), "--config", str(office.option_file), "--lang", language, *map(str, arguments)]
     variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    with subprocess.Popen(command, stdout=its, stdin=subprocess.DEVNULL,
-                          env=variables | {"COLUMNS": "250", "TERM": "xterm-256color"} | (env or {})) as running:
+    with subprocess.Popen(
+        command,
+        stdout=its,
+        stdin=subprocess.DEVNULL,
+        env=variables | {"COLUMNS": "250", "TERM": "xterm-256color"} | (env or {}),
+    ) as running:
         os.close(its)
         shown = b""
         while chunk := _read(ours):
@@ -186,7 +212,9 @@ def _fixed(sentence: str) -> str:
 
 def _pattern(sentence: str) -> str:
     """The sentence with anything for its values."""
-    words = [re.escape(part) + (".{0,200}?" if name else "") for part, name, *_form in string.Formatter().parse(sentence)]
+    words = [
+        re.escape(part) + (".{0,200}?" if name else "") for part, name, *_form in string.Formatter().parse(sentence)
+    ]
     return r"(?<![\w'])" + "".join(words)
 
 

@@ -28,7 +28,7 @@ def hire(office, tmp_path):
 
 
 def test_an_operator_sees_cards_and_changes_none(office, hire):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     _name, engine = hire("see")
     assert engine.show(card)["status"] == "delivered"
     assert [row["what"] for row in engine.track(card)][-1] == "delivered"
@@ -57,11 +57,18 @@ ACTIONS = {
 def test_each_role_does_its_action_and_no_other(office, hire, role):
     name, engine = hire("see", role)
     for other, words in ACTIONS.items():
-        in_stock, = office.stock(1, "--time", "10m")
+        (in_stock,) = office.stock(1, "--time", "10m")
         partner = office.partner()
-        sold, = office.sell(1, "--time", "10m", partner=partner)
-        meant = {"C": sold.serial, "S": in_stock.serial, "P": partner, "T": sold.product, "N": f"{name} {other}",
-                 "S-S": f"{in_stock.serial}-{in_stock.serial}", "C-C": f"{sold.serial}-{sold.serial}"}
+        (sold,) = office.sell(1, "--time", "10m", partner=partner)
+        meant = {
+            "C": sold.serial,
+            "S": in_stock.serial,
+            "P": partner,
+            "T": sold.product,
+            "N": f"{name} {other}",
+            "S-S": f"{in_stock.serial}-{in_stock.serial}",
+            "C-C": f"{sold.serial}-{sold.serial}",
+        }
         before = office.track(in_stock) + office.track(sold)
         result = engine.run(*(meant.get(word, word) for word in words), stdin="secret\n")
         if other == role:
@@ -108,7 +115,7 @@ def test_cards_are_imported_by_a_role_of_its_own(office, hire, tmp_path):
 
 
 def test_who_audits_and_who_reports(office, hire):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     _name, auditor = hire("audit")
     assert auditor.json("audit", "verify")["rows"] > 0
     auditor.must("reconcile")
@@ -122,7 +129,7 @@ def test_who_audits_and_who_reports(office, hire):
 
 
 def test_the_history_names_the_person(office, hire):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     name, engine = hire("block")
     engine.must("block", card.serial, "--reason", "Stolen")
     last = office.track(card)[-1]
@@ -143,11 +150,14 @@ def test_pins_are_exported_by_who_may_read_them_and_it_is_on_record(office, hire
 
 
 def test_roles_come_and_go(office, hire):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     name, engine = hire("see")
     assert engine.run("block", card.serial).exit_status == 1
     assert office.json("operator", "add", name, "--role", "block") == {
-        "operator": name, "roles": ["see", "block"], "option_file": []}
+        "operator": name,
+        "roles": ["see", "block"],
+        "option_file": [],
+    }
     engine.must("block", card.serial)
     office.must("operator", "remove", name, "--role", "block")
     assert engine.run("unblock", card.serial).exit_status == 1
@@ -159,7 +169,7 @@ def test_roles_come_and_go(office, hire):
 
 def test_who_has_all_roles_does_all(office, hire):
     _name, engine = hire("admin")
-    card, = engine.sell(1, "--time", "10m")
+    (card,) = engine.sell(1, "--time", "10m")
     engine.must("block", card.serial)
     engine.must("unblock", card.serial)
     assert engine.show(card)["status"] == "delivered"
@@ -218,7 +228,7 @@ def test_every_role_is_listed_with_what_it_is_for(office):
 
 
 def test_a_pin_is_shown_to_who_may_read_it_and_it_is_on_record(office, hire):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     _, clerk = hire("see", "block")
     result = clerk.run("show", card.serial, "--pin")
     assert result.exit_status == 1 and "'see_pin'" in result.stderr and card.pin not in result.stdout + result.stderr

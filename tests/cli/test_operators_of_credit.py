@@ -32,7 +32,7 @@ def denied(result, role):
 
 
 def test_who_looks_at_cards_may_ask_what_a_login_would_get(office, hire):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     assert hire("see").json("simulate", card.serial)["accepted"]
 
 
@@ -44,8 +44,10 @@ def test_credit_moves_by_the_role_for_it(office, hire):
     assert office.show(target)["remaining_seconds"] == 1500
     assert office.track(target)[-1]["operator"].startswith("clerk-")
     other = hire("block")
-    for command in (("credit", third.serial, "--add", "5m", "--reason", "x"),
-                    ("transfer", third.serial, target.serial, "--reason", "x")):
+    for command in (
+        ("credit", third.serial, "--add", "5m", "--reason", "x"),
+        ("transfer", third.serial, target.serial, "--reason", "x"),
+    ):
         assert denied(other.run(*command), "credit")
     assert office.show(third)["remaining_seconds"] == 600
 
@@ -72,7 +74,7 @@ def test_cards_are_taken_over_by_the_role_for_it(office, hire, tmp_path):
 
 
 def test_spoiled_cards_are_void_by_the_role_for_it(office, hire, tmp_path):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     path = tmp_path / "missing.txt"
     path.write_text(card.serial)
     assert denied(hire("see").run("batch", "receive", card.batch, "--missing", path, "--yes"), "delete")

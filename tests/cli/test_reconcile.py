@@ -19,14 +19,19 @@ def books(office, database):
     office.must("delete", cards[7].serial, "--yes")
     database.execute(
         "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), posted_seconds = 700, posted_login_number = 2"
-        " WHERE serial = %s", [cards[0].serial])
+        " WHERE serial = %s",
+        [cards[0].serial],
+    )
     for number, used, posted in ((1, 700, 700), (2, 100, 0)):
         database.execute(
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, posted_seconds)"
             " SELECT id, %s, 1, 's', UTC_TIMESTAMP(3) - INTERVAL 20 DAY, %s, %s FROM card WHERE serial = %s",
-            [number, used, posted, cards[0].serial])
-    database.execute("INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (%s, 'credited', 'x', 60)",
-                     [database.value("SELECT id FROM card WHERE serial = %s", [cards[1].serial])])
+            [number, used, posted, cards[0].serial],
+        )
+    database.execute(
+        "INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (%s, 'credited', 'x', 60)",
+        [database.value("SELECT id FROM card WHERE serial = %s", [cards[1].serial])],
+    )
     return cards
 
 
@@ -53,38 +58,74 @@ WRONGS = {
     "credit without an entry": (["UPDATE card SET added_seconds = 3600 WHERE serial = 'C'"], "ledger"),
     "usage without a session": (["UPDATE card SET posted_seconds = posted_seconds + 1 WHERE serial = 'C'"], "usage"),
     "traffic without a session": (["UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'"], "usage"),
-    "a session removed": (["DELETE session FROM session JOIN card ON card.id = card_id WHERE serial = 'C' AND login_number = 1"],
-                          "usage"),
+    "a session removed": (
+        ["DELETE session FROM session JOIN card ON card.id = card_id WHERE serial = 'C' AND login_number = 1"],
+        "usage",
+    ),
     "more posted than used": (
-        ["UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
-         "UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'"], "sessions"),
+        [
+            "UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
+            "UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'",
+        ],
+        "sessions",
+    ),
     "an archived number that comes again": (
-        ["INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
-         " used_down_octets, used_up_octets) SELECT id, 9, 1, 's', '', UTC_TIMESTAMP(), 0, 0, 0 FROM card WHERE serial = 'C'"],
-        "sessions"),
-    "history removed": (["DELETE card_event FROM card_event JOIN card ON card.id = card_id WHERE serial = 'C'"
-                         " AND to_status = 'in_use'"], "status"),
-    "a break in the history": (["UPDATE card_event JOIN card ON card.id = card_id SET from_status = 'expired'"
-                                " WHERE serial = 'C' AND to_status = 'in_use'"], "status"),
+        [
+            "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
+            " used_down_octets, used_up_octets) SELECT id, 9, 1, 's', '', UTC_TIMESTAMP(), 0, 0, 0 FROM card WHERE serial = 'C'"
+        ],
+        "sessions",
+    ),
+    "history removed": (
+        [
+            "DELETE card_event FROM card_event JOIN card ON card.id = card_id WHERE serial = 'C'"
+            " AND to_status = 'in_use'"
+        ],
+        "status",
+    ),
+    "a break in the history": (
+        [
+            "UPDATE card_event JOIN card ON card.id = card_id SET from_status = 'expired'"
+            " WHERE serial = 'C' AND to_status = 'in_use'"
+        ],
+        "status",
+    ),
     "a card that walked to another shop": (
-        ["INSERT INTO partner (name) VALUES ('Elsewhere')",
-         "UPDATE card SET partner_id = (SELECT id FROM partner WHERE name = 'Elsewhere') WHERE serial = 'C'"], "custody"),
+        [
+            "INSERT INTO partner (name) VALUES ('Elsewhere')",
+            "UPDATE card SET partner_id = (SELECT id FROM partner WHERE name = 'Elsewhere') WHERE serial = 'C'",
+        ],
+        "custody",
+    ),
     "a card without a note": (["UPDATE card SET delivery_note_id = NULL WHERE serial = 'C'"], "custody"),
     "a note that says more": (["UPDATE note SET card_count = card_count + 1 WHERE kind = 'return'"], "note"),
-    "a price for fewer": (["UPDATE note_price JOIN note ON note.id = note_id SET note_price.card_count = 1"
-                           " WHERE kind = 'delivery'"], "note"),
+    "a price for fewer": (
+        ["UPDATE note_price JOIN note ON note.id = note_id SET note_price.card_count = 1 WHERE kind = 'delivery'"],
+        "note",
+    ),
     "a change that is not permitted": (
-        ["INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'in_use', 'created', 'x' FROM card"
-         " WHERE serial = 'C'",
-         "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'created', 'in_use', 'x' FROM card"
-         " WHERE serial = 'C'"], "history"),
+        [
+            "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'in_use', 'created', 'x' FROM card"
+            " WHERE serial = 'C'",
+            "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'created', 'in_use', 'x' FROM card"
+            " WHERE serial = 'C'",
+        ],
+        "history",
+    ),
     "a transfer that gave nothing": (
-        ["INSERT INTO card_entry (card_id, what, operator, reason, other_card_id, added_seconds)"
-         " SELECT id, 'transferred', 'x', 'x', 1, -5 FROM card WHERE serial = 'C'",
-         "UPDATE card SET added_seconds = added_seconds - 5 WHERE serial = 'C'"], "transfer"),
+        [
+            "INSERT INTO card_entry (card_id, what, operator, reason, other_card_id, added_seconds)"
+            " SELECT id, 'transferred', 'x', 'x', 1, -5 FROM card WHERE serial = 'C'",
+            "UPDATE card SET added_seconds = added_seconds - 5 WHERE serial = 'C'",
+        ],
+        "transfer",
+    ),
     "a credit for the voice platform of a card that is not redeemed": (
-        ["INSERT INTO voice_credit (card_id, account, credit_cents) SELECT id, 'a', 4000000 FROM card WHERE serial = 'C'"],
-        "voice"),
+        [
+            "INSERT INTO voice_credit (card_id, account, credit_cents) SELECT id, 'a', 4000000 FROM card WHERE serial = 'C'"
+        ],
+        "voice",
+    ),
     "a batch that says more": (["UPDATE batch SET card_count = card_count + 1"], "batch"),
 }
 
@@ -106,20 +147,23 @@ def test_a_session_that_came_back_counts_once(office, books, database):
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, stopped_at, used_seconds, posted_seconds)"
         " SELECT card_id, login_number, 1, acct_session_id, ended_at, used_seconds + 50, used_seconds FROM session_archive"
-        " WHERE login_number = 1")
+        " WHERE login_number = 1"
+    )
     assert faults(office) == []
 
 
 def test_what_was_used_before_an_import_counts(office, books, database, _unstarted_stack):
     shop = Shop(database, _unstarted_stack.key_file)
-    card, = shop.stock(1, credit_seconds=3600)
+    (card,) = shop.stock(1, credit_seconds=3600)
     card_id = shop.id(card)
     with without_triggers(database) as cursor:
         cursor.execute("UPDATE batch SET origin = 'imported' WHERE id = %s", [card.batch])
     database.execute("UPDATE card SET posted_seconds = 600 WHERE id = %s", [card_id])
     database.execute(
         "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
-        " used_down_octets, used_up_octets) VALUES (%s, 0, 1, '', '', UTC_TIMESTAMP(), 600, 0, 0)", [card_id])
+        " used_down_octets, used_up_octets) VALUES (%s, 0, 1, '', '', UTC_TIMESTAMP(), 600, 0, 0)",
+        [card_id],
+    )
     assert faults(office) == []
 
 
@@ -131,9 +175,14 @@ def test_commits_meanwhile_are_not_seen_by_half(office, books, database, monkeyp
 
     def wrong_sessions(cursor, first, last, rule=reconcile.OF_CARDS["sessions"]):
         if not calls:
-            database.execute("UPDATE card SET posted_seconds = posted_seconds + 100 WHERE serial = %s", [books[0].serial])
-            database.execute("UPDATE session JOIN card ON card.id = card_id SET session.posted_seconds = used_seconds"
-                             " WHERE serial = %s", [books[0].serial])
+            database.execute(
+                "UPDATE card SET posted_seconds = posted_seconds + 100 WHERE serial = %s", [books[0].serial]
+            )
+            database.execute(
+                "UPDATE session JOIN card ON card.id = card_id SET session.posted_seconds = used_seconds"
+                " WHERE serial = %s",
+                [books[0].serial],
+            )
             office.must("block", books[1].serial)
         calls.append(first)
         return rule(cursor, first, last)

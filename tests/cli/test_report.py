@@ -40,12 +40,15 @@ def use(database, cards, days_ago: int, seconds: int, octets: int) -> None:
     """A first login and one session of each card, at noon some days ago."""
     noon = datetime.combine(TODAY - timedelta(days=days_ago), datetime.min.time().replace(hour=12)).astimezone(UTC)
     for card in cards:
-        database.execute("UPDATE card SET status = 'in_use', first_login_at = %s WHERE serial = %s", [noon, card.serial])
+        database.execute(
+            "UPDATE card SET status = 'in_use', first_login_at = %s WHERE serial = %s", [noon, card.serial]
+        )
         database.execute(
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, started_at, heard_at, stopped_at,"
             " end_recorded_at, used_seconds, used_down_octets, used_up_octets)"
             " SELECT id, 1, 1, 's', %s, %s, %s, %s, %s, %s, 1 FROM card WHERE serial = %s",
-            [noon, noon, noon, noon, seconds, octets, card.serial])
+            [noon, noon, noon, noon, seconds, octets, card.serial],
+        )
 
 
 def test_stock(office, trade):
@@ -59,7 +62,9 @@ def test_stock(office, trade):
 
 def test_sales_are_first_logins_at_the_price_of_their_delivery(office, trade):
     rows = office.json("report", "sales", *MONTHS)
-    assert [(row["product"], row["partner"], row["cards"], row["sold_cents"], row["commission_cents"]) for row in rows] == [
+    assert [
+        (row["product"], row["partner"], row["cards"], row["sold_cents"], row["commission_cents"]) for row in rows
+    ] == [
         # 12.5 % of 9.99 is 1.24875, rounded to 1.25 for each card.
         (trade["hour"], trade["shops"][0], 1, 999, 0),
         (trade["giga"], "Padaria São José", 2, 4000, 400),
@@ -67,7 +72,8 @@ def test_sales_are_first_logins_at_the_price_of_their_delivery(office, trade):
     ]
     assert [row["day"] for row in rows] == [str(TODAY - timedelta(days=days)) for days in (40, 2, 1)]
     assert office.json("report", "sales", *MONTHS, "--by", "partner", "--partner", "Padaria São José") == [
-        {"partner": "Padaria São José", "cards": 5, "sold_cents": 6997, "commission_cents": 775}]
+        {"partner": "Padaria São José", "cards": 5, "sold_cents": 6997, "commission_cents": 775}
+    ]
     assert office.json("report", "sales", *MONTHS, "--by", "product", "--product", trade["giga"])[0]["cards"] == 2
     assert office.json("report", "sales", "--from", TODAY, "--to", TODAY) == []
 
@@ -75,9 +81,10 @@ def test_sales_are_first_logins_at_the_price_of_their_delivery(office, trade):
 def test_usage_is_the_same_before_and_after_the_archive(office, trade, database):
     asked = ("report", "usage", *MONTHS)
     before = office.json(*asked)
-    assert [(row["product"], row["sessions"], row["used_seconds"], row["used_down_octets"], row["used_up_octets"])
-            for row in before] == [(trade["hour"], 1, 600, 70, 1), (trade["giga"], 2, 120, 1_000_000_000, 2),
-                                   (trade["hour"], 3, 5400, 3000, 3)]
+    assert [
+        (row["product"], row["sessions"], row["used_seconds"], row["used_down_octets"], row["used_up_octets"])
+        for row in before
+    ] == [(trade["hour"], 1, 600, 70, 1), (trade["giga"], 2, 120, 1_000_000_000, 2), (trade["hour"], 3, 5400, 3000, 3)]
     assert office.json("db", "archive", "--older-than", "7")["archived"] == 1
     assert office.json(*asked) == before
     # The session comes back for a late packet: what the archive has of it is not counted twice.
@@ -85,7 +92,8 @@ def test_usage_is_the_same_before_and_after_the_archive(office, trade, database)
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, stopped_at, used_seconds,"
         " used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
         " SELECT card_id, login_number, 1, acct_session_id, ended_at, ended_at, used_seconds + 5, used_down_octets,"
-        " used_up_octets, used_seconds, used_down_octets, used_up_octets FROM session_archive")
+        " used_up_octets, used_seconds, used_down_octets, used_up_octets FROM session_archive"
+    )
     first = office.json(*asked)[0]
     assert (first["sessions"], first["used_seconds"], first["used_down_octets"]) == (1, 605, 70)
     office.must("db", "archive")
@@ -95,11 +103,25 @@ def test_usage_is_the_same_before_and_after_the_archive(office, trade, database)
 def test_settlement(office, trade):
     rows = {row["partner"]: row for row in office.json("report", "settlement", *MONTHS)}
     assert rows["Padaria São José"] == {
-        "partner": "Padaria São José", "delivered": 20, "returned": 2, "in_stock": 13, "first_used": 5,
-        "sold_cents": 6997, "commission_cents": 775, "owed_cents": 6222}
+        "partner": "Padaria São José",
+        "delivered": 20,
+        "returned": 2,
+        "in_stock": 13,
+        "first_used": 5,
+        "sold_cents": 6997,
+        "commission_cents": 775,
+        "owed_cents": 6222,
+    }
     assert rows[trade["shops"][0]] == {
-        "partner": trade["shops"][0], "delivered": 20, "returned": 0, "in_stock": 19, "first_used": 1,
-        "sold_cents": 999, "commission_cents": 0, "owed_cents": 999}
+        "partner": trade["shops"][0],
+        "delivered": 20,
+        "returned": 0,
+        "in_stock": 19,
+        "first_used": 1,
+        "sold_cents": 999,
+        "commission_cents": 0,
+        "owed_cents": 999,
+    }
     only = office.json("report", "settlement", *MONTHS, "--partner", "Padaria São José", "--product", trade["giga"])
     assert [(row["delivered"], row["in_stock"], row["owed_cents"]) for row in only] == [(10, 8, 3600)]
 
@@ -112,18 +134,21 @@ def test_the_sales_of_all_days_are_the_settlement(office, trade):
 
 def test_redeemed_telephony_cards_are_sold(office, trade, database):
     talk = office.product("--price", "5.00", "--commission", "20", kind="telephony")
-    card, = office.sell(1, product=talk, partner="Padaria São José")
+    (card,) = office.sell(1, product=talk, partner="Padaria São José")
     number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
     database.execute("INSERT INTO voice_credit (card_id, account) VALUES (%s, 'A 1')", [number])
-    assert office.json("report", "sales", "--from", TODAY - timedelta(days=1), "--to", TODAY, "--by", "product", "--product",
-                       talk) == [{"product": talk, "cards": 1, "sold_cents": 500, "commission_cents": 100}]
+    assert office.json(
+        "report", "sales", "--from", TODAY - timedelta(days=1), "--to", TODAY, "--by", "product", "--product", talk
+    ) == [{"product": talk, "cards": 1, "sold_cents": 500, "commission_cents": 100}]
 
 
 def test_csv(office, trade):
     told = office.must("report", "settlement", *MONTHS, "--format", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(told)))
     assert [(row["partner"], row["owed"]) for row in rows] == [
-        ("'" + trade["shops"][0], "9.99"), ("Padaria São José", "62.22")]
+        ("'" + trade["shops"][0], "9.99"),
+        ("Padaria São José", "62.22"),
+    ]
 
 
 def test_xlsx(office, trade, tmp_path):
@@ -144,7 +169,9 @@ def test_pdf(office, trade, tmp_path):
     with pdfplumber.open(path) as pdf:
         words = " ".join(page.extract_text() for page in pdf.pages)
         assert {font.split("+")[-1] for page in pdf.pages for font in {char["fontname"] for char in page.chars}} == {
-            "BitstreamVeraSans-Roman", "BitstreamVeraSans-Bold"}
+            "BitstreamVeraSans-Roman",
+            "BitstreamVeraSans-Bold",
+        }
     assert "Padaria São José" in words and "R$ 62,22" in words and "R$ 72,21" in words
 
 
@@ -153,16 +180,19 @@ def test_a_terminal_and_a_pipe(office, trade):
     assert lines[0].split("\t") == [str(TODAY - timedelta(days=40)), "1", "999", "0"]
 
 
-@pytest.mark.parametrize(("arguments", "status"), [
-    (("sales", "--format", "xlsx"), 2),
-    (("stock", "--output", "x"), 2),
-    (("sales", "--json", "--format", "csv"), 2),
-    (("sales", "--from", "2026-03-02", "--to", "2026-03-01"), 2),
-    (("sales", "--from", "1990-01-01"), 2),
-    (("sales", "--by", "hour"), 2),
-    (("stock", "--partner", "Nobody"), 1),
-    (("usage", "--product", "Nothing"), 1),
-])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("sales", "--format", "xlsx"), 2),
+        (("stock", "--output", "x"), 2),
+        (("sales", "--json", "--format", "csv"), 2),
+        (("sales", "--from", "2026-03-02", "--to", "2026-03-01"), 2),
+        (("sales", "--from", "1990-01-01"), 2),
+        (("sales", "--by", "hour"), 2),
+        (("stock", "--partner", "Nobody"), 1),
+        (("usage", "--product", "Nothing"), 1),
+    ],
+)
 def test_what_cannot_be_told_is_refused(office, database, arguments, status):
     assert office.run("report", *arguments).exit_status == status
 

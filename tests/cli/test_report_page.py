@@ -30,12 +30,28 @@ def page(office, trade, tmp_path):  # noqa: F811
 @pytest.fixture
 def chromium(tmp_path):
     """Run the browser on a page; what it says."""
+
     def run(*arguments) -> str:
         done = subprocess.run(
-            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-             "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}", *map(str, arguments)],
-            capture_output=True, text=True, timeout=TIMEOUT_SECONDS, cwd=tmp_path,
+            [
+                CHROMIUM,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--enable-logging=stderr",
+                "--hide-scrollbars",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                *map(str, arguments),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
         assert "CONSOLE" not in done.stderr, done.stderr
@@ -82,14 +98,17 @@ def test_it_renders_and_the_console_stays_empty(page, chromium, tmp_path):
     chromium("--window-size=1120,2000", f"--screenshot={tmp_path / 'page.png'}", page.as_uri())
     colors = {color for _count, color in Image.open(tmp_path / "page.png").convert("RGB").getcolors(1 << 24)}
     # The sales' bars, the usage's and the status "delivered" are to be seen.
-    assert {(0x2f, 0x6f, 0xde), (0x0f, 0x9d, 0x76), (0x7a, 0x5b, 0xd0)} <= colors
+    assert {(0x2F, 0x6F, 0xDE), (0x0F, 0x9D, 0x76), (0x7A, 0x5B, 0xD0)} <= colors
 
 
 @needs_chromium
 def test_the_pictures_fit_their_frames(page, chromium, tmp_path):
     """Nothing is wider than its panel, on a wide window and on a phone's."""
     probe = tmp_path / "probe.html"
-    probe.write_text(page.read_text(encoding="utf-8").replace("</body>", """<script>
+    probe.write_text(
+        page.read_text(encoding="utf-8").replace(
+            "</body>",
+            """<script>
         const wide = [...document.querySelectorAll('.panel, .tile')].filter(
             part => part.scrollWidth > part.clientWidth + 1 && getComputedStyle(part).overflowX === 'visible');
         const cut = [...document.querySelectorAll('svg text')].filter(text => {
@@ -98,9 +117,14 @@ def test_the_pictures_fit_their_frames(page, chromium, tmp_path):
         });
         document.title = `wide ${wide.length}, cut ${cut.length}, page ${
             document.documentElement.scrollWidth > document.documentElement.clientWidth}`;
-    </script></body>"""), encoding="utf-8")
+    </script></body>""",
+        ),
+        encoding="utf-8",
+    )
     for size in ("1120,2000", "500,2000"):
-        assert "<title>wide 0, cut 0, page false</title>" in chromium(f"--window-size={size}", "--dump-dom", probe.as_uri()), size
+        assert "<title>wide 0, cut 0, page false</title>" in chromium(
+            f"--window-size={size}", "--dump-dom", probe.as_uri()
+        ), size
 
 
 @needs_chromium
@@ -117,6 +141,16 @@ def test_it_prints_on_a4(page, chromium, tmp_path):
 @pytest.mark.parametrize("days", [1, 31, 366])
 def test_any_period_has_its_columns(office, trade, tmp_path, days):  # noqa: F811
     path = tmp_path / "report.html"
-    office.must("report", "usage", "--from", TODAY - timedelta(days=days - 1), "--to", TODAY, "--format", "html",
-                "--output", path)
+    office.must(
+        "report",
+        "usage",
+        "--from",
+        TODAY - timedelta(days=days - 1),
+        "--to",
+        TODAY,
+        "--format",
+        "html",
+        "--output",
+        path,
+    )
     assert str(date.today()) in path.read_text(encoding="utf-8")

@@ -16,19 +16,77 @@ ATTACK = "a\u009b2J\x1b[31m\u202eb\u2066\u061c\r\u200f"
 
 # Each command that shows what others wrote, with what it is asked here.
 SHOWING = {
-    "audit verify": (), "batch list": (), "batch show": ("{batch}",), "db version": (), "key list": (), "list": (),
-    "nas list": (), "nas show": ("{nas}",), "note list": (), "note show": ("{note}",), "operator list": (),
-    "partner list": (), "partner show": ("{partner}",), "product list": (), "product show": ("{product}",),
-    "reconcile": (), "report sales": (), "report settlement": (), "report stock": (), "report usage": (),
-    "sessions": (), "show": ("{serial}",), "simulate": ("{serial}",), "track": ("{serial}",), "voice pending": (),
+    "audit verify": (),
+    "batch list": (),
+    "batch show": ("{batch}",),
+    "db version": (),
+    "key list": (),
+    "list": (),
+    "nas list": (),
+    "nas show": ("{nas}",),
+    "note list": (),
+    "note show": ("{note}",),
+    "operator list": (),
+    "partner list": (),
+    "partner show": ("{partner}",),
+    "product list": (),
+    "product show": ("{product}",),
+    "reconcile": (),
+    "report sales": (),
+    "report settlement": (),
+    "report stock": (),
+    "report usage": (),
+    "sessions": (),
+    "show": ("{serial}",),
+    "simulate": ("{serial}",),
+    "track": ("{serial}",),
+    "voice pending": (),
 }
 # These do something, and tell it in a sentence, which goes through output.tell_done (test_a_sentence_is_made_safe).
 DOING = {
-    "audit seal", "batch receive", "block", "charge", "credit", "db archive", "db init", "db upgrade", "delete", "deliver",
-    "engine", "disconnect", "doctor", "edit", "enforce", "export", "generate", "import", "key add", "key retire", "key rotate",
-    "nas add", "nas edit", "nas remove", "operator add", "operator remove", "partner add", "partner edit", "partner retire",
-    "product add", "product edit", "product retire", "raddb check", "raddb install", "redeem", "return", "queue quarantine",
-    "queue replay", "queue status", "transfer", "unblock", "voice confirm", "voice export",
+    "audit seal",
+    "batch receive",
+    "block",
+    "charge",
+    "credit",
+    "db archive",
+    "db init",
+    "db upgrade",
+    "delete",
+    "deliver",
+    "engine",
+    "disconnect",
+    "doctor",
+    "edit",
+    "enforce",
+    "export",
+    "generate",
+    "import",
+    "key add",
+    "key retire",
+    "key rotate",
+    "nas add",
+    "nas edit",
+    "nas remove",
+    "operator add",
+    "operator remove",
+    "partner add",
+    "partner edit",
+    "partner retire",
+    "product add",
+    "product edit",
+    "product retire",
+    "raddb check",
+    "raddb install",
+    "redeem",
+    "return",
+    "queue quarantine",
+    "queue replay",
+    "queue status",
+    "transfer",
+    "unblock",
+    "voice confirm",
+    "voice export",
 }
 
 
@@ -43,8 +101,14 @@ def attacked(office, database):
     """A card with everything that a card can have, in which every text that may be anything is an attack."""
     cards = office.sell(2, "--time", "10h")
     card = cards[0]
-    phone, = office.sell(1, "--money", "10.00", "--tariff-minute", "0.05", product=office.product(
-        "--money", "10.00", "--tariff-minute", "0.05", kind="telephony"))
+    (phone,) = office.sell(
+        1,
+        "--money",
+        "10.00",
+        "--tariff-minute",
+        "0.05",
+        product=office.product("--money", "10.00", "--tariff-minute", "0.05", kind="telephony"),
+    )
     office.must("redeem", phone.serial, "--account", "+5511", stdin=phone.pin)
     office.must("block", cards[1].serial, "--reason", ATTACK)
     office.must("edit", card.serial, "--note", "a note", "--reason", ATTACK)
@@ -62,10 +126,15 @@ def attacked(office, database):
             cursor.execute(statement, values)
         # Names are unique: a number behind the attack.
         for table in ("partner", "product", "nas"):
-            cursor.execute(f"UPDATE {table} SET name = CONCAT(%(text)s, id) WHERE id > 1 OR %(table)s <> 'nas'",
-                           {**values, "table": table})
-        cursor.execute("SELECT p.name AS product, q.name AS partner, c.batch_id AS batch FROM card c"
-                       " JOIN product p ON p.id = c.product_id JOIN partner q ON q.id = c.partner_id WHERE c.id = %(id)s", values)
+            cursor.execute(
+                f"UPDATE {table} SET name = CONCAT(%(text)s, id) WHERE id > 1 OR %(table)s <> 'nas'",
+                {**values, "table": table},
+            )
+        cursor.execute(
+            "SELECT p.name AS product, q.name AS partner, c.batch_id AS batch FROM card c"
+            " JOIN product p ON p.id = c.product_id JOIN partner q ON q.id = c.partner_id WHERE c.id = %(id)s",
+            values,
+        )
         names = cursor.fetchone()
         cursor.execute("SELECT MAX(id) AS note FROM note")
         names |= cursor.fetchone()
@@ -115,8 +184,14 @@ def test_a_follower_is_not_steered(office, attacked):
 
 
 def test_an_error_is_not_steered(office):
-    for arguments in (("show", ATTACK), ("partner", "show", ATTACK), ("list", "--product", ATTACK), ("list", f"--{ATTACK}"),
-                      (ATTACK,), ("generate", "--product", "x", "--count", ATTACK)):
+    for arguments in (
+        ("show", ATTACK),
+        ("partner", "show", ATTACK),
+        ("list", "--product", ATTACK),
+        ("list", f"--{ATTACK}"),
+        (ATTACK,),
+        ("generate", "--product", "x", "--count", ATTACK),
+    ):
         result = office.run(*arguments)
         assert result.exit_status and steering(result.stdout + result.stderr) == set(), arguments
 

@@ -28,7 +28,11 @@ def wrong(card):
 def test_a_card_is_redeemed_once(office, card, database):
     told = redeem(office, card).json()
     assert (told["serial"], told["account"], told["credit_cents"], told["credit_seconds"]) == (
-        card.serial, "+551133334444", 1000, None)
+        card.serial,
+        "+551133334444",
+        1000,
+        None,
+    )
     assert office.show(card)["status"] == "redeemed"
     again = redeem(office, card, account="another")
     assert again.exit_status == 1 and "+551133334444" in again.stderr
@@ -87,9 +91,11 @@ def test_wrong_pins_of_other_accounts_and_of_logins_count_too(office, card, data
     assert redeem(office, card, "owner").exit_status == 1
     with without_triggers(database) as cursor:
         cursor.execute("UPDATE login_refusal SET tries = 24")
-    at_hotspots = ("INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at)"
-                   " SELECT card_id, %s, reason, window_at, 2, %s, first_at, last_at FROM login_refusal"
-                   " WHERE source = 'office/a0' AND reason = 'wrong_pin'")
+    at_hotspots = (
+        "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at)"
+        " SELECT card_id, %s, reason, window_at, 2, %s, first_at, last_at FROM login_refusal"
+        " WHERE source = 'office/a0' AND reason = 'wrong_pin'"
+    )
     database.execute(at_hotspots, ["2/x", 52])
     assert redeem(office, card, "owner").exit_status == 1
     assert office.show(card)["status"] == "delivered"
@@ -103,7 +109,8 @@ def test_wrong_pins_of_many_accounts_are_few_rows(office, card, database):
     database.execute(
         "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, tries, first_at, last_at)"
         " SELECT card_id, CONCAT('office/b', seq), reason, window_at, nas_id, 1, first_at, last_at"
-        " FROM login_refusal, seq_1_to_19")
+        " FROM login_refusal, seq_1_to_19"
+    )
     redeem(office, card, "a1", wrong(card))
     redeem(office, card, "a2", wrong(card))
     assert database.value("SELECT tries FROM login_refusal WHERE source = 'office/*'") == 2
@@ -114,9 +121,10 @@ def test_guesses_at_serials_are_counted(office, database):
     assert database.query("SELECT source, tries FROM unknown_login") == [{"source": "office/guesser", "tries": 1}]
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ("status = 'blocked'", "blocked"), ("expires_at = '2026-01-01'", "expired"), ("status = 'expired'", "expired"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [("status = 'blocked'", "blocked"), ("expires_at = '2026-01-01'", "expired"), ("status = 'expired'", "expired")],
+)
 def test_what_cannot_be_redeemed_is_refused_after_the_pin(office, card, database, change, reason):
     database.execute(f"UPDATE card SET {change}")
     assert "Wrong" in redeem(office, card, pin=wrong(card)).stderr
@@ -127,13 +135,13 @@ def test_what_cannot_be_redeemed_is_refused_after_the_pin(office, card, database
 
 
 def test_a_card_in_stock_is_not_redeemed(office):
-    card, = office.stock(1, product=office.product("--money", "10.00", kind="telephony"))
+    (card,) = office.stock(1, product=office.product("--money", "10.00", kind="telephony"))
     assert redeem(office, card).exit_status == 1
     assert office.show(card)["status"] == "created"
 
 
 def test_an_internet_card_is_not_redeemed(office):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     result = redeem(office, card)
     assert result.exit_status == 1 and "internet" in result.stderr
     assert office.show(card)["status"] == "delivered"
@@ -163,8 +171,11 @@ def credits(office, database):
     """Five redeemed cards, made quickly."""
     cards = office.sell(5, product=office.product("--money", "10.00", "--time", "1h", kind="telephony"))
     for row in database.query("SELECT id FROM card"):
-        database.execute("INSERT INTO voice_credit (card_id, account, credit_cents, credit_seconds)"
-                         " VALUES (%(id)s, CONCAT('account-', %(id)s), 1000, 3600)", row)
+        database.execute(
+            "INSERT INTO voice_credit (card_id, account, credit_cents, credit_seconds)"
+            " VALUES (%(id)s, CONCAT('account-', %(id)s), 1000, 3600)",
+            row,
+        )
     return cards
 
 
@@ -224,7 +235,7 @@ def test_a_killed_export_loses_and_doubles_nothing(office, credits, database, tm
         run.kill()
         run.wait()
         # A new credit meanwhile, as in life.
-        card, = office.sell(1, product=credits[0].product)
+        (card,) = office.sell(1, product=credits[0].product)
         number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
         database.execute("INSERT INTO voice_credit (card_id, account, credit_cents) VALUES (%s, 'a', 1)", [number])
     office.must("voice", "export", "--output", tmp_path / "last.csv")
@@ -235,7 +246,8 @@ def test_a_killed_export_loses_and_doubles_nothing(office, credits, database, tm
         office.must("voice", "export", "--number", number, "--output", path)
         files.add(frozenset(row["credit"] for row in exported(path)))
     assert sorted(credit for file in files for credit in map(int, file)) == [
-        row["id"] for row in database.query("SELECT id FROM voice_credit ORDER BY id")]
+        row["id"] for row in database.query("SELECT id FROM voice_credit ORDER BY id")
+    ]
     assert [path for path in tmp_path.iterdir() if not re.fullmatch(r"[\w-]+\.csv", path.name)] == []
 
 

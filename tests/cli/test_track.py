@@ -2,7 +2,7 @@
 
 
 def test_the_life_of_a_card_in_order(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     partner = office.partner()
     note = office.json("deliver", "--partner", partner, "--batch", card.batch)["note"]
     office.must("block", card.serial, "--reason", "Stolen")
@@ -17,7 +17,7 @@ def test_the_life_of_a_card_in_order(office):
 
 
 def test_logins_sessions_refusals_and_cuts_are_told(office, database):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     card_id = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
     database.execute(
@@ -34,25 +34,33 @@ def test_logins_sessions_refusals_and_cuts_are_told(office, database):
     )
     login, session, refused, second = office.track(card)[-4:]
     assert (login["what"], login["at"], login["nas"], login["device"]) == (
-        "login", "2999-01-01T10:00:00.000Z", "loopback", "aa-bb")
+        "login",
+        "2999-01-01T10:00:00.000Z",
+        "loopback",
+        "aa-bb",
+    )
     assert (session["what"], session["seconds"], session["octets"]) == ("session", 700, 1024)
     assert (session["overrun_seconds"], session["open"]) == (100, True)
     assert (refused["what"], refused["reason"], refused["tries"], refused["nas"]) == (
-        "refused", "wrong_pin", 3, "loopback")
-    line, = (line for line in office.must("track", card.serial).stdout.splitlines() if "wrong_pin" in line)
+        "refused",
+        "wrong_pin",
+        3,
+        "loopback",
+    )
+    (line,) = (line for line in office.must("track", card.serial).stdout.splitlines() if "wrong_pin" in line)
     assert line.split("\t")[-1] == "3"
     # A login of which the NAS never reported a session is a login and nothing else.
     assert (second["what"], second["login_number"]) == ("login", 2)
 
 
 def test_the_history_of_a_deleted_card_stays(office):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     office.must("delete", card.serial, "--yes")
     assert office.track(card)[-1]["what"] == "deleted"
 
 
 def test_follow_tells_what_happens_next(office):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     follower = office.spawn("track", card.serial, "--follow", "--json", env={"PYTHONUNBUFFERED": "1"})
     try:
         told = [follower.stdout.readline() for _ in range(3)]

@@ -38,8 +38,15 @@ def stack(installed):
     folder = Path(tempfile.mkdtemp(prefix="prepaid-cluster-"))
     folder.chmod(0o711)  # the nodes run as mysql
     auth_port, acct_port = free_ports(2)
-    stack = ClusterStack(folder, auth_port=auth_port, acct_port=acct_port, places=places_on_loopback(NODES),
-                         mariadb_options=QUICK, freeradius_options={"reject_delay": "0"}, dies_with_parent=True)
+    stack = ClusterStack(
+        folder,
+        auth_port=auth_port,
+        acct_port=acct_port,
+        places=places_on_loopback(NODES),
+        mariadb_options=QUICK,
+        freeradius_options={"reject_delay": "0"},
+        dies_with_parent=True,
+    )
     try:
         stack.up()
         yield stack
@@ -72,14 +79,34 @@ def connection_to(stack, node) -> Connection:
 
 
 def reservation(card_id: int, token: int) -> Reservation:
-    return Reservation(card_id, 1, 1, "127.0.0.1", "", 600, "time", Credit(600, None, None, None, None), Tariff(), None,
-                       300, (), None, False, False, token)
+    return Reservation(
+        card_id,
+        1,
+        1,
+        "127.0.0.1",
+        "",
+        600,
+        "time",
+        Credit(600, None, None, None, None),
+        Tariff(),
+        None,
+        300,
+        (),
+        None,
+        False,
+        False,
+        token,
+    )
 
 
 def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
     """Several cards in one statement, as they come: the number of each belongs to one of the two nodes."""
-    ids = [row["id"] for row in shop.database.query("SELECT id FROM card WHERE serial IN %s",
-                                                    [[card.serial for card in shop.sell(8 * ROUNDS)]])]
+    ids = [
+        row["id"]
+        for row in shop.database.query(
+            "SELECT id FROM card WHERE serial IN %s", [[card.serial for card in shop.sell(8 * ROUNDS)]]
+        )
+    ]
     groups = [ids[start::ROUNDS] for start in range(ROUNDS)]
     barrier = threading.Barrier(2)
 
@@ -100,7 +127,7 @@ def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
 
 
 def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     here = connection_to(stack, cluster.nodes[1])
     with cluster.nodes[0].connect(DATABASE) as elsewhere, elsewhere.cursor() as cursor:
         for minutes in range(1, 300):
@@ -110,20 +137,21 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
 
 
 def test_when_a_node_dies_logins_and_accounting_go_to_the_next(cluster, shop, radius):
-    card, = shop.sell(1, max_sessions=2)
+    (card,) = shop.sell(1, max_sessions=2)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     assert radius.start(session).is_acknowledged
     cluster.nodes[0].kill()
     shop.database.mariadb = OnNode(cluster.nodes[1])
     assert until_answered(lambda: radius.interim(session, 60, timeout_seconds=3)).is_acknowledged
-    other = until_answered(lambda: radius.login(card.serial, card.pin, calling_station_id="02-00-00-00-00-02",
-                                                timeout_seconds=3))
+    other = until_answered(
+        lambda: radius.login(card.serial, card.pin, calling_station_id="02-00-00-00-00-02", timeout_seconds=3)
+    )
     assert other.is_accept
     assert shop.balance(card)["used_seconds"] == 60
 
 
 def test_all_nodes_died_and_none_starts_before_positions_were_compared(cluster, shop, radius):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     assert radius.stop(session, 77).is_acknowledged
     for node in cluster.nodes:
@@ -160,8 +188,11 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
     """What is rolled back on one node is nothing to the others, so each needs its own.  Numbers begin at one all the same."""
     name = "made_on_three"
     option_file = tmp_path / "prepaid.cnf"
-    option_file.write_text(stack.option_file.read_text().replace(f"database = {DATABASE}\n", f"database = {name}\n")
-                           .replace(str(stack.key_file), str(tmp_path / "key")))
+    option_file.write_text(
+        stack.option_file.read_text()
+        .replace(f"database = {DATABASE}\n", f"database = {name}\n")
+        .replace(str(stack.key_file), str(tmp_path / "key"))
+    )
     office = Office(option_file)
     result = office.must("db", "init")
     try:
@@ -169,8 +200,10 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
         for node in cluster.nodes:
             made = Database(OnNode(node), name)
             assert min(file_sizes(made).values()) >= 2**20
-            assert made.query("SELECT auto_increment FROM information_schema.tables"
-                              " WHERE table_schema = %s AND table_name = 'card'", [name]) == [{"auto_increment": 1}]
+            assert made.query(
+                "SELECT auto_increment FROM information_schema.tables WHERE table_schema = %s AND table_name = 'card'",
+                [name],
+            ) == [{"auto_increment": 1}]
         cluster.nodes[2].stop()
         assert "On 2 of 3 nodes only" in office.must("db", "init").stderr
         assert "On 2 of 3 nodes only" in office.must("db", "upgrade").stderr
@@ -180,7 +213,7 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
 
 def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
     """A node that has lost the others takes connections and answers nothing: it is found out."""
-    port, = free_ports(1)
+    (port,) = free_ports(1)
     text = (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{port}")
     for node in cluster.nodes:
         text = re.sub(rf"server {node.name} \S+", f"server {node.name} {node.place.address}:{node.place.port}", text)
@@ -191,8 +224,17 @@ def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
 
     def answering() -> str | None:
         try:
-            with pymysql.connect(host="127.0.0.1", port=port, user="owner", password=cluster.nodes[0].password,
-                                 connect_timeout=2, read_timeout=2) as connection, connection.cursor() as cursor:
+            with (
+                pymysql.connect(
+                    host="127.0.0.1",
+                    port=port,
+                    user="owner",
+                    password=cluster.nodes[0].password,
+                    connect_timeout=2,
+                    read_timeout=2,
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
                 cursor.execute("SELECT @@wsrep_node_name, (SELECT COUNT(*) FROM prepaid.site)")
                 return cursor.fetchone()[0]
         except pymysql.err.MySQLError:

@@ -24,8 +24,10 @@ def test_absurd_octets_on_a_tariff_are_answered_and_charged_or_set_aside(engine,
     engine.account(report(card, "Start", None, absurd, session_id="absurd"))
     for seconds in (10, 20, 30):
         clock.advance(10)
-        packets = [report(card, kind, seconds, absurd, session_id="absurd", down=octets, up=octets),
-                   report(other, "Interim-Update", seconds, sane, session_id="sane", down=seconds * 1000)]
+        packets = [
+            report(card, kind, seconds, absurd, session_id="absurd", down=octets, up=octets),
+            report(other, "Interim-Update", seconds, sane, session_id="sane", down=seconds * 1000),
+        ]
         results = engine.charges.queued([(packet, 0.0) for packet in packets])
         assert not any(isinstance(result, OSError) or "1690" in str(result) for result in results)
         assert results[1] is None
@@ -38,7 +40,7 @@ def test_absurd_octets_on_a_tariff_are_answered_and_charged_or_set_aside(engine,
 
 @pytest.mark.parametrize("tariff", TARIFFS)
 def test_an_absurd_session_time_on_a_tariff_is_answered(engine, shop, clock, tariff):
-    card, = shop.sell(1, credit_cents=10_000_000, **tariff)
+    (card,) = shop.sell(1, credit_cents=10_000_000, **tariff)
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, classes))
     clock.advance(10)
@@ -49,7 +51,7 @@ def test_an_absurd_session_time_on_a_tariff_is_answered(engine, shop, clock, tar
 
 
 def test_many_absurd_sessions_of_one_card_do_not_stop_its_login(engine, shop, clock):
-    card, = shop.sell(1, credit_octets=10**12)
+    (card,) = shop.sell(1, credit_octets=10**12)
     for number in range(20):
         engine.account(report(card, "Stop", 10, session_id=f"absurd {number}", down=2**53, up=2**53))
     assert log_in(engine, card).reason == "exhausted"

@@ -23,7 +23,7 @@ def used_by_login(shop, card) -> dict[str, int]:
 @pytest.mark.parametrize("reports_before", [1, 2, 3])
 def test_a_class_of_the_lost_time_charges_no_other_login(engine, new_engine, shop, clock, reports_before, kind, knows):
     """Both logins are number 1. The one of the lost time goes on, and a server still knows it."""
-    card, = shop.sell(1, credit_seconds=36_000, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=2)
     lost = class_of(log_in(engine, card))
     for seconds in range(100, 100 * reports_before + 1, 100):
         clock.advance(100)
@@ -52,7 +52,7 @@ def test_a_class_of_the_lost_time_charges_no_other_login(engine, new_engine, sho
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
 def test_a_class_of_the_lost_time_does_not_take_a_login_that_has_not_begun(engine, new_engine, shop, clock, knows):
     """The new login's first packet comes after a packet of the lost one, which has its number."""
-    card, = shop.sell(1, credit_seconds=36_000, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=2)
     lost = class_of(log_in(engine, card))
     for seconds in (100, 200):
         clock.advance(100)
@@ -69,7 +69,9 @@ def test_a_class_of_the_lost_time_does_not_take_a_login_that_has_not_begun(engin
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(engine, new_engine, shop, clock, database, seed):
+def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(
+    engine, new_engine, shop, clock, database, seed
+):
     """Each takes some of the packets, some both, in any order, and says how long they waited."""
     chance = random.Random(seed)
     cards = shop.sell(3, credit_seconds=10**6, max_sessions=2)
@@ -82,8 +84,16 @@ def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(engine, 
             last = chance.randrange(3, 9) * 100
             for seconds in range(0, last + 1, 100):
                 kind = "Start" if not seconds else "Stop" if seconds == last else "Interim-Update"
-                packet = report(card, kind, seconds, classes, session_id=f"id {device}", device=device, down=seconds * 1000,
-                                received_at=clock.now + seconds)
+                packet = report(
+                    card,
+                    kind,
+                    seconds,
+                    classes,
+                    session_id=f"id {device}",
+                    device=device,
+                    down=seconds * 1000,
+                    received_at=clock.now + seconds,
+                )
                 packets += [(packet, clock.now + seconds)] * chance.choice([1, 1, 2])
             totals[card.serial] = totals.get(card.serial, 0) + last
     clock.advance(1800)
@@ -109,4 +119,7 @@ def test_two_chargers_of_one_queue_that_lag_charge_as_one_that_does_not(engine, 
         assert len(sessions) == 2
         assert shop.used(card)[:2] == (totals[card.serial], totals[card.serial] * 1000)
         assert all(session["due_at"] is None and session["stopped_at"] is not None for session in sessions)
-        assert all((session["stopped_at"] - session["login_at"]).total_seconds() == session["used_seconds"] for session in sessions)
+        assert all(
+            (session["stopped_at"] - session["login_at"]).total_seconds() == session["used_seconds"]
+            for session in sessions
+        )

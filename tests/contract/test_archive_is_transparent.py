@@ -18,7 +18,8 @@ def in_queue(engine, clock, packet, waited_seconds):
 def overview(database, shop, card) -> list[dict]:
     """The card's sessions as people ask for them."""
     return database.query(
-        "SELECT * FROM session_overview WHERE card_id = %s AND login_number > 0 ORDER BY login_number", [shop.id(card)])
+        "SELECT * FROM session_overview WHERE card_id = %s AND login_number > 0 ORDER BY login_number", [shop.id(card)]
+    )
 
 
 def archive_all(office, clock):
@@ -33,9 +34,10 @@ def archive_all(office, clock):
 
 @pytest.mark.parametrize("ends", ["Accounting-On", "Accounting-Off"])
 def test_a_session_that_a_restart_ended_at_an_old_report_is_charged_once_though_it_is_archived_at_once(
-        engine, shop, clock, office, ends):
+    engine, shop, clock, office, ends
+):
     """The report had waited in the queue for three days, so the session's end lies three days back."""
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     classes = class_of(log_in(engine, card))
     interim = report(card, "Interim-Update", 3000, classes)
     clock.advance(3000 + 3 * DAY_SECONDS)
@@ -49,9 +51,10 @@ def test_a_session_that_a_restart_ended_at_an_old_report_is_charged_once_though_
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
 @pytest.mark.parametrize("has_class", [True, False], ids=["class", "no class"])
 def test_a_login_that_was_archived_before_it_began_is_charged_once(
-        engine, new_engine, shop, clock, office, database, has_class, knows):
+    engine, new_engine, shop, clock, office, database, has_class, knows
+):
     """Its Stop waited in the queue while another login took its place and the night's archive ran; then it comes twice."""
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     classes = class_of(log_in(engine, card))
     clock.advance(610)
     stop = report(card, "Stop", 600, classes if has_class else (), session_id="first")
@@ -69,7 +72,9 @@ def test_a_login_that_was_archived_before_it_began_is_charged_once(
         waited_seconds += 3 * DAY_SECONDS
     rows = overview(database, shop, card)
     assert [(row["login_number"], row["acct_session_id"], row["used_seconds"]) for row in rows] == [
-        (1, "first", 600), (2, "other", 10)]
+        (1, "first", 600),
+        (2, "other", 10),
+    ]
     assert rows[0]["login_at"] is not None
 
 
@@ -82,7 +87,7 @@ def going_on(engine, shop, clock, office):
 
     Its NAS was cut off for three days and comes back. The customer has been online all the time.
     """
-    card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, classes))
     clock.advance(300)
@@ -100,12 +105,14 @@ BACK_AFTER_SECONDS = 1300 + 3 * DAY_SECONDS
 
 
 @pytest.mark.parametrize("knows", [True, False], ids=["same server", "another server"])
-def test_an_archived_session_that_goes_on_is_open_again(engine, new_engine, shop, clock, enforcer, office, database, going_on, knows):
+def test_an_archived_session_that_goes_on_is_open_again(
+    engine, new_engine, shop, clock, enforcer, office, database, going_on, knows
+):
     card, classes = going_on
     engine = engine if knows else new_engine()
     engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     assert shop.used(card)[0] == BACK_AFTER_SECONDS + 10
-    session, = shop.sessions(card)
+    (session,) = shop.sessions(card)
     assert session["due_at"] is not None
     assert session["granted_seconds"] == 10 * DAY_SECONDS
     rows = overview(database, shop, card)
@@ -133,7 +140,7 @@ def test_an_archived_session_that_goes_on_is_limited_and_cut(engine, shop, clock
     # `prepaid enforce` decides until when it may go on.
     enforcer.look()
     enforcer.look()
-    session, = shop.sessions(card)
+    (session,) = shop.sessions(card)
     assert session["due_at"] is not None and session["due_cause"] in ("time", "longest")
     assert enforcer.exchange.disconnected(card_id) == set()
     # It uses more than it was granted.
@@ -154,7 +161,8 @@ def test_an_archived_session_that_goes_on_and_whose_card_is_blocked_is_cut(engin
 
 
 def test_an_archived_session_that_comes_back_and_ends_is_archived_again_with_all_that_it_used(
-        engine, shop, clock, office, database, going_on):
+    engine, shop, clock, office, database, going_on
+):
     card, classes = going_on
     engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     clock.advance(300)
@@ -196,9 +204,10 @@ def test_a_repeated_packet_of_an_archived_session_does_not_open_it(engine, shop,
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update", "Stop"])
 @pytest.mark.parametrize("when", ["sent before its end", "sent after its end"])
 def test_a_late_packet_has_the_same_effect_on_a_row_wherever_it_lies(
-        engine, shop, clock, office, is_archived, end, kind, when):
+    engine, shop, clock, office, is_archived, end, kind, when
+):
     """How much is charged and whether the session is open: 300 seconds were charged before it ended."""
-    card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=3)
+    (card,) = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=3)
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, classes))
     clock.advance(300)
@@ -244,15 +253,17 @@ def test_late_packets_of_several_cards_sessions_are_charged_together(engine, sho
             engine.account(report(card, "Stop", 10, classes[card, number], session_id=f"id {card.serial} {number}"))
             clock.advance(100)
     archive_all(office, clock)
-    packets = [report(card, "Stop", 20, classes[card, number], session_id=f"id {card.serial} {number}")
-               for card, number in ((first, 1), (second, 2))]
+    packets = [
+        report(card, "Stop", 20, classes[card, number], session_id=f"id {card.serial} {number}")
+        for card, number in ((first, 1), (second, 2))
+    ]
     assert engine.charges.queued([(packet, 10.0) for packet in packets]) == [None, None]
     assert (shop.used(first)[0], shop.used(second)[0]) == (30, 30)
 
 
 def test_a_class_of_an_archived_session_under_another_identifier_is_charged(engine, shop, clock, office):
     """A NAS that sends an old login's Class with a new session."""
-    card, = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=20 * DAY_SECONDS, max_sessions=2)
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Stop", 10, classes, session_id="old"))
     archive_all(office, clock)

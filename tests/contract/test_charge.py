@@ -24,8 +24,9 @@ def queue(tmp_path):
 def office(office, queue, tmp_path, _unstarted_stack):
     """The office of an installation that has a queue_folder."""
     option_file = tmp_path / "prepaid.cnf"
-    option_file.write_text(_unstarted_stack.option_file.read_text().replace(
-        "[prepaid]\n", f"[prepaid]\nqueue = {queue.folder}\n"))
+    option_file.write_text(
+        _unstarted_stack.option_file.read_text().replace("[prepaid]\n", f"[prepaid]\nqueue = {queue.folder}\n")
+    )
     return Office(option_file)
 
 
@@ -60,27 +61,39 @@ def wait_until(ask):
 def used_seconds(database, *cards) -> int:
     return database.value(
         "SELECT CAST(COALESCE(SUM(used_seconds), 0) AS SIGNED) FROM session JOIN card ON card.id = card_id WHERE serial IN %s",
-        [[card.serial for card in cards]])
+        [[card.serial for card in cards]],
+    )
 
 
 def sessions(database, card) -> list[dict]:
     return database.query(
         "SELECT session.*, TIMESTAMPDIFF(SECOND, started_at, UTC_TIMESTAMP()) AS start_age,"
         " TIMESTAMPDIFF(SECOND, heard_at, UTC_TIMESTAMP()) AS heard_age"
-        " FROM session JOIN card ON card.id = card_id WHERE serial = %s ORDER BY login_number", [card.serial])
+        " FROM session JOIN card ON card.id = card_id WHERE serial = %s ORDER BY login_number",
+        [card.serial],
+    )
 
 
 # --- Charged as if it had been charged at once ------------------------------------------------------------
 
 
 def test_a_session_from_the_queue(office, queue, shop, database):
-    card, = shop.sell(1)
-    queue.write(report(card.serial, "Start", ago_seconds=130),
-                report(card.serial, "Interim-Update", seconds=60, ago_seconds=70, Acct_Output_Octets=1000),
-                report(card.serial, "Stop", seconds=120, ago_seconds=10, Acct_Output_Octets=5, Acct_Output_Gigawords=1,
-                       Acct_Terminate_Cause="Idle-Timeout"))
+    (card,) = shop.sell(1)
+    queue.write(
+        report(card.serial, "Start", ago_seconds=130),
+        report(card.serial, "Interim-Update", seconds=60, ago_seconds=70, Acct_Output_Octets=1000),
+        report(
+            card.serial,
+            "Stop",
+            seconds=120,
+            ago_seconds=10,
+            Acct_Output_Octets=5,
+            Acct_Output_Gigawords=1,
+            Acct_Terminate_Cause="Idle-Timeout",
+        ),
+    )
     assert office.json("charge") == {"charged": 3, "quarantined": 0}
-    session, = sessions(database, card)
+    (session,) = sessions(database, card)
     assert session["used_seconds"] == 120
     assert session["used_down_octets"] == 2**32 + 5
     assert session["stop_cause"] == "Idle-Timeout"
@@ -88,10 +101,10 @@ def test_a_session_from_the_queue(office, queue, shop, database):
 
 
 def test_the_time_of_an_event_is_counted_back_from_its_arrival(office, queue, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     queue.write(report(card.serial, "Interim-Update", seconds=60, ago_seconds=1000, Acct_Delay_Time=100))
     office.must("charge")
-    session, = sessions(database, card)
+    (session,) = sessions(database, card)
     assert 1099 <= session["heard_age"] <= 1110
     assert 1159 <= session["start_age"] <= 1170
 
@@ -101,7 +114,7 @@ def test_an_empty_queue_is_no_fault(office):
 
 
 def test_to_charge_twice_is_to_charge_once(office, queue, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     records = [report(card.serial, "Start", ago_seconds=61), report(card.serial, "Stop", seconds=60)]
     for _ in range(3):
         queue.write(*records)
@@ -110,7 +123,7 @@ def test_to_charge_twice_is_to_charge_once(office, queue, shop, database):
 
 
 def test_a_card_whose_credit_ends_in_the_queue_is_exhausted(office, queue, shop, database):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     queue.write(report(card.serial, "Interim-Update", seconds=700))
     office.must("charge")
     assert database.value("SELECT status FROM card WHERE serial = %s", [card.serial]) == "exhausted"
@@ -121,9 +134,16 @@ def test_a_card_whose_credit_ends_in_the_queue_is_exhausted(office, queue, shop,
 
 def test_a_record_that_cannot_be_charged_fails_alone(office, queue, shop, database):
     cards = shop.sell(3)
-    bad = [report("0000", "Stop", seconds=60), report(cards[0].serial, "Stop", session_id=None), report(None, "Start"),
-           report(cards[0].serial, "Failed"), "rubbish\n\n", report("x" * 300, "Start"),
-           report("a\0b", "Start"), report(cards[0].serial, "Stop").replace("&End=&", "&End")]
+    bad = [
+        report("0000", "Stop", seconds=60),
+        report(cards[0].serial, "Stop", session_id=None),
+        report(None, "Start"),
+        report(cards[0].serial, "Failed"),
+        "rubbish\n\n",
+        report("x" * 300, "Start"),
+        report("a\0b", "Start"),
+        report(cards[0].serial, "Stop").replace("&End=&", "&End"),
+    ]
     # Among hundreds of good ones, so that they share statements with them.
     good = [report(card.serial, "Interim-Update", seconds=seconds) for seconds in range(1, 200) for card in cards]
     for number, record in enumerate(bad):
@@ -143,8 +163,12 @@ def test_a_record_that_the_database_refuses_fails_alone(office, queue, shop, dat
     # No column for addresses of this kind: the statement of the whole group fails.
     database.execute("ALTER TABLE session ADD CONSTRAINT tried CHECK (framed_ipv4 <> '192.0.2.66')")
     try:
-        queue.write(*(report(card.serial, "Interim-Update", seconds=60, session_id=card.serial, Framed_IP_Address=address)
-                      for card, address in ((first, "192.0.2.66"), (second, "192.0.2.67"))))
+        queue.write(
+            *(
+                report(card.serial, "Interim-Update", seconds=60, session_id=card.serial, Framed_IP_Address=address)
+                for card, address in ((first, "192.0.2.66"), (second, "192.0.2.67"))
+            )
+        )
         assert office.json("charge") == {"charged": 1, "quarantined": 1}
     finally:
         database.execute("ALTER TABLE session DROP CONSTRAINT tried")
@@ -156,7 +180,7 @@ def test_a_record_that_the_database_refuses_fails_alone(office, queue, shop, dat
 
 
 def test_to_replay_twice_changes_nothing(office, queue, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     queue.write(report(card.serial, "Stop", seconds=60), report("0000", "Stop", seconds=60))
     office.must("charge")
     for _ in range(2):
@@ -169,9 +193,11 @@ def test_to_replay_twice_changes_nothing(office, queue, shop, database):
 
 def test_a_restart_of_the_nas_ends_what_came_before_it_and_nothing_after(office, queue, shop, database):
     before, after = shop.sell(2)
-    queue.write(report(before.serial, "Interim-Update", seconds=60, session_id="A", ago_seconds=100),
-                report(None, "Accounting-On", session_id=None, ago_seconds=50),
-                report(after.serial, "Start", session_id="B", ago_seconds=10))
+    queue.write(
+        report(before.serial, "Interim-Update", seconds=60, session_id="A", ago_seconds=100),
+        report(None, "Accounting-On", session_id=None, ago_seconds=50),
+        report(after.serial, "Start", session_id="B", ago_seconds=10),
+    )
     assert office.json("charge") == {"charged": 3, "quarantined": 0}
     (ended,), (open_,) = sessions(database, before), sessions(database, after)
     assert (ended["close_cause"], ended["used_seconds"]) == ("nas_reboot", 60)
@@ -179,7 +205,7 @@ def test_a_restart_of_the_nas_ends_what_came_before_it_and_nothing_after(office,
 
 
 def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue, shop, database, start_charger):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     queue.write(report(card.serial, "Interim-Update", seconds=60, session_id="A", ago_seconds=100))
     held = queue.path.rename(queue.folder / "queue.1.work")
     with another_charger(held):
@@ -192,7 +218,7 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
             assert taken.exists()
             time.sleep(0.02)
     wait_until(queue.is_empty)
-    session, = sessions(database, card)
+    (session,) = sessions(database, card)
     assert session["close_cause"] == "nas_reboot"
 
 
@@ -200,7 +226,7 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
 
 
 def test_the_service_charges_what_comes_and_ends_when_it_is_told(queue, shop, database, start_charger):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     service = start_charger()
     for seconds in (60, 120, 180):
         queue.write(report(card.serial, "Interim-Update", seconds=seconds))
@@ -212,7 +238,9 @@ def test_the_service_charges_what_comes_and_ends_when_it_is_told(queue, shop, da
 def test_killed_at_any_moment_each_packet_counts_once(queue, shop, database, start_charger):
     """Each packet is a session of its own, so that no later packet makes good what was lost."""
     cards = shop.sell(40, credit_seconds=10**6)
-    queue.write(*(report(card.serial, "Stop", seconds=1, session_id=str(number)) for number in range(200) for card in cards))
+    queue.write(
+        *(report(card.serial, "Stop", seconds=1, session_id=str(number)) for number in range(200) for card in cards)
+    )
     for life in range(8):
         service, seen = start_charger(), used_seconds(database, *cards)
         # After a commit, and a little later in each life: before it is noted, in the middle of the next group, ...
@@ -238,7 +266,7 @@ def test_several_chargers_do_not_disturb_each_other(queue, shop, database, start
 
 
 def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, start_charger, _unstarted_stack):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     service = start_charger()
     queue.write(report(card.serial, "Interim-Update", seconds=60))
     wait_until(queue.is_empty)
@@ -259,7 +287,7 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
 
 
 def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, queue, shop, database, _unstarted_stack):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     queue.write(report(card.serial, "Stop", seconds=60))
     _unstarted_stack.mariadb.stop()
     try:

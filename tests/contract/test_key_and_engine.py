@@ -25,7 +25,7 @@ def change_keys(office, database):
 
 def test_it_opens_what_is_sealed_with_a_key_that_came_after_it_started(office, database, key_file, _unstarted_stack):
     shop = Shop(database, key_file)
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     address = shop.nas()
     engine = Engine(settings.load(str(_unstarted_stack.option_file)))
     change_keys(office, database)
@@ -38,7 +38,7 @@ def test_it_opens_what_is_sealed_with_a_key_that_came_after_it_started(office, d
 def test_a_class_outlasts_the_key(office, database, key_file, _unstarted_stack):
     option_file = str(_unstarted_stack.option_file)
     shop = Shop(database, key_file)
-    card, = shop.sell(1, max_sessions=2)
+    (card,) = shop.sell(1, max_sessions=2)
     request = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1"}
     engine = Engine(settings.load(option_file))
     first, second = (engine.admit({**request, "Calling-Station-Id": device}) for device in ("phone", "laptop"))
@@ -47,6 +47,13 @@ def test_a_class_outlasts_the_key(office, database, key_file, _unstarted_stack):
     later = Engine(settings.load(option_file))
     for answer, seconds in ((first, 10), (second, 20)):
         class_value = next(value for name, _, value in answer.reply if name == "Class")
-        later.account([*request.items(), ("Acct-Status-Type", "Stop"), ("Acct-Session-Id", f"id-{seconds}"),
-                       ("Acct-Session-Time", str(seconds)), ("Class", class_value)])
+        later.account(
+            [
+                *request.items(),
+                ("Acct-Status-Type", "Stop"),
+                ("Acct-Session-Id", f"id-{seconds}"),
+                ("Acct-Session-Time", str(seconds)),
+                ("Class", class_value),
+            ]
+        )
     assert [row["used_seconds"] for row in shop.sessions(card)] == [10, 20]

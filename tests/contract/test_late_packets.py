@@ -42,9 +42,10 @@ def look(enforcer) -> None:
 @pytest.mark.parametrize("has_class", [True, False], ids=["class", "no class"])
 @pytest.mark.parametrize("comes_late", WAYS)
 def test_a_late_interim_of_a_session_that_was_taken_over_reopens_nothing(
-        engine, new_engine, shop, clock, enforcer, comes_late, has_class, knows):
+    engine, new_engine, shop, clock, enforcer, comes_late, has_class, knows
+):
     """Its use is charged. The live session is not disconnected for it."""
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     first = class_of(log_in(engine, card)) if has_class else log_in(engine, card) and ()
     engine.account(report(card, "Start", None, first, session_id="old"))
     clock.advance(300)
@@ -63,8 +64,10 @@ def test_a_late_interim_of_a_session_that_was_taken_over_reopens_nothing(
 
 
 @pytest.mark.parametrize("comes_late", WAYS)
-def test_a_late_stop_of_a_session_that_was_taken_over_charges_and_ends_it_for_good(engine, shop, clock, enforcer, comes_late):
-    card, = shop.sell(1, credit_seconds=36_000)
+def test_a_late_stop_of_a_session_that_was_taken_over_charges_and_ends_it_for_good(
+    engine, shop, clock, enforcer, comes_late
+):
+    (card,) = shop.sell(1, credit_seconds=36_000)
     first = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, first, session_id="old"))
     clock.advance(405)
@@ -79,7 +82,7 @@ def test_a_late_stop_of_a_session_that_was_taken_over_charges_and_ends_it_for_go
 @pytest.mark.parametrize("adds", [True, False], ids=["with more use", "with the same use"])
 def test_a_packet_that_was_sent_after_the_takeover_shows_that_the_session_goes_on(engine, shop, clock, adds):
     """With more use it does. The same use once more may be a copy whose age its NAS does not tell."""
-    card, = shop.sell(1, credit_seconds=36_000, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=2)
     first = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, first, session_id="old"))
     clock.advance(300)
@@ -92,14 +95,18 @@ def test_a_packet_that_was_sent_after_the_takeover_shows_that_the_session_goes_o
 
 def test_what_was_used_after_the_takeover_is_charged_whoever_is_on(engine, shop, clock):
     """A late packet of each session, in every order: both are charged, and the live one stays open."""
-    card, = shop.sell(1, credit_seconds=36_000)
+    (card,) = shop.sell(1, credit_seconds=36_000)
     first = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, first, session_id="old"))
     clock.advance(600)
     second = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, second, session_id="new"))
     clock.advance(300)
-    for delay, classes, seconds, session_id in ((320, first, 580, "old"), (0, second, 300, "new"), (305, first, 595, "old")):
+    for delay, classes, seconds, session_id in (
+        (320, first, 580, "old"),
+        (0, second, 300, "new"),
+        (305, first, 595, "old"),
+    ):
         engine.account(report(card, "Interim-Update", seconds, classes, session_id=session_id, delay=delay))
     assert shop.used(card)[0] == 595 + 300
     assert open_numbers(shop, card) == [2]
@@ -108,18 +115,23 @@ def test_what_was_used_after_the_takeover_is_charged_whoever_is_on(engine, shop,
 # --- Who goes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("credit", "added", "down"), [
-    ({"credit_seconds": 3000}, {"added_seconds": 9000}, 0),
-    ({"credit_octets": 60_000}, {"added_octets": 90_000}, 31_000),
-    ({"credit_down_octets": 60_000}, {"added_down_octets": 90_000}, 31_000),
-    ({"credit_cents": 300, "tariff_minute_millicents": 6000}, {"added_cents": 900}, 0),
-])
-def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(engine, shop, clock, enforcer, credit, added, down):
+@pytest.mark.parametrize(
+    ("credit", "added", "down"),
+    [
+        ({"credit_seconds": 3000}, {"added_seconds": 9000}, 0),
+        ({"credit_octets": 60_000}, {"added_octets": 90_000}, 31_000),
+        ({"credit_down_octets": 60_000}, {"added_down_octets": 90_000}, 31_000),
+        ({"credit_cents": 300, "tariff_minute_millicents": 6000}, {"added_cents": 900}, 0),
+    ],
+)
+def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(
+    engine, shop, clock, enforcer, credit, added, down
+):
     """It was silent, another login got its place, and it comes back beyond its grant: the newest is not the one to cut.
 
     The card has enough for all of them, because the office has added some meanwhile.
     """
-    card, = shop.sell(1, max_sessions=2, **credit)
+    (card,) = shop.sell(1, max_sessions=2, **credit)
     phone = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, phone, session_id="phone"))
     clock.advance(60)
@@ -142,9 +154,10 @@ def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(en
 
 @pytest.mark.parametrize(("credit", "down"), [({"credit_seconds": 3000}, 0), ({"credit_octets": 60_000}, 31_000)])
 def test_a_session_that_came_back_beyond_its_grant_and_is_silent_again_may_not_go_on_for_a_day(
-        engine, shop, clock, enforcer, credit, down):
+    engine, shop, clock, enforcer, credit, down
+):
     """A late packet brings it back; by the time that somebody looks it has been silent for half an hour."""
-    card, = shop.sell(1, max_sessions=2, **credit)
+    (card,) = shop.sell(1, max_sessions=2, **credit)
     phone = class_of(log_in(engine, card))
     engine.account(report(card, "Start", None, phone, session_id="phone"))
     clock.advance(1600)
@@ -154,5 +167,7 @@ def test_a_session_that_came_back_beyond_its_grant_and_is_silent_again_may_not_g
     engine.account(report(card, "Interim-Update", 1600, phone, session_id="phone", down=down, delay=1700))
     assert open_numbers(shop, card) == [1]
     look(enforcer)
-    assert all(session["due_at"] is None or session["due_at"] <= shop.database.value("SELECT UTC_TIMESTAMP(3)")
-               for session in shop.sessions(card))
+    assert all(
+        session["due_at"] is None or session["due_at"] <= shop.database.value("SELECT UTC_TIMESTAMP(3)")
+        for session in shop.sessions(card)
+    )

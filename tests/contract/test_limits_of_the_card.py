@@ -25,12 +25,23 @@ class Online:
         self.report("Start")
 
     def report(self, kind, seconds=None, **octets):
-        self.engine.account(report(self.card, kind, seconds, class_of(self.answer), session_id=self.session_id,
-                                 device=self.device, **octets))
+        self.engine.account(
+            report(
+                self.card,
+                kind,
+                seconds,
+                class_of(self.answer),
+                session_id=self.session_id,
+                device=self.device,
+                **octets,
+            )
+        )
 
 
 def slowed_down(database, shop, card) -> list[int]:
-    rows = database.query("SELECT login_number FROM session_slow_down WHERE card_id = %s ORDER BY login_number", [shop.id(card)])
+    rows = database.query(
+        "SELECT login_number FROM session_slow_down WHERE card_id = %s ORDER BY login_number", [shop.id(card)]
+    )
     return [row["login_number"] for row in rows]
 
 
@@ -40,12 +51,13 @@ def slowed_down(database, shop, card) -> list[int]:
 @pytest.fixture
 def fair(shop):
     """A card of 1 GB for three devices, slower from 800 MB on."""
-    card, = shop.sell(1, credit_octets=GB, fup_share_percent=80, fup_down_kbit=200, max_sessions=2)
+    (card,) = shop.sell(1, credit_octets=GB, fup_share_percent=80, fup_down_kbit=200, max_sessions=2)
     return card
 
 
 def test_two_sessions_that_have_used_the_fair_share_together_are_slowed_down_both(
-        engine, shop, clock, enforcer, database, fair):
+    engine, shop, clock, enforcer, database, fair
+):
     phone, laptop = Online(engine, fair, PHONE), Online(engine, fair, LAPTOP)
     clock.advance(60)
     phone.report("Interim-Update", 60, down=300 * MB, up=50 * MB)
@@ -76,7 +88,7 @@ def test_a_session_is_slowed_down_for_what_another_one_had_used_before(engine, s
 
 
 def test_only_download_counts_where_that_alone_was_bought(engine, shop, clock, enforcer, database):
-    card, = shop.sell(1, credit_down_octets=GB, fup_share_percent=80, fup_down_kbit=200, max_sessions=2)
+    (card,) = shop.sell(1, credit_down_octets=GB, fup_share_percent=80, fup_down_kbit=200, max_sessions=2)
     phone, laptop = Online(engine, card, PHONE), Online(engine, card, LAPTOP)
     clock.advance(60)
     phone.report("Interim-Update", 60, down=350 * MB, up=900 * MB)
@@ -90,7 +102,9 @@ def test_only_download_counts_where_that_alone_was_bought(engine, shop, clock, e
     assert slowed_down(database, shop, card) == [1, 2]
 
 
-def test_a_login_beyond_the_fair_share_begins_slowly_and_is_not_slowed_down_again(engine, shop, clock, enforcer, database, fair):
+def test_a_login_beyond_the_fair_share_begins_slowly_and_is_not_slowed_down_again(
+    engine, shop, clock, enforcer, database, fair
+):
     phone, laptop = Online(engine, fair, PHONE), Online(engine, fair, LAPTOP)
     clock.advance(60)
     phone.report("Stop", 60, down=450 * MB)
@@ -114,7 +128,7 @@ MIXED = {"credit_cents": 1000, "tariff_minute_millicents": 6000, "tariff_mb_mill
 @pytest.mark.parametrize("credit", [TIME, MONEY, MIXED])
 def test_a_second_login_gets_half_of_what_is_left_while_the_first_runs(engine, shop, clock, credit):
     """What the first has used is taken off what is left, and off what the first still holds, once each."""
-    card, = shop.sell(1, max_sessions=2, **credit)
+    (card,) = shop.sell(1, max_sessions=2, **credit)
     phone = Online(engine, card, PHONE)
     assert session_timeout(phone.answer) == 5000
     clock.advance(1000)
@@ -125,8 +139,10 @@ def test_a_second_login_gets_half_of_what_is_left_while_the_first_runs(engine, s
 
 
 @pytest.mark.parametrize("credit", [TIME, MONEY, MIXED])
-def test_a_login_is_let_in_though_a_running_session_has_used_nearly_all_that_it_was_granted(engine, shop, clock, credit):
-    card, = shop.sell(1, max_sessions=2, **credit)
+def test_a_login_is_let_in_though_a_running_session_has_used_nearly_all_that_it_was_granted(
+    engine, shop, clock, credit
+):
+    (card,) = shop.sell(1, max_sessions=2, **credit)
     phone = Online(engine, card, PHONE)
     clock.advance(4990)
     phone.report("Interim-Update", 4990)
@@ -137,7 +153,7 @@ def test_a_login_is_let_in_though_a_running_session_has_used_nearly_all_that_it_
 @pytest.mark.parametrize("credit", [TIME, MONEY])
 def test_open_sessions_are_never_granted_more_than_is_left_whatever_they_have_used(engine, shop, clock, credit):
     """Three devices come one after the other, and each uses some of what it got."""
-    card, = shop.sell(1, max_sessions=3, **credit)
+    (card,) = shop.sell(1, max_sessions=3, **credit)
     held = {}
     used = 0
     for device in (PHONE, LAPTOP, TV):
@@ -154,7 +170,7 @@ def test_open_sessions_are_never_granted_more_than_is_left_whatever_they_have_us
 
 def test_money_that_is_spent_on_traffic_is_taken_off_once(engine, shop, clock):
     """The first spends two of its five on traffic."""
-    card, = shop.sell(1, max_sessions=2, **MIXED)
+    (card,) = shop.sell(1, max_sessions=2, **MIXED)
     phone = Online(engine, card, PHONE)
     clock.advance(60)
     phone.report("Interim-Update", 0, down=150 * MB, up=50 * MB)
@@ -167,7 +183,7 @@ def test_money_that_is_spent_on_traffic_is_taken_off_once(engine, shop, clock):
 
 def test_a_session_is_slowed_down_for_what_one_that_came_back_uses_beside_it(engine, shop, clock, enforcer, database):
     """The product allows one; the first was silent, and is on after all. Neither has used the share by itself."""
-    card, = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    (card,) = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
     phone = Online(engine, card, PHONE)
     clock.advance(1000)
     laptop = Online(engine, card, LAPTOP)
@@ -182,7 +198,7 @@ def test_a_session_is_slowed_down_for_what_one_that_came_back_uses_beside_it(eng
 
 def test_a_session_is_slowed_down_though_the_one_before_it_reported_late(engine, shop, clock, enforcer, database):
     """Its login did not know of that use: beyond the share are both together, and neither alone."""
-    card, = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    (card,) = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
     before = Online(engine, card, PHONE)
     clock.advance(400)
     now = Online(engine, card, PHONE)

@@ -21,8 +21,18 @@ def test_a_card_with_one_code_opens_too(office, engine):
 
 
 def test_a_secret_that_the_office_was_given_is_found_for_its_nas(office, engine):
-    office.must("nas", "add", "Hotel", "--address", "192.0.2.7", "--secret-file", "-", "--vendor", "mikrotik",
-                stdin="a long secret\n")
+    office.must(
+        "nas",
+        "add",
+        "Hotel",
+        "--address",
+        "192.0.2.7",
+        "--secret-file",
+        "-",
+        "--vendor",
+        "mikrotik",
+        stdin="a long secret\n",
+    )
     assert engine.client("192.0.2.7") == ("Hotel", "a long secret", True)
     assert "secret" not in repr(engine.client("192.0.2.7")), "it may stand in the text of an exception"
 
@@ -40,12 +50,12 @@ PRODUCTS = [
 
 @pytest.mark.parametrize(("options", "attribute", "value"), PRODUCTS)
 def test_what_the_office_sells_is_what_a_login_gets(office, engine, options, attribute, value):
-    card, = office.sell(1, *options)
+    (card,) = office.sell(1, *options)
     assert (attribute, ":=", value) in log_in(engine, card).reply
 
 
 def test_the_office_sees_what_the_module_charged(office, engine):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     engine.account(report(card, "Stop", 120, class_of(log_in(engine, card)), down=5000, up=700))
     shown = office.show(card)
     assert (shown["status"], shown["used_seconds"], shown["remaining_seconds"]) == ("in_use", 120, 480)
@@ -53,8 +63,9 @@ def test_the_office_sees_what_the_module_charged(office, engine):
 
 
 def test_the_module_obeys_what_the_office_decided(office, engine):
-    returned, blocked, stocked = office.sell(1, "--time", "10m") + office.sell(1, "--time", "10m") + office.stock(
-        1, "--time", "10m")
+    returned, blocked, stocked = (
+        office.sell(1, "--time", "10m") + office.sell(1, "--time", "10m") + office.stock(1, "--time", "10m")
+    )
     partner = office.show(returned)["partner"]
     office.must("return", "--batch", returned.batch, "--partner", partner)
     office.must("block", blocked.serial, "--reason", "stolen")
@@ -65,7 +76,7 @@ def test_the_module_obeys_what_the_office_decided(office, engine):
 
 
 def test_a_card_that_was_deleted_is_unknown_to_the_module(office, engine):
-    card, = office.stock(1, "--time", "10m")
+    (card,) = office.stock(1, "--time", "10m")
     office.must("delete", card.serial, "--yes", "--reason", "misprint")
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1"}
     assert engine.authorize(asked).pin != card.pin
@@ -73,7 +84,7 @@ def test_a_card_that_was_deleted_is_unknown_to_the_module(office, engine):
 
 
 def test_a_card_in_use_is_not_taken_back(office, engine):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     log_in(engine, card)
     partner = office.show(card)["partner"]
     result = office.run("return", "--batch", card.batch, "--partner", partner)
@@ -82,7 +93,7 @@ def test_a_card_in_use_is_not_taken_back(office, engine):
 
 
 def test_every_refusal_is_tracked_with_its_own_word(office, engine):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     engine.record_wrong_pin({"User-Name": card.serial, "Tmp-String-0": "127.0.0.1"})
     answer = log_in(engine, card)
     log_in(engine, card, LAPTOP)
@@ -93,7 +104,7 @@ def test_every_refusal_is_tracked_with_its_own_word(office, engine):
 
 
 def test_a_cards_life_is_tracked_in_time_order(office, engine):
-    card, = office.sell(1, "--time", "10m")
+    (card,) = office.sell(1, "--time", "10m")
     engine.account(report(card, "Stop", 600, class_of(log_in(engine, card)), down=1000))
     track = office.track(card)
     assert [row["at"] for row in track] == sorted(row["at"] for row in track)
@@ -101,22 +112,25 @@ def test_a_cards_life_is_tracked_in_time_order(office, engine):
     # Its session is not looked at: it says that it began ten minutes ago, before there was a card.
     steps = ["generated", "exported", "delivered", "activated", "exhausted"]
     assert [what for what in told if what in steps] == steps
-    session, = (row for row in track if row["what"] == "session")
+    (session,) = (row for row in track if row["what"] == "session")
     assert session["seconds"] == 600
 
 
-@pytest.mark.parametrize("statement", [
-    "INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (1, 'credited', 'mine', 600)",
-    "UPDATE card SET added_seconds = 600",
-    "UPDATE card SET pin_sealed = 'x'",
-    "UPDATE product SET credit_seconds = 1",
-    "DELETE FROM card_event",
-    "DELETE FROM session",
-    "INSERT INTO nas (name, address, secret_sealed, key_number) VALUES ('x', '0.0.0.0/0', 'x', 1)",
-    "SELECT reason FROM card_entry",
-    "SELECT note FROM card",
-    "DROP TABLE session",
-])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO card_entry (card_id, what, reason, added_seconds) VALUES (1, 'credited', 'mine', 600)",
+        "UPDATE card SET added_seconds = 600",
+        "UPDATE card SET pin_sealed = 'x'",
+        "UPDATE product SET credit_seconds = 1",
+        "DELETE FROM card_event",
+        "DELETE FROM session",
+        "INSERT INTO nas (name, address, secret_sealed, key_number) VALUES ('x', '0.0.0.0/0', 'x', 1)",
+        "SELECT reason FROM card_entry",
+        "SELECT note FROM card",
+        "DROP TABLE session",
+    ],
+)
 def test_the_modules_account_can_do_what_the_module_does_and_nothing_else(module_settings, statement):
     made = connection.connect(module_settings)
     with made.cursor() as cursor, pytest.raises(pymysql.err.OperationalError, match="denied"):

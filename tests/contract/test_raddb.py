@@ -39,8 +39,13 @@ class Raddb:
 
     def run(self, verb, *arguments):
         return Office(self.folder / "prepaid.cnf").run(
-            "raddb", verb, "--dir", str(self.directory), *arguments,
-            env={"PATH": f"{self.folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"})
+            "raddb",
+            verb,
+            "--dir",
+            str(self.directory),
+            *arguments,
+            env={"PATH": f"{self.folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        )
 
     def install(self, *arguments):
         result = self.run("install", *arguments)
@@ -59,7 +64,8 @@ class Raddb:
     def state(self):
         return {
             path.relative_to(self.directory): path.readlink() if path.is_symlink() else path.read_bytes()
-            for path in self.directory.rglob("*") if path.is_symlink() or path.is_file()
+            for path in self.directory.rglob("*")
+            if path.is_symlink() or path.is_file()
         }
 
 
@@ -165,8 +171,10 @@ def test_paths_are_filled_in(raddb):
         assert any((Path(folder) / "pymysql").is_dir() for folder in path.split(":"))
 
 
-@pytest.mark.parametrize(("version", "arguments", "count"),
-                         [("3.2.1", [], 1), ("3.2.3", [], 1), ("3.2.4", [], 192), ("3.2.7", ["--instances", "8"], 8)])
+@pytest.mark.parametrize(
+    ("version", "arguments", "count"),
+    [("3.2.1", [], 1), ("3.2.3", [], 1), ("3.2.4", [], 192), ("3.2.7", ["--instances", "8"], 8)],
+)
 def test_as_many_python_instances_as_this_freeradius_can_bear(raddb, version, arguments, count):
     raddb.set_version(version)
     raddb.install(*arguments)
@@ -186,8 +194,10 @@ def test_an_upgrade_of_freeradius_is_used_by_the_next_install(raddb):
     assert raddb.text("mods-available/prepaid").count("\npython3 ") == 192
 
 
-@pytest.mark.parametrize(("version", "reason"), [
-    ("3.2.9", "only"), ("3.2.10", "only"), ("3.0.26", "not supported"), ("4.0.0", "not supported")])
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("3.2.9", "only"), ("3.2.10", "only"), ("3.0.26", "not supported"), ("4.0.0", "not supported")],
+)
 def test_a_freeradius_that_cannot_serve_is_refused_with_the_reason(raddb, version, reason):
     before = raddb.state()
     raddb.set_version(version)
@@ -299,12 +309,15 @@ def test_a_stock_module_that_is_disabled_is_enabled(raddb):
 # --- Bad input ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "status", "words"), [
-    (["--instances", "0"], 2, "--instances"),
-    (["--auth-port", "70000"], 2, "--auth-port"),
-    (["--listen", "hotspot.example"], 2, "hotspot.example"),
-    (["--serve", "nothing"], 2, "--serve"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--instances", "0"], 2, "--instances"),
+        (["--auth-port", "70000"], 2, "--auth-port"),
+        (["--listen", "hotspot.example"], 2, "hotspot.example"),
+        (["--serve", "nothing"], 2, "--serve"),
+    ],
+)
 def test_wrong_usage_changes_nothing(raddb, arguments, status, words):
     before = raddb.state()
     result = raddb.run("install", *arguments)
@@ -327,8 +340,14 @@ def test_a_directory_that_is_not_freeradius_is_named(raddb):
     assert not any(raddb.directory.iterdir())
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"accounting": "sometimes"}, "sometimes"), ({"accounting": "queued"}, "queue = "), ({"queue": "/tmp/a\"b"}, '/tmp/a"b')])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"accounting": "sometimes"}, "sometimes"),
+        ({"accounting": "queued"}, "queue = "),
+        ({"queue": '/tmp/a"b'}, '/tmp/a"b'),
+    ],
+)
 def test_an_option_file_that_asks_for_the_impossible_is_named(raddb, settings, words):
     raddb.options(**settings)
     before = raddb.state()

@@ -35,18 +35,30 @@ def simulated(office, card, *options):
     return told, without_class([(one["attribute"], one["operator"], one["value"]) for one in told["reply"]])
 
 
-@pytest.mark.parametrize("vendor", ["generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense"])
+@pytest.mark.parametrize(
+    "vendor", ["generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense"]
+)
 def test_the_reply_is_the_one_that_a_login_gets(office, shop, engine, vendor):
     address = shop.nas(vendor)
-    card, = shop.sell(1, credit_seconds=600, credit_octets=5 * 2**30, speed_down_kbit=10240, speed_up_kbit=2048,
-                      fup_share_percent=80, fup_down_kbit=512, fup_up_kbit=128, valid_days=30, idle_seconds=60)
+    (card,) = shop.sell(
+        1,
+        credit_seconds=600,
+        credit_octets=5 * 2**30,
+        speed_down_kbit=10240,
+        speed_up_kbit=2048,
+        fup_share_percent=80,
+        fup_down_kbit=512,
+        fup_up_kbit=128,
+        valid_days=30,
+        idle_seconds=60,
+    )
     told, reply = simulated(office, card, "--nas", f"NAS {address}")
     assert told["accepted"] and told["limited_by"] == "time" and told["session_seconds"] == 600
     assert reply == without_class(log_in(engine, card, address=address).reply)
 
 
 def test_nothing_is_changed(office, shop, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     before = shop.card(card), office.track(card)
     office.must("simulate", card.serial)
     assert (shop.card(card), office.track(card)) == before
@@ -54,7 +66,7 @@ def test_nothing_is_changed(office, shop, database):
 
 
 def test_a_card_past_its_share_is_slowed_down(office, shop, engine):
-    card, = shop.sell(1, credit_octets=1_000_000, fup_share_percent=50, fup_down_kbit=512, speed_down_kbit=10240)
+    (card,) = shop.sell(1, credit_octets=1_000_000, fup_share_percent=50, fup_down_kbit=512, speed_down_kbit=10240)
     shop.change(card, posted_down_octets=600_000)
     told, reply = simulated(office, card)
     assert told["slowed_down"] and told["limited_by"] == "longest"
@@ -67,7 +79,7 @@ def created(shop, _engine):
 
 
 def blocked(shop, _engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.set_status(card, "blocked")
     return card
 
@@ -77,13 +89,13 @@ def telephony(shop, _engine):
 
 
 def expired(shop, _engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.change(card, expires_at="2026-01-01")
     return card
 
 
 def exhausted(shop, _engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.change(card, posted_seconds=600)
     return card
 
@@ -93,19 +105,19 @@ def closed(shop, _engine):
 
 
 def others(shop, engine):
-    card, = shop.sell(1, bind_device=True)
+    (card,) = shop.sell(1, bind_device=True)
     shop.change(card, device=PHONE)
     return card
 
 
 def full(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert log_in(engine, card, PHONE).is_accepted
     return card
 
 
 def locked_out(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for _ in range(5):
         engine.record_wrong_pin({"User-Name": card.serial, "Calling-Station-Id": LAPTOP, "Tmp-String-0": "127.0.0.1"})
     return card
@@ -118,11 +130,20 @@ def _zone_where_it_is_noon(shop):
     return f"Etc/GMT-{ahead}" if ahead <= 12 else f"Etc/GMT+{24 - ahead}"
 
 
-@pytest.mark.parametrize(("prepare", "reason"), [
-    (created, "not_delivered"), (blocked, "blocked"), (telephony, "wrong_kind"), (expired, "expired"),
-    (exhausted, "exhausted"), (closed, "outside_hours"), (others, "wrong_device"), (full, "too_many_sessions"),
-    (locked_out, "locked_out"),
-])
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (created, "not_delivered"),
+        (blocked, "blocked"),
+        (telephony, "wrong_kind"),
+        (expired, "expired"),
+        (exhausted, "exhausted"),
+        (closed, "outside_hours"),
+        (others, "wrong_device"),
+        (full, "too_many_sessions"),
+        (locked_out, "locked_out"),
+    ],
+)
 def test_a_refusal_is_the_one_that_a_login_gets(office, shop, engine, prepare, reason):
     card = prepare(shop, engine)
     told, reply = simulated(office, card, "--nas", "loopback")
@@ -133,7 +154,7 @@ def test_a_refusal_is_the_one_that_a_login_gets(office, shop, engine, prepare, r
 
 
 def test_a_serial_that_is_no_cards(office, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     wrong = card.serial[:-1] + str((int(card.serial[-1]) + 1) % 10)
     result = office.run("simulate", wrong, "--json")
     assert result.exit_status == 0 and result.json()["reason"] == "unknown_card"
@@ -144,7 +165,7 @@ def test_a_serial_that_is_no_cards(office, shop):
 
 
 def test_the_clock_of_the_question_decides(office, shop):
-    card, = shop.sell(1, allowed_hours="Mo-Fr 08:00-18:00", timezone="America/Sao_Paulo", credit_seconds=36000)
+    (card,) = shop.sell(1, allowed_hours="Mo-Fr 08:00-18:00", timezone="America/Sao_Paulo", credit_seconds=36000)
     told, _ = simulated(office, card, "--at", "2027-03-01T17:00-03:00")  # a Monday
     assert (told["session_seconds"], told["limited_by"], told["ends_at"]) == (3600, "hours", "2027-03-01T21:00:00.000Z")
     told, _ = simulated(office, card, "--at", "2027-03-06T12:00-03:00")  # a Saturday
@@ -152,7 +173,7 @@ def test_the_clock_of_the_question_decides(office, shop):
 
 
 def test_validity_is_reckoned_from_the_time_of_the_question(office, shop, database):
-    card, = shop.sell(1, credit_seconds=360_000)
+    (card,) = shop.sell(1, credit_seconds=360_000)
     shop.change(card, expires_at="2027-01-01 12:00:00")
     told, _ = simulated(office, card, "--at", "2027-01-01T11:59Z")
     assert (told["session_seconds"], told["limited_by"]) == (60, "validity")
@@ -162,14 +183,14 @@ def test_validity_is_reckoned_from_the_time_of_the_question(office, shop, databa
 
 
 def test_the_bound_device_is_taken_for_granted(office, shop):
-    card, = shop.sell(1, bind_device=True)
+    (card,) = shop.sell(1, bind_device=True)
     shop.change(card, device=PHONE)
     assert office.json("simulate", card.serial)["device"] == PHONE
     assert office.json("simulate", card.serial)["accepted"]
 
 
 def test_people_read_lines(office, shop):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     text = office.must("simulate", card.serial).stdout
     assert "Session-Timeout := 600" in text
     assert "\tblocked" not in text
@@ -179,6 +200,6 @@ def test_people_read_lines(office, shop):
 
 @pytest.mark.parametrize("options", [("--nas", "nowhere"), ("--at", "noon")])
 def test_what_is_asked_wrongly_is_said(office, shop, options):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     result = office.run("simulate", card.serial, *options)
     assert result.exit_status in (1, 2) and options[1] in result.stderr

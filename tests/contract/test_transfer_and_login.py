@@ -20,8 +20,9 @@ def engine(database, _unstarted_stack):
 
 
 def log_in(engine, card):
-    return engine.admit({"User-Name": card.serial, "Calling-Station-Id": "02-00-00-00-00-01",
-                       "Tmp-String-0": "127.0.0.1"})
+    return engine.admit(
+        {"User-Name": card.serial, "Calling-Station-Id": "02-00-00-00-00-01", "Tmp-String-0": "127.0.0.1"}
+    )
 
 
 def _once_before(statement, act):
@@ -42,8 +43,13 @@ def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, engine, m
         shop.set_status(source, "in_use")
     # The transfer comes between the login's decision and its first write.
     for name in ("reserve", "reserve_with_changes"):
-        monkeypatch.setattr(store, name, _once_before(
-            getattr(store, name), lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn")))
+        monkeypatch.setattr(
+            store,
+            name,
+            _once_before(
+                getattr(store, name), lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn")
+            ),
+        )
     answer = log_in(engine, source)
     assert (answer.is_accepted, answer.reason) == (False, "exhausted")
     assert shop.balance(target)["remaining_seconds"] == 1200

@@ -21,9 +21,27 @@ from .results import Row, keep
 from .results import path as results_path
 
 CAMPAIGNS = (
-    "kill_database", "kill_radiusd", "kill_engine", "pause_database", "restart_all", "queue", "deadlocks", "disk_full", "clock_steps",
-    "schema_upgrade", "key_rotation", "overspend", "backup", "poison", "fuzz_module", "fuzz_packets", "brute_force",
-    "guess_rate", "timing", "kill_office", "soak",
+    "kill_database",
+    "kill_radiusd",
+    "kill_engine",
+    "pause_database",
+    "restart_all",
+    "queue",
+    "deadlocks",
+    "disk_full",
+    "clock_steps",
+    "schema_upgrade",
+    "key_rotation",
+    "overspend",
+    "backup",
+    "poison",
+    "fuzz_module",
+    "fuzz_packets",
+    "brute_force",
+    "guess_rate",
+    "timing",
+    "kill_office",
+    "soak",
 )
 # Three nodes on one machine, and a minute each at the least.
 ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")
@@ -42,7 +60,9 @@ def main() -> int:
     if options.merge:
         keep(json.loads(options.merge.read_text()))
         return 0
-    chosen = options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), *MODELS]
+    chosen = (
+        options.only.split(",") if options.only else [*CAMPAIGNS, *([] if options.short else ON_A_CLUSTER), *MODELS]
+    )
     path = results_path()
     began = time.time()
     with ThreadPoolExecutor(options.jobs or (2 if options.short else 1)) as jobs:
@@ -64,7 +84,9 @@ def play(name: str, short: bool) -> bool:
         arguments = [f"tests.faults.{MODELS[name]}", "--seeds", str(MODEL_SEEDS[0 if short else 1])]
     else:
         arguments = [f"tests.faults.{name}", *(["--short"] if short else [])]
-    done = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     print(f"{name}:\n{done.stdout.rstrip()}", flush=True)
     return done.returncode == 0
 

@@ -29,7 +29,11 @@ def campaign(short: bool) -> Row:
 
     def prepare(servers: Campaign) -> None:
         servers.stack.mariadb.daemon.argv += [
-            f"--log-bin={servers.folder}/binlog", "--binlog-format=ROW", "--server-id=1", "--sync-binlog=1"]
+            f"--log-bin={servers.folder}/binlog",
+            "--binlog-format=ROW",
+            "--server-id=1",
+            "--sync-binlog=1",
+        ]
 
     with Campaign("backup and restore", prepare=prepare) as servers:
         backup = servers.folder / "backup"
@@ -44,7 +48,9 @@ def campaign(short: bool) -> Row:
         moment = datetime.now(UTC)
         time.sleep(1.1)
         # What happens after the point in time, and is not wanted back: the wrong command that made the restore necessary.
-        later = Customers(servers.stack.freeradius.auth_port, servers.stack.freeradius.acct_port, servers.purses(), seed=2)
+        later = Customers(
+            servers.stack.freeradius.auth_port, servers.stack.freeradius.acct_port, servers.purses(), seed=2
+        )
         later.start()
         time.sleep(2)
         later.stop()
@@ -86,14 +92,27 @@ def restore(servers: Campaign, backup: Path, moment: datetime) -> None:
     servers.stack.mariadb.start()
     with (backup / "prepaid.sql").open("rb") as file:
         subprocess.run(["mariadb", *client(servers)], stdin=file, check=True)
-    first, position = re.search(r"MASTER_LOG_FILE='binlog\.(\d+)', MASTER_LOG_POS=(\d+)", head(backup / "prepaid.sql")).groups()
+    first, position = re.search(
+        r"MASTER_LOG_FILE='binlog\.(\d+)', MASTER_LOG_POS=(\d+)", head(backup / "prepaid.sql")
+    ).groups()
     # MariaDB 11 lays an index of positions beside each (.idx).
-    logs = [path for path in sorted((backup / "binlog").glob("binlog.[0-9]*"))
-            if path.suffix[1:].isdigit() and int(path.suffix[1:]) >= int(first)]
+    logs = [
+        path
+        for path in sorted((backup / "binlog").glob("binlog.[0-9]*"))
+        if path.suffix[1:].isdigit() and int(path.suffix[1:]) >= int(first)
+    ]
     # The options' times are read in the client's time zone.
     replay = subprocess.Popen(
-        ["mariadb-binlog", "--no-defaults", f"--start-position={position}", f"--stop-datetime={moment:%Y-%m-%d %H:%M:%S}",
-         *map(str, logs)], stdout=subprocess.PIPE, env=os.environ | {"TZ": "UTC"})
+        [
+            "mariadb-binlog",
+            "--no-defaults",
+            f"--start-position={position}",
+            f"--stop-datetime={moment:%Y-%m-%d %H:%M:%S}",
+            *map(str, logs),
+        ],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TZ": "UTC"},
+    )
     subprocess.run(["mariadb", *client(servers), "--binary-mode"], stdin=replay.stdout, check=True)
     if replay.wait():
         servers.fail("the binary log could not be read")

@@ -41,8 +41,10 @@ def campaign(short: bool) -> Row:
             servers.fail(f"{attack.accepts} guesses were accepted")
         if servers.customers.refused:
             servers.fail(f"owners were refused {servers.customers.refused} times")
-        row = servers.verdict(f"{attack.rejects} of {guesses} guesses rejected, {attack.silent} not answered in "
-                              f"time; the owners logged in {logins} times meanwhile")
+        row = servers.verdict(
+            f"{attack.rejects} of {guesses} guesses rejected, {attack.silent} not answered in "
+            f"time; the owners logged in {logins} times meanwhile"
+        )
         return row._replace(acknowledged=attack.rejects)
 
 

@@ -1,15 +1,15 @@
 """A campaign: servers of its own under load, something that goes wrong, and at the end the checker's word.
 
-    def campaign(short: bool) -> Row:
-        with Campaign("kill of mariadbd") as servers:
-            for _ in range(3 if short else 20):
-                servers.load_for(1000)
-                servers.stack.mariadb.kill()
-                servers.stack.mariadb.start()
-            return servers.verdict()
+def campaign(short: bool) -> Row:
+    with Campaign("kill of mariadbd") as servers:
+        for _ in range(3 if short else 20):
+            servers.load_for(1000)
+            servers.stack.mariadb.kill()
+            servers.stack.mariadb.start()
+        return servers.verdict()
 
-    if __name__ == "__main__":
-        run(campaign)
+if __name__ == "__main__":
+    run(campaign)
 """
 
 import argparse
@@ -53,8 +53,16 @@ class Campaign:
     of them old enough to be archived, and each login looks through its card's.
     """
 
-    def __init__(self, name: str, *, customers: int = CUSTOMERS, pause_seconds: float = 0.0, settings: dict | None = None,
-                 mariadb_options: list[str] = (), prepare: Callable[["Campaign"], None] = lambda campaign: None):
+    def __init__(
+        self,
+        name: str,
+        *,
+        customers: int = CUSTOMERS,
+        pause_seconds: float = 0.0,
+        settings: dict | None = None,
+        mariadb_options: list[str] = (),
+        prepare: Callable[["Campaign"], None] = lambda campaign: None,
+    ):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="prepaid-faults-"))
         self.began_at = time.monotonic()
@@ -67,9 +75,16 @@ class Campaign:
         if self.has_engine:
             settings["engine"] = str(self.folder / "engine")
         auth_port, acct_port = free_ports(2)
-        self.stack = Stack(self.folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, settings=settings,
-                           mariadb_options=mariadb_options, freeradius_options={"reject_delay": "0"},
-                           dies_with_parent=True)
+        self.stack = Stack(
+            self.folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            durability=QUICK,
+            settings=settings,
+            mariadb_options=mariadb_options,
+            freeradius_options={"reject_delay": "0"},
+            dies_with_parent=True,
+        )
         self.charger = self.stack.service("charger", "charge", "--watch")
         self.engine = self.stack.service("engine", "engine")
         self.customer_count = customers
@@ -150,8 +165,10 @@ class Campaign:
             if self.customers.acknowledged > last:
                 last, last_at = self.customers.acknowledged, time.monotonic()
             elif time.monotonic() - last_at > PATIENCE_SECONDS:
-                raise Stalled(f"{self.name}: nothing was acknowledged for {PATIENCE_SECONDS} seconds; FreeRADIUS' last "
-                              f"words:\n{self.stack.freeradius.daemon.last_words()}")
+                raise Stalled(
+                    f"{self.name}: nothing was acknowledged for {PATIENCE_SECONDS} seconds; FreeRADIUS' last "
+                    f"words:\n{self.stack.freeradius.daemon.last_words()}"
+                )
 
     def fail(self, sentence: str) -> None:
         self.failures.append(sentence)
@@ -177,10 +194,19 @@ class Campaign:
         self.failures += self.customers.failures
         for sentence in (found.words + self.failures)[:WORDS_SHOWN]:
             print(f"  {sentence}")
-        print(f"  {self.name}: {found.sessions} sessions, {self.customers.logins} logins, {self.customers.refused} refused once, "
-              f"longest wait {self.customers.longest_wait_seconds:.1f} s{told and ', ' + told}")
-        return Row(self.name, found.acknowledged, found.lost, found.doubled, found.overrun, len(self.failures),
-                   time.monotonic() - self.began_at)
+        print(
+            f"  {self.name}: {found.sessions} sessions, {self.customers.logins} logins, {self.customers.refused} refused once, "
+            f"longest wait {self.customers.longest_wait_seconds:.1f} s{told and ', ' + told}"
+        )
+        return Row(
+            self.name,
+            found.acknowledged,
+            found.lost,
+            found.doubled,
+            found.overrun,
+            len(self.failures),
+            time.monotonic() - self.began_at,
+        )
 
     def drain(self) -> None:
         """What was acknowledged is charged: a file of the queue is removed after its last commit."""
@@ -207,5 +233,7 @@ def is_bad(row: Row) -> bool:
 
 
 def row_line(row: Row) -> str:
-    return (f"{row.campaign:<28} {row.acknowledged:>9} acknowledged  {row.lost} lost  {row.doubled} doubled  "
-            f"{row.overrun} overrun  {row.failed} failed  {row.seconds:.0f} s")
+    return (
+        f"{row.campaign:<28} {row.acknowledged:>9} acknowledged  {row.lost} lost  {row.doubled} doubled  "
+        f"{row.overrun} overrun  {row.failed} failed  {row.seconds:.0f} s"
+    )

@@ -63,9 +63,15 @@ def check(record: Path, connection) -> Verdict:
         cards[one["serial"]].append(one)
         count, used = held.get((one["serial"], one["session_id"]), (0, (0, 0, 0)))
         if any(have < acknowledged for have, acknowledged in zip(used, one["acknowledged"], strict=True)):
-            say("lost", f"session {one['session_id']} of {one['serial']}: {one['acknowledged']} acknowledged, {used} held")
+            say(
+                "lost",
+                f"session {one['session_id']} of {one['serial']}: {one['acknowledged']} acknowledged, {used} held",
+            )
         if count > 1 or any(have > sent for have, sent in zip(used, one["sent"], strict=True)):
-            say("doubled", f"session {one['session_id']} of {one['serial']}: {one['sent']} sent, {used} held in {count} rows")
+            say(
+                "doubled",
+                f"session {one['session_id']} of {one['serial']}: {one['sent']} sent, {used} held in {count} rows",
+            )
     for serial, sessions in cards.items():
         used, credit_seconds = charged[serial]
         acknowledged = [sum(column) for column in zip(*(one["acknowledged"] for one in sessions), strict=True)]

@@ -12,13 +12,15 @@ class FakeClock:
         self.file = folder / "clock"
         self.seconds = 0
         self._write()
-        os.environ.update({
-            "LD_PRELOAD": _library(),
-            "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
-            # Waits and time-outs go on by the true clock.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        })
+        os.environ.update(
+            {
+                "LD_PRELOAD": _library(),
+                "FAKETIME_TIMESTAMP_FILE": str(self.file),
+                "FAKETIME_NO_CACHE": "1",
+                # Waits and time-outs go on by the true clock.
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        )
 
     def advance(self, seconds: int) -> None:
         self.seconds += seconds

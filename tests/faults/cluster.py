@@ -36,15 +36,25 @@ class ClusterCampaign(Campaign):
         self.folder.chmod(0o711)
         auth_port, acct_port = free_ports(2)
         self.stack = ClusterStack(
-            self.folder, auth_port=auth_port, acct_port=acct_port, mariadb_options=QUICK, dies_with_parent=True,
+            self.folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            mariadb_options=QUICK,
+            dies_with_parent=True,
             places=places or places_on_loopback(NODES),
             freeradius_options={"reject_delay": "0"},
         )
         self.cluster = self.stack.cluster
         self.nodes = self.cluster.nodes
         self.radius = [
-            FreeRadius(self.folder, name=f"radius-{node.name}", auth_port=ports[0], acct_port=ports[1],
-                       options={"reject_delay": "0"}, dies_with_parent=True)
+            FreeRadius(
+                self.folder,
+                name=f"radius-{node.name}",
+                auth_port=ports[0],
+                acct_port=ports[1],
+                options={"reject_delay": "0"},
+                dies_with_parent=True,
+            )
             for node, ports in zip(self.nodes, _pairs(free_ports(2 * NODES)), strict=True)
         ]
 
@@ -71,9 +81,20 @@ class ClusterCampaign(Campaign):
         option_file.touch(0o600)
         option_file.write_text(text.replace(all_hosts, ", ".join([own, *others])))
         radius.copy_distribution()
-        self.stack.prepaid("--config", str(option_file), "raddb", "install", "--dir", str(radius.raddb),
-                           "--listen", "127.0.0.1", "--auth-port", str(radius.auth_port),
-                           "--acct-port", str(radius.acct_port))
+        self.stack.prepaid(
+            "--config",
+            str(option_file),
+            "raddb",
+            "install",
+            "--dir",
+            str(radius.raddb),
+            "--listen",
+            "127.0.0.1",
+            "--auth-port",
+            str(radius.auth_port),
+            "--acct-port",
+            str(radius.acct_port),
+        )
         radius.start()
 
     def _end(self) -> None:
@@ -106,8 +127,11 @@ class ClusterCampaign(Campaign):
         self.customers.stop()
         for table, sums in unequal_tables(self.nodes).items():
             self.fail(f"unequal: table {table} is not the same on all nodes: {sums}")
-        lost = sum(int(node.status()[name]) for node in self.nodes
-                   for name in ("wsrep_local_cert_failures", "wsrep_local_bf_aborts"))
+        lost = sum(
+            int(node.status()[name])
+            for node in self.nodes
+            for name in ("wsrep_local_cert_failures", "wsrep_local_bf_aborts")
+        )
         return super().verdict(f"{told}; {lost} transactions lost against another node's since the last starts")
 
 
@@ -116,8 +140,10 @@ class RoamingCustomers(Customers):
 
     def __init__(self, servers: list[FreeRadius], purses: list, *, seed: int = 1):
         super().__init__(servers[0].auth_port, servers[0].acct_port, purses, seed=seed)
-        self._servers = [{self.auth: ("127.0.0.1", server.auth_port), self.acct: ("127.0.0.1", server.acct_port)}
-                         for server in servers]
+        self._servers = [
+            {self.auth: ("127.0.0.1", server.auth_port), self.acct: ("127.0.0.1", server.acct_port)}
+            for server in servers
+        ]
 
     def _send(self, one: Customer, request: bytes, to, now: float) -> None:
         server = one.random.randrange(len(self._servers))
@@ -139,8 +165,10 @@ def unequal_tables(nodes: list[Node]) -> dict[str, list]:
 
 def checksums(node: Node) -> dict[str, int]:
     with node.connect(DATABASE) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
-                       " AND table_type = 'BASE TABLE'", [DATABASE])
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'",
+            [DATABASE],
+        )
         tables = [name for (name,) in cursor.fetchall()]
         cursor.execute("CHECKSUM TABLE " + ", ".join(tables))
         return dict(cursor.fetchall())

@@ -113,7 +113,9 @@ class Customers:
         self._thread.join(patience_seconds)
         if self._thread.is_alive():
             waiting = [one for one in self.customers if not one.is_done]
-            self.failures.append(f"{len(waiting)} customers still wait for an answer, one of them to a {waiting[0].stage}")
+            self.failures.append(
+                f"{len(waiting)} customers still wait for an answer, one of them to a {waiting[0].stage}"
+            )
 
     def write(self, path: Path) -> None:
         """One line a session."""

@@ -26,8 +26,9 @@ def campaign(short: bool) -> Row:
     wanted = 20 if short else 10_000
     # Queued, because the charger writes hundreds of sessions in one transaction; FreeRADIUS 3.2.1 has but one packet in Python.
     settings = {"accounting": "queued", "queue": ""}
-    with Campaign("deadlock storm", customers=CUSTOMERS, settings=settings,
-                  mariadb_options=["--innodb-lock-wait-timeout=1"]) as servers:
+    with Campaign(
+        "deadlock storm", customers=CUSTOMERS, settings=settings, mariadb_options=["--innodb-lock-wait-timeout=1"]
+    ) as servers:
         servers.sql(SCRATCH)
         servers.load_for(500)
         before = deadlocks(servers)
@@ -46,7 +47,9 @@ def campaign(short: bool) -> Row:
             rival.join()
         counted = deadlocks(servers) - before
         servers.load_for(500)
-        return servers.verdict(f"{counted} deadlocks, {counted - lost.value} of them ended by a transaction of the module")
+        return servers.verdict(
+            f"{counted} deadlocks, {counted - lost.value} of them ended by a transaction of the module"
+        )
 
 
 def deadlocks(servers: Campaign) -> int:
@@ -72,8 +75,10 @@ def fight(folder, seed: int, is_ending, lost) -> None:
 
 def lock_downwards(cursor, chance: random.Random) -> None:
     """One of the higher rows, until the module waits for it, and then those that the module has locked on its way."""
-    cursor.execute("SELECT card_id, MAX(login_number) FROM session FORCE INDEX (session_by_nas)"
-                   " WHERE nas_id > 1 AND due_at IS NOT NULL GROUP BY card_id")
+    cursor.execute(
+        "SELECT card_id, MAX(login_number) FROM session FORCE INDEX (session_by_nas)"
+        " WHERE nas_id > 1 AND due_at IS NOT NULL GROUP BY card_id"
+    )
     rows = list(cursor.fetchall())
     if not rows:
         return

@@ -23,16 +23,69 @@ from .results import Row
 KEY = b"k" * 32
 CODES = ("REJECT", "FAIL", "OK", "HANDLED", "INVALID", "USERLOCK", "NOTFOUND", "NOOP", "UPDATED")
 NAMES = (
-    "User-Name", "User-Password", "CHAP-Password", "CHAP-Challenge", "Calling-Station-Id", "Called-Station-Id", "Class",
-    "Acct-Status-Type", "Acct-Session-Id", "Acct-Session-Time", "Acct-Input-Octets", "Acct-Output-Octets",
-    "Acct-Input-Gigawords", "Acct-Output-Gigawords", "Acct-Delay-Time", "Acct-Terminate-Cause", "Framed-IP-Address",
-    "Framed-IPv6-Prefix", "Delegated-IPv6-Prefix", "Event-Timestamp", "NAS-IP-Address", "Tmp-String-0", "Tmp-String-1", "",
+    "User-Name",
+    "User-Password",
+    "CHAP-Password",
+    "CHAP-Challenge",
+    "Calling-Station-Id",
+    "Called-Station-Id",
+    "Class",
+    "Acct-Status-Type",
+    "Acct-Session-Id",
+    "Acct-Session-Time",
+    "Acct-Input-Octets",
+    "Acct-Output-Octets",
+    "Acct-Input-Gigawords",
+    "Acct-Output-Gigawords",
+    "Acct-Delay-Time",
+    "Acct-Terminate-Cause",
+    "Framed-IP-Address",
+    "Framed-IPv6-Prefix",
+    "Delegated-IPv6-Prefix",
+    "Event-Timestamp",
+    "NAS-IP-Address",
+    "Tmp-String-0",
+    "Tmp-String-1",
+    "",
 )
 TEXTS = (
-    "", "0", "-1", "4294967296", "99999999999999999999", "1e9", "٣", "²", "0x", "0xzz", "0x00", "nan", "\0", "a\0b", "é" * 200,
-    "\udc80", "😀", "' OR 1=1 --", '";\n\tUser-Name = "x', "%{User-Password}", "{}", "%s%n", "127.0.0.1", "::1", "x" * 2000,
-    "Start", "Interim-Update", "Stop", "Accounting-On", "1770000000.0", "1770000000.999999", ".", "..", "1.1.1",
-    "0x" + b"prepaid:1:1:1:000000000000000000".hex(), "0x" + b"prepaid:".hex(), "0x" + "ff" * 300,
+    "",
+    "0",
+    "-1",
+    "4294967296",
+    "99999999999999999999",
+    "1e9",
+    "٣",
+    "²",
+    "0x",
+    "0xzz",
+    "0x00",
+    "nan",
+    "\0",
+    "a\0b",
+    "é" * 200,
+    "\udc80",
+    "😀",
+    "' OR 1=1 --",
+    '";\n\tUser-Name = "x',
+    "%{User-Password}",
+    "{}",
+    "%s%n",
+    "127.0.0.1",
+    "::1",
+    "x" * 2000,
+    "Start",
+    "Interim-Update",
+    "Stop",
+    "Accounting-On",
+    "1770000000.0",
+    "1770000000.999999",
+    ".",
+    "..",
+    "1.1.1",
+    "0x" + b"prepaid:1:1:1:000000000000000000".hex(),
+    "0x" + b"prepaid:".hex(),
+    "0x" + "ff" * 300,
 )
 
 
@@ -41,7 +94,7 @@ def campaign(short: bool) -> Row:
     chance = random.Random(1)
     with Campaign("fuzz of functions", customers=0) as servers:
         fails = servers.failures
-        card, = servers.shop.sell(1, credit_octets=2**50)
+        (card,) = servers.shop.sell(1, credit_octets=2**50)
         hooks, radiusd = open_shop(servers)
         began = time.monotonic()
         pure = (report, read_class, split, checked_reply)
@@ -53,7 +106,9 @@ def campaign(short: bool) -> Row:
                 else:
                     call_hook(chance, hooks, radiusd, card)
             except Exception as fault:
-                fails.append(f"input {number} to {test.__name__ if test else 'a hook'}: {type(fault).__name__}: {fault}")
+                fails.append(
+                    f"input {number} to {test.__name__ if test else 'a hook'}: {type(fault).__name__}: {fault}"
+                )
                 if len(fails) > 20:
                     break
         lines = "\n".join(radiusd.lines)
@@ -77,8 +132,15 @@ def report(chance: random.Random) -> None:
     for number in (found.seconds, found.down_octets, found.up_octets):
         assert number is None or 0 <= number <= attributes.OCTETS_MAX
     assert found.age_seconds >= 0
-    for text, most in ((found.acct_session_id, 253), (found.nas_address, 45), (found.device, 64), (found.stop_cause, 32),
-                       (found.framed_ipv4, 15), (found.framed_ipv6, 43), (found.delegated_prefix, 43)):
+    for text, most in (
+        (found.acct_session_id, 253),
+        (found.nas_address, 45),
+        (found.device, 64),
+        (found.stop_cause, 32),
+        (found.framed_ipv4, 15),
+        (found.framed_ipv6, 43),
+        (found.delegated_prefix, 43),
+    ):
         assert text is None or len(text) <= most
 
 
@@ -100,10 +162,17 @@ def split(chance: random.Random) -> None:
     whole = queue_record.EXAMPLE
     for _ in range(chance.randrange(4)):
         at = chance.randrange(len(whole) + 1)
-        whole = chance.choice((
-            whole[:at], whole[at:], whole[:at] + text(chance) + whole[at:], whole + "\n" + whole,
-            whole[:at] + chance.choice(("\n", "&", "=", "%", "%zz", "%00", "&Class=", "&End=&", ".")) + whole[at + 1 :],
-        ))
+        whole = chance.choice(
+            (
+                whole[:at],
+                whole[at:],
+                whole[:at] + text(chance) + whole[at:],
+                whole + "\n" + whole,
+                whole[:at]
+                + chance.choice(("\n", "&", "=", "%", "%zz", "%00", "&Class=", "&End=&", "."))
+                + whole[at + 1 :],
+            )
+        )
         whole = whole[:5000]
     for part in queue_record.split(whole):
         assert isinstance(part, queue_record.Record | queue_record.Unreadable)
@@ -114,8 +183,10 @@ def split(chance: random.Random) -> None:
 def checked_reply(chance: random.Random) -> None:
     odd = (None, 5, True, 1.5, b"x", ["a"], ("Session-Timeout", ":=", "5"))
     reply = [
-        tuple(chance.choice((text(chance), text(chance), chance.choice(odd), ":=", "Session-Timeout"))
-              for _ in range(chance.choice((3, 3, 3, 2, 4))))
+        tuple(
+            chance.choice((text(chance), text(chance), chance.choice(odd), ":=", "Session-Timeout"))
+            for _ in range(chance.choice((3, 3, 3, 2, 4)))
+        )
         for _ in range(chance.randrange(4))
     ]
     try:
@@ -150,15 +221,19 @@ def text(chance: random.Random) -> str:
     if kind < 3:
         return chance.choice(TEXTS)
     if kind == 3:
-        return str(chance.randrange(-1, 2**chance.choice((8, 32, 33, 64))))
+        return str(chance.randrange(-1, 2 ** chance.choice((8, 32, 33, 64))))
     return "".join(chr(chance.randrange(1, 0x500)) for _ in range(chance.randrange(12)))
 
 
 def hostile_pairs(chance: random.Random) -> list[tuple[str, str]]:
     pairs = [(chance.choice(NAMES), text(chance)) for _ in range(chance.randrange(12))]
     if chance.random() < 0.7:
-        pairs += [("User-Name", "4000"), ("Acct-Status-Type", chance.choice(attributes.KINDS[:3])),
-                  ("Acct-Session-Id", "s"), ("Tmp-String-0", "127.0.0.1")]
+        pairs += [
+            ("User-Name", "4000"),
+            ("Acct-Status-Type", chance.choice(attributes.KINDS[:3])),
+            ("Acct-Session-Id", "s"),
+            ("Tmp-String-0", "127.0.0.1"),
+        ]
         chance.shuffle(pairs)
     return pairs
 

@@ -19,9 +19,51 @@ from .results import Row
 BURST = 25
 MEMORY_GROWTH_KIB = 64 * 1024
 WRONG_PIN = "not the PIN"
-NASTY = (b"", b"\0", b"\xff\xfe", b"Caf\xe9", b"%{User-Password}", b"'; DROP TABLE card; --", b"\n\tUser-Name = x",
-         b"9" * 253, b"%n%s%s", b"${env:PATH}", "é".encode() * 100, b"-1", b"prepaid:1:1:1:0")
-INTERESTING = (1, 2, 3, 4, 5, 6, 7, 8, 25, 26, 27, 31, 40, 41, 42, 43, 44, 46, 52, 53, 55, 60, 79, 80, 103, 169, 241, 255)
+NASTY = (
+    b"",
+    b"\0",
+    b"\xff\xfe",
+    b"Caf\xe9",
+    b"%{User-Password}",
+    b"'; DROP TABLE card; --",
+    b"\n\tUser-Name = x",
+    b"9" * 253,
+    b"%n%s%s",
+    b"${env:PATH}",
+    "é".encode() * 100,
+    b"-1",
+    b"prepaid:1:1:1:0",
+)
+INTERESTING = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    25,
+    26,
+    27,
+    31,
+    40,
+    41,
+    42,
+    43,
+    44,
+    46,
+    52,
+    53,
+    55,
+    60,
+    79,
+    80,
+    103,
+    169,
+    241,
+    255,
+)
 
 
 def campaign(short: bool) -> Row:
@@ -37,8 +79,10 @@ def campaign(short: bool) -> Row:
             servers.fail("radiusd has ended")
         if last.memory_kib > first.memory_kib + MEMORY_GROWTH_KIB:
             servers.fail(f"radiusd held {first} at first and {last} at last")
-        row = servers.verdict(f"{count} packets, {fuzz.answers} answers, {fuzz.probes} valid logins among them; "
-                              f"radiusd held {first} at first, {last} at last")
+        row = servers.verdict(
+            f"{count} packets, {fuzz.answers} answers, {fuzz.probes} valid logins among them; "
+            f"radiusd held {first} at first, {last} at last"
+        )
         return row._replace(acknowledged=count)
 
 

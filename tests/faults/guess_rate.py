@@ -23,7 +23,7 @@ IN_FLIGHT = 32
 def campaign(short: bool) -> Row:
     seconds = 5 if short else 20
     with Campaign("guess rate", customers=1, pause_seconds=1.0) as servers:
-        card, = servers.shop.sell(1)
+        (card,) = servers.shop.sell(1)
         attack = OneCard(servers, card)
         began = time.monotonic()
         while time.monotonic() < began + seconds:
@@ -38,7 +38,8 @@ def campaign(short: bool) -> Row:
         row = servers.verdict(
             f"{rate:.0f} guesses a second answered, {counted} of {attack.rejects} counted; half of 10^10 PINs takes "
             f"{days(rate):.0f} days if all count, {days(NAS_LIMIT / SECONDS_A_WINDOW):,.0f} from one NAS, "
-            f"{days(CARD_LIMIT / SECONDS_A_WINDOW):,.0f} from several")
+            f"{days(CARD_LIMIT / SECONDS_A_WINDOW):,.0f} from several"
+        )
         return row._replace(acknowledged=attack.rejects)
 
 

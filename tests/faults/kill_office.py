@@ -59,9 +59,15 @@ def campaign(short: bool) -> Row:
     finally:
         stack.down()
         shutil.rmtree(folder, ignore_errors=True)
-    return Row("kill of the office's commands", sum(kills.told for kills in all_kills),
-               sum(kills.lost for kills in all_kills), sum(kills.doubled for kills in all_kills), 0,
-               sum(len(kills.failures) for kills in all_kills), time.monotonic() - began)
+    return Row(
+        "kill of the office's commands",
+        sum(kills.told for kills in all_kills),
+        sum(kills.lost for kills in all_kills),
+        sum(kills.doubled for kills in all_kills),
+        0,
+        sum(len(kills.failures) for kills in all_kills),
+        time.monotonic() - began,
+    )
 
 
 class Kills:
@@ -75,8 +81,10 @@ class Kills:
         self.failures: list[str] = []
 
     def __str__(self):
-        return (f"{self.act.name:<9} {self.killed} killed, {self.in_commit} of them in the commit; {self.killed_and_done} of "
-                f"them had done it, {self.told} were done before")
+        return (
+            f"{self.act.name:<9} {self.killed} killed, {self.in_commit} of them in the commit; {self.killed_and_done} of "
+            f"them had done it, {self.told} were done before"
+        )
 
     def play(self, points: int) -> None:
         seconds = self._measure()
@@ -99,8 +107,11 @@ class Kills:
         self.act.prepare()
         process = ended()
         # The server takes a moment to see that its client is gone; until then it may still commit, or roll back.
-        self.act.wait_until(lambda: self.act.value(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'prepaid_admin'") == 0)
+        self.act.wait_until(
+            lambda: (
+                self.act.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'prepaid_admin'") == 0
+            )
+        )
         self._judge(when, process.wait())
 
     # --- The ends of a run -----------------------------------------------------------------------------
@@ -138,9 +149,13 @@ class Kills:
         return process
 
     def _is_committing(self) -> bool:
-        return self.act.value(
-            "SELECT COUNT(*) FROM information_schema.processlist"
-            " WHERE user = 'prepaid_admin' AND info = 'COMMIT' AND state LIKE '%%backup lock%%'") == 1
+        return (
+            self.act.value(
+                "SELECT COUNT(*) FROM information_schema.processlist"
+                " WHERE user = 'prepaid_admin' AND info = 'COMMIT' AND state LIKE '%%backup lock%%'"
+            )
+            == 1
+        )
 
     # --- And after them --------------------------------------------------------------------------------
 
@@ -177,7 +192,8 @@ class Fork:
 
     def start(self, *arguments):
         process = self.processes.Process(
-            target=_prepaid, args=(["--config", str(self.office.option_file), *map(str, arguments)],), daemon=True)
+            target=_prepaid, args=(["--config", str(self.office.option_file), *map(str, arguments)],), daemon=True
+        )
         process.start()
         return _Forked(process)
 
@@ -238,8 +254,13 @@ class Act:
 
     def marks(self) -> dict[str, int]:
         """The last batch, event and note so far."""
-        (row,) = self.query("SELECT " + ", ".join(
-            f"(SELECT COALESCE(MAX(id), 0) FROM {table}) AS {table}" for table in ("batch", "batch_event", "card_event", "note")))
+        (row,) = self.query(
+            "SELECT "
+            + ", ".join(
+                f"(SELECT COALESCE(MAX(id), 0) FROM {table}) AS {table}"
+                for table in ("batch", "batch_event", "card_event", "note")
+            )
+        )
         return row
 
     def query(self, statement: str, arguments=()) -> list[dict]:
@@ -344,8 +365,18 @@ class Export(Act):
 
     def arguments(self):
         self.path = self.folder / f"cards-{self.number}"
-        return ("export", "--batch", self.batch, "--format", self.FORMS[self.number % len(self.FORMS)], "--again",
-                "--reason", "test", "--output", self.path)
+        return (
+            "export",
+            "--batch",
+            self.batch,
+            "--format",
+            self.FORMS[self.number % len(self.FORMS)],
+            "--again",
+            "--reason",
+            "test",
+            "--output",
+            self.path,
+        )
 
     def count_done(self) -> int:
         return int(self.path.exists() and self.manifest.exists())
@@ -355,7 +386,9 @@ class Export(Act):
         return self.path.with_name(self.path.name + ".manifest.json")
 
     def faults(self, count: int):
-        recorded = self.query("SELECT detail FROM batch_event WHERE id > %s AND what = 'exported'", [self.before["batch_event"]])
+        recorded = self.query(
+            "SELECT detail FROM batch_event WHERE id > %s AND what = 'exported'", [self.before["batch_event"]]
+        )
         if len(recorded) > 1:
             yield f"{len(recorded)} records"
         if self.path.exists():
@@ -401,8 +434,9 @@ class _HandOver(Act):
         events = self.since("card_event", f"to_status = '{self.to_status}' AND note_id > {self.before['note']}")
         if events != count * self.cards or self.since("card_event") != events:
             yield f"{self.since('card_event')} rows of history with {count} notes"
-        priced = self.value("SELECT COALESCE(SUM(card_count), 0) FROM note_price WHERE note_id > %s",
-                                     [self.before["note"]])
+        priced = self.value(
+            "SELECT COALESCE(SUM(card_count), 0) FROM note_price WHERE note_id > %s", [self.before["note"]]
+        )
         if priced != count * self.cards:
             yield f"{priced} cards priced with {count} notes"
         held = self.value("SELECT COUNT(*) FROM card WHERE batch_id = %s AND partner_id IS NOT NULL", [self.batch])

@@ -144,10 +144,18 @@ class Connection:
 
     def granted_left(self) -> Grant:
         """What it was granted and has not used."""
-        used = {"seconds": self.seconds, "octets": self.octets, "down_octets": self.counters["down"],
-                "millicents": self.cost()}
-        return Grant(**{name: None if amount is None else max(amount - used[name], 0)
-                        for name, amount in self.granted.__dict__.items()})
+        used = {
+            "seconds": self.seconds,
+            "octets": self.octets,
+            "down_octets": self.counters["down"],
+            "millicents": self.cost(),
+        }
+        return Grant(
+            **{
+                name: None if amount is None else max(amount - used[name], 0)
+                for name, amount in self.granted.__dict__.items()
+            }
+        )
 
     def is_silent(self, charged_until: float) -> bool:
         """Whether it has been silent for too long to be taken for one that is on."""
@@ -190,10 +198,18 @@ class Card:
 
     def left(self) -> Grant:
         product = self.product
-        used = {"seconds": self.used_seconds(), "octets": self.used_octets(), "down_octets": self.used_down_octets(),
-                "millicents": product.cost(self.used_seconds(), self.used_octets())}
-        return Grant(**{name: None if getattr(product, name) is None else max(getattr(product, name) - amount, 0)
-                        for name, amount in used.items()})
+        used = {
+            "seconds": self.used_seconds(),
+            "octets": self.used_octets(),
+            "down_octets": self.used_down_octets(),
+            "millicents": product.cost(self.used_seconds(), self.used_octets()),
+        }
+        return Grant(
+            **{
+                name: None if getattr(product, name) is None else max(getattr(product, name) - amount, 0)
+                for name, amount in used.items()
+            }
+        )
 
     def is_exhausted(self) -> bool:
         return self.left().is_nothing()
@@ -234,8 +250,16 @@ class Card:
             one.close(cause, now if cause == "superseded" else one.heard_at)
         for one in replaced:
             one.due_at = now
-        connection = Connection(self, rule, nas=nas, device=device, login_at=now, heard_at=now, granted=granted,
-                                began_slowly=self.is_beyond_fair_use())
+        connection = Connection(
+            self,
+            rule,
+            nas=nas,
+            device=device,
+            login_at=now,
+            heard_at=now,
+            granted=granted,
+            began_slowly=self.is_beyond_fair_use(),
+        )
         connection.due_at = now + self.timeout(granted) + TIMEOUT_GRACE_SECONDS
         self.connections.append(connection)
         return connection

@@ -45,8 +45,14 @@ class Campaign:
     def __init__(self, folder: Path, verbose: bool):
         auth_port, acct_port = free_ports(2)
         self.clock = FakeClock(folder)
-        self.stack = Stack(folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK,
-                           freeradius_options={"reject_delay": "0"}, dies_with_parent=True)
+        self.stack = Stack(
+            folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            durability=QUICK,
+            freeradius_options={"reject_delay": "0"},
+            dies_with_parent=True,
+        )
         self.radius = RadiusClient(auth_port, acct_port)
         self.verbose = verbose
         self.packets = 0
@@ -56,7 +62,9 @@ class Campaign:
     def prepare(self, seeds: int) -> None:
         self.stack.up()
         for name, address, rule, _ in NAS:
-            self.stack.prepaid("nas", "add", name, "--address", f"{address}/32", "--secret-file", "-", stdin=SECRET + "\n")
+            self.stack.prepaid(
+                "nas", "add", name, "--address", f"{address}/32", "--secret-file", "-", stdin=SECRET + "\n"
+            )
             self.sql("UPDATE nas SET counter_rule = %s WHERE name = %s", (rule, name))
         self.stack.prepaid("partner", "add", "shop")
         for index, (duration, _, octets) in enumerate(CREDITS):
@@ -134,8 +142,14 @@ class Campaign:
             raise Mismatch(f"{card.serial} is granted {granted} s with {card.left_seconds()} s left")
         connection = Connection(card, nas.rule)
         card.connections.append(connection)
-        session = self.radius.session(card.serial, reply, echo_class=nas.echoes_class, session_id=nas.new_id(),
-                                      nas_ip=nas.address, calling_station_id=device)
+        session = self.radius.session(
+            card.serial,
+            reply,
+            echo_class=nas.echoes_class,
+            session_id=nas.new_id(),
+            nas_ip=nas.address,
+            calling_station_id=device,
+        )
         ends_at = world.now + min(granted, world.random.choice((60, 600, 3600, 7200)))
         customer = Customer(nas, connection, session, world.now, ends_at, last_report_at=world.now)
         nas.online.append(customer)
@@ -160,8 +174,13 @@ class Campaign:
             customer = report.customer
             attributes = {"Acct-Delay-Time": world.now - report.made_at}
             packet = self.radius.build_report(
-                customer.session, report.kind, seconds=report.seconds, down_octets=report.octets["down"],
-                up_octets=report.octets["up"], gigawords=customer.nas.rule == "gigawords", attributes=attributes,
+                customer.session,
+                report.kind,
+                seconds=report.seconds,
+                down_octets=report.octets["down"],
+                up_octets=report.octets["up"],
+                gigawords=customer.nas.rule == "gigawords",
+                attributes=attributes,
             )
             assert packet.code == codec.AccountingRequest
             reply = self.radius.send(packet, nas_ip=customer.nas.address)
@@ -170,8 +189,10 @@ class Campaign:
             customer.connection.acknowledged(report.seconds, report.octets)
             world.delivered += 1
             if self.verbose:
-                print(f"  {world.now:>7} {customer.nas.name:<9} {customer.session.session_id} "
-                      f"{customer.session.user_name} {report.kind} of {report.made_at}: {report.seconds} s {report.octets}")
+                print(
+                    f"  {world.now:>7} {customer.nas.name:<9} {customer.session.session_id} "
+                    f"{customer.session.user_name} {report.kind} of {report.made_at}: {report.seconds} s {report.octets}"
+                )
 
     def advance(self, world: World, seconds: int) -> None:
         world.now += seconds
@@ -183,18 +204,22 @@ class Campaign:
     def has_other_open(self, card: Card, nas: Nas, device: str) -> bool:
         rows = self.sql(
             "SELECT COUNT(*) AS n FROM session JOIN card ON card.id = card_id JOIN nas ON nas.id = nas_id"
-            " WHERE serial = %s AND due_at IS NOT NULL AND nas.name <> %s", (card.serial, nas.name))
+            " WHERE serial = %s AND due_at IS NOT NULL AND nas.name <> %s",
+            (card.serial, nas.name),
+        )
         return rows[0][0] > 0
 
     def compare(self, seed: int, cards: list[Card]) -> None:
         for card in cards:
             (row,) = self.sql(
-                "SELECT used_seconds, used_octets, status FROM card_overview WHERE serial = %s", (card.serial,))
+                "SELECT used_seconds, used_octets, status FROM card_overview WHERE serial = %s", (card.serial,)
+            )
             said = (int(row[0]), int(row[1]))
             meant = (card.used_seconds(), card.used_octets())
             if said != meant:
-                raise Mismatch(f"seed {seed}, card {card.serial}: the database says {said} (seconds, octets), "
-                               f"the model {meant}")
+                raise Mismatch(
+                    f"seed {seed}, card {card.serial}: the database says {said} (seconds, octets), the model {meant}"
+                )
             if (row[2] == "exhausted") != card.is_exhausted() and card.connections:
                 raise Mismatch(f"seed {seed}, card {card.serial}: it is {row[2]}, with {card.left_seconds()} s left")
 

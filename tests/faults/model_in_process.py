@@ -107,8 +107,14 @@ class Campaign:
 
     def __init__(self, folder: Path, data_folder: Path | None, verbose: bool):
         auth_port, acct_port = free_ports(2)
-        self.stack = Stack(folder, auth_port=auth_port, acct_port=acct_port, durability=QUICK, data_folder=data_folder,
-                           dies_with_parent=True)
+        self.stack = Stack(
+            folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            durability=QUICK,
+            data_folder=data_folder,
+            dies_with_parent=True,
+        )
         self.stack.start_database()
         self.database = Database(self.stack.mariadb, DATABASE)
         self.shop = Shop(self.database, self.stack.key_file)
@@ -132,8 +138,17 @@ class Campaign:
 
     def clean(self) -> None:
         """Nothing of an earlier seed is in the way of the next."""
-        for table in ("session", "session_archive", "session_slow_down", "disconnect_attempt", "session_anomaly", "login_refusal",
-                      "nas_restart", "accounting_queue", "usage_hour"):
+        for table in (
+            "session",
+            "session_archive",
+            "session_slow_down",
+            "disconnect_attempt",
+            "session_anomaly",
+            "login_refusal",
+            "nas_restart",
+            "accounting_queue",
+            "usage_hour",
+        ):
             self.query(f"DELETE FROM {table}")
 
     def play(self, seed: int, packets: int) -> None:
@@ -185,15 +200,19 @@ class Life:
 
     def sell(self, product: Product) -> Card:
         columns = {
-            "credit_seconds": product.seconds, "credit_octets": product.octets, "credit_down_octets": product.down_octets,
+            "credit_seconds": product.seconds,
+            "credit_octets": product.octets,
+            "credit_down_octets": product.down_octets,
             "credit_cents": product.millicents and product.millicents // 1000,
-            "tariff_minute_millicents": product.minute_millicents, "tariff_mb_millicents": product.mb_millicents,
-            "max_sessions": product.max_sessions, "replace_oldest": product.replaces_oldest,
+            "tariff_minute_millicents": product.minute_millicents,
+            "tariff_mb_millicents": product.mb_millicents,
+            "max_sessions": product.max_sessions,
+            "replace_oldest": product.replaces_oldest,
             "interim_seconds": INTERIM_SECONDS,
         }
         if product.fair_percent:
             columns |= {"fup_share_percent": product.fair_percent, "fup_down_kbit": 100, "fup_up_kbit": 100}
-        sold, = self.campaign.shop.sell(1, **{name: value for name, value in columns.items() if value is not None})
+        (sold,) = self.campaign.shop.sell(1, **{name: value for name, value in columns.items() if value is not None})
         return Card(sold.serial, sold.pin, product=product)
 
     def id(self, card: Card) -> int:
@@ -261,13 +280,17 @@ class Life:
         except Exception as fault:
             raise Mismatch(f"a login of {card.serial} {card.product} gets no answer: {fault!r}") from fault
         self.logins += 1
-        self.say("login", card.serial, nas.name, device, meant if isinstance(meant, str) else f"granted {meant.granted}")
+        self.say(
+            "login", card.serial, nas.name, device, meant if isinstance(meant, str) else f"granted {meant.granted}"
+        )
         if isinstance(meant, str) or not answer.is_accepted:
             if answer.reason != meant or answer.is_accepted:
                 said = "accepted" if answer.is_accepted else answer.reason
                 mine = meant if isinstance(meant, str) else f"accepted, with {meant.granted}"
-                raise Mismatch(f"a login of {card.serial} {card.product}: the engine says {said}, the model {mine}; "
-                               + self.grants(card, meant))
+                raise Mismatch(
+                    f"a login of {card.serial} {card.product}: the engine says {said}, the model {mine}; "
+                    + self.grants(card, meant)
+                )
             return
         self.check_grant(card, meant, answer)
         self.leave(card, nas, device)
@@ -277,8 +300,14 @@ class Life:
         if not ignores_timeout:
             ends_in = min(ends_in, engine_callers.session_timeout(answer))
         classes = engine_callers.class_of(answer) if nas.echoes_class else []
-        customer = Customer(nas, meant, (session_id, classes), int(self.clock.now), int(self.clock.now + ends_in),
-                            last_report_at=int(self.clock.now))
+        customer = Customer(
+            nas,
+            meant,
+            (session_id, classes),
+            int(self.clock.now),
+            int(self.clock.now + ends_in),
+            last_report_at=int(self.clock.now),
+        )
         world.now = int(self.clock.now)
         nas.online.append(customer)
         world.report(customer, "Start")
@@ -289,18 +318,24 @@ class Life:
         meant.number = number
         (row,) = self.campaign.query(
             "SELECT granted_seconds, granted_octets, granted_down_octets, granted_millicents,"
-            " UNIX_TIMESTAMP(due_at) AS due_at FROM session WHERE card_id = %s AND login_number = %s", [self.id(card), number])
+            " UNIX_TIMESTAMP(due_at) AS due_at FROM session WHERE card_id = %s AND login_number = %s",
+            [self.id(card), number],
+        )
         for name in ("seconds", "octets", "down_octets", "millicents"):
             mine, theirs = getattr(meant.granted, name), row[f"granted_{name}"]
             if mine != theirs:
-                raise Mismatch(f"a login of {card.serial} {card.product} is granted {theirs} {name}, the model says {mine}; "
-                               + self.grants(card, meant))
+                raise Mismatch(
+                    f"a login of {card.serial} {card.product} is granted {theirs} {name}, the model says {mine}; "
+                    + self.grants(card, meant)
+                )
         timeout, told = card.timeout(meant.granted), engine_callers.session_timeout(answer)
         if timeout != told:
             raise Mismatch(f"a login of {card.serial} {card.product} is told {told} s, the model says {timeout}")
         meant.due_at = float(row["due_at"])
         if abs(meant.due_at - self.clock.now - timeout - 15) > 1:
-            raise Mismatch(f"a login of {card.serial} is due in {meant.due_at - self.clock.now} s, with {timeout} s granted")
+            raise Mismatch(
+                f"a login of {card.serial} is due in {meant.due_at - self.clock.now} s, with {timeout} s granted"
+            )
         is_slow = any(name == "WISPr-Bandwidth-Max-Down" and value == "100000" for name, _, value in answer.reply)
         if is_slow != meant.began_slowly:
             speed = "slowly" if is_slow else "at full speed"
@@ -308,9 +343,14 @@ class Life:
 
     def adopt_grants(self, card: Card) -> None:
         """What was granted may be taken back at any time, if open connections hold more than is left together."""
-        rows = {row["login_number"]: row for row in self.campaign.query(
-            "SELECT login_number, granted_seconds, granted_octets, granted_down_octets, granted_millicents,"
-            " UNIX_TIMESTAMP(due_at) AS due_at FROM session WHERE card_id = %s AND due_at IS NOT NULL", [self.id(card)])}
+        rows = {
+            row["login_number"]: row
+            for row in self.campaign.query(
+                "SELECT login_number, granted_seconds, granted_octets, granted_down_octets, granted_millicents,"
+                " UNIX_TIMESTAMP(due_at) AS due_at FROM session WHERE card_id = %s AND due_at IS NOT NULL",
+                [self.id(card)],
+            )
+        }
         counted = [one for one in card.connections if one.counts(self.clock.now) and one.number in rows]
         for name, left in card.left().__dict__.items():
             if left is None:
@@ -325,7 +365,9 @@ class Life:
                     card.end_with_its_grant(one)
             still_held = sum(getattr(one.granted_left(), name) for one in counted)
             if held <= left or still_held < left:
-                raise Mismatch(f"{card.serial}: of {held} {name} that are held {still_held} still are, with {left} left")
+                raise Mismatch(
+                    f"{card.serial}: of {held} {name} that are held {still_held} still are, with {left} left"
+                )
         for one in counted:
             # Nothing is left to it: it has to be off at its next packet, a repeated one too.
             if one.due_at is not None and one.has_used_its_grant():
@@ -335,10 +377,16 @@ class Life:
         rows = self.campaign.query(
             "SELECT login_number, granted_seconds, granted_octets, granted_down_octets, granted_millicents, used_seconds,"
             " used_down_octets, used_up_octets, UNIX_TIMESTAMP(due_at) - UNIX_TIMESTAMP() AS due_in, due_cause FROM session"
-            " WHERE card_id = %s AND due_at IS NOT NULL", [self.id(card)])
+            " WHERE card_id = %s AND due_at IS NOT NULL",
+            [self.id(card)],
+        )
         return f"open: {[tuple(row.values()) for row in rows]}; the model: " + str(
-            [(one.number, one.granted, one.seconds, one.counters, one.due_at and one.due_at - self.clock.now)
-             for one in card.connections if one.is_open and one is not but])
+            [
+                (one.number, one.granted, one.seconds, one.counters, one.due_at and one.due_at - self.clock.now)
+                for one in card.connections
+                if one.is_open and one is not but
+            ]
+        )
 
     def leave(self, card: Card, nas: Nas, device: str) -> None:
         """The device is somewhere else now.  Its NAS may not know for a while, and goes on to report."""
@@ -408,8 +456,15 @@ class Life:
             session_id, classes = report.customer.session
             connection = report.customer.connection
             pairs = engine_callers.report(
-                connection.card, report.kind, report.seconds, classes, session_id=session_id, device=connection.device,
-                nas=report.customer.nas.address, delay=world.now - report.made_at or None)
+                connection.card,
+                report.kind,
+                report.seconds,
+                classes,
+                session_id=session_id,
+                device=connection.device,
+                nas=report.customer.nas.address,
+                delay=world.now - report.made_at or None,
+            )
             for name, octets in (("Output", report.octets["down"]), ("Input", report.octets["up"])):
                 if octets is not None:
                     pairs.append((f"Acct-{name}-Octets", str(octets % 2**32)))
@@ -449,7 +504,9 @@ class Life:
         self.campaign.engines[0].charges.record_queue("host:/queue", 0.0)
 
     def charge(self, engine: Engine, group: list[Arrived]) -> None:
-        packets = [([*one.pairs, ("Tmp-String-1", f"{int(one.came_at)}.0")], self.clock.now - one.came_at) for one in group]
+        packets = [
+            ([*one.pairs, ("Tmp-String-1", f"{int(one.came_at)}.0")], self.clock.now - one.came_at) for one in group
+        ]
         try:
             results = engine.charges.queued(packets)
         except Exception as fault:
@@ -472,13 +529,17 @@ class Life:
                 limit()
                 nas, started_at = one.report
                 self.say("Accounting-On of", nas.name, "which started at", started_at - self.began_at)
-                restart([each for card in self.world.cards for each in card.connections if each.nas == nas.name], started_at)
+                restart(
+                    [each for card in self.world.cards for each in card.connections if each.nas == nas.name], started_at
+                )
                 continue
             report = one.report
             connection = report.customer.connection
             card = connection.card
-            self.say(f"{card.serial} {connection.number} {report.customer.nas.name} {report.customer.session[0]} {report.kind} "
-                     f"sent {report.made_at - self.began_at:.0f}: {report.seconds} s {report.octets}")
+            self.say(
+                f"{card.serial} {connection.number} {report.customer.nas.name} {report.customer.session[0]} {report.kind} "
+                f"sent {report.made_at - self.began_at:.0f}: {report.seconds} s {report.octets}"
+            )
             if card.report(connection, report.kind, report.made_at, report.seconds, report.octets):
                 limited[card.serial].append(connection)
             self.world.delivered += 1
@@ -550,8 +611,11 @@ class Life:
 
     def check_enforced(self, card: Card, now: float, judged: dict, told: set, rows: dict) -> None:
         card_id = self.id(card)
-        on = [one for one in card.connections if one.counts(now) and one.is_begun
-              and (not one.is_silent(self.lag_ends) or one.due_at is None)]
+        on = [
+            one
+            for one in card.connections
+            if one.counts(now) and one.is_begun and (not one.is_silent(self.lag_ends) or one.due_at is None)
+        ]
         over = [one for one in on if one.has_used_its_grant()]
         excess = max(len(on) - len(over) - card.product.max_sessions, 0)
         cut_for_others = 0
@@ -574,8 +638,10 @@ class Life:
             is_due = row["due_at"] <= now
             if key in judged:
                 if has_to_go and not is_due:
-                    raise Mismatch(f"{card.serial} {one.number} came back, has to go, and may go on ({row['due_cause']}); it was "
-                                   f"heard of {self.lag_ends - one.heard_at:.0f} s ago; " + self.grants(card, None))
+                    raise Mismatch(
+                        f"{card.serial} {one.number} came back, has to go, and may go on ({row['due_cause']}); it was "
+                        f"heard of {self.lag_ends - one.heard_at:.0f} s ago; " + self.grants(card, None)
+                    )
                 if not has_to_go and is_due:
                     cut_for_others += 1
             elif is_due and not has_to_go:
@@ -586,8 +652,10 @@ class Life:
                 self.say("enforce:", card.serial, one.number, row["due_cause"], "due" if is_due else "may go on")
                 one.due_at = row["due_at"]
         if cut_for_others > excess:
-            raise Mismatch(f"{card.serial}: {cut_for_others} are disconnected though they may be on; "
-                           f"{len(on)} are on, {len(over)} beyond their grant, {card.product.max_sessions} may be")
+            raise Mismatch(
+                f"{card.serial}: {cut_for_others} are disconnected though they may be on; "
+                f"{len(on)} are on, {len(over)} beyond their grant, {card.product.max_sessions} may be"
+            )
 
     def check_closed(self, card: Card, one: Connection, row: dict, now: float) -> None:
         """The enforcer takes it for gone: it had to go, and was silent."""
@@ -596,8 +664,10 @@ class Life:
         # Of one that came back it was just decided.
         may_be_on = one.due_at is not None and one.due_at > now
         if may_be_on or silent_seconds <= needed - 1:
-            raise Mismatch(f"{card.serial} {one.number} is taken for {row['close_cause']} after {silent_seconds} s; "
-                           f"it may be on until {one.due_at}")
+            raise Mismatch(
+                f"{card.serial} {one.number} is taken for {row['close_cause']} after {silent_seconds} s; "
+                f"it may be on until {one.due_at}"
+            )
         self.say("enforce:", card.serial, one.number, row["close_cause"])
         one.close(row["close_cause"], one.heard_at)
 
@@ -615,7 +685,9 @@ class Life:
             " NULL, NULL, stopped_at IS NOT NULL"
             " FROM session_archive AS archived WHERE card_id IN %(ids)s"
             " AND NOT EXISTS (SELECT 1 FROM session WHERE session.card_id = archived.card_id"
-            "                  AND session.login_number = archived.login_number)", {"ids": ids})
+            "                  AND session.login_number = archived.login_number)",
+            {"ids": ids},
+        )
 
     def compare(self) -> None:
         self.compared += 1
@@ -626,12 +698,16 @@ class Life:
         for card in self.world.cards:
             card_id = self.id(card)
             (row,) = self.campaign.query(
-                "SELECT used_seconds, used_down_octets, used_up_octets, status FROM card_overview WHERE id = %s", [card_id])
+                "SELECT used_seconds, used_down_octets, used_up_octets, status FROM card_overview WHERE id = %s",
+                [card_id],
+            )
             said = tuple(int(row[name]) for name in ("used_seconds", "used_down_octets", "used_up_octets"))
             meant = (card.used_seconds(), card.used_down_octets(), card.used_octets() - card.used_down_octets())
             if said != meant:
-                raise Mismatch(f"{card.serial} has used {said} (seconds, down, up), the model says {meant}; "
-                               + self.sessions(card, rows))
+                raise Mismatch(
+                    f"{card.serial} has used {said} (seconds, down, up), the model says {meant}; "
+                    + self.sessions(card, rows)
+                )
             if row["status"] == "exhausted" and not card.is_exhausted():
                 raise Mismatch(f"{card.serial} is exhausted with {card.left()} left")
             if card.is_known_to_be_exhausted and row["status"] != "exhausted":
@@ -651,32 +727,55 @@ class Life:
         if said != meant:
             raise Mismatch(f"{card.serial} {one.number} has used {said}, the model says {meant}")
         if (row["due_at"] is not None) != one.is_open:
-            raise Mismatch(f"{card.serial} {one.number} is {'open' if row['due_at'] else 'ended'} ({row['close_cause']}), "
-                           f"the model says {'open' if one.is_open else 'ended'} ({one.close_cause})")
-        if one.is_open and one.due_at is not None and abs(one.due_at - now) > 1 and (row["due_at"] <= now) != (one.due_at <= now):
-            raise Mismatch(f"{card.serial} {one.number} is due in {float(row['due_at']) - now} s ({row['due_cause']}), "
-                           f"the model says in {one.due_at - now}; {one.granted} {one.seconds} s {one.octets} octets")
+            raise Mismatch(
+                f"{card.serial} {one.number} is {'open' if row['due_at'] else 'ended'} ({row['close_cause']}), "
+                f"the model says {'open' if one.is_open else 'ended'} ({one.close_cause})"
+            )
+        if (
+            one.is_open
+            and one.due_at is not None
+            and abs(one.due_at - now) > 1
+            and (row["due_at"] <= now) != (one.due_at <= now)
+        ):
+            raise Mismatch(
+                f"{card.serial} {one.number} is due in {float(row['due_at']) - now} s ({row['due_cause']}), "
+                f"the model says in {one.due_at - now}; {one.granted} {one.seconds} s {one.octets} octets"
+            )
 
     def compare_fair_use(self, card: Card) -> None:
         if card.product.fair_percent is None:
             return
-        slow = {row["login_number"] for row in self.campaign.query(
-            "SELECT login_number FROM session_slow_down WHERE card_id = %s", [self.id(card)])}
+        slow = {
+            row["login_number"]
+            for row in self.campaign.query(
+                "SELECT login_number FROM session_slow_down WHERE card_id = %s", [self.id(card)]
+            )
+        }
         if slow and not card.is_beyond_fair_use():
-            raise Mismatch(f"{card.serial} is slowed down with {card.used_octets()} octets of {card.product.fair_octets}")
+            raise Mismatch(
+                f"{card.serial} is slowed down with {card.used_octets()} octets of {card.product.fair_octets}"
+            )
         for one in card.connections:
             if one.began_slowly and one.number in slow:
                 raise Mismatch(f"{card.serial} {one.number} began slowly and is slowed down")
             if one.is_to_be_slow and not one.began_slowly and one.number not in slow and one.is_open:
-                raise Mismatch(f"{card.serial} {one.number} is not slowed down: the card has used {card.used_octets()} "
-                               f"({card.used_down_octets()} down) of {card.product.fair_octets}")
+                raise Mismatch(
+                    f"{card.serial} {one.number} is not slowed down: the card has used {card.used_octets()} "
+                    f"({card.used_down_octets()} down) of {card.product.fair_octets}"
+                )
 
     def sessions(self, card: Card, rows: dict) -> str:
         meant = {one.number: (one.seconds, *one.counters.values(), one.nas) for one in card.connections}
-        said = {number: (row["used_seconds"], row["used_down_octets"], row["used_up_octets"], row["acct_session_id"])
-                for (card_id, number), row in rows.items() if card_id == self.id(card)}
-        return "; ".join(f"{number}: {said.get(number)} / {meant.get(number)}" for number in sorted({*said, *meant})
-                         if (said.get(number) or ())[:3] != (meant.get(number) or ())[:3])
+        said = {
+            number: (row["used_seconds"], row["used_down_octets"], row["used_up_octets"], row["acct_session_id"])
+            for (card_id, number), row in rows.items()
+            if card_id == self.id(card)
+        }
+        return "; ".join(
+            f"{number}: {said.get(number)} / {meant.get(number)}"
+            for number in sorted({*said, *meant})
+            if (said.get(number) or ())[:3] != (meant.get(number) or ())[:3]
+        )
 
 
 def main() -> int:
@@ -701,7 +800,11 @@ def main() -> int:
                     failed.append(seed)
                     print(f"seed {seed} FAILED: {mismatch}", flush=True)
                 if seed % 50 == 0:
-                    print(f"up to seed {seed}: {campaign.packets} packets, {len(failed)} failed", file=sys.stderr, flush=True)
+                    print(
+                        f"up to seed {seed}: {campaign.packets} packets, {len(failed)} failed",
+                        file=sys.stderr,
+                        flush=True,
+                    )
     finally:
         if campaign:
             campaign.stack.down()
@@ -709,8 +812,10 @@ def main() -> int:
         if memory:
             shutil.rmtree(memory, ignore_errors=True)
     seconds = time.monotonic() - began
-    print(f"model_in_process: {options.seeds} seeds, {campaign.packets} packets, {campaign.logins} logins, "
-          f"{campaign.compared} comparisons, {len(failed)} failed, {seconds:.0f} s")
+    print(
+        f"model_in_process: {options.seeds} seeds, {campaign.packets} packets, {campaign.logins} logins, "
+        f"{campaign.compared} comparisons, {len(failed)} failed, {seconds:.0f} s"
+    )
     record(Row("model_in_process", acknowledged=campaign.packets, failed=len(failed), seconds=seconds))
     return 1 if failed else 0
 

@@ -37,7 +37,9 @@ def campaign(short: bool) -> Row:
     clocks: list[FakeClock] = []
     worst: dict[str, str] = {}
     overrun = 0
-    with Campaign("overspend", customers=0, prepare=lambda campaign: clocks.append(FakeClock(campaign.folder))) as servers:
+    with Campaign(
+        "overspend", customers=0, prepare=lambda campaign: clocks.append(FakeClock(campaign.folder))
+    ) as servers:
         acknowledged = 0
         nas = mikrotik(servers)
         for count in (5,) if short else (2, 5, 10):
@@ -53,7 +55,9 @@ def campaign(short: bool) -> Row:
                     interim = INTERIM_SECONDS * OCTETS_A_SECOND
                     bound = {"time": 0, "traffic obeyed": 0, "traffic not obeyed": count * interim}[kind]
                     overrun += over > bound
-                unit = " s" if kind == "time" else f" MB ({over_most / (INTERIM_SECONDS * OCTETS_A_SECOND):.2f} interims)"
+                unit = (
+                    " s" if kind == "time" else f" MB ({over_most / (INTERIM_SECONDS * OCTETS_A_SECOND):.2f} interims)"
+                )
                 shown = over_most if kind == "time" else over_most // 1_000_000
                 worst[f"{count} sessions, {kind}"] = f"{shown}{unit}"
         for what, amount in worst.items():
@@ -67,8 +71,10 @@ def mikrotik(servers: Campaign) -> str:
     address = servers.shop.nas("mikrotik")
     radius = RadiusClient(servers.stack.freeradius.auth_port, servers.stack.freeradius.acct_port)
     (probe,) = servers.shop.sell(1, credit_octets=10**9, max_sessions=255)
-    while not ((reply := radius.login(probe.serial, probe.pin, nas_ip=address, timeout_seconds=2))
-               and "Mikrotik-Total-Limit" in reply):
+    while not (
+        (reply := radius.login(probe.serial, probe.pin, nas_ip=address, timeout_seconds=2))
+        and "Mikrotik-Total-Limit" in reply
+    ):
         time.sleep(0.5)
     return address
 
@@ -105,11 +111,15 @@ class Drain:
         reply = self.radius.login(self.card.serial, self.card.pin, nas_ip=self.nas, calling_station_id=device.address)
         if reply is None or not reply.is_accept:
             return
-        device.session = self.radius.session(self.card.serial, reply, nas_ip=self.nas, calling_station_id=device.address)
+        device.session = self.radius.session(
+            self.card.serial, reply, nas_ip=self.nas, calling_station_id=device.address
+        )
         device.granted_seconds = reply["Session-Timeout"]
         device.granted_octets = None
         if "Mikrotik-Total-Limit" in reply:
-            device.granted_octets = (reply["Mikrotik-Total-Limit-Gigawords"] or 0) * 2**32 + reply["Mikrotik-Total-Limit"]
+            device.granted_octets = (reply["Mikrotik-Total-Limit-Gigawords"] or 0) * 2**32 + reply[
+                "Mikrotik-Total-Limit"
+            ]
         device.began_at = device.reported_at = self.now
         device.rate = OCTETS_A_SECOND * self.random.choice((0.1, 0.5, 1))
         self.send(device, "Start", 0, 0)
@@ -141,9 +151,13 @@ class Drain:
         self.acknowledged += 1
 
     def is_due(self, device: Device) -> bool:
-        return bool(self.servers.sql(
-            "SELECT 1 FROM session JOIN card ON card.id = card_id WHERE serial = %s AND acct_session_id = %s"
-            " AND due_at <= UTC_TIMESTAMP(3)", (self.card.serial, device.session.session_id)))
+        return bool(
+            self.servers.sql(
+                "SELECT 1 FROM session JOIN card ON card.id = card_id WHERE serial = %s AND acct_session_id = %s"
+                " AND due_at <= UTC_TIMESTAMP(3)",
+                (self.card.serial, device.session.session_id),
+            )
+        )
 
     def is_used_up(self) -> bool:
         return self.used() >= (CREDIT_SECONDS if self.kind == "time" else CREDIT_OCTETS)

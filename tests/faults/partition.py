@@ -21,8 +21,15 @@ class Network:
         self.names = [f"{self._word}-{index}" for index in range(count)]
         self._hub = f"{self._word}-hub"
         self.places = [
-            Place(f"10.213.{self._subnet + index}.2", PORT, f"10.214.0.{index + 1}", GROUP_PORT, IST_PORT, SST_PORT,
-                  ("ip", "netns", "exec", name))
+            Place(
+                f"10.213.{self._subnet + index}.2",
+                PORT,
+                f"10.214.0.{index + 1}",
+                GROUP_PORT,
+                IST_PORT,
+                SST_PORT,
+                ("ip", "netns", "exec", name),
+            )
             for index, name in enumerate(self.names)
         ]
 

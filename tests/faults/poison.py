@@ -17,7 +17,9 @@ POISON = {
     "NUL elsewhere": {"Called-Station-Id": b"a\0b"},
     "the longest": {"Called-Station-Id": b"x" * 253, "User-Name": b"y" * 253},
     "multibyte": {"Called-Station-Id": "é".encode() * 126},
-    "quotes and line ends": {"Called-Station-Id": b"\"\n\tUser-Name = \"x\"\n\n1764000000\n\tPacket-Src-IP-Address = 1.1.1.1\n"},
+    "quotes and line ends": {
+        "Called-Station-Id": b'"\n\tUser-Name = "x"\n\n1764000000\n\tPacket-Src-IP-Address = 1.1.1.1\n'
+    },
     "an expansion": {"User-Name": b"%{User-Password}%{exec:/bin/true}"},
     "SQL": {"User-Name": b"'; DROP TABLE card; --"},
     "no status": {"Acct-Status-Type": None},
@@ -25,8 +27,12 @@ POISON = {
     "no session": {"Acct-Session-Id": None},
     "no user": {"User-Name": None},
     "an empty user": {"User-Name": b""},
-    "the highest numbers": {"Acct-Session-Time": 2**32 - 1, "Acct-Output-Octets": 2**32 - 1,
-                            "Acct-Output-Gigawords": 2**32 - 1, "Acct-Delay-Time": 2**32 - 1},
+    "the highest numbers": {
+        "Acct-Session-Time": 2**32 - 1,
+        "Acct-Output-Octets": 2**32 - 1,
+        "Acct-Output-Gigawords": 2**32 - 1,
+        "Acct-Delay-Time": 2**32 - 1,
+    },
     "another's Class": {"Class": [b"prepaid:1:1:1:0", b"\0\1\2", b"x" * 253]},
 }
 
@@ -44,8 +50,11 @@ def campaign(short: bool) -> Row:
         live.compare("live")
         queued.compare("through the queue")
         quarantined = servers.stack.prepaid_json("queue", "quarantine")
-        row = servers.verdict(f"{2 * len(POISON)} poisoned packets, {live.silent + queued.silent} without an answer, "
-                              f"{len(quarantined)} in the quarantine", is_quarantine_empty=False)
+        row = servers.verdict(
+            f"{2 * len(POISON)} poisoned packets, {live.silent + queued.silent} without an answer, "
+            f"{len(quarantined)} in the quarantine",
+            is_quarantine_empty=False,
+        )
         return row._replace(acknowledged=live.acknowledged + queued.acknowledged)
 
 

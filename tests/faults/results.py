@@ -42,6 +42,6 @@ def keep(found: list[dict]) -> None:
 
 
 def this_platform() -> str:
-    """"Debian 12", as /etc/os-release says it."""
+    """ "Debian 12", as /etc/os-release says it."""
     release = platform.freedesktop_os_release()
     return f"{release['NAME'].split()[0]} {release.get('VERSION_ID', '')}".strip()

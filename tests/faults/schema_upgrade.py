@@ -33,7 +33,9 @@ def campaign(short: bool) -> Row:
         servers.load_for(packets)
         servers.stack.freeradius.stop()
         modules = servers.stack.freeradius.raddb / "mods-available" / "prepaid"
-        modules.write_text(re.sub(r'python_path = "[^"]*"', f'python_path = "{new.folder}:{new.libraries}"', modules.read_text()))
+        modules.write_text(
+            re.sub(r'python_path = "[^"]*"', f'python_path = "{new.folder}:{new.libraries}"', modules.read_text())
+        )
         servers.stack.freeradius.start()
         servers.load_for(packets)
         ((found,),) = servers.sql("SELECT MAX(version) FROM schema_version")

@@ -27,8 +27,12 @@ def campaign(short: bool) -> Row:
             waited = {"unknown serial": [], "wrong PIN": []}
             for number in range(tries):
                 for what, serials in (("unknown serial", unknown), ("wrong PIN", known)):
-                    reply = radius.login(serials[number % SERIALS], f"{chance.randrange(10**10):010d}", method=method,
-                                         calling_station_id=f"06-00-00-00-{number >> 8 & 255:02X}-{number & 255:02X}")
+                    reply = radius.login(
+                        serials[number % SERIALS],
+                        f"{chance.randrange(10**10):010d}",
+                        method=method,
+                        calling_station_id=f"06-00-00-00-{number >> 8 & 255:02X}-{number & 255:02X}",
+                    )
                     if reply is None or not reply.is_reject:
                         servers.fail(f"{what}: {reply and reply.code}")
                         continue
@@ -38,8 +42,10 @@ def campaign(short: bool) -> Row:
                     texts.add(reply["Reply-Message"])
             medians = {what: statistics.median(times) for what, times in waited.items()}
             difference_us = (medians["wrong PIN"] - medians["unknown serial"]) * 1e6
-            told.append(f"{method}: median {medians['wrong PIN'] * 1e3:.2f} ms for a wrong PIN, {difference_us:+.0f} µs "
-                        f"beside an unknown serial")
+            told.append(
+                f"{method}: median {medians['wrong PIN'] * 1e3:.2f} ms for a wrong PIN, {difference_us:+.0f} µs "
+                f"beside an unknown serial"
+            )
         if len(texts) != 1:
             servers.fail(f"texts differ: {texts}")
         row = servers.verdict("; ".join(told))

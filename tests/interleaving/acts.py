@@ -51,7 +51,9 @@ def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case
                 side.engine.record_wrong_pin(asked)
                 return "wrong_pin"
             return "accepted" if handout.answer.is_accepted else handout.answer.reason
+
         return _packet(side, work)
+
     return run
 
 
@@ -61,17 +63,34 @@ def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int 
 
     def run(side, case):
         def work():
-            line = side.engine.account(report(case.card, kind, seconds, case.classes.get(number, ()), session_id=session_id,
-                                            down=down, up=up, nas=case.nas, delay=delay))
+            line = side.engine.account(
+                report(
+                    case.card,
+                    kind,
+                    seconds,
+                    case.classes.get(number, ()),
+                    session_id=session_id,
+                    down=down,
+                    up=up,
+                    nas=case.nas,
+                    delay=delay,
+                )
+            )
             case.charged(session_id, seconds or 0, down, up)
             return line or "charged"
+
         return _packet(side, work)
+
     return run
 
 
 def nas_starts(side: Side, case: Case) -> object:
-    pairs = [("Acct-Status-Type", "Accounting-On"), ("Acct-Session-Id", "0"), ("Tmp-String-0", case.nas),
-             ("Tmp-String-2", f"0x{case.unused_key:>032}")]
+    pairs = [
+        ("Acct-Status-Type", "Accounting-On"),
+        ("Acct-Session-Id", "0"),
+        ("Tmp-String-0", case.nas),
+        ("Tmp-String-2", f"0x{case.unused_key:>032}"),
+    ]
     return _packet(side, lambda: side.engine.account(pairs) and "closed")
 
 
@@ -82,11 +101,24 @@ def command(command, *arguments: str) -> Callable[[Side, Case], object]:
     """A command; {serial}, {target}, {partner} and {key} in its arguments are the case's."""
 
     def run(side, case):
-        names = {"serial": case.card.serial, "target": case.target and case.target.serial, "holder": case.card.partner,
-                 "partner": PARTNER, "key": case.unused_key}
+        names = {
+            "serial": case.card.serial,
+            "target": case.target and case.target.serial,
+            "holder": case.card.partner,
+            "partner": PARTNER,
+            "key": case.unused_key,
+        }
         _pin_of_thread.pin = case.card.pin
-        return _office(side, lambda: command.main(
-            [argument.format(**names) for argument in arguments], prog_name="prepaid", obj=side.office, standalone_mode=False))
+        return _office(
+            side,
+            lambda: command.main(
+                [argument.format(**names) for argument in arguments],
+                prog_name="prepaid",
+                obj=side.office,
+                standalone_mode=False,
+            ),
+        )
+
     return run
 
 
@@ -147,6 +179,7 @@ def reseal(side: Side, case: Case) -> object:
             _number, card["sealed"] = pin.seal(code, card["serial"], keys)
         if found:
             key._reseal_step(side.office, keys.sealing_number, found)
+
     return _office(side, work)
 
 
@@ -167,10 +200,14 @@ ACTS = {
     "unblock": Act(command(block.unblock, "{serial}"), ("blocked",)),
     "return": Act(command(custody.return_, "--partner", "{holder}", "--range", "{serial}-{serial}"), ("delivered",)),
     "deliver": Act(command(custody.deliver, "--partner", "{partner}", "--range", "{serial}-{serial}"), ("created",)),
-    "credit": Act(command(credit.credit, "{serial}", "--add", "500KB", "--reason", "Storm", "--key", "{key}"),
-                  ("exhausted", "on")),
-    "transfer": Act(command(credit.transfer, "{serial}", "{target}", "--reason", "Torn", "--key", "{key}"),
-                    ("in_use", "delivered"), needs_target=True),
+    "credit": Act(
+        command(credit.credit, "{serial}", "--add", "500KB", "--reason", "Storm", "--key", "{key}"), ("exhausted", "on")
+    ),
+    "transfer": Act(
+        command(credit.transfer, "{serial}", "{target}", "--reason", "Torn", "--key", "{key}"),
+        ("in_use", "delivered"),
+        needs_target=True,
+    ),
     "expire": Act(keep_house, ("overdue",), True),
     "archive": Act(move_to_archive, ("old",), True),
     "enforce": Act(enforce, ("revived", "cut", "blocked"), True),

@@ -8,8 +8,17 @@ import re
 from typing import NamedTuple
 
 # Acts only read these, so what is read there needs no step of its own.
-CONSTANT = {"product", "product_reply", "partner", "nas", "schema_version", "card_transition", "operator_role",
-            "serial_counter", "accounting_queue"}
+CONSTANT = {
+    "product",
+    "product_reply",
+    "partner",
+    "nas",
+    "schema_version",
+    "card_transition",
+    "operator_role",
+    "serial_counter",
+    "accounting_queue",
+}
 VIEWS = {
     "card_overview": {"card", "session"},
     "card_balance": {"card", "session"},
@@ -49,11 +58,15 @@ class Footprints:
 
     @classmethod
     def of_database(cls, cursor) -> "Footprints":
-        cursor.execute("SELECT table_name FROM information_schema.tables"
-                       " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'")
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+        )
         tables = {name for (name,) in cursor.fetchall()}
-        cursor.execute("SELECT table_name, referenced_table_name FROM information_schema.referential_constraints"
-                       " WHERE constraint_schema = DATABASE()")
+        cursor.execute(
+            "SELECT table_name, referenced_table_name FROM information_schema.referential_constraints"
+            " WHERE constraint_schema = DATABASE()"
+        )
         parents: dict[str, set[str]] = {}
         for child, parent in cursor.fetchall():
             parents.setdefault(child, set()).add(parent)
@@ -86,7 +99,8 @@ class Footprints:
             state.held, state.is_open, state.is_snapshot = Footprint(), False, False
         elif state.is_open:
             state.held = Footprint(
-                locks=state.held.locks | footprint.locks, writes=state.held.writes | footprint.writes)
+                locks=state.held.locks | footprint.locks, writes=state.held.writes | footprint.writes
+            )
 
     def _of_text(self, state: "_State", text: str) -> Footprint:
         plain = _TEXT.sub("''", text)
@@ -117,7 +131,7 @@ class Footprints:
 
 def remember_prepared(connection, statement: str) -> None:
     """PREPARE name FROM 'text', so that EXECUTE name is known for what it is."""
-    name, _, text = statement.strip()[len("PREPARE"):].partition(" FROM ")
+    name, _, text = statement.strip()[len("PREPARE") :].partition(" FROM ")
     _state(connection).prepared[name.strip()] = text.replace("\\'", "'").replace("\\n", "\n").strip("'")
 
 

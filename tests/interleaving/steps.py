@@ -48,6 +48,7 @@ def intercepted():
                     remember_prepared(connection, statement)
                 return original(connection, *arguments, **options)
             return actor.send(connection, statement, lambda: original(connection, *arguments, **options))
+
         return method
 
     try:
@@ -168,7 +169,9 @@ class Theatre:
             actor.is_given_up = True
             actor.go.release()
         with self._monitor.cursor() as cursor:
-            cursor.execute("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0")
+            cursor.execute(
+                "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_mysql_thread_id > 0"
+            )
             for (number,) in cursor.fetchall():
                 with suppress(pymysql.MySQLError):
                     cursor.execute(f"KILL {int(number)}")
@@ -183,7 +186,7 @@ class Theatre:
         for actor in actors:
             # One after the other up to its first statement, so that what they do before does not overlap.
             actor.thread.start()
-            self._post(actors[:actors.index(actor) + 1])
+            self._post(actors[: actors.index(actor) + 1])
         while True:
             at_the_gate = [actor for actor in actors if actor.pending]
             if not at_the_gate:
@@ -199,8 +202,12 @@ class Theatre:
             self._post(actors)
         for actor in actors:
             actor.thread.join()
-        return Run("".join(schedule), tuple(actor.outcome for actor in actors), tuple(statements),
-                   tuple(f"{actor.name}: {fault}" for actor in actors for fault in actor.faults))
+        return Run(
+            "".join(schedule),
+            tuple(actor.outcome for actor in actors),
+            tuple(statements),
+            tuple(f"{actor.name}: {fault}" for actor in actors for fault in actor.faults),
+        )
 
     def _post(self, actors: list[Actor]) -> None:
         """Wait until everybody is at the gate, has ended, or waits for a lock in the database."""
@@ -304,10 +311,11 @@ class Explorer:
         asleep = {}
         if last is not None:
             done = last.waiting[last.chosen]
-            asleep = {name: footprint
-                      for name, footprint in [*last.asleep.items(),
-                                              *((name, last.waiting[name]) for name in last.tried)]
-                      if not footprint.conflicts(done) and "*" not in done.writes}
+            asleep = {
+                name: footprint
+                for name, footprint in [*last.asleep.items(), *((name, last.waiting[name]) for name in last.tried)]
+                if not footprint.conflicts(done) and "*" not in done.writes
+            }
         candidates = [name for name in waiting if name not in asleep]
         if not candidates:
             # Every order from here on is the same as one that was tried.

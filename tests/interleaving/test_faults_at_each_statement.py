@@ -43,7 +43,9 @@ class Saboteur:
             with acting_as(None):
                 connection.rollback()
             _of_saboteur(self)
-            raise pymysql.err.OperationalError(DEADLOCK, "Deadlock found when trying to get lock; try restarting transaction")
+            raise pymysql.err.OperationalError(
+                DEADLOCK, "Deadlock found when trying to get lock; try restarting transaction"
+            )
         if self.fault == "cut after":
             do()
         connection._force_close()
@@ -52,6 +54,7 @@ class Saboteur:
 
 def _of_saboteur(actor) -> None:
     from tests.interleaving import steps
+
     steps._of_thread.actor = actor
 
 

@@ -33,8 +33,17 @@ def ask(engine, case):
 
 
 @pytest.mark.parametrize("statement", LOCKERS.values(), ids=LOCKERS)
-@pytest.mark.parametrize("states", [("in_use", "in_use"), ("delivered", "in_use"), ("in_use", "delivered"),
-                                    ("delivered", "delivered"), ("single", "in_use")], ids=" ".join)
+@pytest.mark.parametrize(
+    "states",
+    [
+        ("in_use", "in_use"),
+        ("delivered", "in_use"),
+        ("in_use", "delivered"),
+        ("delivered", "delivered"),
+        ("single", "in_use"),
+    ],
+    ids=" ".join,
+)
 def test_a_login_goes_on_beside_one_whose_card_is_locked(world, locked, states, statement):
     engine = world.sides["A"].engine
     waiting, going = map(world.case, states)
@@ -57,8 +66,22 @@ def test_accounting_goes_on_beside_a_card_that_is_locked(world, locked, states, 
     waiting, going = map(world.case, states)
     try:
         locked(waiting, statement)
-        packets = [Packet(report(case.card, "Interim-Update", 395, case.classes[2], session_id="8002", down=4000, up=2000,
-                          nas=case.nas, delay=1)) for case in (waiting, going)]
+        packets = [
+            Packet(
+                report(
+                    case.card,
+                    "Interim-Update",
+                    395,
+                    case.classes[2],
+                    session_id="8002",
+                    down=4000,
+                    up=2000,
+                    nas=case.nas,
+                    delay=1,
+                )
+            )
+            for case in (waiting, going)
+        ]
         results = engine.charges.submit_all(packets)
         assert not isinstance(results[1], Exception)
         assert world.look(going)["card"]["used"] == (495, 5000, 2500)
@@ -80,5 +103,3 @@ def test_nothing_of_a_group_is_done_twice_where_one_of_it_fails(world, locked):
         for case in cases:
             if case is not cases[2]:
                 world.clear(case)
-
-

@@ -26,15 +26,40 @@ def pairs():
 
 # Where an act has more states than one: with these others there, too.
 MORE = [
-    ("login", "block", "on"), ("login", "block", "single"), ("login", "exhaust", "both"), ("login", "credit", "on"),
-    ("login", "stop", "single"), ("login", "interim", "single"), ("login", "nas_on", "single"), ("login", "shorten", "on"),
-    ("login", "login", "single"), ("login", "login", "reserved"), ("other_login", "exhaust", "on"), ("login", "exhaust", "on"),
-    ("other_login", "other_login", "in_use"), ("login", "other_login", "in_use"), ("interim", "late_interim", "taken_over"),
-    ("first_login", "transfer", "delivered"), ("first_login", "block", "delivered"), ("block", "return", "delivered"),
-    ("enforce", "interim", "cut"), ("enforce", "stop", "cut"), ("enforce", "enforce", "cut"), ("enforce", "unblock", "cut"),
-    ("enforce", "interim", "revived"), ("enforce", "login", "blocked"), ("credit", "exhaust", "on"), ("block", "exhaust", "on"),
-    ("transfer", "block", "delivered"), ("edit", "login", "on"), ("edit", "expire", "overdue"), ("shorten", "edit", "on"),
-    ("block", "interim", "on"), ("block", "stop", "on"), ("block", "nas_on", "on"), ("block", "block", "delivered"),
+    ("login", "block", "on"),
+    ("login", "block", "single"),
+    ("login", "exhaust", "both"),
+    ("login", "credit", "on"),
+    ("login", "stop", "single"),
+    ("login", "interim", "single"),
+    ("login", "nas_on", "single"),
+    ("login", "shorten", "on"),
+    ("login", "login", "single"),
+    ("login", "login", "reserved"),
+    ("other_login", "exhaust", "on"),
+    ("login", "exhaust", "on"),
+    ("other_login", "other_login", "in_use"),
+    ("login", "other_login", "in_use"),
+    ("interim", "late_interim", "taken_over"),
+    ("first_login", "transfer", "delivered"),
+    ("first_login", "block", "delivered"),
+    ("block", "return", "delivered"),
+    ("enforce", "interim", "cut"),
+    ("enforce", "stop", "cut"),
+    ("enforce", "enforce", "cut"),
+    ("enforce", "unblock", "cut"),
+    ("enforce", "interim", "revived"),
+    ("enforce", "login", "blocked"),
+    ("credit", "exhaust", "on"),
+    ("block", "exhaust", "on"),
+    ("transfer", "block", "delivered"),
+    ("edit", "login", "on"),
+    ("edit", "expire", "overdue"),
+    ("shorten", "edit", "on"),
+    ("block", "interim", "on"),
+    ("block", "stop", "on"),
+    ("block", "nas_on", "on"),
+    ("block", "block", "delivered"),
 ]
 
 
@@ -49,6 +74,9 @@ def test_pair(world, acts, request):
         failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
     else:
         tried, is_complete, failures = trial.failures()
-        world.counts.update({"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete})
+        world.counts.update(
+            {"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete}
+        )
     assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
-        f"{failure.schedule}: {failure.faults}" for failure in failures[1:40])
+        f"{failure.schedule}: {failure.faults}" for failure in failures[1:40]
+    )

@@ -10,9 +10,14 @@ TRIPLES = [
     for accounting in ("interim", "stop", "exhaust", "nas_on")
     for block in ("block",)
 ] + [
-    ("login", "block", "unblock", "in_use"), ("login", "block", "enforce", "on"), ("first_login", "block", "return", "delivered"),
-    ("login", "login", "other_login", "in_use"), ("interim", "exhaust", "credit", "on"), ("login", "stop", "archive", "on"),
-    ("first_login", "first_login", "transfer", "delivered"), ("late_stop", "late_stop", "archive", "old"),
+    ("login", "block", "unblock", "in_use"),
+    ("login", "block", "enforce", "on"),
+    ("first_login", "block", "return", "delivered"),
+    ("login", "login", "other_login", "in_use"),
+    ("interim", "exhaust", "credit", "on"),
+    ("login", "stop", "archive", "on"),
+    ("first_login", "first_login", "transfer", "delivered"),
+    ("late_stop", "late_stop", "archive", "old"),
 ]
 
 
@@ -27,6 +32,9 @@ def test_triple(world, acts, request):
         failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
     else:
         tried, is_complete, failures = trial.failures()
-        world.counts.update({"triples": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete})
+        world.counts.update(
+            {"triples": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete}
+        )
     assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
-        f"{failure.schedule}: {failure.faults}" for failure in failures[1:40])
+        f"{failure.schedule}: {failure.faults}" for failure in failures[1:40]
+    )

@@ -35,7 +35,7 @@ class Trial:
         self.world = world
         self.acts = acts
         self.state = state
-        self.letters = "ABC"[:len(acts)]
+        self.letters = "ABC"[: len(acts)]
         self.name = "-".join((*acts, state))
 
     def once(self, choose) -> tuple[Run, dict, list[str]]:
@@ -45,19 +45,27 @@ class Trial:
         for side in world.sides.values():
             side.unanswered.clear()
         try:
-            run = world.theatre.run({
-                letter: (lambda act=ACTS[name], side=world.sides[letter]: act.run(side, case))
-                for letter, name in zip(self.letters, self.acts, strict=True)
-            }, choose)
+            run = world.theatre.run(
+                {
+                    letter: (lambda act=ACTS[name], side=world.sides[letter]: act.run(side, case))
+                    for letter, name in zip(self.letters, self.acts, strict=True)
+                },
+                choose,
+            )
             for letter, name in zip(self.letters, self.acts, strict=True):
                 if ACTS[name].is_periodic:
                     ACTS[name].run(world.sides[letter], case)
             after = world.look(case)
             faults = [f"raised: {outcome!r}" for outcome in run.outcomes if isinstance(outcome, BaseException)]
-            faults += [f"unanswered: {name} in the end" for name, outcome in zip(self.acts, run.outcomes, strict=True)
-                       if outcome == AGAIN]
+            faults += [
+                f"unanswered: {name} in the end"
+                for name, outcome in zip(self.acts, run.outcomes, strict=True)
+                if outcome == AGAIN
+            ]
             # A locked row is a reason to give no answer; a database that is away is none here.
-            faults += [f"unanswered: {why}" for side in world.sides.values() for why in side.unanswered if "locked" not in why]
+            faults += [
+                f"unanswered: {why}" for side in world.sides.values() for why in side.unanswered if "locked" not in why
+            ]
             faults += world.faults(case, after)
             outcomes = list(map(str, run.outcomes))
             if len(self.acts) > 2:
@@ -111,9 +119,11 @@ def _difference(expected: dict, found: dict) -> list[str]:
     words = []
     for part in expected:
         if isinstance(expected[part], dict):
-            words += [f"{part}.{name} is {found[part][name]} and not {value}"
-                      for name, value in expected[part].items()
-                      if not (_are_alike(value, found[part][name]) if name == "sessions" else found[part][name] == value)]
+            words += [
+                f"{part}.{name} is {found[part][name]} and not {value}"
+                for name, value in expected[part].items()
+                if not (_are_alike(value, found[part][name]) if name == "sessions" else found[part][name] == value)
+            ]
         elif expected[part] != found[part]:
             words.append(f"{part} are {found[part]} and not {expected[part]}")
     return words
@@ -133,5 +143,14 @@ def _are_alike(expected: list[tuple], found: list[tuple]) -> bool:
 
 
 def told(failure: Failure) -> str:
-    return json.dumps({"schedule": failure.schedule, "faults": failure.faults, "outcomes": list(map(str, failure.run.outcomes)),
-                       "statements": failure.run.statements, "refusals": failure.run.refusals}, indent=1, ensure_ascii=False)
+    return json.dumps(
+        {
+            "schedule": failure.schedule,
+            "faults": failure.faults,
+            "outcomes": list(map(str, failure.run.outcomes)),
+            "statements": failure.run.statements,
+            "refusals": failure.run.refusals,
+        },
+        indent=1,
+        ensure_ascii=False,
+    )

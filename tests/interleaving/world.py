@@ -121,8 +121,13 @@ class World:
 
     def _make_states(self) -> None:
         shop, engine = self.shop, self.sides["A"].engine
-        terms = {"credit_seconds": SECONDS, "credit_octets": OCTETS, "max_sessions": 2, "valid_days": 30,
-                 "interim_seconds": INTERIM}
+        terms = {
+            "credit_seconds": SECONDS,
+            "credit_octets": OCTETS,
+            "max_sessions": 2,
+            "valid_days": 30,
+            "interim_seconds": INTERIM,
+        }
         both, single = shop.product(**terms), shop.product(**(terms | {"max_sessions": 1}))
 
         def sold(product=both):
@@ -185,13 +190,16 @@ class World:
         self.database.execute(
             "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, at, next_at, cause, outcome)"
             " VALUES (%s, 2, 'disconnect', 1, UTC_TIMESTAMP(3) - INTERVAL 390 SECOND, UTC_TIMESTAMP(3), 'blocked', 'ack')",
-            [shop.id(card)])
+            [shop.id(card)],
+        )
         self._keep("cut", card, {number: seconds + 400 for number, seconds in logins.items()}, acknowledged)
         # It was closed, and goes on: whether it may is to be judged.
         card, logins, acknowledged = on_again()
         self.database.execute(
             "UPDATE session SET due_at = NULL, closed_at = UTC_TIMESTAMP(3) - INTERVAL 50 SECOND, close_cause = 'stale'"
-            " WHERE card_id = %s AND login_number = 2", [shop.id(card)])
+            " WHERE card_id = %s AND login_number = 2",
+            [shop.id(card)],
+        )
         self._account_later(engine, card, 2, "8002", 390)
         self._keep("revived", card, logins, acknowledged | {"8002": (390, 3900, 1950)})
         # Its validity is over, and nobody has said so yet; and where it was said.
@@ -210,13 +218,17 @@ class World:
         shop.age(card, 3 * 86_400)
         if "end_recorded_at" in shop.sessions(card)[0]:
             self.database.execute(
-                "UPDATE session SET end_recorded_at = end_recorded_at - INTERVAL 3 DAY WHERE card_id = %s", [shop.id(card)])
+                "UPDATE session SET end_recorded_at = end_recorded_at - INTERVAL 3 DAY WHERE card_id = %s",
+                [shop.id(card)],
+            )
         self._keep("old", card, {1: 3 * 86_400.0 + 3700}, {"8001": (100, 1000, 500)})
         self._keep("telephony", sold(shop.product(kind="telephony", credit_cents=1000)))
 
     def _end(self, card, status: str, cause: str) -> None:
-        self.database.execute("UPDATE session SET due_at = UTC_TIMESTAMP(3), due_cause = %s"
-                              " WHERE card_id = %s AND due_at IS NOT NULL", [cause, self.shop.id(card)])
+        self.database.execute(
+            "UPDATE session SET due_at = UTC_TIMESTAMP(3), due_cause = %s WHERE card_id = %s AND due_at IS NOT NULL",
+            [cause, self.shop.id(card)],
+        )
         self.shop.set_status(card, status)
 
     def _keep(self, name: str, card, logins: dict | None = None, acknowledged: dict | None = None) -> None:
@@ -226,22 +238,37 @@ class World:
         for table in "session", "disconnect_attempt", "session_archive":
             rows[table] = self.database.query(f"SELECT * FROM {table} WHERE card_id = %s", [card_id])
         partner = self.database.query("SELECT name FROM partner WHERE id = %s", [rows["card"][0]["partner_id"]])
-        self.states[name] = State(rows, self._now(), partner[0]["name"] if partner else "", logins or {}, acknowledged or {})
+        self.states[name] = State(
+            rows, self._now(), partner[0]["name"] if partner else "", logins or {}, acknowledged or {}
+        )
         self._put_away([card_id])
 
     def _account_later(self, engine, card, number, session_id, seconds, device=PHONE):
-        engine.account(report(card, "Interim-Update", seconds, self._class(card, number, seconds + 5), session_id=session_id,
-                            down=seconds * 10, up=seconds * 5, device=device))
+        engine.account(
+            report(
+                card,
+                "Interim-Update",
+                seconds,
+                self._class(card, number, seconds + 5),
+                session_id=session_id,
+                down=seconds * 10,
+                up=seconds * 5,
+                device=device,
+            )
+        )
 
     def _class(self, card, number: int, seconds_ago: float) -> list[str]:
         claim = Claim(self.shop.id(card), number, int(time.time() - seconds_ago))
         return [make_class(claim, card.serial, self.class_key)]
 
     def _age_session(self, card, number: int, seconds: float) -> None:
-        moved = ", ".join(f"{column} = {column} - INTERVAL {seconds} SECOND"
-                          for column in ("login_at", "started_at", "heard_at", "due_at"))
-        self.database.execute(f"UPDATE session SET {moved} WHERE card_id = %s AND login_number = %s",
-                              [self.shop.id(card), number])
+        moved = ", ".join(
+            f"{column} = {column} - INTERVAL {seconds} SECOND"
+            for column in ("login_at", "started_at", "heard_at", "due_at")
+        )
+        self.database.execute(
+            f"UPDATE session SET {moved} WHERE card_id = %s AND login_number = %s", [self.shop.id(card), number]
+        )
 
     def _now(self) -> datetime:
         return self.database.value("SELECT UTC_TIMESTAMP(3) AS now")
@@ -274,8 +301,9 @@ class World:
         serial = serials.build("", self._serial_number, 12)
         key_number, sealed = pin.seal(PIN, serial, self.first_keys)
         (row,) = state.rows["card"]
-        card_id = self._insert(cursor, "card", state, row | {"id": None, "serial": serial, "pin_sealed": sealed,
-                                                              "key_number": key_number})
+        card_id = self._insert(
+            cursor, "card", state, row | {"id": None, "serial": serial, "pin_sealed": sealed, "key_number": key_number}
+        )
         return SimpleNamespace(serial=serial, pin=PIN, id=card_id, partner=state.partner)
 
     @staticmethod
@@ -294,8 +322,9 @@ class World:
         with self.owner.cursor() as cursor:
             cursor.execute("DELETE FROM session_slow_down WHERE card_id IN %s", [ids])
             cursor.execute("DELETE FROM session WHERE card_id IN %s", [ids])
-            cursor.execute("UPDATE card SET expires_at = '2099-01-01' WHERE id IN %s AND status IN ('delivered', 'in_use')",
-                           [ids])
+            cursor.execute(
+                "UPDATE card SET expires_at = '2099-01-01' WHERE id IN %s AND status IN ('delivered', 'in_use')", [ids]
+            )
 
     # --- What became of it -----------------------------------------------------------------------------
 
@@ -312,9 +341,13 @@ class World:
                    partner_id IS NOT NULL AS has_partner,
                    added_seconds, added_octets, added_down_octets, added_up_octets, added_cents
               FROM card WHERE id = %s
-            """, [card_id])
+            """,
+            [card_id],
+        )
         card = cursor.fetchone()
-        cursor.execute("SELECT used_seconds, used_down_octets, used_up_octets FROM card_balance WHERE card_id = %s", [card_id])
+        cursor.execute(
+            "SELECT used_seconds, used_down_octets, used_up_octets FROM card_balance WHERE card_id = %s", [card_id]
+        )
         card["used"] = tuple(map(int, cursor.fetchone().values()))
         cursor.execute(
             """
@@ -324,7 +357,9 @@ class World:
                    granted_seconds, granted_octets, used_seconds, used_down_octets, used_up_octets
               FROM session WHERE card_id = %s
              ORDER BY login_number
-            """, [card_id])
+            """,
+            [card_id],
+        )
         card["sessions"] = [tuple(row.values()) for row in cursor.fetchall()]
         cursor.execute(
             """
@@ -334,13 +369,16 @@ class World:
                AND NOT EXISTS (SELECT 1 FROM session WHERE session.card_id = archived.card_id
                                                        AND session.login_number = archived.login_number)
              ORDER BY login_number
-            """, [card_id])
+            """,
+            [card_id],
+        )
         card["archived"] = [tuple(row.values()) for row in cursor.fetchall()]
         cursor.execute("SELECT what, from_status, to_status FROM card_event WHERE card_id = %s ORDER BY id", [card_id])
         # A PIN that is read again, because a command is run again, is on record again.
         card["events"] = [tuple(row.values()) for row in cursor.fetchall() if row["what"] != "pin_read"]
-        cursor.execute("SELECT reason, CAST(SUM(tries) AS SIGNED) FROM login_refusal WHERE card_id = %s GROUP BY reason",
-                       [card_id])
+        cursor.execute(
+            "SELECT reason, CAST(SUM(tries) AS SIGNED) FROM login_refusal WHERE card_id = %s GROUP BY reason", [card_id]
+        )
         card["refusals"] = sorted(tuple(row.values()) for row in cursor.fetchall())
         cursor.execute("SELECT account FROM voice_credit WHERE card_id = %s", [card_id])
         card["voice"] = [row["account"] for row in cursor.fetchall()]
@@ -361,8 +399,9 @@ class World:
         # Never granted more than is left.
         open_rows = [row for row in card["sessions"] if row[2] == "open"]
         for name, credit, granted_at, used in (
-                ("seconds", SECONDS + card["added_seconds"], GRANTED_SECONDS_AT, lambda row: row[6]),
-                ("octets", OCTETS + card["added_octets"], GRANTED_OCTETS_AT, lambda row: row[7] + row[8])):
+            ("seconds", SECONDS + card["added_seconds"], GRANTED_SECONDS_AT, lambda row: row[6]),
+            ("octets", OCTETS + card["added_octets"], GRANTED_OCTETS_AT, lambda row: row[7] + row[8]),
+        ):
             granted = sum(max(row[granted_at] - used(row), 0) for row in open_rows if row[granted_at] is not None)
             spent = card["used"][0] if name == "seconds" else card["used"][1] + card["used"][2]
             # What one packet has reported meanwhile.

@@ -29,18 +29,39 @@ LEAST_SHARE = 0.95
 # More than the tests of any file take on a busy machine; a change that makes a loop endless is noticed so.
 SECONDS_MOST = 900
 
-STORE = ["tests/store/test_charging.py", "tests/store/test_reserving.py", "tests/store/test_sums_of_sessions.py",
-         "tests/store/test_guessing.py", "tests/store/test_reading_cards.py", "tests/store/test_usage_views.py",
-         "tests/store/test_anomalies.py", "tests/store/test_catalogue.py", "tests/contract"]
+STORE = [
+    "tests/store/test_charging.py",
+    "tests/store/test_reserving.py",
+    "tests/store/test_sums_of_sessions.py",
+    "tests/store/test_guessing.py",
+    "tests/store/test_reading_cards.py",
+    "tests/store/test_usage_views.py",
+    "tests/store/test_anomalies.py",
+    "tests/store/test_catalogue.py",
+    "tests/contract",
+]
 # The changed file, and the tests that cover it: the quick ones first.
 TESTS = {
     "freeradius_module/rules/login.py": ["freeradius_module/rules/login.py", "tests/unit/test_login.py", *STORE[:4]],
     "freeradius_module/engine/logins.py": ["freeradius_module/engine/logins.py", *STORE],
-    "freeradius_module/rules/usage.py": ["freeradius_module/rules/usage.py", "tests/unit/test_usage.py", "tests/unit/test_login.py", STORE[0]],
-    "freeradius_module/rules/identity.py": ["freeradius_module/rules/identity.py", "tests/unit/test_identity.py", STORE[0]],
+    "freeradius_module/rules/usage.py": [
+        "freeradius_module/rules/usage.py",
+        "tests/unit/test_usage.py",
+        "tests/unit/test_login.py",
+        STORE[0],
+    ],
+    "freeradius_module/rules/identity.py": [
+        "freeradius_module/rules/identity.py",
+        "tests/unit/test_identity.py",
+        STORE[0],
+    ],
     "freeradius_module/engine/accounting.py": ["freeradius_module/engine/accounting.py", *STORE],
     "freeradius_module/rules/hours.py": ["freeradius_module/rules/hours.py", "tests/unit/test_hours.py"],
-    "freeradius_module/sealing/pin.py": ["freeradius_module/sealing/pin.py", "tests/unit/test_pin.py", "tests/unit/test_pin_open_all.py"],
+    "freeradius_module/sealing/pin.py": [
+        "freeradius_module/sealing/pin.py",
+        "tests/unit/test_pin.py",
+        "tests/unit/test_pin_open_all.py",
+    ],
     "freeradius_module/sealing/keyring.py": ["freeradius_module/sealing/keyring.py", "tests/unit/test_keyring.py"],
     "freeradius_module/store": STORE,
     "sql/schema.sql": ["tests/schema", *STORE],
@@ -54,7 +75,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     equal = reasons()
-    changes = [one for path in TESTS for one in places(path) if options.only in str(one) and lasting_name(one) not in equal]
+    changes = [
+        one for path in TESTS for one in places(path) if options.only in str(one) and lasting_name(one) not in equal
+    ]
     if options.short and len(changes) > SAMPLE:
         changes = sorted(random.Random(SEED).sample(changes, SAMPLE))
     if options.list:
@@ -63,7 +86,10 @@ def main() -> int:
     prepare()
     for path in sorted({change.path for change in changes}):
         if tests_of(path) != 0:
-            print(f"The tests of {path} fail without any change: nothing can be said about changes of it.", file=sys.stderr)
+            print(
+                f"The tests of {path} fail without any change: nothing can be said about changes of it.",
+                file=sys.stderr,
+            )
             return 1
     verdicts = {}
     for change in changes:
@@ -71,8 +97,10 @@ def main() -> int:
         print(f"{verdicts[str(change)]:8} {change}", flush=True)
         RESULTS.write_text(json.dumps({"verdicts": verdicts, "equal": equal}, indent=1))
     killed = sum(word != "alive" for word in verdicts.values())
-    print(f"{len(verdicts)} changes, {killed} noticed, {len(verdicts) - killed} not; {len(equal)} others change nothing, see "
-          f"{EQUAL.name}")
+    print(
+        f"{len(verdicts)} changes, {killed} noticed, {len(verdicts) - killed} not; {len(equal)} others change nothing, see "
+        f"{EQUAL.name}"
+    )
     return int(killed < LEAST_SHARE * len(verdicts))
 
 
@@ -95,10 +123,13 @@ def reasons() -> dict[str, str]:
 
 def prepare() -> None:
     COPY.mkdir(parents=True, exist_ok=True)
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True,
-                           check=True).stdout
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    ).stdout
     subprocess.run(["rsync", "-a", "--files-from=-", f"{CHECKOUT}/", f"{COPY}/"], input=files, text=True, check=True)
-    subprocess.run(["make", "--no-print-directory", "installed", ".venv/test.stamp"], cwd=COPY, check=True, stdout=sys.stderr)
+    subprocess.run(
+        ["make", "--no-print-directory", "installed", ".venv/test.stamp"], cwd=COPY, check=True, stdout=sys.stderr
+    )
 
 
 def verdict(change: Change) -> str:
@@ -120,9 +151,21 @@ def verdict(change: Change) -> str:
 def tests_of(path: str) -> int:
     """Run the tests that cover a file, in the copy; pytest's exit status."""
     done = subprocess.run(
-        [".venv/bin/python", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=1", "--doctest-modules",
-         *TESTS[path]],
-        cwd=COPY, capture_output=True, timeout=SECONDS_MOST,
+        [
+            ".venv/bin/python",
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--hypothesis-seed=1",
+            "--doctest-modules",
+            *TESTS[path],
+        ],
+        cwd=COPY,
+        capture_output=True,
+        timeout=SECONDS_MOST,
     )
     return done.returncode
 

@@ -69,7 +69,9 @@ def of_sql(path: str, text: str) -> list[Change]:
     """Triggers and views; a table's columns are no decision."""
     starts = _line_starts(text)
     changes = []
-    for found in re.finditer(r"^CREATE (?:OR REPLACE )?(?:SQL SECURITY \w+ )?(?:TRIGGER|VIEW)\b.*?;\n\n", text, re.S | re.M):
+    for found in re.finditer(
+        r"^CREATE (?:OR REPLACE )?(?:SQL SECURITY \w+ )?(?:TRIGGER|VIEW)\b.*?;\n\n", text, re.S | re.M
+    ):
         changes += _in_sql(path, text, found.start(), found.end(), starts)
     return changes
 

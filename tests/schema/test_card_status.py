@@ -49,7 +49,8 @@ class Cards:
         card_id = next(self.numbers)
         self.database.execute(
             "INSERT INTO card (id, serial, pin_sealed, key_number, batch_id, product_id)"
-            " VALUES (%s, %s, 'sealed', 1, 1, 1)", [card_id, f"A{card_id}"],
+            " VALUES (%s, %s, 'sealed', 1, 1, 1)",
+            [card_id, f"A{card_id}"],
         )
         for step in WAY_TO[status]:
             self.put(card_id, step)

@@ -11,6 +11,7 @@ DENIED = (1142, 1143, 1227, 1044, 1370)  # no such right on the table, on the co
 @pytest.fixture
 def ask(office):
     """Run a statement as the account of a group of the option file."""
+
     def asked(group: str, statement: str):
         with Office(str(office.option_file)).connect(group) as connection, connection.cursor() as cursor:
             cursor.execute(statement)

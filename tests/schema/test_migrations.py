@@ -15,21 +15,60 @@ MIGRATIONS = sorted((SQL / "migrations").glob("*.sql"))
 
 # What information_schema says of a database, without its name, its size and the hour at which it was made.
 FACTS = {
-    "tables": ("TABLE_NAME", "TABLE_TYPE", "ENGINE", "TABLE_COLLATION", "ROW_FORMAT", "CREATE_OPTIONS", "TABLE_COMMENT"),
-    "columns": ("TABLE_NAME", "ORDINAL_POSITION", "COLUMN_NAME", "COLUMN_TYPE", "IS_NULLABLE", "COLUMN_DEFAULT", "EXTRA",
-                "CHARACTER_SET_NAME", "COLLATION_NAME", "COLUMN_KEY", "GENERATION_EXPRESSION"),
+    "tables": (
+        "TABLE_NAME",
+        "TABLE_TYPE",
+        "ENGINE",
+        "TABLE_COLLATION",
+        "ROW_FORMAT",
+        "CREATE_OPTIONS",
+        "TABLE_COMMENT",
+    ),
+    "columns": (
+        "TABLE_NAME",
+        "ORDINAL_POSITION",
+        "COLUMN_NAME",
+        "COLUMN_TYPE",
+        "IS_NULLABLE",
+        "COLUMN_DEFAULT",
+        "EXTRA",
+        "CHARACTER_SET_NAME",
+        "COLLATION_NAME",
+        "COLUMN_KEY",
+        "GENERATION_EXPRESSION",
+    ),
     "statistics": ("TABLE_NAME", "INDEX_NAME", "SEQ_IN_INDEX", "COLUMN_NAME", "NON_UNIQUE", "SUB_PART", "INDEX_TYPE"),
-    "triggers": ("TRIGGER_NAME", "EVENT_OBJECT_TABLE", "EVENT_MANIPULATION", "ACTION_TIMING", "ACTION_ORDER",
-                 "ACTION_STATEMENT", "SQL_MODE", "COLLATION_CONNECTION"),
+    "triggers": (
+        "TRIGGER_NAME",
+        "EVENT_OBJECT_TABLE",
+        "EVENT_MANIPULATION",
+        "ACTION_TIMING",
+        "ACTION_ORDER",
+        "ACTION_STATEMENT",
+        "SQL_MODE",
+        "COLLATION_CONNECTION",
+    ),
     "views": ("TABLE_NAME", "VIEW_DEFINITION", "IS_UPDATABLE", "SECURITY_TYPE", "COLLATION_CONNECTION"),
     "check_constraints": ("TABLE_NAME", "CONSTRAINT_NAME", "CHECK_CLAUSE"),
     "referential_constraints": ("TABLE_NAME", "CONSTRAINT_NAME", "REFERENCED_TABLE_NAME", "UPDATE_RULE", "DELETE_RULE"),
-    "key_column_usage": ("TABLE_NAME", "CONSTRAINT_NAME", "COLUMN_NAME", "ORDINAL_POSITION", "REFERENCED_TABLE_NAME",
-                         "REFERENCED_COLUMN_NAME"),
+    "key_column_usage": (
+        "TABLE_NAME",
+        "CONSTRAINT_NAME",
+        "COLUMN_NAME",
+        "ORDINAL_POSITION",
+        "REFERENCED_TABLE_NAME",
+        "REFERENCED_COLUMN_NAME",
+    ),
     "routines": ("ROUTINE_NAME", "ROUTINE_DEFINITION", "SECURITY_TYPE"),
 }
-OWNER_COLUMN = {"tables": "TABLE_SCHEMA", "columns": "TABLE_SCHEMA", "statistics": "TABLE_SCHEMA", "views": "TABLE_SCHEMA",
-                "triggers": "TRIGGER_SCHEMA", "routines": "ROUTINE_SCHEMA"}
+OWNER_COLUMN = {
+    "tables": "TABLE_SCHEMA",
+    "columns": "TABLE_SCHEMA",
+    "statistics": "TABLE_SCHEMA",
+    "views": "TABLE_SCHEMA",
+    "triggers": "TRIGGER_SCHEMA",
+    "routines": "ROUTINE_SCHEMA",
+}
 
 
 @pytest.fixture

@@ -19,28 +19,88 @@ from admin.shell.office import Office as AdminOffice
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted")
 ALL = ("up", "down", "null", "other")
 PRODUCT = {
-    column: ALL for column in (
-        "name", "valid_days", "sell_by", "valid_until_at", "allowed_hours", "timezone", "speed_down_kbit", "speed_up_kbit",
-        "fup_share_percent", "fup_down_kbit", "fup_up_kbit", "max_sessions", "replace_oldest", "bind_device",
-        "interim_seconds", "idle_seconds", "price_cents", "commission_basis_points", "retired_at")}
+    column: ALL
+    for column in (
+        "name",
+        "valid_days",
+        "sell_by",
+        "valid_until_at",
+        "allowed_hours",
+        "timezone",
+        "speed_down_kbit",
+        "speed_up_kbit",
+        "fup_share_percent",
+        "fup_down_kbit",
+        "fup_up_kbit",
+        "max_sessions",
+        "replace_oldest",
+        "bind_device",
+        "interim_seconds",
+        "idle_seconds",
+        "price_cents",
+        "commission_basis_points",
+        "retired_at",
+    )
+}
 PARTNER = dict.fromkeys(("name", "document", "contact", "commission_basis_points", "retired_at"), ALL)
-NAS = dict.fromkeys(("name", "address", "secret_sealed", "key_number", "vendor", "disconnect_port",
-                     "require_message_authenticator", "counter_rule"), ALL)
+NAS = dict.fromkeys(
+    (
+        "name",
+        "address",
+        "secret_sealed",
+        "key_number",
+        "vendor",
+        "disconnect_port",
+        "require_message_authenticator",
+        "counter_rule",
+    ),
+    ALL,
+)
 # A session ends sooner, for whatever cause.
 SOONER = {"due_at": ("down", "null"), "due_cause": ALL}
 
 # By account, table and column: which changes are its work.  The module's own tables are its own; all that is counted goes up.
 PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     "module": {
-        "session": {column: ALL for column in (
-            "nas_id", "nas_address", "acct_session_id", "device", "login_at", "login_token", "started_at", "heard_at",
-            "stopped_at", "stop_cause", "closed_at", "close_cause", "reopens_after_at", "end_recorded_at", "due_at", "due_cause",
-            "granted_seconds", "granted_octets", "granted_down_octets", "granted_up_octets", "granted_millicents",
-            "tariff_minute_millicents", "tariff_mb_millicents", "fup_octets", "interim_seconds", "raw_down_octets",
-            "raw_up_octets", "framed_ipv4", "framed_ipv6", "delegated_prefix")}
+        "session": {
+            column: ALL
+            for column in (
+                "nas_id",
+                "nas_address",
+                "acct_session_id",
+                "device",
+                "login_at",
+                "login_token",
+                "started_at",
+                "heard_at",
+                "stopped_at",
+                "stop_cause",
+                "closed_at",
+                "close_cause",
+                "reopens_after_at",
+                "end_recorded_at",
+                "due_at",
+                "due_cause",
+                "granted_seconds",
+                "granted_octets",
+                "granted_down_octets",
+                "granted_up_octets",
+                "granted_millicents",
+                "tariff_minute_millicents",
+                "tariff_mb_millicents",
+                "fup_octets",
+                "interim_seconds",
+                "raw_down_octets",
+                "raw_up_octets",
+                "framed_ipv4",
+                "framed_ipv6",
+                "delegated_prefix",
+            )
+        }
         | dict.fromkeys(("used_seconds", "used_down_octets", "used_up_octets"), ("up",)),
         "card": dict.fromkeys(
-            ("posted_seconds", "posted_down_octets", "posted_up_octets", "posted_login_number", "version"), ("up",)),
+            ("posted_seconds", "posted_down_octets", "posted_up_octets", "posted_login_number", "version"), ("up",)
+        ),
         "login_refusal": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "unknown_login": {"tries": ("up",), "nas_id": ALL, "last_at": ALL},
         "session_anomaly": {"times": ("up",), "last_at": ALL},
@@ -48,7 +108,9 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
         "nas_restart": dict.fromkeys(("nas_address", "authenticator", "happened_at", "repeated_at"), ALL),
     },
     "generate": {"serial_counter": {"next_number": ("up",)}},
-    "deliver": {}, "return": {"session": SOONER}, "block": {"session": SOONER},
+    "deliver": {},
+    "return": {"session": SOONER},
+    "block": {"session": SOONER},
     "credit": {"session": SOONER, "card": {"note": ALL}},
     "products": {"product": PRODUCT},
     "partners": {"partner": PARTNER},
@@ -72,9 +134,18 @@ MAY_REMOVE = {"products": {"product_reply"}, "nas": {"nas"}}
 MAY_REMOVE["office"] = MAY_REMOVE["admin"] = {"product_reply", "nas"}
 # Whole rows, every column of them, that an account may write.
 MAY_INSERT = {
-    "module": {"session", "session_anomaly", "session_slow_down", "login_refusal", "unknown_login", "accounting_queue",
-               "nas_restart"},
-    "generate": {"serial_counter"}, "products": {"product_reply"}, "disconnect": {"disconnect_attempt"},
+    "module": {
+        "session",
+        "session_anomaly",
+        "session_slow_down",
+        "login_refusal",
+        "unknown_login",
+        "accounting_queue",
+        "nas_restart",
+    },
+    "generate": {"serial_counter"},
+    "products": {"product_reply"},
+    "disconnect": {"disconnect_attempt"},
 }
 MAY_INSERT["office"] = MAY_INSERT["admin"] = {"serial_counter", "product_reply", "disconnect_attempt", "site"}
 # Written by the owner alone, or once and for all by the set-up.
@@ -87,7 +158,7 @@ def books(office, database, tmp_path):
     product = office.product("--time", "10h", "--bind-device", "--reply", "Filter-Id := x")
     partner = office.partner()
     cards = office.sell(9, product=product, partner=partner)
-    phone, = office.sell(1, product=office.product("--money", "10.00", kind="telephony"), partner=partner)
+    (phone,) = office.sell(1, product=office.product("--money", "10.00", kind="telephony"), partner=partner)
     stock = office.stock(2, product=product)
     one = database.value("SELECT id FROM card WHERE serial = %s", [cards[0].serial])
     with database.connect() as connection, connection.cursor() as cursor:
@@ -113,8 +184,11 @@ def books(office, database, tmp_path):
         ):
             cursor.execute(statement.format(one=one))
     number = database.value("SELECT id FROM card WHERE serial = %s", [phone.serial])
-    database.execute("INSERT INTO voice_credit (card_id, account, credit_cents, export_number, exported_at, confirmed_at,"
-                     " reference) VALUES (%s, 'a', 1000, 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'r')", [number])
+    database.execute(
+        "INSERT INTO voice_credit (card_id, account, credit_cents, export_number, exported_at, confirmed_at,"
+        " reference) VALUES (%s, 'a', 1000, 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'r')",
+        [number],
+    )
     office.must("credit", cards[1].serial, "--add", "5m", "--reason", "Storm")
     office.must("sessions", "--address", "10.5.0.7", "--at", "2026-01-01T00:00Z")
     office.must("audit", "seal")
@@ -124,8 +198,16 @@ def books(office, database, tmp_path):
         database.execute("UPDATE card SET status = %s WHERE serial = %s", [status, card.serial])
     office.must("block", cards[5].serial)
     office.must("delete", stock[1].serial, "--yes")
-    in_status = {"created": stock[0], "delivered": cards[2], "in_use": cards[0], "exhausted": cards[3], "expired": cards[4],
-                 "blocked": cards[5], "redeemed": phone, "deleted": stock[1]}
+    in_status = {
+        "created": stock[0],
+        "delivered": cards[2],
+        "in_use": cards[0],
+        "exhausted": cards[3],
+        "expired": cards[4],
+        "blocked": cards[5],
+        "redeemed": phone,
+        "deleted": stock[1],
+    }
     return {"card": one, "statuses": {status: ids[card.serial] for status, card in in_status.items()}}
 
 
@@ -135,17 +217,22 @@ def connected(account: str, office, database):
     with contextlib.ExitStack() as stack:
         if account in ("module", "office"):
             group = {"module": "prepaid-radius", "office": "prepaid-admin"}[account]
-            connection = stack.enter_context(
-                contextlib.closing(AdminOffice(str(office.option_file)).connect(group)))
+            connection = stack.enter_context(contextlib.closing(AdminOffice(str(office.option_file)).connect(group)))
         else:
             owner = stack.enter_context(database.connect())
             cursor = owner.cursor()
             store.operator.give(cursor, database.name, "side", [account])
             store.operator.create(cursor, database.name, "side", ["localhost"], "secret")
             stack.callback(store.operator.remove, cursor, database.name, "side")
-            connection = stack.enter_context(pymysql.connect(
-                unix_socket=str(database.mariadb.socket), user="side", password="secret", database=database.name,
-                charset="utf8mb4"))
+            connection = stack.enter_context(
+                pymysql.connect(
+                    unix_socket=str(database.mariadb.socket),
+                    user="side",
+                    password="secret",
+                    database=database.name,
+                    charset="utf8mb4",
+                )
+            )
         with connection.cursor() as cursor:
             cursor.execute("SET check_constraint_checks = 0, foreign_key_checks = 0, timestamp = 1000000000")
         yield connection
@@ -170,10 +257,11 @@ class Schema:
         self.columns = collections.defaultdict(dict)
         self.keys = collections.defaultdict(list)
         for row in database.query(
-                "SELECT column_name AS name, c.table_name AS target, data_type AS type, column_key AS place, is_nullable AS empty,"
-                " extra AS extra FROM information_schema.columns AS c JOIN information_schema.tables AS t"
-                " ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type = 'BASE TABLE'"
-                " WHERE c.table_schema = DATABASE() ORDER BY ordinal_position"):
+            "SELECT column_name AS name, c.table_name AS target, data_type AS type, column_key AS place, is_nullable AS empty,"
+            " extra AS extra FROM information_schema.columns AS c JOIN information_schema.tables AS t"
+            " ON t.table_schema = c.table_schema AND t.table_name = c.table_name AND t.table_type = 'BASE TABLE'"
+            " WHERE c.table_schema = DATABASE() ORDER BY ordinal_position"
+        ):
             self.columns[row["target"]][row["name"]] = row
             if row["place"] == "PRI":
                 self.keys[row["target"]].append(row["name"])
@@ -182,17 +270,22 @@ class Schema:
             if {"card_id", "login_number"} <= set(columns):
                 wanted = f"WHERE card_id = {card_id}"
             else:
-                wanted = {"card": f"WHERE id = {card_id}", "site": "WHERE name LIKE 'key%%fingerprint'",
-                          "product": "WHERE id IN (SELECT product_id FROM card)",
-                          "batch": "WHERE id IN (SELECT batch_id FROM card)",
-                          "nas": "WHERE id > 1"}.get(table, "")
+                wanted = {
+                    "card": f"WHERE id = {card_id}",
+                    "site": "WHERE name LIKE 'key%%fingerprint'",
+                    "product": "WHERE id IN (SELECT product_id FROM card)",
+                    "batch": "WHERE id IN (SELECT batch_id FROM card)",
+                    "nas": "WHERE id > 1",
+                }.get(table, "")
             found = database.query(f"SELECT * FROM {table} {wanted} LIMIT 1")
             assert found, f"no row to try in the table {table}: add one to `books`"
             self.rows[table] = found[0]
 
     def where(self, table: str) -> tuple[str, list]:
         """The key of the table's row, as a condition."""
-        return " AND ".join(f"{key} = %s" for key in self.keys[table]), [self.rows[table][key] for key in self.keys[table]]
+        return " AND ".join(f"{key} = %s" for key in self.keys[table]), [
+            self.rows[table][key] for key in self.keys[table]
+        ]
 
     def changes(self, table: str, column: str):
         """The ways to change a column: the name of each, and the value that it would have."""
@@ -208,8 +301,25 @@ class Schema:
             if value:
                 yield "down", 0
         elif kind == "enum":
-            yield from (("other", one) for one in ("delivery", "return", "void", "internet", "telephony", "wraps", "slow_down",
-                                                   "imported", "credited", "extended", "cisco", "note", *STATUSES) if one != value)
+            yield from (
+                ("other", one)
+                for one in (
+                    "delivery",
+                    "return",
+                    "void",
+                    "internet",
+                    "telephony",
+                    "wraps",
+                    "slow_down",
+                    "imported",
+                    "credited",
+                    "extended",
+                    "cisco",
+                    "note",
+                    *STATUSES,
+                )
+                if one != value
+            )
         elif kind in ("varbinary", "binary"):
             yield "other", b"x" * len(value or b"x")
             yield "other", b""
@@ -228,7 +338,11 @@ def tries_of(schema: Schema, account: str, statuses: dict, transitions: dict):
                 continue
             for way, value in schema.changes(table, column):
                 if way not in permitted.get(table, {}).get(column, ()):
-                    yield f"{table}.{column} {way}", f"UPDATE {table} SET {column} = %s WHERE {condition}", [value, *key]
+                    yield (
+                        f"{table}.{column} {way}",
+                        f"UPDATE {table} SET {column} = %s WHERE {condition}",
+                        [value, *key],
+                    )
         if table not in MAY_REMOVE.get(account, ()):
             yield f"{table} removed", f"DELETE FROM {table} WHERE {condition}", key
         if table not in MAY_INSERT.get(account, ()):
@@ -242,22 +356,30 @@ def tries_of(schema: Schema, account: str, statuses: dict, transitions: dict):
                 if column in row and column != last:
                     row[column] = "new"
             names = ", ".join(row)
-            yield (f"{table} inserted", f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(row))})",
-                   list(row.values()))
+            yield (
+                f"{table} inserted",
+                f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(row))})",
+                list(row.values()),
+            )
     for before, card_id in statuses.items():
         for after in STATUSES:
             if after != before and account not in transitions.get((before, after), ()):
                 yield f"card {before} -> {after}", "UPDATE card SET status = %s WHERE id = %s", [after, card_id]
-                yield (f"card {before} -> {after} with a note",
-                       "UPDATE card SET status = %s, delivery_note_id = 1, partner_id = 1 WHERE id = %s", [after, card_id])
+                yield (
+                    f"card {before} -> {after} with a note",
+                    "UPDATE card SET status = %s, delivery_note_id = 1, partner_id = 1 WHERE id = %s",
+                    [after, card_id],
+                )
 
 
 @pytest.fixture
 def transitions(database):
     """Which accounts may make a change of status, whatever else it needs."""
-    return {(row["from_status"], row["to_status"]):
-            {row["role"], "admin", "office"} | ({"module"} if row["by_module"] else set())
-            for row in database.query("SELECT * FROM card_transition")}
+    return {
+        (row["from_status"], row["to_status"]): {row["role"], "admin", "office"}
+        | ({"module"} if row["by_module"] else set())
+        for row in database.query("SELECT * FROM card_transition")
+    }
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)

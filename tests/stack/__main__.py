@@ -39,8 +39,9 @@ def up(stack: Stack) -> None:
     stack.up()
     radius = stack.freeradius
     print("The stack was up already; nothing was changed." if was_up else "The stack is up.")
-    print(f"  FreeRADIUS   127.0.0.1, authentication {radius.auth_port}, accounting {radius.acct_port},"
-          f" secret {SECRET}")
+    print(
+        f"  FreeRADIUS   127.0.0.1, authentication {radius.auth_port}, accounting {radius.acct_port}, secret {SECRET}"
+    )
     print(f"  MariaDB      {stack.mariadb.socket}")
     print(f"  The office   {Path(sys.executable).with_name('prepaid')} --config {stack.option_file} --help")
     print(f"  Logs         {stack.folder / 'log'}")

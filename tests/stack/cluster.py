@@ -19,8 +19,17 @@ NODES = 3
 class ClusterStack(Stack):
     """A stack whose database is a cluster; FreeRADIUS tries its nodes in order."""
 
-    def __init__(self, folder: Path, *, auth_port: int, acct_port: int, places: list[Place], mariadb_options: list[str] = (),
-                 dies_with_parent: bool = False, **others):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        auth_port: int,
+        acct_port: int,
+        places: list[Place],
+        mariadb_options: list[str] = (),
+        dies_with_parent: bool = False,
+        **others,
+    ):
         super().__init__(folder, auth_port=auth_port, acct_port=acct_port, dies_with_parent=dies_with_parent, **others)
         self.cluster = Cluster(self.folder, places, options=mariadb_options, dies_with_parent=dies_with_parent)
         # What a stack asks of its database, any node can answer.
@@ -73,8 +82,10 @@ def cluster_of_environment() -> ClusterStack:
 def up(stack: ClusterStack) -> None:
     stack.up()
     print("The cluster is up.")
-    print(f"  FreeRADIUS   127.0.0.1, authentication {stack.freeradius.auth_port}, accounting"
-          f" {stack.freeradius.acct_port}, secret {SECRET}")
+    print(
+        f"  FreeRADIUS   127.0.0.1, authentication {stack.freeradius.auth_port}, accounting"
+        f" {stack.freeradius.acct_port}, secret {SECRET}"
+    )
     for node in stack.cluster.nodes:
         print(f"  Node {node.name}       {node.place.address}:{node.place.port}, log {node.log_file}")
     print(f"  The office   prepaid --config {stack.option_file} --help")

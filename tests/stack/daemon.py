@@ -21,8 +21,18 @@ class Daemon:
     behind by a crash may name somebody else's process by now, and that one must never be stopped.
     """
 
-    def __init__(self, name: str, argv: list[str], *, pid_file: Path, log_file: Path, mark: str,
-                 env: dict[str, str] | None = None, dies_with_parent: bool = False, is_batch: bool = False):
+    def __init__(
+        self,
+        name: str,
+        argv: list[str],
+        *,
+        pid_file: Path,
+        log_file: Path,
+        mark: str,
+        env: dict[str, str] | None = None,
+        dies_with_parent: bool = False,
+        is_batch: bool = False,
+    ):
         self.name = name
         self.argv = argv
         self.pid_file = pid_file
@@ -53,7 +63,11 @@ class Daemon:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(
-                prefix + self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                prefix + self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.env,
                 start_new_session=True,
             )
         self.pid_file.write_text(f"{self._child.pid}\n")
@@ -82,12 +96,16 @@ class Daemon:
         while not (self.pid() and is_ready()):
             if self._child.poll() is not None:
                 self.pid_file.unlink(missing_ok=True)
-                raise StackError(f"{self.name} ended as soon as it was started; its last words in "
-                                 f"{self.log_file}:\n{self.last_words()}")
+                raise StackError(
+                    f"{self.name} ended as soon as it was started; its last words in "
+                    f"{self.log_file}:\n{self.last_words()}"
+                )
             if time.monotonic() > deadline:
                 self.kill()
-                raise StackError(f"{self.name} did not serve within {timeout_seconds} seconds; its last "
-                                 f"words in {self.log_file}:\n{self.last_words()}")
+                raise StackError(
+                    f"{self.name} did not serve within {timeout_seconds} seconds; its last "
+                    f"words in {self.log_file}:\n{self.last_words()}"
+                )
             time.sleep(0.05)
 
     def _signal_and_wait(self, number: int, timeout_seconds: int) -> bool:

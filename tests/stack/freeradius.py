@@ -27,9 +27,19 @@ READY = "Ready to process requests"
 class FreeRadius:
     """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
 
-    def __init__(self, folder: Path, *, name: str = "radiusd", auth_port: int | None = None, acct_port: int | None = None,
-                 options: dict[str, str] | None = None, has_threads: bool = True, is_batch: bool = False,
-                 dies_with_parent: bool = False, account: str | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "radiusd",
+        auth_port: int | None = None,
+        acct_port: int | None = None,
+        options: dict[str, str] | None = None,
+        has_threads: bool = True,
+        is_batch: bool = False,
+        dies_with_parent: bool = False,
+        account: str | None = None,
+    ):
         """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
 
         A server without `auth_port` serves no logins, and one without `acct_port` no accounting.  `is_batch`: under the
@@ -72,8 +82,10 @@ class FreeRadius:
             return
         for variable, port in (("AUTH_PORT", self.auth_port), ("ACCT_PORT", self.acct_port)):
             if port and is_taken(port):
-                raise StackError(f"Port {port} on 127.0.0.1 is taken by another program; choose another one "
-                                 f"with {variable}=…, or stop that program ('ss -lunp' names it).")
+                raise StackError(
+                    f"Port {port} on 127.0.0.1 is taken by another program; choose another one "
+                    f"with {variable}=…, or stop that program ('ss -lunp' names it)."
+                )
 
     def stop(self) -> None:
         self.daemon.stop()
@@ -160,8 +172,10 @@ def remove_option(text: str, option: str) -> str:
 def _replace_option(text: str, option: str, line: str) -> str:
     changed, count = re.subn(rf"(?m)^([ \t]*){option}[ \t]*=.*$", lambda match: match[1] + line, text)
     if count != 1:
-        raise StackError(f"Debian's radiusd.conf in {DISTRIBUTION} sets '{option}' {count} times, not once; "
-                         "restore the packaged file of freeradius-config.")
+        raise StackError(
+            f"Debian's radiusd.conf in {DISTRIBUTION} sets '{option}' {count} times, not once; "
+            "restore the packaged file of freeradius-config."
+        )
     return changed
 
 
@@ -173,6 +187,8 @@ def _copy_tree(source: Path, target: Path) -> None:
     target.mkdir()
     packed = subprocess.run(["sudo", "tar", "--create", "--directory", str(source), "."], stdout=subprocess.PIPE)
     if packed.returncode != 0:
-        raise StackError(f"FreeRADIUS' configuration in {source} could not be read, not through sudo either; "
-                         "is freeradius installed? Run make as root or as a user with sudo.")
+        raise StackError(
+            f"FreeRADIUS' configuration in {source} could not be read, not through sudo either; "
+            "is freeradius installed? Run make as root or as a user with sudo."
+        )
     subprocess.run(["tar", "--extract", "--directory", str(target)], input=packed.stdout, check=True)

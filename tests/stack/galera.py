@@ -50,8 +50,17 @@ class Place(NamedTuple):
 
 
 class Node:
-    def __init__(self, name: str, folder: Path, place: Place, group: list[Place], *, password: str,
-                 options: list[str] = (), dies_with_parent: bool = False):
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        place: Place,
+        group: list[Place],
+        *,
+        password: str,
+        options: list[str] = (),
+        dies_with_parent: bool = False,
+    ):
         """`options` are lines for the node's option file; `password` is the account owner's, who may do everything."""
         self.name = name
         self.folder = folder.resolve()
@@ -81,10 +90,23 @@ class Node:
 
     def daemon(self, *how: str) -> Daemon:
         """The process, whoever has started it."""
-        argv = [*self.place.prefix, *self._as_owner, str(self._helper), f"--defaults-file={self.option_file}",
-                "start", "--foreground", *how]
-        return Daemon(f"Galera node {self.name}", argv, pid_file=self.folder / "pid", log_file=self.log_file,
-                      mark=f"--defaults-file={self.option_file}", dies_with_parent=self._dies_with_parent)
+        argv = [
+            *self.place.prefix,
+            *self._as_owner,
+            str(self._helper),
+            f"--defaults-file={self.option_file}",
+            "start",
+            "--foreground",
+            *how,
+        ]
+        return Daemon(
+            f"Galera node {self.name}",
+            argv,
+            pid_file=self.folder / "pid",
+            log_file=self.log_file,
+            mark=f"--defaults-file={self.option_file}",
+            dies_with_parent=self._dies_with_parent,
+        )
 
     def stop(self) -> None:
         self.daemon().stop()
@@ -96,8 +118,12 @@ class Node:
         return self.daemon().pid() is not None
 
     def position(self) -> str:
-        return subprocess.run([*self._as_owner, str(self._helper), f"--defaults-file={self.option_file}", "position"],
-                              stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [*self._as_owner, str(self._helper), f"--defaults-file={self.option_file}", "position"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
 
     def forget(self) -> None:
         """Lose the data, as with a new disk: the next start needs a whole copy."""
@@ -121,8 +147,16 @@ class Node:
             return dict(cursor.fetchall())
 
     def connect(self, database: str | None = None, **options) -> pymysql.Connection:
-        return pymysql.connect(host=self.place.address, port=self.place.port, user="owner", password=self.password,
-                               database=database, charset="utf8mb4", autocommit=True, **options)
+        return pymysql.connect(
+            host=self.place.address,
+            port=self.place.port,
+            user="owner",
+            password=self.password,
+            database=database,
+            charset="utf8mb4",
+            autocommit=True,
+            **options,
+        )
 
     # --- Files -----------------------------------------------------------------------------------------
 
@@ -137,9 +171,19 @@ class Node:
     def _make_data(self) -> None:
         """Of the first node only: the others get a copy."""
         done = subprocess.run(
-            [*self._as_owner, program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data_folder}",
-             "--skip-test-db", "--auth-root-authentication-method=socket", f"--auth-root-socket-user={self.owner}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [
+                *self._as_owner,
+                program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={self.data_folder}",
+                "--skip-test-db",
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={self.owner}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             # Its own: a server that starts removes the temporary tables of every other one in a shared folder.
             env=os.environ | {"TMPDIR": str(self.folder / "run")},
         )
@@ -151,22 +195,36 @@ class Node:
         group = ",".join(f"{other.group_address}:{other.group_port}" for other in self.group)
         # Later lines hold; of the provider's options each is one of a list, so the shipped list is said again.
         lines = [
-            f"!include {self.folder / SHIPPED_OPTIONS.name}", "", "[mariadb]",
-            f"datadir = {self.data_folder}", f"socket = {self.socket}", f"pid_file = {self.folder / 'run' / 'pid'}",
+            f"!include {self.folder / SHIPPED_OPTIONS.name}",
+            "",
+            "[mariadb]",
+            f"datadir = {self.data_folder}",
+            f"socket = {self.socket}",
+            f"pid_file = {self.folder / 'run' / 'pid'}",
             f"tmpdir = {self.folder / 'run'}",
-            f"port = {place.port}", "bind_address = 0.0.0.0" if place.prefix else f"bind_address = {place.address}",
-            "skip_name_resolve", "character_set_server = utf8mb4", "default_time_zone = +00:00",
-            "max_connections = 200", "performance_schema = OFF", "innodb_buffer_pool_size = 64M",
+            f"port = {place.port}",
+            "bind_address = 0.0.0.0" if place.prefix else f"bind_address = {place.address}",
+            "skip_name_resolve",
+            "character_set_server = utf8mb4",
+            "default_time_zone = +00:00",
+            "max_connections = 200",
+            "performance_schema = OFF",
+            "innodb_buffer_pool_size = 64M",
             f"init_file = {self.folder / 'init.sql'}",
-            f"wsrep_node_name = {self.name}", f"wsrep_node_address = {place.group_address}",
+            f"wsrep_node_name = {self.name}",
+            f"wsrep_node_address = {place.group_address}",
             f"wsrep_cluster_address = gcomm://{group}",
             f"wsrep_sst_receive_address = {place.group_address}:{place.sst_port}",
-            "wsrep_provider_options = \"" + "; ".join([
-                *provider_options(SHIPPED_OPTIONS.read_text()),
-                f"gmcast.listen_addr=tcp://{place.group_address}:{place.group_port}",
-                f"ist.recv_addr={place.group_address}:{place.ist_port}",
-                "gcache.size=64M",
-            ]) + "\"",
+            'wsrep_provider_options = "'
+            + "; ".join(
+                [
+                    *provider_options(SHIPPED_OPTIONS.read_text()),
+                    f"gmcast.listen_addr=tcp://{place.group_address}:{place.group_port}",
+                    f"ist.recv_addr={place.group_address}:{place.ist_port}",
+                    "gcache.size=64M",
+                ]
+            )
+            + '"',
             *self.options,
         ]
         self.option_file.write_text("\n".join(lines) + "\n")
@@ -194,8 +252,9 @@ class Cluster:
         password = password_file.read_text()
         home = self._home()
         self.nodes = [
-            Node(name, home / name, place, places, password=password, options=options,
-                 dies_with_parent=dies_with_parent)
+            Node(
+                name, home / name, place, places, password=password, options=options, dies_with_parent=dies_with_parent
+            )
             for name, place in zip("abcdefgh", places, strict=False)
         ]
 
@@ -239,11 +298,14 @@ class Cluster:
     def wait_until_whole(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Until every node is in the one primary component and has caught up."""
         deadline = time.monotonic() + timeout_seconds
-        while not all(node.is_synced() and node.status()["wsrep_cluster_size"] == str(len(self.nodes))
-                      for node in self.nodes):
+        while not all(
+            node.is_synced() and node.status()["wsrep_cluster_size"] == str(len(self.nodes)) for node in self.nodes
+        ):
             if time.monotonic() > deadline:
-                raise StackError(f"The cluster in {self.folder} is not whole after {timeout_seconds} seconds; each "
-                                 "node's words are in its file 'log'.")
+                raise StackError(
+                    f"The cluster in {self.folder} is not whole after {timeout_seconds} seconds; each "
+                    "node's words are in its file 'log'."
+                )
             time.sleep(0.1)
 
 
@@ -251,7 +313,11 @@ def places_on_loopback(count: int) -> list[Place]:
     """Ports that nobody has, below those that the system gives to outgoing connections."""
     for base_port in range(20_000 + os.getpid() % 200 * 50, 32_000, 50):
         places = [Place.on_loopback(base_port, index) for index in range(count)]
-        if all(_is_free(port) for place in places for port in (place.port, place.group_port, place.ist_port, place.sst_port)):
+        if all(
+            _is_free(port)
+            for place in places
+            for port in (place.port, place.group_port, place.ist_port, place.sst_port)
+        ):
             return places
     raise StackError(f"There are no {4 * count} free ports together between 20000 and 32000 on 127.0.0.1")
 

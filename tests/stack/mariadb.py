@@ -22,8 +22,16 @@ QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync", "
 
 
 class MariaDB:
-    def __init__(self, folder: Path, *, data_folder: Path | None = None, port: int | None = None, durability: list[str] = DURABLE,
-                 options: list[str] = (), dies_with_parent: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        data_folder: Path | None = None,
+        port: int | None = None,
+        durability: list[str] = DURABLE,
+        options: list[str] = (),
+        dies_with_parent: bool = False,
+    ):
         self.folder = folder.resolve()
         self.data_folder = data_folder or self.folder / "mariadb"
         self.socket = self.folder / "mariadb.sock"
@@ -62,8 +70,9 @@ class MariaDB:
     def start(self) -> None:
         """Make the data folder if there is none, and start the server; one that runs is left alone."""
         if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES:
-            raise StackError(f"The folder {self.folder} has too long a name for MariaDB's socket; choose a "
-                             "shorter one with VAR=…")
+            raise StackError(
+                f"The folder {self.folder} has too long a name for MariaDB's socket; choose a shorter one with VAR=…"
+            )
         if not (self.data_folder / "mysql").is_dir():
             self._make_data_folder()
         (self.folder / "tmp").mkdir(exist_ok=True)
@@ -88,9 +97,14 @@ class MariaDB:
     def connect(self, database: str | None = None, **options) -> pymysql.Connection:
         """A connection with the owner's rights: may do everything, the schema's triggers apart."""
         return pymysql.connect(
-            unix_socket=str(self.socket), user=self.owner, database=database, charset="utf8mb4",
+            unix_socket=str(self.socket),
+            user=self.owner,
+            database=database,
+            charset="utf8mb4",
             # Reading the system's certificates takes longer than all the rest, and a socket needs none.
-            ssl_disabled=True, autocommit=True, **options,
+            ssl_disabled=True,
+            autocommit=True,
+            **options,
         )
 
     def _make_data_folder(self) -> None:
@@ -108,7 +122,10 @@ class MariaDB:
                 f"--auth-root-socket-user={self.owner}",
                 "--skip-test-db",
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env=os.environ | {"TMPDIR": str(self.folder / "tmp")},
         )
         if done.returncode != 0:
@@ -116,8 +133,10 @@ class MariaDB:
             log_file.parent.mkdir(exist_ok=True)
             log_file.write_text(done.stdout)
             errors = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["(no error line)"]
-            raise StackError(f"mariadb-install-db could not make the data folder {unfinished}; its words are in "
-                             f"{log_file}, and say\n" + "\n".join(f"  {line}" for line in errors))
+            raise StackError(
+                f"mariadb-install-db could not make the data folder {unfinished}; its words are in "
+                f"{log_file}, and say\n" + "\n".join(f"  {line}" for line in errors)
+            )
         unfinished.rename(self.data_folder)
 
 

@@ -21,18 +21,38 @@ PREPAID = Path(sys.executable).with_name("prepaid")
 
 
 class Stack:
-    def __init__(self, folder: Path, *, auth_port: int, acct_port: int, data_folder: Path | None = None,
-                 durability: list[str] = DURABLE, mariadb_options: list[str] = (), freeradius_options: dict[str, str] | None = None,
-                 settings: dict[str, str] | None = None, dies_with_parent: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        auth_port: int,
+        acct_port: int,
+        data_folder: Path | None = None,
+        durability: list[str] = DURABLE,
+        mariadb_options: list[str] = (),
+        freeradius_options: dict[str, str] | None = None,
+        settings: dict[str, str] | None = None,
+        dies_with_parent: bool = False,
+    ):
         """`settings` are added to the group [prepaid] of the option file when it is written."""
         self.folder = folder.resolve()
         self.option_file = self.folder / "prepaid.cnf"
         self.key_file = self.folder / "key"
         self.settings = settings or {}
-        self.mariadb = MariaDB(self.folder, data_folder=data_folder, durability=durability, options=mariadb_options,
-                               dies_with_parent=dies_with_parent)
-        self.freeradius = FreeRadius(self.folder, auth_port=auth_port, acct_port=acct_port,
-                                     options=freeradius_options, dies_with_parent=dies_with_parent)
+        self.mariadb = MariaDB(
+            self.folder,
+            data_folder=data_folder,
+            durability=durability,
+            options=mariadb_options,
+            dies_with_parent=dies_with_parent,
+        )
+        self.freeradius = FreeRadius(
+            self.folder,
+            auth_port=auth_port,
+            acct_port=acct_port,
+            options=freeradius_options,
+            dies_with_parent=dies_with_parent,
+        )
 
     def up(self) -> None:
         """Start what does not run; what runs is left as it is."""
@@ -56,8 +76,18 @@ class Stack:
         if not self._has_schema():
             self._make_schema()
         if not any(nas["name"] == "loopback" for nas in self.prepaid_json("nas", "list")):
-            self.prepaid("nas", "add", "loopback", "--address", "127.0.0.0/8", "--secret-file", "-",
-                         "--vendor", "generic", stdin=SECRET + "\n")
+            self.prepaid(
+                "nas",
+                "add",
+                "loopback",
+                "--address",
+                "127.0.0.0/8",
+                "--secret-file",
+                "-",
+                "--vendor",
+                "generic",
+                stdin=SECRET + "\n",
+            )
 
     def start_freeradius(self) -> None:
         if self.freeradius.is_running():
@@ -67,8 +97,18 @@ class Stack:
         self.freeradius.start()
 
     def install_raddb(self) -> None:
-        self.prepaid("raddb", "install", "--dir", str(self.freeradius.raddb), "--listen", "127.0.0.1",
-                     "--auth-port", str(self.freeradius.auth_port), "--acct-port", str(self.freeradius.acct_port))
+        self.prepaid(
+            "raddb",
+            "install",
+            "--dir",
+            str(self.freeradius.raddb),
+            "--listen",
+            "127.0.0.1",
+            "--auth-port",
+            str(self.freeradius.auth_port),
+            "--acct-port",
+            str(self.freeradius.acct_port),
+        )
 
     def down(self) -> None:
         self.freeradius.stop()
@@ -83,19 +123,28 @@ class Stack:
         """Run the office's command on this stack and return what it prints; a refusal is an error here."""
         done = subprocess.run(
             [str(PREPAID), "--config", str(self.option_file), *arguments],
-            input=stdin, capture_output=True, text=True, env=os.environ | {"LC_ALL": "C.UTF-8"},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
         )
         if done.returncode != 0:
-            raise StackError(f"'prepaid {' '.join(arguments)}' failed with exit status {done.returncode}; "
-                             f"its words:\n{done.stderr.strip()}")
+            raise StackError(
+                f"'prepaid {' '.join(arguments)}' failed with exit status {done.returncode}; "
+                f"its words:\n{done.stderr.strip()}"
+            )
         return done.stdout
 
     def service(self, name: str, *command: str, is_batch: bool = False) -> Daemon:
         """A command that goes on, as systemd would have it: `stack.service("charger", "charge", "--watch").start(…)`."""
         return Daemon(
-            f"The {name}", [str(PREPAID), "--config", str(self.option_file), *command],
-            pid_file=self.folder / f"{name}.pid", log_file=self.folder / "log" / f"{name}.log",
-            mark=str(self.option_file), dies_with_parent=True, is_batch=is_batch,
+            f"The {name}",
+            [str(PREPAID), "--config", str(self.option_file), *command],
+            pid_file=self.folder / f"{name}.pid",
+            log_file=self.folder / "log" / f"{name}.log",
+            mark=str(self.option_file),
+            dies_with_parent=True,
+            is_batch=is_batch,
         )
 
     def prepaid_json(self, *arguments: str):

@@ -4,7 +4,7 @@ from tests.engine_callers import class_of, log_in, report
 
 
 def test_octets_that_fall_are_noted_once_a_session_and_the_packet_is_charged(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     classes = class_of(log_in(engine, card))
     for seconds, down in ((60, 4_000_000_000), (120, 1000), (180, 2000)):
         assert engine.account(report(card, "Interim-Update", seconds, classes, down=down)) is None

@@ -18,11 +18,15 @@ def some_seconds_later(catalogue):
 
 def test_the_longest_network_serves_an_address(shop, catalogue, database):
     mikrotik = shop.nas("mikrotik")
-    database.execute("INSERT INTO nas (name, address, secret_sealed, key_number, vendor)"
-                     " VALUES ('net', '10.0.0.0/8', 'x', 1, 'chilli'), ('subnet', '10.1.0.0/16', 'x', 1, 'cisco'),"
-                     " ('six', '2001:db8::/32', 'x', 1, 'huawei')")
-    vendors = {address: catalogue.nas(address).vendor
-               for address in (mikrotik, "127.0.0.1", "10.2.0.1", "10.1.0.1", "2001:db8::7")}
+    database.execute(
+        "INSERT INTO nas (name, address, secret_sealed, key_number, vendor)"
+        " VALUES ('net', '10.0.0.0/8', 'x', 1, 'chilli'), ('subnet', '10.1.0.0/16', 'x', 1, 'cisco'),"
+        " ('six', '2001:db8::/32', 'x', 1, 'huawei')"
+    )
+    vendors = {
+        address: catalogue.nas(address).vendor
+        for address in (mikrotik, "127.0.0.1", "10.2.0.1", "10.1.0.1", "2001:db8::7")
+    }
     assert list(vendors.values()) == ["mikrotik", "generic", "chilli", "cisco", "huawei"]
 
 
@@ -77,13 +81,28 @@ def test_a_product_is_read_once_for_each_revision(shop, catalogue, database):
 
 def test_a_products_columns_become_its_rules(shop, catalogue, database):
     number = shop.product(
-        credit_seconds=600, credit_octets=1000, credit_cents=500, tariff_minute_millicents=5000,
-        tariff_mb_millicents=10, speed_down_kbit=2000, speed_up_kbit=500, fup_share_percent=80, fup_down_kbit=200,
-        fup_up_kbit=100, idle_seconds=120, interim_seconds=60, allowed_hours="Mo-Fr 08:00-18:00",
-        timezone="America/Sao_Paulo", max_sessions=2, replace_oldest=True, bind_device=True,
+        credit_seconds=600,
+        credit_octets=1000,
+        credit_cents=500,
+        tariff_minute_millicents=5000,
+        tariff_mb_millicents=10,
+        speed_down_kbit=2000,
+        speed_up_kbit=500,
+        fup_share_percent=80,
+        fup_down_kbit=200,
+        fup_up_kbit=100,
+        idle_seconds=120,
+        interim_seconds=60,
+        allowed_hours="Mo-Fr 08:00-18:00",
+        timezone="America/Sao_Paulo",
+        max_sessions=2,
+        replace_oldest=True,
+        bind_device=True,
     )
-    database.execute("INSERT INTO product_reply VALUES (%s, 2, 'Filter-Id', ':=', 'b'), (%s, 1, 'Class', '+=', '0x0a')",
-                     [number, number])
+    database.execute(
+        "INSERT INTO product_reply VALUES (%s, 2, 'Filter-Id', ':=', 'b'), (%s, 1, 'Class', '+=', '0x0a')",
+        [number, number],
+    )
     product = catalogue.product(number, 1)
     assert product.credit == (600, 1000, None, None, 500_000)
     assert product.tariff == (5000, 10)
@@ -92,4 +111,8 @@ def test_a_products_columns_become_its_rules(shop, catalogue, database):
     assert product.terms.extra == (("Class", "+=", "0x0a"), ("Filter-Id", ":=", "b"))
     assert (product.fup_octets, product.fup_terms.speed_down_kbit, product.fup_terms.reduced) == (800, 200, True)
     assert (product.timezone, product.max_sessions, product.replace_oldest, product.bind_device) == (
-        "America/Sao_Paulo", 2, True, True)
+        "America/Sao_Paulo",
+        2,
+        True,
+        True,
+    )

@@ -26,7 +26,7 @@ def asked(monkeypatch):
 
 
 def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, engine, asked):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     seen = {}
     for serial in (card.serial, card.serial, "9" * 12):
         asked.clear()
@@ -43,7 +43,7 @@ def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, engine,
 
 
 def test_a_row_is_read_for_a_serial_that_has_none(shop, engine, monkeypatch):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     made = []
     make = store._card
     monkeypatch.setattr(store, "_card", lambda *arguments: made.append(1) or make(*arguments))

@@ -16,13 +16,20 @@ def verdict(shop, database, tmp_path):
         for number in range(1, rows + 1):
             database.execute(
                 "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, used_seconds, used_down_octets,"
-                " used_up_octets) VALUES (%s, %s, 1, 'a', %s, %s, %s)", [shop.id(card), number, *held])
+                " used_up_octets) VALUES (%s, %s, 1, 'a', %s, %s, %s)",
+                [shop.id(card), number, *held],
+            )
         database.execute(
             "UPDATE card SET posted_seconds = %s, posted_down_octets = %s, posted_up_octets = %s WHERE serial = %s",
-            [*posted, card.serial])
+            [*posted, card.serial],
+        )
         path = tmp_path / "record.jsonl"
-        path.write_text(json.dumps({"serial": card.serial, "session_id": "a", "sent": sent, "acknowledged": acknowledged,
-                                    "packets": 3}) + "\n")
+        path.write_text(
+            json.dumps(
+                {"serial": card.serial, "session_id": "a", "sent": sent, "acknowledged": acknowledged, "packets": 3}
+            )
+            + "\n"
+        )
         with database.mariadb.connect(database.name) as connection:
             found = checker.check(path, connection)
         return found.lost, found.doubled, found.overrun

@@ -31,7 +31,7 @@ def other_nas(shop):
 
 
 def test_who_is_locked_out_is_not_given_the_pin_to_prove(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     guess(engine, card, times=5)
     asked = request(card, LAPTOP)
     decoys = {engine.authorize(asked).pin for _ in range(2)}
@@ -44,7 +44,7 @@ def test_who_is_locked_out_is_not_given_the_pin_to_prove(shop, engine):
 
 
 def test_what_is_tried_while_locked_out_is_recorded_as_that(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     guess(engine, card, times=5)
     assert engine.record_wrong_pin(request(card, LAPTOP)) == f"login of {card.serial}: locked_out"
     guess(engine, card, times=2)
@@ -52,7 +52,7 @@ def test_what_is_tried_while_locked_out_is_recorded_as_that(shop, engine):
 
 
 def test_a_new_address_for_each_guess_ends_at_the_cards_limit(shop, engine, other_nas):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for number in range(CARD_TRIES):
         assert is_pin_handed_out(engine, card, device(number), (NAS, other_nas)[number % 2])
         guess(engine, card, device(number), (NAS, other_nas)[number % 2])
@@ -63,7 +63,7 @@ def test_a_new_address_for_each_guess_ends_at_the_cards_limit(shop, engine, othe
 
 
 def test_a_stranger_at_one_nas_keeps_a_new_device_out_there_and_nowhere_else(shop, engine, other_nas):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for number in range(CARD_TRIES):
         guess(engine, card, device(number))
     assert shop.refusals(card) == {"wrong_pin": CARD_TRIES // 2, "locked_out": CARD_TRIES // 2}
@@ -74,14 +74,16 @@ def test_a_stranger_at_one_nas_keeps_a_new_device_out_there_and_nowhere_else(sho
 
 @pytest.mark.parametrize("known_by", ["session", "archive", "bound"])
 def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, engine, known_by, other_nas, database):
-    card, = shop.sell(1, credit_seconds=3600, bind_device=known_by == "bound")
+    (card,) = shop.sell(1, credit_seconds=3600, bind_device=known_by == "bound")
     answer = log_in(engine, card, PHONE)
     engine.account(report(card, "Stop", 60, class_of(answer), device=PHONE))
     if known_by == "archive":
-        database.execute("INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, login_at,"
-                         " ended_at, used_seconds, used_down_octets, used_up_octets)"
-                         " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, stopped_at, used_seconds, 0, 0"
-                         " FROM session")
+        database.execute(
+            "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, login_at,"
+            " ended_at, used_seconds, used_down_octets, used_up_octets)"
+            " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, stopped_at, used_seconds, 0, 0"
+            " FROM session"
+        )
     if known_by != "session":
         database.execute("DELETE FROM session")
     for number in range(2 * CARD_TRIES):
@@ -93,14 +95,14 @@ def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, eng
 
 def test_a_device_that_only_a_nas_has_named_is_not_the_owners(shop, engine):
     """A session that no login of ours began proves no PIN."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     engine.account(report(card, "Start", device=LAPTOP))
     guess(engine, card, LAPTOP, times=5)
     assert not is_pin_handed_out(engine, card, LAPTOP)
 
 
 def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, engine):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert log_in(engine, card, PHONE).is_accepted
     guess(engine, card, PHONE, times=CARD_TRIES - 1)
     assert is_pin_handed_out(engine, card, PHONE)
@@ -109,7 +111,7 @@ def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, engine):
 
 
 def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, engine, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for number in range(CARD_TRIES):
         guess(engine, card, device(number))
     assert not is_pin_handed_out(engine, card, PHONE)
@@ -119,7 +121,7 @@ def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, engine, datab
 
 def test_a_login_that_had_proved_its_pin_in_time_is_told_the_decision(shop, engine):
     """Between FreeRADIUS' proof and our decision others may have tried."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert is_pin_handed_out(engine, card, LAPTOP)
     guess(engine, card, LAPTOP, times=5)
     assert engine.admit(request(card, LAPTOP)).reason == "locked_out"
@@ -143,7 +145,7 @@ def rows_of(database, table="login_refusal", where="TRUE") -> dict[str, int]:
 
 
 def test_wrong_pins_of_ever_new_devices_are_few_rows(shop, engine, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     for number in range(3 * SOURCES_MOST):
         guess(engine, card, device(number))
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")
@@ -154,7 +156,7 @@ def test_wrong_pins_of_ever_new_devices_are_few_rows(shop, engine, database):
 
 
 def test_the_owners_device_has_a_row_of_its_own_however_many_others_there_are(shop, engine, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     assert log_in(engine, card, PHONE).is_accepted
     for number in range(SOURCES_MOST):
         guess(engine, card, device(number))
@@ -164,7 +166,7 @@ def test_the_owners_device_has_a_row_of_its_own_however_many_others_there_are(sh
 
 
 def test_refusals_after_a_proved_pin_are_few_rows(shop, engine, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.set_status(card, "blocked")
     for number in [*range(2 * SOURCES_MOST), 0]:
         assert log_in(engine, card, device(number)).reason == "blocked"
@@ -175,7 +177,7 @@ def test_refusals_after_a_proved_pin_are_few_rows(shop, engine, database):
 
 
 def test_refusals_that_come_together_are_few_rows(shop, engine, database):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     shop.set_status(card, "blocked")
     asks = [engine.ask("admit", request(card, device(number))) for number in range(2 * SOURCES_MOST)]
     engine.logins.submit_all(asks)

@@ -18,15 +18,18 @@ LATE = 2_000
 def shop(database, _unstarted_stack):
     """A great many cards in use; behind them those of a late product at a late partner, half delivered, half blocked."""
     shop = Shop(database, _unstarted_stack.key_file)
-    early, = shop.sell(1)
-    shop.late, = shop.sell(1)
+    (early,) = shop.sell(1)
+    (shop.late,) = shop.sell(1)
     with database.connect() as connection, connection.cursor() as cursor:
-        for card, count, letter, status in ((early, CARDS, "E", "'in_use'"),
-                                            (shop.late, LATE, "L", "IF(seq MOD 2, 'delivered', 'blocked')")):
+        for card, count, letter, status in (
+            (early, CARDS, "E", "'in_use'"),
+            (shop.late, LATE, "L", "IF(seq MOD 2, 'delivered', 'blocked')"),
+        ):
             cursor.execute(
                 "INSERT INTO card (serial, pin_sealed, key_number, status, batch_id, product_id, partner_id)"
                 f" SELECT CONCAT('{letter}', LPAD(seq, 9, '0')), 'sealed', 1, {status}, batch_id,"
-                f" product_id, partner_id FROM seq_1_to_{count} JOIN card WHERE card.serial = '{card.serial}'")
+                f" product_id, partner_id FROM seq_1_to_{count} JOIN card WHERE card.serial = '{card.serial}'"
+            )
         cursor.execute("ANALYZE TABLE card PERSISTENT FOR ALL")
         cursor.fetchall()
     return shop
@@ -37,8 +40,10 @@ def test_a_page_far_down_is_read_by_key(shop, database):
     late = shop.card(shop.late)
     far = database.value("SELECT MAX(id) FROM card") - LATE // 2
     for of, status, after in itertools.product(
-            [("product_id",), ("partner_id",), ("product_id", "partner_id"), ()],
-            [None, ["delivered"], ["blocked", "delivered", "created"]], [None, far]):
+        [("product_id",), ("partner_id",), ("product_id", "partner_id"), ()],
+        [None, ["delivered"], ["blocked", "delivered", "created"]],
+        [None, far],
+    ):
         wanted = {"status": status, "limit": PAGE, "after_id": after, **{name: late[name] for name in of}}
         with database.connect() as connection, connection.cursor() as cursor:
             before = _rows_read(cursor)
@@ -52,9 +57,13 @@ def test_a_page_far_down_is_read_by_key(shop, database):
 
 def _page_of_all(cards: list[dict], wanted: dict) -> list[int]:
     """The same page without a thought for its price."""
-    return [card["id"] for card in cards
-            if card["id"] > (wanted["after_id"] or 0) and card["status"] in (wanted["status"] or store.card.LISTED_STATUSES)
-            and all(card[name] == wanted[name] for name in ("product_id", "partner_id") if name in wanted)][:PAGE]
+    return [
+        card["id"]
+        for card in cards
+        if card["id"] > (wanted["after_id"] or 0)
+        and card["status"] in (wanted["status"] or store.card.LISTED_STATUSES)
+        and all(card[name] == wanted[name] for name in ("product_id", "partner_id") if name in wanted)
+    ][:PAGE]
 
 
 def _rows_read(cursor) -> int:

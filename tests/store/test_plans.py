@@ -20,21 +20,25 @@ FEW_ROWS = 100
 def big_shop(database, _unstarted_stack):
     """Cards in use with an ended session each, and refusals.."""
     shop = Shop(database, _unstarted_stack.key_file)
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO card (serial, pin_sealed, key_number, status, batch_id, product_id, partner_id)"
             " SELECT CONCAT('X', LPAD(seq, 9, '0')), 'sealed', 1, 'in_use', batch_id, product_id, partner_id"
-            f"  FROM seq_1_to_{CARDS} JOIN card WHERE card.serial = %s", [card.serial])
+            f"  FROM seq_1_to_{CARDS} JOIN card WHERE card.serial = %s",
+            [card.serial],
+        )
         cursor.execute(
             "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, login_at, started_at, heard_at,"
             " stopped_at, used_seconds)"
             " SELECT id, 1, 1, CONCAT('s', id), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3),"
-            " UTC_TIMESTAMP(3), 60 FROM card WHERE serial LIKE 'X%'")
+            " UTC_TIMESTAMP(3), 60 FROM card WHERE serial LIKE 'X%'"
+        )
         cursor.execute(
             "INSERT INTO login_refusal (card_id, source, reason, window_at, nas_id, first_at, last_at)"
             " SELECT id, '1/x', 'wrong_pin', '2026-01-01', 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)"
-            " FROM card WHERE serial LIKE 'X%'")
+            " FROM card WHERE serial LIKE 'X%'"
+        )
         for table in ("card", "session", "login_refusal"):
             cursor.execute(f"ANALYZE TABLE {table} PERSISTENT FOR ALL")
     return shop

@@ -9,7 +9,7 @@ from tests.engine_callers import LAPTOP, class_of, log_in, report
 @pytest.fixture
 def card(shop, engine):
     """With one session that has ended after 30 seconds, and one that is open."""
-    sold, = shop.sell(1, credit_seconds=1000, max_sessions=3)
+    (sold,) = shop.sell(1, credit_seconds=1000, max_sessions=3)
     engine.account(report(sold, "Stop", 30, class_of(log_in(engine, sold))))
     log_in(engine, sold, LAPTOP)
     return sold

@@ -25,12 +25,17 @@ def at_once(*acts):
         return [one.result(PATIENCE_SECONDS) for one in [pool.submit(run, act) for act in acts]]
 
 
-@pytest.mark.parametrize("devices", [[PHONE] * 8, [f"device {number}" for number in range(8)], [""] * 8],
-                         ids=["the same device", "different devices", "no device"])
+@pytest.mark.parametrize(
+    "devices",
+    [[PHONE] * 8, [f"device {number}" for number in range(8)], [""] * 8],
+    ids=["the same device", "different devices", "no device"],
+)
 def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_engine, devices):
     engines = [new_engine() for _ in devices]
     for card in shop.sell(5, credit_seconds=600):
-        answers = at_once(*(partial(log_in, engine, card, device) for engine, device in zip(engines, devices, strict=True)))
+        answers = at_once(
+            *(partial(log_in, engine, card, device) for engine, device in zip(engines, devices, strict=True))
+        )
         assert [answer.is_accepted for answer in answers].count(True) == 1
         assert {answer.reason for answer in answers if not answer.is_accepted} == {"too_many_sessions"}
         assert [session["login_number"] for session in shop.sessions(card)] == [1]
@@ -38,7 +43,7 @@ def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_engine
 
 def test_servers_that_share_a_card_never_grant_it_twice(shop, new_engine):
     engines = [new_engine() for _ in range(6)]
-    card, = shop.sell(1, credit_seconds=600, max_sessions=4)
+    (card,) = shop.sell(1, credit_seconds=600, max_sessions=4)
     answers = at_once(*(partial(log_in, engine, card, f"device {number}") for number, engine in enumerate(engines)))
     assert [answer.is_accepted for answer in answers].count(True) == 4
     assert sum(session["granted_seconds"] for session in shop.sessions(card)) == 600
@@ -46,8 +51,9 @@ def test_servers_that_share_a_card_never_grant_it_twice(shop, new_engine):
 
 def test_a_first_login_and_a_return_exclude_each_other(shop, engine, database):
     def give_back(card):
-        return database.execute("UPDATE card SET status = 'created' WHERE serial = %s AND status = 'delivered'",
-                                [card.serial])
+        return database.execute(
+            "UPDATE card SET status = 'created' WHERE serial = %s AND status = 'delivered'", [card.serial]
+        )
 
     for card in shop.sell(20):
         answer, is_returned = at_once(partial(log_in, engine, card), partial(give_back, card))
@@ -58,7 +64,7 @@ def test_a_first_login_and_a_return_exclude_each_other(shop, engine, database):
 
 def test_a_return_between_reading_and_reserving_wins(shop, engine, database):
     """The card was read for its PIN; before the decision is written, the office takes it back."""
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
     engine.authorize(asked)
     shop.set_status(card, "created")
@@ -67,7 +73,7 @@ def test_a_return_between_reading_and_reserving_wins(shop, engine, database):
 
 
 def test_a_device_that_was_bound_between_reading_and_reserving_wins(shop, engine, database):
-    card, = shop.sell(1, bind_device=True)
+    (card,) = shop.sell(1, bind_device=True)
     asked = {"User-Name": card.serial, "Tmp-String-0": "127.0.0.1", "Calling-Station-Id": PHONE}
     engine.authorize(asked)
     shop.change(card, device=LAPTOP)
@@ -95,19 +101,19 @@ def test_a_login_that_is_written_again_is_its_own(shop, cursor):
 
 @pytest.mark.parametrize("device", ["it's", "back\\slash", "%s", "a\x1ab", "\u00e9\u2603", '"'])
 def test_a_device_may_be_called_anything(shop, cursor, device):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     store.reserve(cursor, [_reservation(shop, card)._replace(device=device)])
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert row["device"] == device
 
 
 def test_a_login_that_lost_changes_nothing_else(shop, cursor):
-    card, = shop.sell(1)
+    (card,) = shop.sell(1)
     claim = _reservation(shop, card)
     assert store.reserve(cursor, [claim]) == {(shop.id(card), 1)}
     late = claim._replace(activates=True, closes=((1, "superseded", Usage()),), binds_device=True, token=8)
     assert store.reserve(cursor, [late]) == set()
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert (shop.status(card), shop.card(card)["device"], row["closed_at"]) == ("delivered", None, None)
 
 
@@ -130,7 +136,7 @@ def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cu
 
 
 def test_posting_and_the_sealing_of_a_pin_anew_do_not_stand_in_a_logins_way(shop, cursor, database):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     reservation = _reservation(shop, card)
     shop.change(card, posted_seconds=10, posted_login_number=0, note="seen", pin_sealed=b"other")
     assert store.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
@@ -149,9 +155,22 @@ def _reservation(shop, card, login_number: int = 1) -> store.Reservation:
     row = shop.card(card)
     revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
     values = dict.fromkeys(store.Reservation._fields) | {
-        "card_id": row["id"], "card_version": row["version"], "product_id": row["product_id"], "product_revision": revision,
-        "login_number": login_number, "nas_id": 1, "nas_address": "127.0.0.1", "device": PHONE,
-        "due_in_seconds": 600, "due_cause": "time", "granted": Credit(600), "tariff": Tariff(), "interim_seconds": 300,
-        "closes": (), "activates": False, "binds_device": False, "token": 7,
+        "card_id": row["id"],
+        "card_version": row["version"],
+        "product_id": row["product_id"],
+        "product_revision": revision,
+        "login_number": login_number,
+        "nas_id": 1,
+        "nas_address": "127.0.0.1",
+        "device": PHONE,
+        "due_in_seconds": 600,
+        "due_cause": "time",
+        "granted": Credit(600),
+        "tariff": Tariff(),
+        "interim_seconds": 300,
+        "closes": (),
+        "activates": False,
+        "binds_device": False,
+        "token": 7,
     }
     return store.Reservation(**{name: values[name] for name in store.Reservation._fields})

@@ -13,7 +13,7 @@ def used(cursor, card) -> tuple:
 @pytest.fixture
 def card_with_two_sessions(shop, engine):
     """Both ended, of 60 and 40 seconds, 1,000 and 300 octets down, 500 and 70 octets up."""
-    card, = shop.sell(1, credit_seconds=3600)
+    (card,) = shop.sell(1, credit_seconds=3600)
     for number, (seconds, down, up) in enumerate(((60, 1000, 500), (40, 300, 70))):
         answer = log_in(engine, card)
         engine.account(report(card, "Start", classes=class_of(answer), session_id=f"80{number}"))
@@ -32,8 +32,10 @@ def test_what_is_posted_is_the_sum_of_all_sessions(shop, cursor, card_with_two_s
     assert used(cursor, card_with_two_sessions) == (100, 1300, 570)
 
 
-@pytest.mark.parametrize(("column", "expected"), [
-    ("used_seconds", (105, 1300, 570)), ("used_down_octets", (100, 1305, 570)), ("used_up_octets", (100, 1300, 575))])
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [("used_seconds", (105, 1300, 570)), ("used_down_octets", (100, 1305, 570)), ("used_up_octets", (100, 1300, 575))],
+)
 def test_what_an_old_posted_session_used_since_is_seen_whatever_it_is(
     shop, cursor, database, card_with_two_sessions, column, expected
 ):
@@ -44,7 +46,7 @@ def test_what_an_old_posted_session_used_since_is_seen_whatever_it_is(
 
 
 def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, engine, cursor):
-    card, = shop.sell(1, credit_seconds=3600, max_sessions=2)
+    (card,) = shop.sell(1, credit_seconds=3600, max_sessions=2)
     first = log_in(engine, card, PHONE)
     engine.account(report(card, "Start", classes=class_of(first), device=PHONE))
     second = log_in(engine, card, LAPTOP)
@@ -58,7 +60,7 @@ def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, engine, curs
 
 @pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])
 def test_the_newest_packet_says_when_a_session_was_heard_of(shop, engine, kind):
-    card, = shop.sell(1, credit_seconds=3600)
+    (card,) = shop.sell(1, credit_seconds=3600)
     answer = log_in(engine, card)
     engine.account(report(card, "Start", classes=class_of(answer), delay=300))
     started_at = shop.sessions(card)[0]["heard_at"]
@@ -72,7 +74,7 @@ def test_the_newest_packet_says_when_a_session_was_heard_of(shop, engine, kind):
 
 @pytest.mark.parametrize("kind", ["Start", "Interim-Update"])
 def test_a_packet_does_not_change_why_an_open_session_is_to_end(shop, engine, kind):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     answer = log_in(engine, card)
     engine.account(report(card, kind, 0, class_of(answer)))
     engine.account(report(card, "Interim-Update", 60, class_of(answer)))
@@ -80,9 +82,9 @@ def test_a_packet_does_not_change_why_an_open_session_is_to_end(shop, engine, ki
 
 
 def test_an_ended_session_is_not_revived_by_the_packets_that_ended_it(shop, engine):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     answer = log_in(engine, card)
     engine.account(report(card, "Stop", 60, class_of(answer)))
     engine.account(report(card, "Stop", 60, class_of(answer)))
-    row, = shop.sessions(card)
+    (row,) = shop.sessions(card)
     assert (row["due_at"], row["due_cause"]) == (None, "time")

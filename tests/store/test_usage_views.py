@@ -6,8 +6,16 @@ from freeradius_module import store
 from freeradius_module.rules.login import balance_of
 from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report
 
-ALL_OF_IT = ["credit_seconds", "used_seconds", "remaining_seconds", "credit_octets", "used_octets",
-             "remaining_octets", "credit_cents", "used_cents"]
+ALL_OF_IT = [
+    "credit_seconds",
+    "used_seconds",
+    "remaining_seconds",
+    "credit_octets",
+    "used_octets",
+    "remaining_octets",
+    "credit_cents",
+    "used_cents",
+]
 
 
 def seen(shop, card) -> dict:
@@ -17,20 +25,26 @@ def seen(shop, card) -> dict:
 
 @pytest.mark.parametrize("is_posted", [False, True], ids=["on its session", "posted to the card"])
 def test_usage_is_the_same_wherever_it_stands(shop, engine, cursor, is_posted):
-    card, = shop.sell(1, credit_seconds=600, credit_octets=10_000)
+    (card,) = shop.sell(1, credit_seconds=600, credit_octets=10_000)
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Stop", 120, classes, down=4000, up=500))
     if is_posted:
         store.post(cursor, [shop.id(card)])
         assert shop.card(card)["posted_seconds"] == 120
     assert seen(shop, card) == {
-        "credit_seconds": 600, "used_seconds": 120, "remaining_seconds": 480, "credit_octets": 10_000,
-        "used_octets": 4500, "remaining_octets": 5500, "credit_cents": None, "used_cents": None,
+        "credit_seconds": 600,
+        "used_seconds": 120,
+        "remaining_seconds": 480,
+        "credit_octets": 10_000,
+        "used_octets": 4500,
+        "remaining_octets": 5500,
+        "credit_cents": None,
+        "used_cents": None,
     }
 
 
 def test_money_is_usage_times_tariff_rounded_down_once(shop, engine):
-    card, = shop.sell(1, credit_cents=2000, tariff_minute_millicents=5000, tariff_mb_millicents=1000)
+    (card,) = shop.sell(1, credit_cents=2000, tariff_minute_millicents=5000, tariff_mb_millicents=1000)
     for number in range(3):
         classes = class_of(log_in(engine, card))
         # 20 seconds and half a MB: 1.67 cents and half a cent each, 6.5 cents in all and not three times 2.
@@ -40,23 +54,23 @@ def test_money_is_usage_times_tariff_rounded_down_once(shop, engine):
 
 
 def test_usage_beyond_the_credit_leaves_nothing_and_not_less(shop, engine):
-    card, = shop.sell(1, credit_seconds=100, credit_down_octets=1000)
+    (card,) = shop.sell(1, credit_seconds=100, credit_down_octets=1000)
     engine.account(report(card, "Stop", 150, class_of(log_in(engine, card)), down=1500))
     row = shop.balance(card)
     assert (row["used_seconds"], row["remaining_seconds"], row["remaining_down_octets"]) == (150, 0, 0)
-    session, = shop.database.query("SELECT * FROM session_overview WHERE card_id = %s", [shop.id(card)])
+    (session,) = shop.database.query("SELECT * FROM session_overview WHERE card_id = %s", [shop.id(card)])
     assert session["overrun_seconds"] == 50
 
 
 def test_credit_that_was_added_is_part_of_the_credit(shop, engine):
-    card, = shop.sell(1, credit_seconds=600)
+    (card,) = shop.sell(1, credit_seconds=600)
     shop.add_credit(card, added_seconds=300)
     shop.add_credit(card, added_seconds=-100)
     assert (seen(shop, card)["credit_seconds"], seen(shop, card)["remaining_seconds"]) == (800, 800)
 
 
 def test_open_sessions_are_those_that_are_heard_of(shop, engine):
-    card, = shop.sell(1, credit_seconds=6000, max_sessions=3)
+    (card,) = shop.sell(1, credit_seconds=6000, max_sessions=3)
     phone = class_of(log_in(engine, card, PHONE))
     laptop = class_of(log_in(engine, card, LAPTOP))
     assert shop.balance(card)["open_sessions"] == 0  # let in, and not begun
@@ -73,11 +87,15 @@ def test_open_sessions_are_those_that_are_heard_of(shop, engine):
 
 def test_the_module_and_the_view_agree_on_what_is_left(shop, engine, cursor):
     """One counts in Python and the other in SQL."""
-    for number, columns in enumerate([
-        {"credit_seconds": 600}, {"credit_octets": 10**7}, {"credit_seconds": 600, "credit_octets": 10**7},
-        {"credit_cents": 777, "tariff_minute_millicents": 4321, "tariff_mb_millicents": 987},
-    ]):
-        card, = shop.sell(1, **columns)
+    for number, columns in enumerate(
+        [
+            {"credit_seconds": 600},
+            {"credit_octets": 10**7},
+            {"credit_seconds": 600, "credit_octets": 10**7},
+            {"credit_cents": 777, "tariff_minute_millicents": 4321, "tariff_mb_millicents": 987},
+        ]
+    ):
+        (card,) = shop.sell(1, **columns)
         engine.account(report(card, "Stop", 17 * number + 1, class_of(log_in(engine, card)), down=123_457, up=76_543))
         read = store.read_cards(cursor, [card.serial])[card.serial]
         balance = balance_of(read, engine.catalogue.product(read.product_id, read.product_revision))

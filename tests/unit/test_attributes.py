@@ -21,9 +21,16 @@ from freeradius_module.rules.identity import Claim, make_class
 
 KEY = b"k" * 32
 STOP = {
-    "User-Name": "4000017", "Acct-Status-Type": "Stop", "Acct-Session-Id": "8001", "Acct-Session-Time": "600",
-    "Acct-Output-Octets": "705032704", "Acct-Output-Gigawords": "1", "Acct-Input-Octets": "1000",
-    "Acct-Terminate-Cause": "User-Request", "Acct-Delay-Time": "7", "Calling-Station-Id": "0200.0000.0001",
+    "User-Name": "4000017",
+    "Acct-Status-Type": "Stop",
+    "Acct-Session-Id": "8001",
+    "Acct-Session-Time": "600",
+    "Acct-Output-Octets": "705032704",
+    "Acct-Output-Gigawords": "1",
+    "Acct-Input-Octets": "1000",
+    "Acct-Terminate-Cause": "User-Request",
+    "Acct-Delay-Time": "7",
+    "Calling-Station-Id": "0200.0000.0001",
     "Framed-IP-Address": "10.0.0.9",
 }
 
@@ -51,8 +58,11 @@ def test_what_the_customer_receives_is_the_nas_output():
 
 
 def test_a_counter_that_is_not_there_is_not_zero():
-    bare = report(packet(Acct_Session_Time=None, Acct_Output_Octets=None, Acct_Output_Gigawords=None,
-                         Acct_Input_Octets=None), 2, KEY)
+    bare = report(
+        packet(Acct_Session_Time=None, Acct_Output_Octets=None, Acct_Output_Gigawords=None, Acct_Input_Octets=None),
+        2,
+        KEY,
+    )
     assert (bare.seconds, bare.down_octets, bare.up_octets) == (None, None, None)
 
 
@@ -71,8 +81,14 @@ def test_the_time_in_a_queue_makes_a_packet_older():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"Acct_Status_Type": "Modem-Start"}, {"Acct_Status_Type": None}, {"User_Name": None}, {"User_Name": "  -"},
-     {"Acct_Session_Id": None}, {"Acct_Session_Id": ""}],
+    [
+        {"Acct_Status_Type": "Modem-Start"},
+        {"Acct_Status_Type": None},
+        {"User_Name": None},
+        {"User_Name": "  -"},
+        {"Acct_Session_Id": None},
+        {"Acct_Session_Id": ""},
+    ],
 )
 def test_what_can_never_be_charged_says_so(changes):
     with pytest.raises(AttributeFault):
@@ -109,8 +125,13 @@ def test_whatever_a_packet_holds_its_report_fits_the_database(odd):
         assert number is None or 0 <= number < 2**32
     # The sum of both directions is compared as a whole: it has to fit into 63 bits.
     assert 0 <= (said.down_octets or 0) + (said.up_octets or 0) < 2**63
-    for text, length in ((said.acct_session_id, 253), (said.device, 64), (said.stop_cause or "", 32),
-                         (said.framed_ipv4 or "", 15), (said.framed_ipv6 or "", 43)):
+    for text, length in (
+        (said.acct_session_id, 253),
+        (said.device, 64),
+        (said.stop_cause or "", 32),
+        (said.framed_ipv4 or "", 15),
+        (said.framed_ipv6 or "", 43),
+    ):
         assert len(text) <= length
 
 
@@ -129,8 +150,14 @@ def test_a_serial_is_found_however_it_was_typed(typed):
 
 @pytest.mark.parametrize(
     "written",
-    ["02:00:5e:10:00:0a", "02-00-5E-10-00-0A", "02005e10000a", "0200.5e10.000a", "02.00.5e.10.00.0A",
-     " 02:00:5E:10:00:0A "],
+    [
+        "02:00:5e:10:00:0a",
+        "02-00-5E-10-00-0A",
+        "02005e10000a",
+        "0200.5e10.000a",
+        "02.00.5e.10.00.0A",
+        " 02:00:5E:10:00:0A ",
+    ],
 )
 def test_one_device_has_one_name_however_the_nas_writes_it(written):
     assert device_of({"Calling-Station-Id": written}) == "02-00-5E-10-00-0A"
@@ -192,13 +219,17 @@ def test_a_good_reply_goes_through_unchanged():
 
 # As long as RADIUS allows, which not every text of so many characters is.
 NAMES = st.text(st.sampled_from("4 -Aé\xa0\u2010\U0001f4b3"), max_size=253) | st.text(
-    st.characters(min_codepoint=32, codec="utf-8"))
+    st.characters(min_codepoint=32, codec="utf-8")
+)
 
 
 @given(NAMES, NAMES)
 def test_a_packet_means_the_same_directly_and_from_the_queue(user_name, device):
     direct = {"User-Name": user_name, "Calling-Station-Id": device}
-    queued = {"User-Name": written(user_name, r"^(.{64}).", b"..."), "Calling-Station-Id": written(device, r"^ *(.{80})", b"")}
+    queued = {
+        "User-Name": written(user_name, r"^(.{64}).", b"..."),
+        "Calling-Station-Id": written(device, r"^ *(.{80})", b""),
+    }
     assert device_of(queued) == device_of(direct)
     names = [serial_of(one) for one in (queued, direct)]
     assert names[0] == names[1] or all(name.endswith("...") for name in names)

@@ -70,10 +70,16 @@ def test_every_packet_of_a_session_arrives_once_and_in_its_order(speed):
     assert result.complaint == ""
     assert len(result.latencies_s) == result.requests == 78
     for number in range(6):
-        said = [one for one in server.seen if packet.find_attributes(one, packet.USER_NAME) == [card(number).serial.encode()]]
+        said = [
+            one
+            for one in server.seen
+            if packet.find_attributes(one, packet.USER_NAME) == [card(number).serial.encode()]
+        ]
         octets = [packet.find_attributes(one, packet.ACCT_INPUT_OCTETS) for one in said]
         assert said[0][0] == packet.ACCESS_REQUEST
-        assert [int.from_bytes(count[0], "big") for count in octets[2:]] == [stage * 30_000_000 for stage in range(1, 12)]
+        assert [int.from_bytes(count[0], "big") for count in octets[2:]] == [
+            stage * 30_000_000 for stage in range(1, 12)
+        ]
 
 
 def test_a_report_tells_of_no_more_time_than_has_passed_since_the_login(monkeypatch):
@@ -82,8 +88,10 @@ def test_a_report_tells_of_no_more_time_than_has_passed_since_the_login(monkeypa
     with Server() as server:
         load.run(server.endpoint, sessions("mixed", 1), [0] * 3, window=1)
     told = [
-        [int.from_bytes(packet.find_attributes(one, number)[0], "big")
-         for number in (packet.EVENT_TIMESTAMP, packet.ACCT_SESSION_TIME)]
+        [
+            int.from_bytes(packet.find_attributes(one, number)[0], "big")
+            for number in (packet.EVENT_TIMESTAMP, packet.ACCT_SESSION_TIME)
+        ]
         for one in server.seen[1:]
     ]
     assert told == [[1_800_000_007, 7], [1_800_000_014, 14]]
@@ -225,8 +233,15 @@ def test_a_row_holds_medians_and_the_ratio_of_the_rates():
     rounds += [round_of("ours", 70, "open", p99_ms=p99) for p99 in (4, 9, 5)]
     [row] = table.rows(rounds, {"login": ("ours", "peer", "login")}, {"cards": 10})
     assert row == {
-        "cards": 10, "kind": "login", "ours_per_s": 300, "peer_per_s": 100, "ratio": 3.0,
-        "ours_p99_ms": 5, "peer_p99_ms": None, "ours_cpu_us": 3.5, "peer_cpu_us": 3.5,
+        "cards": 10,
+        "kind": "login",
+        "ours_per_s": 300,
+        "peer_per_s": 100,
+        "ratio": 3.0,
+        "ours_p99_ms": 5,
+        "peer_p99_ms": None,
+        "ours_cpu_us": 3.5,
+        "peer_cpu_us": 3.5,
     }
 
 

@@ -94,8 +94,14 @@ def test_a_call_that_timed_out_is_not_tried_again_while_a_packet_waits(server):
     assert server.connected == 1
 
 
-@pytest.mark.parametrize("fault", [pymysql.err.IntegrityError(1452, "no such card"), ValueError("ours"),
-                                   pymysql.err.OperationalError(4025, "CONSTRAINT failed")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pymysql.err.IntegrityError(1452, "no such card"),
+        ValueError("ours"),
+        pymysql.err.OperationalError(4025, "CONSTRAINT failed"),
+    ],
+)
 def test_a_fault_of_the_request_is_the_requests_own(server, fault):
     with pytest.raises(type(fault)):
         Connection(Settings()).run(fails(fault), "it")

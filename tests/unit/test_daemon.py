@@ -22,8 +22,13 @@ def daemon(tmp_path):
 
 def sleeper(folder: Path, program: str = SLEEP) -> Daemon:
     mark = f"--mark={folder}"
-    return Daemon("Sleeper", [sys.executable, "-c", program, mark], pid_file=folder / "sleeper.pid",
-                  log_file=folder / "log" / "sleeper.log", mark=mark)
+    return Daemon(
+        "Sleeper",
+        [sys.executable, "-c", program, mark],
+        pid_file=folder / "sleeper.pid",
+        log_file=folder / "log" / "sleeper.log",
+        mark=mark,
+    )
 
 
 def test_a_second_start_changes_nothing(daemon, tmp_path):
@@ -74,8 +79,9 @@ def test_a_process_that_ends_at_once_says_its_last_words(tmp_path):
 
 def test_one_that_ignores_the_request_to_end_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr("tests.stack.daemon.STOP_TIMEOUT_SECONDS", 1)
-    deaf = sleeper(tmp_path, "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); "
-                             "time.sleep(60)")
+    deaf = sleeper(
+        tmp_path, "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
     deaf.start(lambda: "deaf" in deaf.last_words())
     deaf.stop()
     assert deaf.pid() is None

@@ -29,7 +29,9 @@ def test_the_reference_is_up_to_date(monkeypatch):
 
 
 def test_every_command_and_option_has_its_place_in_the_reference():
-    sections = dict(re.findall(r"^## (prepaid.*?)\n(.*?)(?=^## |\Z)", page("docs/commands.md"), re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^## (prepaid.*?)\n(.*?)(?=^## |\Z)", page("docs/commands.md"), re.MULTILINE | re.DOTALL)
+    )
     for entry in reference.entries():
         for names, _help_text in entry.options:
             assert f"- `{names}`" in sections[entry.path], entry.path
@@ -38,7 +40,9 @@ def test_every_command_and_option_has_its_place_in_the_reference():
 def test_every_command_that_a_page_shows_exists():
     commands = {entry.path for entry in reference.entries()}
     for path in PAGES:
-        for words in re.findall(r"^ {4,}(?:sudo )?(prepaid [a-z]+(?: [a-z]+)?)", path.read_text(encoding="utf-8"), re.MULTILINE):
+        for words in re.findall(
+            r"^ {4,}(?:sudo )?(prepaid [a-z]+(?: [a-z]+)?)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             assert words in commands or words.rsplit(" ", 1)[0] in commands - GROUPS, f"{path.name}: {words}"
 
 
@@ -65,11 +69,15 @@ def settings_of_the_office() -> set[str]:
     for path in (CHECKOUT / "admin").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
-                case ast.Call(func=ast.Attribute(attr="number", value=ast.Name(id="office")), args=[ast.Constant(value=name), *_]):
+                case ast.Call(
+                    func=ast.Attribute(attr="number", value=ast.Name(id="office")), args=[ast.Constant(value=name), *_]
+                ):
                     found.add(name)
                 case ast.Call(
-                    func=ast.Attribute(attr="get", value=ast.Call(
-                        func=ast.Attribute(attr="settings"), args=[ast.Constant(value="prepaid")])),
+                    func=ast.Attribute(
+                        attr="get",
+                        value=ast.Call(func=ast.Attribute(attr="settings"), args=[ast.Constant(value="prepaid")]),
+                    ),
                     args=[ast.Constant(value=name), *_],
                 ):
                     found.add(name)
@@ -81,8 +89,13 @@ def test_every_refusal_is_explained_in_the_readme():
 
 
 def test_every_table_and_view_is_named():
-    tables = set(re.findall(r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE) (?:IF NOT EXISTS )?(\w+)",
-                            page("sql/schema.sql"), re.MULTILINE))
+    tables = set(
+        re.findall(
+            r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE) (?:IF NOT EXISTS )?(\w+)",
+            page("sql/schema.sql"),
+            re.MULTILINE,
+        )
+    )
     named = set(re.findall(r"`(\w+)`", page("docs/schema.md")))
     assert tables and tables <= named
     for name in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page("docs/schema.md"), re.MULTILINE):
@@ -106,8 +119,12 @@ def test_links_and_paths_lead_somewhere(path):
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff reads man pages, and is not here")
 @pytest.mark.parametrize("path", reference.MAN_PAGES.values(), ids=str)
 def test_a_man_page_is_read_without_a_warning(path):
-    done = subprocess.run(["groff", "-man", "-Tutf8", "-K", "utf8", "-ww", "-Wbreak", str(CHECKOUT / path)],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-K", "utf8", "-ww", "-Wbreak", str(CHECKOUT / path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stderr == "" and "prepaid deliver" in done.stdout
 
 

@@ -46,12 +46,15 @@ def test_a_lost_node_is_said_to_be_lost(check):
     check(f"{UUID}:7", "lost", f"{UUID}:7")
 
 
-@pytest.mark.parametrize(("own", "others", "words"), [
-    (f"{UUID}:7", [f"{UUID}:6", f"{UUID}:8"], "further than this one"),
-    (f"{UUID}:7", [f"{UUID}:6"], "1 positions were named"),
-    (f"{UUID}:7", [f"{OTHER}:6", f"{UUID}:6"], "belongs to another cluster"),
-    ("lost", [f"{UUID}:6", f"{UUID}:6"], "does not know what it holds"),
-])
+@pytest.mark.parametrize(
+    ("own", "others", "words"),
+    [
+        (f"{UUID}:7", [f"{UUID}:6", f"{UUID}:8"], "further than this one"),
+        (f"{UUID}:7", [f"{UUID}:6"], "1 positions were named"),
+        (f"{UUID}:7", [f"{OTHER}:6", f"{UUID}:6"], "belongs to another cluster"),
+        ("lost", [f"{UUID}:6", f"{UUID}:6"], "does not know what it holds"),
+    ],
+)
 def test_another_one_does_not(helper, check, own, others, words):
     with pytest.raises(helper.Refused, match=words):
         check(own, *others)
@@ -69,7 +72,13 @@ def test_what_is_no_position_is_refused(helper, text):
         helper.Position.parse(text)
 
 
-@pytest.mark.parametrize(("text", "place"), [("192.0.2.1", ("192.0.2.1", 4567)), (" 192.0.2.1:5000", ("192.0.2.1", 5000)),
-                                             ("db1.example.net", ("db1.example.net", 4567))])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 4567)),
+        (" 192.0.2.1:5000", ("192.0.2.1", 5000)),
+        ("db1.example.net", ("db1.example.net", 4567)),
+    ],
+)
 def test_a_node_without_a_port_has_galeras(helper, text, place):
     assert helper.place(text) == place

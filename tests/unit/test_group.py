@@ -151,4 +151,3 @@ def test_what_ends_the_leaders_thread_does_not_hang_those_who_follow():
     faults = [type(result) for result in submit_behind_a_held_group(group, run, [1, 2, 3, 4])]
     assert faults == [SystemExit, RuntimeError, RuntimeError, int]
     assert group.submit(5) == 5
-

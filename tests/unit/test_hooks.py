@@ -46,8 +46,10 @@ def option_file(tmp_path):
     """Of a database that is not there, with a key file that is."""
     keyring.create(tmp_path / "key")
     path = tmp_path / "prepaid.cnf"
-    path.write_text(f"[prepaid-radius]\nuser = u\npassword = p\nunix_socket = {tmp_path}/no.sock\ndatabase = d\n"
-                    f"[prepaid]\nkey_file = {tmp_path}/key\n")
+    path.write_text(
+        f"[prepaid-radius]\nuser = u\npassword = p\nunix_socket = {tmp_path}/no.sock\ndatabase = d\n"
+        f"[prepaid]\nkey_file = {tmp_path}/key\n"
+    )
     return path
 
 
@@ -80,8 +82,12 @@ def packet(**attributes) -> tuple | None:
     return tuple((name.replace("_", "-"), value) for name, value in attributes.items()) or None
 
 
-MARKED = {"User-Name": "4000017", "Calling-Station-Id": "02-00-00-00-00-01", "Tmp-String-0": "192.0.2.7",
-          "Tmp-String-1": "1764000000.250000"}
+MARKED = {
+    "User-Name": "4000017",
+    "Calling-Station-Id": "02-00-00-00-00-01",
+    "Tmp-String-0": "192.0.2.7",
+    "Tmp-String-1": "1764000000.250000",
+}
 MARKED["Tmp-String-3"] = read_mark.make(MARKED)
 
 
@@ -145,13 +151,24 @@ def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
     hooks._engine = Engine(authorize=lambda request: Handout(PIN))
     request = packet(User_Name="4000017")
     assert hooks.authorize(request) == (
-        radiusd.RLM_MODULE_UPDATED, (),
-        (("Cleartext-Password", ":=", PIN), ("Tmp-String-6", ":=", read_mark.make(dict(request)))))
+        radiusd.RLM_MODULE_UPDATED,
+        (),
+        (("Cleartext-Password", ":=", PIN), ("Tmp-String-6", ":=", read_mark.make(dict(request)))),
+    )
 
 
-@pytest.mark.parametrize("change", [
-    {"Tmp_String_3": ""}, {"Tmp_String_3": "read"}, {"Tmp_String_3": "\udce9"}, {"User_Name": "4000025"},
-    {"Tmp_String_0": "192.0.2.8"}, {"Calling_Station_Id": "02-00-00-00-00-02"}, {"Tmp_String_1": "1764000000.250001"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Tmp_String_3": ""},
+        {"Tmp_String_3": "read"},
+        {"Tmp_String_3": "\udce9"},
+        {"User_Name": "4000025"},
+        {"Tmp_String_0": "192.0.2.8"},
+        {"Calling_Station_Id": "02-00-00-00-00-02"},
+        {"Tmp_String_1": "1764000000.250001"},
+    ],
+)
 def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, radiusd, change):
     decided = []
     hooks._engine = Engine(admit=decided.append)
@@ -161,7 +178,9 @@ def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, rad
 
 
 def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks, radiusd):
-    hooks._engine = Engine(account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500)))
+    hooks._engine = Engine(
+        account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500))
+    )
     code, reply, ((name, _, reason),) = hooks.accounting(packet(User_Name="4000017"))
     assert (code, reply, name) == (radiusd.RLM_MODULE_NOTFOUND, (), "Tmp-String-7")
     assert reason.startswith("accounting of 'caf\\xe9': unknown_card") and len(reason) <= hooks.REASON_MAX
@@ -172,11 +191,17 @@ def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radius
     answer = Answer(True, reply, "time")
     hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
-        radiusd.RLM_MODULE_UPDATED, reply, (("Tmp-Integer-7", ":=", "2"), ("Cleartext-Password", ":=", PIN)))
+        radiusd.RLM_MODULE_UPDATED,
+        reply,
+        (("Tmp-Integer-7", ":=", "2"), ("Cleartext-Password", ":=", PIN)),
+    )
     answer = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
     hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
-        radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", "blocked"),))
+        radiusd.RLM_MODULE_REJECT,
+        answer.reply,
+        (("Tmp-String-7", ":=", "blocked"),),
+    )
 
 
 def test_an_accept_says_how_many_attributes_it_has(hooks, radiusd):
@@ -199,13 +224,25 @@ def test_a_nas_that_nobody_knows_is_not_found(hooks, radiusd):
 
 
 CALLS = {
-    "authorize": "authorize", "post_auth": "admit", "login_refused": "record_wrong_pin", "accounting": "account",
+    "authorize": "authorize",
+    "post_auth": "admit",
+    "login_refused": "record_wrong_pin",
+    "accounting": "account",
     "client": "client",
 }
 
 
-@pytest.mark.parametrize("fault", [DatabaseAway("gone"), WrongSchema("version 2"), ValueError("x"), KeyError("y"),
-                                   RuntimeError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        DatabaseAway("gone"),
+        WrongSchema("version 2"),
+        ValueError("x"),
+        KeyError("y"),
+        RuntimeError(),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+    ],
+)
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
 def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
     hooks._engine = Engine(**{method: raises(fault)})
@@ -225,11 +262,25 @@ def test_a_pin_in_an_exception_is_in_no_line_of_the_log(hooks, radiusd, hook, me
 
 PACKETS = st.none() | st.dictionaries(
     st.sampled_from(["request", "reply", "config"]),
-    st.none() | st.lists(st.tuples(
-        st.sampled_from(["User-Name", "User-Password", "Acct-Status-Type", "Acct-Session-Id", "Acct-Session-Time",
-                         "Class", "Calling-Station-Id", "Tmp-String-0", "Tmp-String-1"]),
-        st.text(max_size=300) | st.sampled_from(["Start", "Stop", "Accounting-On", "127.0.0.1", "1.5"]),
-    )).map(tuple),
+    st.none()
+    | st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "User-Name",
+                    "User-Password",
+                    "Acct-Status-Type",
+                    "Acct-Session-Id",
+                    "Acct-Session-Time",
+                    "Class",
+                    "Calling-Station-Id",
+                    "Tmp-String-0",
+                    "Tmp-String-1",
+                ]
+            ),
+            st.text(max_size=300) | st.sampled_from(["Start", "Stop", "Accounting-On", "127.0.0.1", "1.5"]),
+        )
+    ).map(tuple),
 )
 
 
@@ -247,10 +298,15 @@ def test_a_login_is_not_refused_because_the_database_is_away(open_shop, radiusd)
 
 
 def test_a_report_is_not_acknowledged_while_the_database_is_away(open_shop, radiusd):
-    assert open_shop.accounting(packet(User_Name="4000017", Acct_Status_Type="Start", Acct_Session_Id="1",
-                                       Tmp_String_0="127.0.0.1")) == radiusd.RLM_MODULE_FAIL
+    assert (
+        open_shop.accounting(
+            packet(User_Name="4000017", Acct_Status_Type="Start", Acct_Session_Id="1", Tmp_String_0="127.0.0.1")
+        )
+        == radiusd.RLM_MODULE_FAIL
+    )
 
 
 def test_a_stranger_sees_one_text(open_shop, radiusd):
     assert open_shop.login_refused(packet(User_Name="4000017"))[1] == (
-        ("Reply-Message", ":=", open_shop._engine.wrong_text),)
+        ("Reply-Message", ":=", open_shop._engine.wrong_text),
+    )

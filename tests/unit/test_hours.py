@@ -58,8 +58,7 @@ def test_windows_that_touch_are_one():
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["00:00-24:00", "Mo-Su 00:00-24:00", "00:00-12:00, 12:00-24:00", "06:00-05:59, 05:00-07:00"],
+    "text", ["00:00-24:00", "Mo-Su 00:00-24:00", "00:00-12:00, 12:00-24:00", "06:00-05:59, 05:00-07:00"]
 )
 def test_hours_that_never_end(text):
     assert hours.parse(text) == hours.ALWAYS

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 from freeradius_module.rules.identity import Candidate, Claim, Sign, identify, make_class, read_class
 
 KEY = b"k" * 32
-CLAIMS = st.builds(Claim, st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1), st.integers(0, 2**33),
-                   st.integers(0, 2**32 - 1), st.just(True))
+CLAIMS = st.builds(
+    Claim,
+    st.integers(1, 2**32 - 1),
+    st.integers(1, 2**32 - 1),
+    st.integers(0, 2**33),
+    st.integers(0, 2**32 - 1),
+    st.just(True),
+)
 SERIALS = st.text(min_size=1, max_size=40)
 
 # --- Class -----------------------------------------------------------------------------------------------
@@ -60,8 +66,16 @@ PHONE, LAPTOP = "02-00-00-00-00-01", "02-00-00-00-00-02"
 def session(login_number=1, **changes) -> Candidate:
     """Logged in and started 1000 seconds ago; last heard of 100 seconds ago, at 900 seconds of use."""
     fields = {
-        "login_number": login_number, "nas_id": 2, "acct_session_id": "8001", "device": PHONE, "is_open": True,
-        "is_stopped": False, "login_age": 1000.5, "start_age": 1000.0, "heard_age": 100.0, "used_seconds": 900,
+        "login_number": login_number,
+        "nas_id": 2,
+        "acct_session_id": "8001",
+        "device": PHONE,
+        "is_open": True,
+        "is_stopped": False,
+        "login_age": 1000.5,
+        "start_age": 1000.0,
+        "heard_age": 100.0,
+        "used_seconds": 900,
     }
     return Candidate(**fields | changes)
 
@@ -69,15 +83,30 @@ def session(login_number=1, **changes) -> Candidate:
 def login(login_number=2, **changes) -> Candidate:
     """A login of five seconds ago that waits for its first packet."""
     fields = {
-        "login_number": login_number, "nas_id": 2, "acct_session_id": "", "device": PHONE, "is_open": True,
-        "is_stopped": False, "login_age": 5.0, "start_age": None, "heard_age": None, "used_seconds": 0,
+        "login_number": login_number,
+        "nas_id": 2,
+        "acct_session_id": "",
+        "device": PHONE,
+        "is_open": True,
+        "is_stopped": False,
+        "login_age": 5.0,
+        "start_age": None,
+        "heard_age": None,
+        "used_seconds": 0,
     }
     return Candidate(**fields | changes)
 
 
 def packet(kind="Interim-Update", seconds: int | None = 1000, **changes) -> Sign:
-    fields = {"acct_session_id": "8001", "nas_id": 2, "device": PHONE, "kind": kind, "age_seconds": 0.0,
-              "seconds": seconds, "claimed": None}
+    fields = {
+        "acct_session_id": "8001",
+        "nas_id": 2,
+        "device": PHONE,
+        "kind": kind,
+        "age_seconds": 0.0,
+        "seconds": seconds,
+        "claimed": None,
+    }
     return Sign(**fields | changes)
 
 
@@ -93,31 +122,49 @@ LONG_AGO = session(is_open=False, login_age=90_000, start_age=90_000, heard_age=
         pytest.param(packet(nas_id=3), [session()], 1, id="its NAS has another address now"),
         pytest.param(packet(), [STOPPED], 1, id="a late interim after the Stop"),
         pytest.param(packet("Stop", 900), [STOPPED], 1, id="a repeated Stop"),
-        pytest.param(packet("Stop", 900, age_seconds=3.0), [STOPPED, login()], 1,
-                     id="a Stop repeated when the next login waits"),
-        pytest.param(packet(seconds=600, age_seconds=400), [STOPPED, login()], 1,
-                     id="an old interim that was held back, when the next login waits"),
+        pytest.param(
+            packet("Stop", 900, age_seconds=3.0), [STOPPED, login()], 1, id="a Stop repeated when the next login waits"
+        ),
+        pytest.param(
+            packet(seconds=600, age_seconds=400),
+            [STOPPED, login()],
+            1,
+            id="an old interim that was held back, when the next login waits",
+        ),
         # The NAS has used the identifier again.
         pytest.param(packet("Start", None), [STOPPED, login()], 2, id="reused: Start"),
         pytest.param(packet(seconds=4), [STOPPED, login()], 2, id="reused: Start lost"),
         pytest.param(packet("Stop", 3), [STOPPED, login()], 2, id="reused: only a Stop"),
-        pytest.param(packet("Start", None), [session(is_open=False), login()], 2,
-                     id="reused after a Stop that was lost"),
+        pytest.param(
+            packet("Start", None), [session(is_open=False), login()], 2, id="reused after a Stop that was lost"
+        ),
         pytest.param(packet("Start", None), [STOPPED, login(nas_id=3)], 1, id="a login on another NAS is not meant"),
-        pytest.param(packet("Start", None), [STOPPED, login(device=LAPTOP)], 1,
-                     id="a login of another device is not meant"),
+        pytest.param(
+            packet("Start", None), [STOPPED, login(device=LAPTOP)], 1, id="a login of another device is not meant"
+        ),
         pytest.param(packet("Start", None, device=""), [STOPPED, login()], 2, id="reused: the NAS names no device"),
-        pytest.param(packet("Start", None), [session(heard_age=2.0), login()], 1,
-                     id="heard of after the login: it still runs"),
+        pytest.param(
+            packet("Start", None), [session(heard_age=2.0), login()], 1, id="heard of after the login: it still runs"
+        ),
         pytest.param(packet(), [session(1), session(4, start_age=50.0)], 4, id="the newest of those that had it"),
-        pytest.param(packet("Stop", 96, age_seconds=863), [LONG_AGO, login(login_age=959, is_open=False)], 2,
-                     id="reused: its first packet took longer than a login waits"),
-        pytest.param(packet("Start", None, age_seconds=387),
-                     [LONG_AGO, login(2, login_age=387, is_open=False), login(3, login_age=385)], 2,
-                     id="reused: the login that was taken over meanwhile, not the one after it"),
-        pytest.param(packet("Start", None, age_seconds=48),
-                     [session(login_age=48, start_age=48, heard_age=48, used_seconds=0), login(login_age=46)], 1,
-                     id="a Start that comes again, after another login"),
+        pytest.param(
+            packet("Stop", 96, age_seconds=863),
+            [LONG_AGO, login(login_age=959, is_open=False)],
+            2,
+            id="reused: its first packet took longer than a login waits",
+        ),
+        pytest.param(
+            packet("Start", None, age_seconds=387),
+            [LONG_AGO, login(2, login_age=387, is_open=False), login(3, login_age=385)],
+            2,
+            id="reused: the login that was taken over meanwhile, not the one after it",
+        ),
+        pytest.param(
+            packet("Start", None, age_seconds=48),
+            [session(login_age=48, start_age=48, heard_age=48, used_seconds=0), login(login_age=46)],
+            1,
+            id="a Start that comes again, after another login",
+        ),
         # An identifier that nobody has had.
         pytest.param(packet(acct_session_id="9"), [session(), login()], 2, id="the login that waits"),
         pytest.param(packet(acct_session_id="9"), [login(2), login(3)], 3, id="the newest login that waits"),
@@ -139,14 +186,30 @@ def test_a_packet_finds_its_session(sign, candidates, number):
 IDENTIFIERS = st.sampled_from(["", "8001", "9"])
 AGES = st.none() | st.floats(0, 10_000)
 CANDIDATES = st.lists(
-    st.builds(session, st.integers(1, 5), nas_id=st.integers(2, 3), acct_session_id=IDENTIFIERS,
-              device=st.sampled_from(["", PHONE, LAPTOP]), is_open=st.booleans(), is_stopped=st.booleans(),
-              login_age=AGES, start_age=AGES, heard_age=AGES, used_seconds=st.integers(0, 10_000)),
+    st.builds(
+        session,
+        st.integers(1, 5),
+        nas_id=st.integers(2, 3),
+        acct_session_id=IDENTIFIERS,
+        device=st.sampled_from(["", PHONE, LAPTOP]),
+        is_open=st.booleans(),
+        is_stopped=st.booleans(),
+        login_age=AGES,
+        start_age=AGES,
+        heard_age=AGES,
+        used_seconds=st.integers(0, 10_000),
+    ),
     unique_by=lambda one: one.login_number,
 )
-PACKETS = st.builds(packet, st.sampled_from(["Start", "Interim-Update", "Stop"]), st.none() | st.integers(0, 10_000),
-                    acct_session_id=st.sampled_from(["8001", "9"]), nas_id=st.integers(2, 3),
-                    device=st.sampled_from(["", PHONE, LAPTOP]), age_seconds=st.floats(0, 1000))
+PACKETS = st.builds(
+    packet,
+    st.sampled_from(["Start", "Interim-Update", "Stop"]),
+    st.none() | st.integers(0, 10_000),
+    acct_session_id=st.sampled_from(["8001", "9"]),
+    nas_id=st.integers(2, 3),
+    device=st.sampled_from(["", PHONE, LAPTOP]),
+    age_seconds=st.floats(0, 1000),
+)
 
 
 @given(PACKETS, CANDIDATES)

@@ -272,9 +272,11 @@ from freeradius_module.sealing import keyring
 os.replace = lambda *_names: os.kill(os.getpid(), signal.SIGKILL)
 keyring.add_key(sys.argv[1])
 """
-    done = subprocess.run([sys.executable, "-c", killed, path], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", killed, path], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    left, = set(path.parent.iterdir()) - {path}
+    (left,) = set(path.parent.iterdir()) - {path}
     assert "\n2 " in left.read_text() and stat.S_IMODE(left.stat().st_mode) == stat.S_IMODE(path.stat().st_mode)
     keyring.add_key(path)
     assert os.listdir(path.parent) == ["keys"]

@@ -19,18 +19,41 @@ NOTHING_ADDED = Credit(0, 0, 0, 0, 0)
 
 def product(**changes) -> Product:
     fields = {
-        "id": 1, "revision": 1, "name": "10 minutes", "kind": "internet", "credit": Credit(seconds=600),
-        "tariff": Tariff(), "terms": Terms(), "fup_terms": None, "fup_octets": None, "hours": None, "timezone": "UTC",
-        "max_sessions": 1, "replace_oldest": False, "bind_device": False,
+        "id": 1,
+        "revision": 1,
+        "name": "10 minutes",
+        "kind": "internet",
+        "credit": Credit(seconds=600),
+        "tariff": Tariff(),
+        "terms": Terms(),
+        "fup_terms": None,
+        "fup_octets": None,
+        "hours": None,
+        "timezone": "UTC",
+        "max_sessions": 1,
+        "replace_oldest": False,
+        "bind_device": False,
     }
     return Product(**fields | changes)
 
 
 def card(**changes) -> Card:
     fields = {
-        "id": 7, "serial": "4000017", "status": "in_use", "version": 1, "product_id": 1, "product_revision": 1,
-        "expires_in_seconds": None, "device": None, "added": NOTHING_ADDED,
-        "used": Usage(), "last_login_number": 0, "sessions": (), "unposted": 0, "pin_sealed": b"sealed", "key_number": 1,
+        "id": 7,
+        "serial": "4000017",
+        "status": "in_use",
+        "version": 1,
+        "product_id": 1,
+        "product_revision": 1,
+        "expires_in_seconds": None,
+        "device": None,
+        "added": NOTHING_ADDED,
+        "used": Usage(),
+        "last_login_number": 0,
+        "sessions": (),
+        "unposted": 0,
+        "pin_sealed": b"sealed",
+        "key_number": 1,
         "was_tried": False,
     }
     return Card(**fields | changes)
@@ -39,8 +62,13 @@ def card(**changes) -> Card:
 def session(login_number=1, **changes) -> Session:
     """An open session of the phone on NAS 2, heard of ten seconds ago."""
     fields = {
-        "login_number": login_number, "nas_id": 2, "device": PHONE, "is_begun": True,
-        "silent_seconds": 10.0, "interim_seconds": 300, "granted_left": Credit(),
+        "login_number": login_number,
+        "nas_id": 2,
+        "device": PHONE,
+        "is_begun": True,
+        "silent_seconds": 10.0,
+        "interim_seconds": 300,
+        "granted_left": Credit(),
     }
     return Session(**fields | changes)
 
@@ -78,9 +106,7 @@ def test_each_refusal_has_its_own_word(reason):
 
 @pytest.mark.parametrize(("earlier", "later"), list(itertools.combinations(CAUSES, 2)))
 def test_of_two_refusals_the_earlier_is_named(earlier, later):
-    changes = [
-        of_later | of_earlier for of_earlier, of_later in zip(CAUSES[earlier], CAUSES[later], strict=True)
-    ]
+    changes = [of_later | of_earlier for of_earlier, of_later in zip(CAUSES[earlier], CAUSES[later], strict=True)]
     assert decide(card(**changes[0]), product(**changes[1]), attempt(**changes[2])) == Refusal(earlier)
 
 
@@ -294,8 +320,11 @@ def test_sessions_together_are_never_granted_more_than_the_card_has(credit, plac
                 for key, granted in running.items()
             )
             number += 1
-            decision = decide(card(used=Usage(posted), sessions=sessions, last_login_number=number), rule,
-                              attempt(device=f"device {number}"))
+            decision = decide(
+                card(used=Usage(posted), sessions=sessions, last_login_number=number),
+                rule,
+                attempt(device=f"device {number}"),
+            )
             if isinstance(decision, Accept):
                 running[number] = decision.granted.seconds
         elif running:

@@ -21,8 +21,11 @@ def files(tmp_path):
 
 
 def test_a_group_is_read_from_the_file_that_is_included(files, tmp_path):
-    path = files(prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n",
-                 radius="[prepaid-radius]\nuser = r\nunix_socket = /run/db.sock\n", admin="[prepaid-admin]\nuser = a\n")
+    path = files(
+        prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n",
+        radius="[prepaid-radius]\nuser = r\nunix_socket = /run/db.sock\n",
+        admin="[prepaid-admin]\nuser = a\n",
+    )
     loaded = settings.load(path)
     assert (loaded.group, loaded.connection_file) == ("prepaid-radius", str(tmp_path / "radius.cnf"))
     assert (loaded.lang, loaded.unix_socket, loaded.closed) == ("en", "/run/db.sock", ())
@@ -30,16 +33,21 @@ def test_a_group_is_read_from_the_file_that_is_included(files, tmp_path):
 
 
 def test_an_operators_own_file_includes_the_common_one_and_wins(files):
-    path = files(prepaid="!include common.cnf\n[prepaid-admin]\nuser = ana\n", common="[prepaid]\ncurrency = US$\n"
-                 "[prepaid-admin]\nuser = office\npassword = p\n")
+    path = files(
+        prepaid="!include common.cnf\n[prepaid-admin]\nuser = ana\n",
+        common="[prepaid]\ncurrency = US$\n[prepaid-admin]\nuser = office\npassword = p\n",
+    )
     office = Office(path)
     assert office.settings("prepaid-admin") == {"user": "ana", "password": "p"} and office.currency == "US$"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another account is taken on by root")
 def test_a_file_that_may_not_be_read_is_passed_over_and_named(files, tmp_path):
-    path = files(prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n", radius="[prepaid-radius]\nuser = r\n",
-                 admin="[prepaid-admin]\nuser = a\n")
+    path = files(
+        prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n",
+        radius="[prepaid-radius]\nuser = r\n",
+        admin="[prepaid-admin]\nuser = a\n",
+    )
     (tmp_path / "radius.cnf").chmod(0o600)
     (tmp_path / "admin.cnf").chmod(0o600)
     with as_account("nobody", opening=tmp_path):
@@ -66,7 +74,9 @@ def test_a_file_that_includes_itself_is_refused(files):
 
 def test_a_wrong_line_is_named_with_the_file_that_it_is_in_and_not_repeated(files, tmp_path):
     path = files(prepaid="[prepaid]\n!include radius.cnf\n", radius="# a comment\nS3cret\n")
-    with pytest.raises(settings.SettingsError, match=f"{tmp_path / 'radius.cnf'} is not an option file: line 2 ") as raised:
+    with pytest.raises(
+        settings.SettingsError, match=f"{tmp_path / 'radius.cnf'} is not an option file: line 2 "
+    ) as raised:
         settings.load(path)
     assert "S3cret" not in str(raised.value)
 

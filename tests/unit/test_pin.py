@@ -84,10 +84,7 @@ def test_an_alphabet_that_would_mislead_is_refused(alphabet):
 # How long they must be.
 
 
-@pytest.mark.parametrize(
-    ("length", "alphabet"),
-    [(10, pin.DIGITS), (8, pin.SAFE_ALPHABET), (16, pin.DIGITS)],
-)
+@pytest.mark.parametrize(("length", "alphabet"), [(10, pin.DIGITS), (8, pin.SAFE_ALPHABET), (16, pin.DIGITS)])
 def test_the_shapes_we_recommend_pass_with_a_million_cards(length, alphabet):
     pin.check_shape(length, alphabet, live_cards=1_000_000)
 

@@ -42,7 +42,9 @@ def test_files_are_charged_in_the_order_in_which_they_were_taken_over(queue_fold
     for number in range(12):
         queue.write(report(str(number), "Start"))
         queue_folder.take_over()
-    assert [serials(queue_folder.claim(path)) for path in queue_folder.work_files()] == [[str(number)] for number in range(12)]
+    assert [serials(queue_folder.claim(path)) for path in queue_folder.work_files()] == [
+        [str(number)] for number in range(12)
+    ]
 
 
 def test_a_file_is_one_chargers_alone_until_that_ends(queue_folder, queue):
@@ -153,8 +155,16 @@ def test_a_charger_is_seen_while_it_runs(queue_folder):
     with queue_folder.charging():
         # Its lock is seen by others, not by itself.
         seen = subprocess.run(
-            [sys.executable, "-c",
-             "import sys, pathlib; from admin.queue.files import Queue; print(Queue(pathlib.Path(sys.argv[1])).is_charged())",
-             str(queue_folder.folder)], capture_output=True, text=True, cwd=os.getcwd(), check=True)
+            [
+                sys.executable,
+                "-c",
+                "import sys, pathlib; from admin.queue.files import Queue; print(Queue(pathlib.Path(sys.argv[1])).is_charged())",
+                str(queue_folder.folder),
+            ],
+            capture_output=True,
+            text=True,
+            cwd=os.getcwd(),
+            check=True,
+        )
         assert seen.stdout == "True\n"
     assert not queue_folder.is_charged()

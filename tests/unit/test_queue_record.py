@@ -15,8 +15,13 @@ def record(*arguments, **options) -> str:
 def test_a_record_gives_the_pairs_that_python_gets_in_freeradius():
     text = record("4000", "Stop", seconds=600, at=1764000000.5, Class="0x01")
     assert parse(text).pairs == [
-        ("Tmp-String-1", "1764000000.500000"), ("Tmp-String-0", "127.0.0.1"), ("Class", "0x01"), ("User-Name", "4000"),
-        ("Acct-Status-Type", "Stop"), ("Acct-Session-Id", "81000001"), ("Acct-Session-Time", "600"),
+        ("Tmp-String-1", "1764000000.500000"),
+        ("Tmp-String-0", "127.0.0.1"),
+        ("Class", "0x01"),
+        ("User-Name", "4000"),
+        ("Acct-Status-Type", "Stop"),
+        ("Acct-Session-Id", "81000001"),
+        ("Acct-Session-Time", "600"),
     ]
 
 

@@ -21,8 +21,12 @@ def test_what_is_not_said_has_its_default(write, tmp_path):
 
 
 def test_what_is_said_holds(write):
-    loaded = load(write("[prepaid]\nlang = en\nkey_file = /etc/k\nlongest_session_seconds = 7200\ncurrency = 100%\n"
-                        "[prepaid-radius]\nunix_socket = /run/db.sock\n"))
+    loaded = load(
+        write(
+            "[prepaid]\nlang = en\nkey_file = /etc/k\nlongest_session_seconds = 7200\ncurrency = 100%\n"
+            "[prepaid-radius]\nunix_socket = /run/db.sock\n"
+        )
+    )
     assert (loaded.lang, loaded.key_file, loaded.longest_session_seconds) == ("en", "/etc/k", 7200)
     assert (loaded.currency, loaded.unix_socket) == ("100%", "/run/db.sock")
 

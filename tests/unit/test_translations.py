@@ -25,7 +25,8 @@ def catalog(request):
 
 def test_no_message_lacks_its_translation(catalog):
     missing = [
-        message.id for message in messages.template()
+        message.id
+        for message in messages.template()
         if message.id and not ((found := catalog.get(message.id, message.context)) and messages.is_translated(found))
     ]
     assert not missing, "run python -m admin.messages, and translate what is new"
@@ -38,7 +39,9 @@ def test_nothing_is_translated_that_nobody_says(catalog):
 
 def test_a_translation_names_the_same_values(catalog):
     wrong = [
-        (english, foreign) for message in catalog if message.id
+        (english, foreign)
+        for message in catalog
+        if message.id
         for english, foreign in zip(_forms(message.id), _forms(message.string), strict=True)
         if placeholders(english) != placeholders(foreign)
     ]
@@ -47,7 +50,9 @@ def test_a_translation_names_the_same_values(catalog):
 
 def test_a_translation_names_the_same_commands_and_options(catalog):
     wrong = [
-        (english, foreign) for message in catalog if message.id
+        (english, foreign)
+        for message in catalog
+        if message.id
         for english, foreign in zip(_forms(message.id), _forms(message.string), strict=True)
         if set(COMMAND_OR_OPTION.findall(english)) != set(COMMAND_OR_OPTION.findall(foreign))
     ]
@@ -57,7 +62,8 @@ def test_a_translation_names_the_same_commands_and_options(catalog):
 def test_every_word_of_the_schema_is_a_word_of_the_catalogue():
     schema = SCHEMA.read_text()
     words = {
-        word for column in ("status", "to_status", "kind", "what", "origin", "action")
+        word
+        for column in ("status", "to_status", "kind", "what", "origin", "action")
         for values in re.findall(rf"^    {column}\s+ENUM\(([^)]*)\)", schema, re.MULTILINE)
         for word in re.findall(r"'(\w+)'", values)
     }

@@ -43,9 +43,7 @@ def test_a_gigaword_is_the_upper_half_of_a_counter(octets, gigawords):
 
 @given(USAGES, TARIFFS)
 def test_a_cost_is_exact_and_rounded_down_once(used, tariff):
-    exact = Fraction(used.seconds * tariff.minute_millicents, 60) + Fraction(
-        used.octets * tariff.mb_millicents, 10**6
-    )
+    exact = Fraction(used.seconds * tariff.minute_millicents, 60) + Fraction(used.octets * tariff.mb_millicents, 10**6)
     assert exact - 1 < cost_millicents(used, tariff) <= exact
 
 

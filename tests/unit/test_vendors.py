@@ -43,16 +43,7 @@ def values(attributes):
 
 
 def test_the_vendors_of_the_nas_command():
-    assert vendors.VENDORS == (
-        "generic",
-        "mikrotik",
-        "chilli",
-        "cisco",
-        "huawei",
-        "juniper",
-        "ubiquiti",
-        "pfsense",
-    )
+    assert vendors.VENDORS == ("generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense")
     assert set(vendors.VOLUME) == set(vendors.IDENTITY) == set(vendors.VENDORS)
     assert vendors.WITHOUT_SPEED_CHANGE < set(vendors.VENDORS)
 
@@ -69,10 +60,7 @@ def test_an_unknown_vendor_is_named_with_the_known_ones():
 # --- speed: 10,240 kbit/s down, 2,048 kbit/s up ------------------------------------------------------
 
 SPEEDS = {
-    "generic": (
-        ("WISPr-Bandwidth-Max-Down", ":=", "10240000"),
-        ("WISPr-Bandwidth-Max-Up", ":=", "2048000"),
-    ),
+    "generic": (("WISPr-Bandwidth-Max-Down", ":=", "10240000"), ("WISPr-Bandwidth-Max-Up", ":=", "2048000")),
     "mikrotik": (("Mikrotik-Rate-Limit", ":=", "2048k/10240k"),),
     "chilli": (
         ("WISPr-Bandwidth-Max-Down", ":=", "10240000"),
@@ -84,33 +72,20 @@ SPEEDS = {
         ("Cisco-AVPair", "+=", "ip:sub-qos-policy-out=prepaid-down-10240k"),
         ("Cisco-AVPair", "+=", "ip:sub-qos-policy-in=prepaid-up-2048k"),
     ),
-    "huawei": (
-        ("Huawei-Output-Average-Rate", ":=", "10240000"),
-        ("Huawei-Input-Average-Rate", ":=", "2048000"),
-    ),
+    "huawei": (("Huawei-Output-Average-Rate", ":=", "10240000"), ("Huawei-Input-Average-Rate", ":=", "2048000")),
     "juniper": (
         ("ERX-Egress-Policy-Name", ":=", "prepaid-down-10240k"),
         ("ERX-Ingress-Policy-Name", ":=", "prepaid-up-2048k"),
     ),
-    "ubiquiti": (
-        ("WISPr-Bandwidth-Max-Down", ":=", "10240000"),
-        ("WISPr-Bandwidth-Max-Up", ":=", "2048000"),
-    ),
-    "pfsense": (
-        ("pfSense-Bandwidth-Max-Down", ":=", "10240000"),
-        ("pfSense-Bandwidth-Max-Up", ":=", "2048000"),
-    ),
+    "ubiquiti": (("WISPr-Bandwidth-Max-Down", ":=", "10240000"), ("WISPr-Bandwidth-Max-Up", ":=", "2048000")),
+    "pfsense": (("pfSense-Bandwidth-Max-Down", ":=", "10240000"), ("pfSense-Bandwidth-Max-Up", ":=", "2048000")),
 }
 
 
 @pytest.mark.parametrize("vendor", vendors.VENDORS)
 def test_a_product_of_ten_down_and_two_up(vendor):
     attributes = terms_attributes(vendor, Terms(10240, 2048, idle_seconds=600))
-    assert attributes == (
-        ("Acct-Interim-Interval", ":=", "300"),
-        ("Idle-Timeout", ":=", "600"),
-        *SPEEDS[vendor],
-    )
+    assert attributes == (("Acct-Interim-Interval", ":=", "300"), ("Idle-Timeout", ":=", "600"), *SPEEDS[vendor])
 
 
 @pytest.mark.parametrize("vendor", vendors.VENDORS)
@@ -374,10 +349,7 @@ def test_each_nas_gets_what_it_needs_to_find_the_session(vendor):
 @pytest.mark.parametrize("vendor", vendors.VENDORS)
 def test_what_the_nas_never_said_is_left_out(vendor):
     session = SessionIdentity(user_name="1234567897", acct_session_id="80a00001")
-    assert values(disconnect_attributes(vendor, session)) == {
-        "User-Name": "1234567897",
-        "Acct-Session-Id": "80a00001",
-    }
+    assert values(disconnect_attributes(vendor, session)) == {"User-Name": "1234567897", "Acct-Session-Id": "80a00001"}
 
 
 @pytest.mark.parametrize("vendor", vendors.VENDORS)

@@ -34,10 +34,14 @@ def client(packet):
     address = dict(packet)["Tmp-String-0"]
     if address.startswith("127.0.8."):
         return radiusd.RLM_MODULE_NOTFOUND
-    return radiusd.RLM_MODULE_OK, (), (
-        ("FreeRADIUS-Client-Secret", ":=", "of localhost" if address == "127.0.0.1" else "testing123"),
-        ("FreeRADIUS-Client-Shortname", ":=", address),
-        ("FreeRADIUS-Client-Require-MA", ":=", "no" if address.startswith("127.0.9.") else "yes"),
+    return (
+        radiusd.RLM_MODULE_OK,
+        (),
+        (
+            ("FreeRADIUS-Client-Secret", ":=", "of localhost" if address == "127.0.0.1" else "testing123"),
+            ("FreeRADIUS-Client-Shortname", ":=", address),
+            ("FreeRADIUS-Client-Require-MA", ":=", "no" if address.startswith("127.0.9.") else "yes"),
+        ),
     )
 
 
