@@ -1082,24 +1082,18 @@ def slow_down(cursor, card_id: int) -> None:
 
     The share is the card's: it is compared with what all its sessions together have used.  A card that bought download
     alone is compared by that alone (see login.fair_use_octets).
+
+    A session of a card for one device has a limit of its own, and is looked at when it reaches that.  Its login presumed
+    that nobody else uses the share, and a session that has come here reported something that no login knew of: from now
+    on each report of any is looked at.
     """
-    cursor.execute(
-        """
-        SELECT IF(product.credit_octets IS NOT NULL,
-                  card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
-                  card.settled_down_octets + unposted.down_octets)
-               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100
-          FROM card
-          JOIN product ON product.id = card.product_id
-          JOIN (SELECT COALESCE(SUM(used_down_octets - settled_down_octets), 0) AS down_octets,
-                       COALESCE(SUM(used_up_octets - settled_up_octets), 0) AS up_octets
-                  FROM session
-                 WHERE card_id = %s) AS unposted
-         WHERE card.id = %s
-        """,
-        (card_id, card_id),
-    )
-    (is_passed,) = cursor.fetchone() or (0,)
+    is_passed, has_own_limit = _fair_use(cursor, card_id)
+    if has_own_limit and not is_passed:
+        cursor.execute(
+            "UPDATE session SET fup_octets = 0 WHERE card_id = %s AND due_at IS NOT NULL AND fup_octets > 0", (card_id,)
+        )
+        # Once more, because what was reported before that was not looked at.
+        is_passed, _ = _fair_use(cursor, card_id)
     if not is_passed:
         return
     cursor.execute(
@@ -1114,6 +1108,30 @@ def slow_down(cursor, card_id: int) -> None:
         (card_id,),
     )
     cursor.execute("UPDATE session SET fup_octets = NULL WHERE card_id = %s AND fup_octets IS NOT NULL", (card_id,))
+
+
+def _fair_use(cursor, card_id: int) -> tuple[bool, bool]:
+    """Whether a card has used its fair-use share, and whether an open session of it has a limit of its own."""
+    cursor.execute(
+        """
+        SELECT IF(product.credit_octets IS NOT NULL,
+                  card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
+                  card.settled_down_octets + unposted.down_octets)
+               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100,
+               unposted.has_own_limit
+          FROM card
+          JOIN product ON product.id = card.product_id
+          JOIN (SELECT COALESCE(SUM(used_down_octets - settled_down_octets), 0) AS down_octets,
+                       COALESCE(SUM(used_up_octets - settled_up_octets), 0) AS up_octets,
+                       COALESCE(MAX(due_at IS NOT NULL AND fup_octets > 0), FALSE) AS has_own_limit
+                  FROM session
+                 WHERE card_id = %s) AS unposted
+         WHERE card.id = %s
+        """,
+        (card_id, card_id),
+    )
+    is_passed, has_own_limit = cursor.fetchone() or (0, 0)
+    return bool(is_passed), bool(has_own_limit)
 
 
 # Two Accounting-On that are the same to the octet are one that was sent again, if no more time than this is between them.

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from freeradius_module import settings as module_settings
 from freeradius_module import store
-from freeradius_module.connection import Connection
+from freeradius_module.connection import Connection, RowLocked
 from freeradius_module.store import Reservation
 from freeradius_module.usage import Credit, Tariff
 from tests.cli.test_db import file_sizes
@@ -71,16 +72,32 @@ def connection_to(stack, node) -> Connection:
     return Connection(loaded._replace(hosts=((node.place.address, node.place.port),)))
 
 
-def reservation(card_id: int, token: int) -> Reservation:
-    return Reservation(card_id, 1, 1, "127.0.0.1", "", 600, "time", Credit(600, None, None, None, None), Tariff(), None,
-                       300, (), None, False, False, token)
+def reservation(card: dict, token: int) -> Reservation:
+    return Reservation(
+        card_id=card["id"], card_version=card["version"], product_id=card["product_id"], product_revision=card["revision"],
+        login_number=1, nas_id=1, nas_address="127.0.0.1", device="", due_in_seconds=600, due_cause="time",
+        granted=Credit(600), tariff=Tariff(), fup_octets=None, interim_seconds=300, closes=(), replaces=(), activates=False,
+        binds_device=False, token=token)
+
+
+def reserve(connection: Connection, reservations: list[Reservation]) -> set[tuple[int, int]]:
+    """Again while the other node's login is being written here: the module waits for no row, its caller asks again."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return connection.run(store.reserve, reservations)
+        except RowLocked:
+            assert time.monotonic() < deadline, "the rows stay locked"
+            time.sleep(0.01)
 
 
 def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
     """Several cards in one statement, as they come: the number of each belongs to one of the two nodes."""
-    ids = [row["id"] for row in shop.database.query("SELECT id FROM card WHERE serial IN %s",
-                                                    [[card.serial for card in shop.sell(8 * ROUNDS)]])]
-    groups = [ids[start::ROUNDS] for start in range(ROUNDS)]
+    sold = shop.database.query(
+        "SELECT card.id, card.version, card.product_id, product.revision FROM card JOIN product ON product.id = card.product_id"
+        " WHERE card.serial IN %s", [[card.serial for card in shop.sell(8 * ROUNDS)]])
+    ids = [card["id"] for card in sold]
+    groups = [sold[start::ROUNDS] for start in range(ROUNDS)]
     barrier = threading.Barrier(2)
 
     def reserve_all(place):
@@ -88,7 +105,7 @@ def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
         won = []
         for cards in groups:
             barrier.wait(PATIENCE_SECONDS)
-            won += connection.run(store.reserve, [reservation(card_id, place + 1) for card_id in cards])
+            won += reserve(connection, [reservation(card, place + 1) for card in cards])
         return {card_id for card_id, _ in won}
 
     with ThreadPoolExecutor(2) as pool:
@@ -180,8 +197,10 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
 
 def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
     """A node that has lost the others takes connections and answers nothing: it is found out."""
-    port, = free_ports(1)
-    text = (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{port}")
+    # HAProxy gets a socket that listens already: nobody else can take its port meanwhile.
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    text = (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg").read_text().replace("127.0.0.1:3306", f"fd@{listener.fileno()}")
     for node in cluster.nodes:
         text = re.sub(rf"server {node.name} \S+", f"server {node.name} {node.place.address}:{node.place.port}", text)
     path = stack.folder / "haproxy.cfg"
@@ -190,15 +209,17 @@ def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
         cursor.execute("CREATE USER prepaid_check@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING ''")
 
     def answering() -> str | None:
+        assert proxy.poll() is None, "HAProxy has ended"
         try:
             with pymysql.connect(host="127.0.0.1", port=port, user="owner", password=cluster.nodes[0].password,
-                                 connect_timeout=2, read_timeout=2) as connection, connection.cursor() as cursor:
+                                 connect_timeout=10, read_timeout=10) as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT @@wsrep_node_name, (SELECT COUNT(*) FROM prepaid.site)")
                 return cursor.fetchone()[0]
         except pymysql.err.MySQLError:
             return None
 
-    proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", str(path)])
+    with listener:
+        proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(path)], pass_fds=[listener.fileno()])
     try:
         assert until(lambda: answering() == "a")
         isolate(cluster.nodes[0], True)
