@@ -1095,6 +1095,10 @@ def slow_down(cursor, card_id: int) -> None:
         # Once more, because what was reported before that was not looked at.
         is_passed, _ = _fair_use(cursor, card_id)
     if not is_passed:
+        # What its login knew of the card's use is not all: from now on the share is looked at with each report.
+        cursor.execute(
+            "UPDATE session SET fup_octets = 0 WHERE card_id = %s AND due_at IS NOT NULL AND fup_octets > 0", (card_id,)
+        )
         return
     cursor.execute(
         """

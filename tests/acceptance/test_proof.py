@@ -5,9 +5,13 @@ been found right.
 """
 
 import signal
+import socket
+import threading
+import time
 
 import pytest
 
+from freeradius_module import line
 from tests import eap_device
 from tests.acceptance.test_shared_desk import SharedDeskSite, lines_to
 
@@ -28,10 +32,11 @@ def unreadable(shop):
     return card
 
 
-def assert_untouched(shop, card, wrong_pins=0):
+def assert_untouched(shop, card, refusals=({},)):
     row = shop.card(card)
     assert (row["status"], row["device"], row["first_login_at"], row["expires_at"]) == ("delivered", None, None, None)
-    assert (shop.sessions(card), shop.refusals(card)) == ([], {"wrong_pin": wrong_pins} if wrong_pins else {})
+    assert shop.sessions(card) == []
+    assert shop.refusals(card) in refusals
 
 
 @pytest.mark.parametrize("method", PLAIN)
@@ -96,4 +101,53 @@ def test_so_is_one_by_eap(shop, site, hung_desk, tmp_path, method):
     # The device repeats its packet after three seconds, which is as long as the server waits.  Where it has given up just
     # before, it decides the repetition by itself: it proves the PIN wrong, and counts that one try.
     assert answer.code in ("silence", "Access-Reject")
-    assert_untouched(shop, card, wrong_pins=1 if answer.code == "Access-Reject" else 0)
+    assert_untouched(shop, card, ({"wrong_pin": 1} if answer.code == "Access-Reject" else {},))
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_login_at_a_shared_process_that_is_killed_meanwhile_proves_nothing(shop, site, hung_desk, method):
+    card, = shop.sell(1, bind_device=True, valid_days=30)
+    killer = threading.Timer(0.5, hung_desk.kill)
+    killer.start()
+    answer = site.nas[0].login(card.serial, WRONG_PIN, method=method, timeout_seconds=6)
+    # Either it had the question, or the server decides by itself.
+    assert answer is None or answer.is_reject
+    assert_untouched(shop, card, ({}, {"wrong_pin": 1}))
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_login_that_was_given_up_is_not_made_when_the_process_goes_on(shop, site, hung_desk, method):
+    """Its PIN was right; the NAS has asked another server meanwhile, or the customer has gone."""
+    card, = shop.sell(1)
+    assert site.nas[0].login(card.serial, card.pin, method=method, timeout_seconds=6) is None
+    hung_desk.send_signal(signal.SIGCONT)
+    # A question of ours comes after those that waited.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
+        caller.connect(str(site.socket))
+        asked = {"User-Name": "9999999999", "User-Password": WRONG_PIN, "Tmp-String-0": "127.0.0.1"}
+        caller.send(line.request("authorize", time.monotonic() + 10, asked.items()))
+        caller.settimeout(10)
+        assert line.words(caller.recv(100_000))[0] == line.DONE
+    assert_untouched(shop, card)
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_login_of_a_card_that_is_locked_proves_nothing_and_is_given_up(shop, site, wait_until, method):
+    """A wrong PIN is told at once; a first login needs the card's row, and is not made after all when that is free again."""
+    site.open_desk()
+    wait_until(site.is_open)
+    wait_until(lambda: site.nas[0].login("9999999999", WRONG_PIN).is_reject and lines_to(site.socket) > 0)
+    guessed, asked = shop.sell(2, bind_device=True, valid_days=30)
+    with shop.database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM card WHERE serial IN (%s, %s) FOR UPDATE", [guessed.serial, asked.serial])
+        assert site.nas[0].login(guessed.serial, WRONG_PIN, method=method, timeout_seconds=6).is_reject
+        began = time.monotonic()
+        assert site.nas[0].login(asked.serial, asked.pin, method=method, timeout_seconds=6) is None
+        cursor.execute("ROLLBACK")
+    assert time.monotonic() - began < 8
+    time.sleep(0.5)
+    assert_untouched(shop, guessed, ({"wrong_pin": 1},))
+    assert_untouched(shop, asked)
+    assert site.servers[0].log_since_mark().count("no answer to a login") == 1
+    assert site.nas[0].login(asked.serial, asked.pin, method=method).is_accept

@@ -126,6 +126,72 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
             assert seen[card.serial].added.seconds == minutes
 
 
+def test_a_login_on_one_node_and_a_block_on_another_leave_nothing_open(stack, cluster, shop):
+    """Their locks do not meet: who is let in although his card has just been blocked is found from the tables alone."""
+    ids = [shop.id(card) for card in shop.sell(4 * ROUNDS)]
+    asked = reservations(shop, ids, 1)
+    barrier = threading.Barrier(2)
+
+    def let_in():
+        connection = connection_to(stack, cluster.nodes[1])
+        won = set()
+        for one in asked:
+            barrier.wait(PATIENCE_SECONDS)
+            won |= connection.run(store.reserve, [one])
+        return won
+
+    def block():
+        with cluster.nodes[0].connect(DATABASE) as connection, connection.cursor() as cursor:
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+            for card_id in [one.card_id for one in asked]:
+                barrier.wait(PATIENCE_SECONDS)
+                for tries in range(20):
+                    try:
+                        cursor.execute("BEGIN")
+                        cursor.execute("UPDATE card SET status = 'blocked' WHERE id = %s", [card_id])
+                        cursor.execute("UPDATE session SET due_at = UTC_TIMESTAMP(3), due_cause = 'blocked'"
+                                       " WHERE card_id = %s AND due_at > UTC_TIMESTAMP(3)", [card_id])
+                        cursor.execute("COMMIT")
+                        break
+                    except pymysql.err.MySQLError as fault:
+                        assert fault.args[0] in (1213, 1205) and tries < 19
+                        cursor.execute("ROLLBACK")
+
+    with ThreadPoolExecutor(2) as pool:
+        logins, blocks = pool.submit(let_in), pool.submit(block)
+        blocks.result()
+        won = logins.result()
+    assert {row["status"] for row in shop.database.query("SELECT status FROM card WHERE id IN %s", [ids])} == {"blocked"}
+    Office(stack.option_file).run("enforce", "--wait", "0")
+    still_on = shop.database.query("SELECT card_id FROM session WHERE card_id IN %s AND due_at > UTC_TIMESTAMP(3)", [ids])
+    assert still_on == []
+    assert len(shop.database.query("SELECT card_id FROM session WHERE card_id IN %s", [ids])) == len(won)
+
+
+@pytest.mark.parametrize("method", ["pap", "mschap2"])
+def test_a_wrong_pin_while_two_nodes_hang_writes_nothing_then_or_when_they_go_on(cluster, shop, radius, method):
+    """The third has lost its majority, or will have: a login gets no answer, and none is made up for later."""
+    guessed, asked = shop.sell(2, bind_device=True, valid_days=30, credit_seconds=3600)
+    assert radius.login("9999999999", "0000000000").is_reject
+    for node in cluster.nodes[:2]:
+        node.daemon().suspend()
+    try:
+        for _ in range(3):
+            answer = radius.login(guessed.serial, "0000000000", method=method, timeout_seconds=6)
+            assert answer is None or answer.is_reject
+        assert radius.login(asked.serial, asked.pin, method=method, timeout_seconds=6) is None
+    finally:
+        for node in cluster.nodes[:2]:
+            node.daemon().resume()
+    cluster.wait_until_whole()
+    row = shop.card(guessed)
+    assert (row["status"], row["device"], row["first_login_at"], shop.sessions(guessed)) == ("delivered", None, None, [])
+    assert set(shop.refusals(guessed)) <= {"wrong_pin"}
+    assert until_answered(lambda: radius.login(asked.serial, asked.pin, method=method, timeout_seconds=6)).is_accept
+    assert [one["granted_seconds"] for one in shop.sessions(asked) if one["due_at"] is not None] == [3600]
+    assert unequal_tables(cluster.nodes) == {}
+
+
 def test_when_a_node_dies_logins_and_accounting_go_to_the_next(cluster, shop, radius):
     card, = shop.sell(1, max_sessions=2)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
