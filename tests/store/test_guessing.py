@@ -5,6 +5,7 @@ import pytest
 from freeradius_module.login import SOURCES_MOST, card_tries
 from freeradius_module.pin import SAFE_ALPHABET
 from tests.at_the_desk import LAPTOP, NAS, PHONE, class_of, log_in, report, request
+from tests.database import without_triggers
 
 CARD_TRIES = card_tries(5)
 
@@ -113,7 +114,10 @@ def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, desk, databas
     for number in range(CARD_TRIES):
         guess(desk, card, device(number))
     assert not is_pin_handed_out(desk, card, PHONE)
-    database.execute("UPDATE login_refusal SET window_at = window_at - INTERVAL 15 MINUTE")
+    # Nobody may move what was counted, the schema's owner neither.
+    with without_triggers(database) as cursor:
+        cursor.execute("UPDATE login_refusal SET window_at = window_at - INTERVAL 15 MINUTE")
+        cursor.connection.commit()
     assert is_pin_handed_out(desk, card, PHONE)
 
 
