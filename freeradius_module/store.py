@@ -1085,10 +1085,10 @@ def slow_down(cursor, card_id: int) -> None:
     """
     cursor.execute(
         """
-        SELECT IF(product.credit_octets IS NOT NULL,
-                  card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
-                  card.settled_down_octets + unposted.down_octets)
-               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100
+        SELECT CAST(COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100 AS SIGNED)
+               - CAST(IF(product.credit_octets IS NOT NULL,
+                         card.settled_down_octets + card.settled_up_octets + unposted.down_octets + unposted.up_octets,
+                         card.settled_down_octets + unposted.down_octets) AS SIGNED)
           FROM card
           JOIN product ON product.id = card.product_id
           JOIN (SELECT COALESCE(SUM(used_down_octets - settled_down_octets), 0) AS down_octets,
@@ -1099,8 +1099,21 @@ def slow_down(cursor, card_id: int) -> None:
         """,
         (card_id, card_id),
     )
-    (is_passed,) = cursor.fetchone() or (0,)
-    if not is_passed:
+    (left_octets,) = cursor.fetchone() or (None,)
+    if left_octets is None:
+        return
+    if left_octets > 0:
+        # A login knew of less use than there is: its session is looked at again when it has used what is left now.
+        cursor.execute(
+            """
+            UPDATE session
+               SET fup_octets = used_down_octets + used_up_octets + %s
+             WHERE card_id = %s
+               AND due_at IS NOT NULL
+               AND fup_octets > used_down_octets + used_up_octets + %s
+            """,
+            (left_octets, card_id, left_octets),
+        )
         return
     cursor.execute(
         """

@@ -86,8 +86,15 @@ def person(database):
         store_operators.remove(cursor, database.name, "trial")
 
 
-def refusal(connection, statement: str, numbers: dict) -> str:
-    """Why the database refuses a statement for the account, or nothing; what it changes is undone."""
+RULE = 1644  # SIGNAL
+
+
+def refusal(connection, statement: str, numbers: dict, *, by_any_rule: bool = False) -> str:
+    """Why the database refuses a statement for the account, or nothing; what it changes is undone.
+
+    A rule that is about the row and not about the role counts where it is asked for: an administrator may seal PINs again,
+    and may not empty one.
+    """
     for sign, number in numbers.items():
         statement = re.sub(rf"\b{sign}\b(?!')", str(number), statement)
     try:
@@ -96,7 +103,8 @@ def refusal(connection, statement: str, numbers: dict) -> str:
             cursor.execute(statement)
     except pymysql.MySQLError as error:
         number, text = error.args[:2]
-        return text if number in DENIED or "_needs_its_role" in text or "history_says_what_happened" in text else ""
+        is_of_roles = number in DENIED or "_needs_its_role" in text or "history_says_what_happened" in text
+        return text if is_of_roles or (by_any_rule and number == RULE) else ""
     finally:
         connection.rollback()
     return ""
@@ -118,8 +126,7 @@ def test_all_roles_together_may_not_rewrite_the_past(person, numbers):
         denied = {statement: why for statements in ONLY.values() for statement in statements
                   if (why := refusal(connection, statement, numbers))}
         assert denied == {}
-        # The disconnector needs the addresses of sessions that are on, and of no others.
-        assert [statement for statement in NOBODY if not refusal(connection, statement, numbers)] == []
+        assert [statement for statement in NOBODY if not refusal(connection, statement, numbers, by_any_rule=True)] == []
 
 
 def test_two_roles_are_two_actions(person, numbers):
