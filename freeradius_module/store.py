@@ -268,7 +268,10 @@ def _factored(names: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequ
 
 
 def _reservation_values(cursor, one: Reservation) -> tuple[str, ...]:
-    """As text, and not as parameters: to escape each number takes the driver longer than all else of the row."""
+    """As literals, and not as parameters: to escape each number takes the driver longer than all else of the row.
+
+    Text is written by the connection, numbers are formatted as numbers.
+    """
     text = cursor.connection.escape
     return (
         str(one.card_id),
@@ -560,7 +563,7 @@ CHARGE_COLUMNS = (
     "card_id, login_number, login_token, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at,"
     " stop_cause, due_at, due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
-# As text, and not as parameters: see _reservation_values.
+# As literals, and not as parameters: see _reservation_values.
 CHARGE_ROW = (
     "({:d}, {:d}, {}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
     " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
