@@ -56,10 +56,16 @@ def take(cursor, database: str, operator: str, taken: list[str]) -> None:
 
 def create(cursor, database: str, operator: str, hosts: list[str], password: str) -> None:
     """Make the account, with its role in force from the moment it logs in."""
+    for host in hosts:
+        create_user(cursor, operator, host, password)
+    put_in_force(cursor, database, operator, hosts)
+
+
+def put_in_force(cursor, database: str, operator: str, hosts: list[str]) -> None:
+    """Let the account have its role whenever it logs in."""
     own = quoted(roles.of_operator(database, operator))
     for host in hosts:
         account = {"operator": operator, "host": host}
-        create_user(cursor, operator, host, password)
         cursor.execute(f"GRANT {own} TO %(operator)s@%(host)s", account)
         cursor.execute(f"SET DEFAULT ROLE {own} FOR %(operator)s@%(host)s", account)
 

@@ -350,7 +350,7 @@ def _activate(cursor, card_id: int) -> bool:
     """A card that was never used is used: its validity runs from now."""
     return bool(
         cursor.execute(
-            f"UPDATE card SET {ACTIVATION} device = device WHERE id = %s AND status = 'delivered'", (card_id,)
+            f"UPDATE card SET {ACTIVATION} version = version WHERE id = %s AND status = 'delivered'", (card_id,)
         )
     )
 
@@ -1264,10 +1264,11 @@ class Nas(NamedTuple):
     counter_rule: str
 
 
-def read_nas(cursor) -> list[Nas]:
+def read_nas(cursor, *, with_secrets: bool = True) -> list[Nas]:
     cursor.execute(
-        """
-        SELECT id, name, address, secret_sealed, key_number, vendor, require_message_authenticator, counter_rule
+        f"""
+        SELECT id, name, address, {"secret_sealed" if with_secrets else "''"}, key_number, vendor,
+               require_message_authenticator, counter_rule
           FROM nas
          WHERE address <> ''
         """
