@@ -1939,7 +1939,15 @@ BEGIN
                             AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role))
                            OR (trx.trx_started < SYSDATE() - INTERVAL 1 HOUR
                                AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role
-                                                     WHERE role NOT IN ('module', 'office'))))) DO
+                                                     WHERE role NOT IN ('module', 'office'))))
+                    UNION
+                   -- The turn of `prepaid db` and of the archive: a named lock, which any account may take.
+                   SELECT process.id
+                     FROM information_schema.processlist AS process
+                    WHERE process.id = IS_USED_LOCK('prepaid_db')
+                      AND process.command = 'Sleep'
+                      AND process.time >= idle_seconds
+                      AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role)) DO
         KILL CONNECTION holder.id;
     END FOR;
 END//
