@@ -195,7 +195,7 @@ def test_the_floor_of_the_history_waits_for_the_longest_transaction(person, offi
     rule = "floor_rises_over_what_is_sealed"
     with person("audit") as connection:
         assert rule in tried(connection, "UPDATE history_floor SET row_id = 5 WHERE source = 'card_event'")
-        assert rule in tried(connection, "UPDATE history_floor SET next_row_id = 999 WHERE source = 'card_event'")
+        assert rule in tried(connection, "UPDATE history_floor SET next_row_id = 4000000000 WHERE source = 'card_event'")
         long_ago = "UPDATE history_floor SET next_row_id = 1, next_since_at = '2020-01-01' WHERE source = 'note'"
         assert tried(connection, long_ago) == ""
         assert rule in tried(connection, "UPDATE history_floor SET row_id = next_row_id WHERE source = 'note'")
