@@ -3,6 +3,7 @@
 In small steps, each a transaction of its own, that lock the rows they move and nothing else.
 """
 
+import contextlib
 import time
 
 import click
@@ -12,7 +13,7 @@ from freeradius_module import store as module_store
 
 from . import errors, output, store_archive, store_refusal, store_schema
 from .command import json_option, option, pass_office
-from .db import database_name, db, owner_connection, owner_options
+from .db import DAEMONS, database_name, db, owner_connection, owner_options
 from .text import _
 
 # The module looks in the archive for sessions whose login is a day younger, and for no younger one.
@@ -47,7 +48,7 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         sudo prepaid db archive
         sudo prepaid db archive --forget-older-than 400
     """
-    with owner_connection(office, root_user, root_socket) as connection:
+    with _mover_connection(office, root_user, root_socket) as connection:
         with connection.cursor() as cursor:
             store_schema.use(cursor, database_name(office))
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -59,6 +60,20 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _("{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
           "logins removed.").format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals), as_json)
+
+
+@contextlib.contextmanager
+def _mover_connection(office, root_user: str | None, root_socket: str | None):
+    """The archive's own account, where the option file has one; else whoever owns the schema."""
+    group = DAEMONS["archive"]
+    if root_user or root_socket or not office.settings(group):
+        with owner_connection(office, root_user, root_socket) as connection:
+            yield connection
+        return
+    with contextlib.closing(office.connect(group)) as connection, connection.cursor() as cursor:
+        if not store_schema.take_turn(cursor):
+            raise errors.Busy()
+        yield connection
 
 
 class Mover:

@@ -15,11 +15,15 @@ from pymysql.constants import CLIENT
 from freeradius_module import SCHEMA_VERSION, keyring
 from freeradius_module.settings import hosts_of as nodes_of
 
-from . import errors, output, roles, share, store, store_schema
+from . import errors, output, roles, share, store, store_operators, store_schema
 from .command import cli, json_option, option, pass_office
 from .text import _
 
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
+# Programs that may have accounts of their own, each with the rights of its own file in sql/, or with roles of the office.
+DAEMONS = {"charge": "prepaid-charge", "archive": "prepaid-archive"}
+ENFORCE = "prepaid-enforce"
+ENFORCE_ROLES = ["disconnect", "audit"]
 
 
 @cli.group()
@@ -225,6 +229,29 @@ def make_accounts(office, connection) -> list[str]:
             accounts |= {f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()}
             run_script(cursor, store_schema.filled_grants(grants, database, accounts))
         run_script(cursor, store_schema.filled_grants(roles_script, database, names))
+        made += _make_daemons(office, connection, cursor, database)
+    return made
+
+
+def _make_daemons(office, connection, cursor, database: str) -> list[str]:
+    """The accounts of the daemons that have a group of their own in the option file."""
+    made = []
+    for daemon, group in {**DAEMONS, "enforce": ENFORCE}.items():
+        settings = office.settings(group)
+        if not settings.get("user"):
+            continue
+        hosts = hosts_of(settings)
+        made += [f"account {settings['user']}@{host}" for host in hosts
+                 if store_schema.create_account(cursor, settings["user"], host, settings.get("password", ""))]
+        if daemon == "enforce":
+            store_operators.give(cursor, database, settings["user"], ENFORCE_ROLES)
+            store_operators.put_in_force(cursor, database, settings["user"], hosts)
+            continue
+        grants = (share.folder("sql") / f"{daemon}.sql").read_text(encoding="utf-8")
+        for host in hosts:
+            run_script(cursor, store_schema.filled_grants(grants, database, {
+                daemon: store_schema.account(connection, settings["user"], host),
+                f"{daemon}_name": connection.escape(settings["user"])}))
     return made
 
 
@@ -317,7 +344,8 @@ def number_of(path: Path) -> int:
 
 def database_name(office) -> str:
     """The one database that both accounts work in."""
-    names = {office.settings(group).get("database", "prepaid") for group in GROUPS.values()}
+    groups = [group for group in (*GROUPS.values(), *DAEMONS.values(), ENFORCE) if office.settings(group)]
+    names = {office.settings(group).get("database", "prepaid") for group in groups} or {"prepaid"}
     if len(names) > 1:
         raise errors.WrongUsage(
             _("The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases: {names}. They share one."),

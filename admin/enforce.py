@@ -46,6 +46,7 @@ def enforce(office, watch, wait_seconds, as_json):
         prepaid enforce
         prepaid enforce --watch
     """
+    office.work_as("prepaid-enforce")
     cutter = Cutter(office)
     try:
         if watch:

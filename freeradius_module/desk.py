@@ -15,7 +15,7 @@ from .connection import Connection, DatabaseAway, WrongSchema
 from .keyring import KeyFileError, Keyring
 from .login import Attempt, Card
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
-from .settings import Settings
+from .settings import RADIUS_GROUP, Settings
 
 # An answer is of use to a NAS for as long as it takes to ask two nodes of a cluster that hang, and a third.
 ANSWER_TIMEOUTS = 2
@@ -35,7 +35,7 @@ class Desk:
         self._take_keys(keyring.load(settings.key_file))
         # One that outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
-        self.catalogue = Catalogue(Connection(settings))
+        self.catalogue = Catalogue(Connection(settings), reads_secrets=settings.group == RADIUS_GROUP)
         self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
         self.charges = Charges(settings, self.catalogue, class_key)
 

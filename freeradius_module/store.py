@@ -268,7 +268,10 @@ def _factored(names: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequ
 
 
 def _reservation_values(cursor, one: Reservation) -> tuple[str, ...]:
-    """As text, and not as parameters: to escape each number takes the driver longer than all else of the row."""
+    """As literals, and not as parameters: to escape each number takes the driver longer than all else of the row.
+
+    Text is written by the connection, numbers are formatted as numbers.
+    """
     text = cursor.connection.escape
     return (
         str(one.card_id),
@@ -347,7 +350,7 @@ def _activate(cursor, card_id: int) -> bool:
     """A card that was never used is used: its validity runs from now."""
     return bool(
         cursor.execute(
-            f"UPDATE card SET {ACTIVATION} device = device WHERE id = %s AND status = 'delivered'", (card_id,)
+            f"UPDATE card SET {ACTIVATION} version = version WHERE id = %s AND status = 'delivered'", (card_id,)
         )
     )
 
@@ -560,7 +563,7 @@ CHARGE_COLUMNS = (
     "card_id, login_number, login_token, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at,"
     " stop_cause, due_at, due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
-# As text, and not as parameters: see _reservation_values.
+# As literals, and not as parameters: see _reservation_values.
 CHARGE_ROW = (
     "({:d}, {:d}, {}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
     " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
@@ -1095,10 +1098,6 @@ def slow_down(cursor, card_id: int) -> None:
         # Once more, because what was reported before that was not looked at.
         is_passed, _ = _fair_use(cursor, card_id)
     if not is_passed:
-        # What its login knew of the card's use is not all: from now on the share is looked at with each report.
-        cursor.execute(
-            "UPDATE session SET fup_octets = 0 WHERE card_id = %s AND due_at IS NOT NULL AND fup_octets > 0", (card_id,)
-        )
         return
     cursor.execute(
         """
@@ -1270,10 +1269,11 @@ class Nas(NamedTuple):
     counter_rule: str
 
 
-def read_nas(cursor) -> list[Nas]:
+def read_nas(cursor, *, with_secrets: bool = True) -> list[Nas]:
     cursor.execute(
-        """
-        SELECT id, name, address, secret_sealed, key_number, vendor, require_message_authenticator, counter_rule
+        f"""
+        SELECT id, name, address, {"secret_sealed" if with_secrets else "''"}, key_number, vendor,
+               require_message_authenticator, counter_rule
           FROM nas
          WHERE address <> ''
         """

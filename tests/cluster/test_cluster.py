@@ -80,6 +80,13 @@ def reservation(card: dict, token: int) -> Reservation:
         binds_device=False, token=token)
 
 
+def decided(shop, cards) -> list[dict]:
+    """What a login of each card is decided on now."""
+    return shop.database.query(
+        "SELECT card.id, card.version, card.product_id, product.revision FROM card JOIN product ON product.id = card.product_id"
+        " WHERE card.serial IN %s", [[card.serial for card in cards]])
+
+
 def reserve(connection: Connection, reservations: list[Reservation]) -> set[tuple[int, int]]:
     """Again while the other node's login is being written here: the module waits for no row, its caller asks again."""
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -93,9 +100,7 @@ def reserve(connection: Connection, reservations: list[Reservation]) -> set[tupl
 
 def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
     """Several cards in one statement, as they come: the number of each belongs to one of the two nodes."""
-    sold = shop.database.query(
-        "SELECT card.id, card.version, card.product_id, product.revision FROM card JOIN product ON product.id = card.product_id"
-        " WHERE card.serial IN %s", [[card.serial for card in shop.sell(8 * ROUNDS)]])
+    sold = decided(shop, shop.sell(8 * ROUNDS))
     ids = [card["id"] for card in sold]
     groups = [sold[start::ROUNDS] for start in range(ROUNDS)]
     barrier = threading.Barrier(2)
@@ -128,8 +133,7 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
 
 def test_a_login_on_one_node_and_a_block_on_another_leave_nothing_open(stack, cluster, shop):
     """Their locks do not meet: who is let in although his card has just been blocked is found from the tables alone."""
-    ids = [shop.id(card) for card in shop.sell(4 * ROUNDS)]
-    asked = reservations(shop, ids, 1)
+    asked = [reservation(card, 1) for card in decided(shop, shop.sell(4 * ROUNDS))]
     barrier = threading.Barrier(2)
 
     def let_in():

@@ -5,6 +5,7 @@ import datetime
 import pymysql
 import pytest
 
+from admin import store_operators
 from tests.schema.test_roles import person  # noqa: F401
 
 OFF = "SET check_constraint_checks = 0, foreign_key_checks = 0"
@@ -211,6 +212,28 @@ def test_whoever_holds_rows_and_does_nothing_is_ended(person, office, database, 
         database.execute("CALL end_idle_transactions(0)")
         with pytest.raises(pymysql.MySQLError):
             cursor.execute("SELECT 1")
+
+
+def test_whoever_holds_the_offices_turn_and_does_nothing_is_ended(person, office, database):  # noqa: F811
+    """A named lock needs no right at all; without an end nobody would archive or make an account."""
+    holder = person("see")
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('prepaid_db', 0)")
+        database.execute("CALL end_idle_transactions(0)")
+        with pytest.raises(pymysql.MySQLError):
+            cursor.execute("SELECT 1")
+
+
+def test_one_account_does_not_take_all_connections(person, office, database):  # noqa: F811
+    held = [person("see")]
+    try:
+        with pytest.raises(pymysql.MySQLError) as refusal:
+            for _ in range(store_operators.CONNECTIONS_MOST):
+                held.append(pymysql.connect(unix_socket=str(database.mariadb.socket), user="trial", password="secret"))
+        assert "max_user_connections" in str(refusal.value) and len(held) == store_operators.CONNECTIONS_MOST
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_nobody_stops_the_verification_of_the_history(person, office, database):  # noqa: F811
