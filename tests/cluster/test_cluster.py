@@ -134,6 +134,7 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
 def test_a_login_on_one_node_and_a_block_on_another_leave_nothing_open(stack, cluster, shop):
     """Their locks do not meet: who is let in although his card has just been blocked is found from the tables alone."""
     asked = [reservation(card, 1) for card in decided(shop, shop.sell(4 * ROUNDS))]
+    ids = [one.card_id for one in asked]
     barrier = threading.Barrier(2)
 
     def let_in():
