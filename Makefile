@@ -26,6 +26,8 @@ JOBS ?= 2
 BENCH ?=
 # The short form of what takes long: make bench SHORT=1, make faults SHORT=1
 SHORT ?=
+# So many places of make mutants, chosen by a fixed seed: make mutants SAMPLE=150
+SAMPLE ?=
 # Some campaigns only: make faults ONLY=queue,model
 ONLY ?=
 # The Debian 13 root that test-debian13 and bench-debian13 make once and use again.
@@ -93,8 +95,8 @@ faults: system-faults installed $(VENV)/test.stamp ## Break everything under loa
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: mutants
-mutants: installed $(VENV)/test.stamp ## Change one place at a time in what decides, charges and guards, and see whether a test notices; SHORT=1: 30 places; ONLY=TEXT some.
-	@$(VENV)/bin/python -m tests.mutants $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
+mutants: installed $(VENV)/test.stamp ## Change one place at a time in what decides, charges and guards, and see whether a test notices; SHORT=1: 30 places; SAMPLE=N so many; ONLY=TEXT some.
+	@$(VENV)/bin/python -m tests.mutants --jobs $(JOBS) $(if $(SHORT),--short) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)")
 
 # What was found there is in that root's copy of the checkout; its rows are taken over.
 .PHONY: faults-debian13

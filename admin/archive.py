@@ -3,6 +3,7 @@
 In small steps, each a transaction of its own, that lock the rows they move and nothing else.
 """
 
+import contextlib
 import time
 
 import click
@@ -11,7 +12,7 @@ import pymysql.cursors
 from freeradius_module import store as module_store
 
 from . import store
-from .db import database_name, db, owner_connection, owner_options
+from .db import DAEMONS, database_name, db, owner_connection, owner_options
 from .shell import errors, output
 from .shell.command import json_option, option, pass_office
 from .shell.text import _
@@ -71,7 +72,7 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         sudo prepaid db archive
         sudo prepaid db archive --forget-older-than 400
     """
-    with owner_connection(office, root_user, root_socket) as connection:
+    with _mover_connection(office, root_user, root_socket) as connection:
         with connection.cursor() as cursor:
             store.schema.use(cursor, database_name(office))
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -87,6 +88,20 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         ).format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals),
         as_json,
     )
+
+
+@contextlib.contextmanager
+def _mover_connection(office, root_user: str | None, root_socket: str | None):
+    """The archive's own account, where the option file has one; else whoever owns the schema."""
+    group = DAEMONS["archive"]
+    if root_user or root_socket or not office.settings(group):
+        with owner_connection(office, root_user, root_socket) as connection:
+            yield connection
+        return
+    with contextlib.closing(office.connect(group)) as connection, connection.cursor() as cursor:
+        if not store.schema.take_turn(cursor):
+            raise errors.Busy()
+        yield connection
 
 
 class Mover:

@@ -22,6 +22,10 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.text import _
 
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
+# Programs that may have accounts of their own, each with the rights of its own file in sql/, or with roles of the office.
+DAEMONS = {"charge": "prepaid-charge", "archive": "prepaid-archive"}
+ENFORCE = "prepaid-enforce"
+ENFORCE_ROLES = ["disconnect", "audit"]
 
 
 @cli.group()
@@ -255,6 +259,40 @@ def make_accounts(office, connection) -> list[str]:
             }
             run_script(cursor, store.schema.filled_grants(grants, database, accounts))
         run_script(cursor, store.schema.filled_grants(roles_script, database, names))
+        made += _make_daemons(office, connection, cursor, database)
+    return made
+
+
+def _make_daemons(office, connection, cursor, database: str) -> list[str]:
+    """The accounts of the daemons that have a group of their own in the option file."""
+    made = []
+    for daemon, group in {**DAEMONS, "enforce": ENFORCE}.items():
+        settings = office.settings(group)
+        if not settings.get("user"):
+            continue
+        hosts = hosts_of(settings)
+        made += [
+            f"account {settings['user']}@{host}"
+            for host in hosts
+            if store.schema.create_account(cursor, settings["user"], host, settings.get("password", ""))
+        ]
+        if daemon == "enforce":
+            store.operator.give(cursor, database, settings["user"], ENFORCE_ROLES)
+            store.operator.put_in_force(cursor, database, settings["user"], hosts)
+            continue
+        grants = (share.folder("sql") / f"{daemon}.sql").read_text(encoding="utf-8")
+        for host in hosts:
+            run_script(
+                cursor,
+                store.schema.filled_grants(
+                    grants,
+                    database,
+                    {
+                        daemon: store.schema.account(connection, settings["user"], host),
+                        f"{daemon}_name": connection.escape(settings["user"]),
+                    },
+                ),
+            )
     return made
 
 
@@ -355,7 +393,8 @@ def number_of(path: Path) -> int:
 
 def database_name(office) -> str:
     """The one database that both accounts work in."""
-    names = {office.settings(group).get("database", "prepaid") for group in GROUPS.values()}
+    groups = [group for group in (*GROUPS.values(), *DAEMONS.values(), ENFORCE) if office.settings(group)]
+    names = {office.settings(group).get("database", "prepaid") for group in groups} or {"prepaid"}
     if len(names) > 1:
         raise errors.WrongUsage(
             _(

@@ -33,6 +33,8 @@ PAUSE_SECONDS = 1.0
 HUNG_PAUSE_SECONDS = 10.0
 # So many nodes may hang before a call gives up: the NAS does not wait for more.
 TIMEOUTS_MOST = 2
+# In this mode the driver writes text as a literal (Connection.escape), which the hot statements put into their text.
+SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 
 
 class DatabaseAway(Exception):
@@ -182,6 +184,7 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
     """A new connection, in our collation and time zone, to a schema of our version.
 
     autocommit: a group is one statement, mostly; what is more says BEGIN and COMMIT.
+    sql_mode: asked for again, because literals are right in that mode.
     READ COMMITTED: no gap locks, so that logins and accounting of different cards never meet.
     innodb_lock_wait_timeout = 0: a statement for many packets must not wait for one card's row; see RowLocked.
     """
@@ -204,18 +207,25 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
         init_command=(
             "SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, time_zone = '+00:00',"
             " innodb_lock_wait_timeout = 0, group_concat_max_len = 1048576,"
-            " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+            f" sql_mode = '{SQL_MODE}'"
         ),
     )
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             _agree_with_cluster(cursor)
-            cursor.execute("SELECT MAX(version) FROM schema_version")
-            (version,) = cursor.fetchone()
+            cursor.execute("SELECT MAX(version), @@sql_mode FROM schema_version")
+            version, mode = cursor.fetchone()
     except pymysql.err.ProgrammingError as fault:
         connection._force_close()
         raise WrongSchema("The database has no schema of prepaid-cards yet. Run 'prepaid db init'.") from fault
+    if mode != SQL_MODE:
+        # Whoever stands between us and the server gives us a session that is not ours.
+        connection._force_close()
+        raise WrongSchema(
+            f"The connection has the sql_mode '{mode}' and not '{SQL_MODE}', in which our literals are written. "
+            "Connect without a proxy that shares sessions."
+        )
     if version != SCHEMA_VERSION:
         connection._force_close()
         raise WrongSchema(

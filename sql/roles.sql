@@ -23,7 +23,7 @@ GRANT SELECT ON {database}.batch_event TO {see};
 GRANT SELECT ON {database}.note TO {see};
 GRANT SELECT ON {database}.note_price TO {see};
 GRANT SELECT (id, serial, key_number, status, status_before_block, batch_id, product_id, partner_id, delivery_note_id,
-              first_login_at, expires_at, device, note, added_seconds, added_octets, added_down_octets, added_up_octets,
+              first_login_at, expires_at, device, version, note, added_seconds, added_octets, added_down_octets, added_up_octets,
               added_cents, posted_seconds, posted_down_octets, posted_up_octets, posted_login_number)
    ON {database}.card TO {see};
 GRANT SELECT ON {database}.card_transition TO {see};

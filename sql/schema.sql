@@ -1154,6 +1154,62 @@ BEGIN
        OR NEW.used_down_octets < OLD.used_down_octets OR NEW.used_up_octets < OLD.used_up_octets THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_usage_only_grows: a correction is a new entry';
     END IF;
+    IF NOT acts_as_owner() AND NEW.login_number <> 0
+       AND NOT is_as_in_session(NEW.card_id, NEW.login_number, NEW.device, NEW.framed_ipv4, NEW.framed_ipv6,
+                                NEW.delegated_prefix, NEW.used_seconds, NEW.used_down_octets, NEW.used_up_octets) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'archive_holds_what_was: a record of a connection is that of its session';
+    END IF;
+END//
+
+-- Whether the table session has this session, as the archive would have it. Who moves sessions makes up none.
+CREATE FUNCTION is_as_in_session(
+    of_card INT UNSIGNED, number INT UNSIGNED, with_device VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    ipv4 VARCHAR(15) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    ipv6 VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    prefix VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    seconds INT UNSIGNED, down_octets BIGINT UNSIGNED, up_octets BIGINT UNSIGNED) RETURNS BOOLEAN READS SQL DATA
+    RETURN EXISTS (SELECT 1
+                     FROM session
+                    WHERE session.card_id = of_card
+                      AND session.login_number = number
+                      AND session.device = with_device
+                      AND session.framed_ipv4 <=> ipv4
+                      AND session.framed_ipv6 <=> ipv6
+                      AND session.delegated_prefix <=> prefix
+                      AND session.used_seconds = seconds
+                      AND session.used_down_octets = down_octets
+                      AND session.used_up_octets = up_octets)//
+
+CREATE TRIGGER archive_holds_what_was BEFORE INSERT ON session_archive FOR EACH ROW
+BEGIN
+    IF NOT acts_as_owner() AND NEW.login_number <> 0
+       AND NOT is_as_in_session(NEW.card_id, NEW.login_number, NEW.device, NEW.framed_ipv4, NEW.framed_ipv6,
+                                NEW.delegated_prefix, NEW.used_seconds, NEW.used_down_octets, NEW.used_up_octets) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'archive_holds_what_was: a record of a connection is that of its session';
+    END IF;
+END//
+
+-- Connection records are kept for a year; number 0 is what a card had used before.
+CREATE TRIGGER archive_is_kept_a_year BEFORE DELETE ON session_archive FOR EACH ROW
+BEGIN
+    IF NOT acts_as_owner() AND (OLD.login_number = 0 OR OLD.ended_at > server_time() - INTERVAL 365 DAY) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'archive_is_kept_a_year: the law asks for it';
+    END IF;
+END//
+
+CREATE TRIGGER session_is_archived_first BEFORE DELETE ON session FOR EACH ROW
+BEGIN
+    IF NOT acts_as_owner()
+       AND NOT EXISTS (SELECT 1
+                         FROM session_archive AS archived
+                        WHERE archived.card_id = OLD.card_id
+                          AND archived.login_number = OLD.login_number
+                          AND archived.used_seconds = OLD.posted_seconds
+                          AND archived.used_down_octets = OLD.posted_down_octets
+                          AND archived.used_up_octets = OLD.posted_up_octets
+                          AND OLD.due_at IS NULL) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_is_archived_first: nobody removes a session';
+    END IF;
 END//
 DELIMITER ;
 
@@ -1169,6 +1225,17 @@ CREATE TABLE usage_hour (
     used_up_octets    BIGINT UNSIGNED NOT NULL,
     PRIMARY KEY (hour_at, product_id, partner_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER hours_are_added_up BEFORE UPDATE ON usage_hour FOR EACH ROW
+BEGIN
+    IF NEW.hour_at <> OLD.hour_at OR NEW.product_id <> OLD.product_id OR NEW.partner_id <> OLD.partner_id
+       OR NEW.session_count < OLD.session_count OR NEW.used_seconds < OLD.used_seconds
+       OR NEW.used_down_octets < OLD.used_down_octets OR NEW.used_up_octets < OLD.used_up_octets THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'session_usage_only_grows: a correction is a new entry';
+    END IF;
+END//
+DELIMITER ;
 
 -- Running sessions that have passed their fair-use share: `prepaid enforce` slows each down once, by CoA.
 -- No foreign key here nor in the two tables below, for the reason given at the table session.
@@ -1259,6 +1326,12 @@ CREATE TRIGGER refusals_are_counted_on BEFORE UPDATE ON login_refusal FOR EACH R
 BEGIN
     IF NEW.card_id <> OLD.card_id OR NEW.source <> OLD.source OR NEW.reason <> OLD.reason OR NEW.window_at <> OLD.window_at
        OR NEW.first_at <> OLD.first_at OR NEW.tries < OLD.tries THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+    END IF;
+END//
+CREATE TRIGGER refusals_are_kept_for_now BEFORE DELETE ON login_refusal FOR EACH ROW
+BEGIN
+    IF NOT acts_as_owner() AND OLD.window_at > server_time() - INTERVAL 1 DAY THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
     END IF;
 END//
@@ -1866,7 +1939,15 @@ BEGIN
                             AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role))
                            OR (trx.trx_started < SYSDATE() - INTERVAL 1 HOUR
                                AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role
-                                                     WHERE role NOT IN ('module', 'office'))))) DO
+                                                     WHERE role NOT IN ('module', 'office'))))
+                    UNION
+                   -- The turn of `prepaid db` and of the archive: a named lock, which any account may take.
+                   SELECT process.id
+                     FROM information_schema.processlist AS process
+                    WHERE process.id = IS_USED_LOCK('prepaid_db')
+                      AND process.command = 'Sleep'
+                      AND process.time >= idle_seconds
+                      AND process.user IN (SELECT CONVERT(operator USING utf8mb3) FROM operator_role)) DO
         KILL CONNECTION holder.id;
     END FOR;
 END//

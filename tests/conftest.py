@@ -25,6 +25,7 @@ from tests.database import CleanDatabase, Database
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import Stack, free_ports
+from tests.stack.accounts import open_way
 from tests.stack.mariadb import QUICK
 from tests.stack.stack import DATABASE
 
@@ -64,6 +65,21 @@ def _unstarted_stack(installed):
         shutil.rmtree(folder)
         if memory:
             shutil.rmtree(memory)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every account may walk through.
+
+    Not `tmp_path`: whenever any pytest starts on this machine, it closes the folder of all runs to other accounts.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
+    open_way(folder)
+    yield folder
+    if os.environ.get("PREPAID_TEST_KEEP"):
+        print(f"\nKept: {folder}")
+    else:
+        shutil.rmtree(folder)
 
 
 def memory_folder(name: str) -> Path | None:

@@ -62,6 +62,7 @@ def enforce(office, watch, wait_seconds, as_json):
         prepaid enforce
         prepaid enforce --watch
     """
+    office.work_as("prepaid-enforce")
     enforcer = Enforcer(office)
     try:
         if watch:

@@ -27,6 +27,8 @@ from ..shell.command import cli, json_option, option, pass_office
 from ..shell.text import _, told
 from .files import Group, Queue, WorkFile
 
+# The account that charges, where the option file has one for it; else FreeRADIUS'.
+CHARGE_GROUP = "prepaid-charge"
 GROUP_RECORDS = 500
 # What the database says of itself and not of a packet: disk full, read only, rights or tables missing, no memory.  Then
 # packets wait; to put them all into the quarantine would help nobody.
@@ -258,6 +260,6 @@ def _reason(fault: Exception) -> str:
 
 def module_settings(office) -> settings.Settings:
     try:
-        return settings.load(office.config_path)
+        return settings.load(office.config_path, CHARGE_GROUP)
     except settings.SettingsError as fault:
         raise errors.WrongUsage(told(fault)) from fault

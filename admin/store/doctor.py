@@ -35,7 +35,7 @@ def settings(cursor) -> dict[str, str]:
 
 
 def holders(cursor, idle_seconds: int) -> list[dict]:
-    """Connections that hold rows or named locks and do nothing: id, account and for how long.
+    """Connections that hold rows, or the turn of `prepaid db`, and do nothing: id, account and for how long.
 
     Who may not see other accounts' connections (the right PROCESS) sees none of these.
     """
@@ -47,7 +47,13 @@ def holders(cursor, idle_seconds: int) -> list[dict]:
          WHERE trx.trx_lock_structs > 0
            AND process.command = 'Sleep'
            AND process.time >= %(idle_seconds)s
-         ORDER BY process.time DESC
+         UNION
+        SELECT process.id, process.user, process.time
+          FROM information_schema.processlist AS process
+         WHERE process.id = IS_USED_LOCK('prepaid_db')
+           AND process.command = 'Sleep'
+           AND process.time >= %(idle_seconds)s
+         ORDER BY seconds DESC
         """,
         {"idle_seconds": idle_seconds},
     )

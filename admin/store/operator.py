@@ -7,6 +7,9 @@ can be repeated, and finds done what was done.
 from . import roles
 from .schema import create_user, quoted
 
+# Of one person at the same time: a server has 151 for all, FreeRADIUS among them.
+CONNECTIONS_MOST = 20
+
 
 def has_account(cursor, operator: str) -> bool:
     """Whether any account of this name is there, ours or not."""
@@ -56,10 +59,20 @@ def take(cursor, database: str, operator: str, taken: list[str]) -> None:
 
 def create(cursor, database: str, operator: str, hosts: list[str], password: str) -> None:
     """Make the account, with its role in force from the moment it logs in."""
+    for host in hosts:
+        create_user(cursor, operator, host, password)
+        cursor.execute(
+            "ALTER USER %(operator)s@%(host)s WITH MAX_USER_CONNECTIONS %(most)s",
+            {"operator": operator, "host": host, "most": CONNECTIONS_MOST},
+        )
+    put_in_force(cursor, database, operator, hosts)
+
+
+def put_in_force(cursor, database: str, operator: str, hosts: list[str]) -> None:
+    """Let the account have its role whenever it logs in."""
     own = quoted(roles.of_operator(database, operator))
     for host in hosts:
         account = {"operator": operator, "host": host}
-        create_user(cursor, operator, host, password)
         cursor.execute(f"GRANT {own} TO %(operator)s@%(host)s", account)
         cursor.execute(f"SET DEFAULT ROLE {own} FOR %(operator)s@%(host)s", account)
 

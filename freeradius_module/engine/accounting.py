@@ -186,18 +186,19 @@ class Charges:
             recorded = leaving_out_locked(connection, _record_anomalies, [anomaly for _, anomaly in anomalies])
             for (index, _), locked in zip(anomalies, recorded, strict=True):
                 results[index] = locked or results[index]
-        for card_id, indexes in slowed.items():
-            try:
-                connection.run(store.slow_down, card_id)
-            except RowLocked as locked:
-                for index in indexes:
-                    results[index] = locked
         if reached:
             statuses = leaving_out_locked(connection, _post, list(reached))
             for (card_id, indexes), status in zip(reached.items(), statuses, strict=True):
                 outcome = status if isinstance(status, RowLocked) else self._limit(connection, status, cards[card_id])
                 for index in indexes:
                     results[index] = outcome or results[index]
+        # After the limits: a login that did not know of a late report is decided again, or found here.
+        for card_id, indexes in slowed.items():
+            try:
+                connection.run(store.slow_down, card_id)
+            except RowLocked as locked:
+                for index in indexes:
+                    results[index] = locked
 
     def _limit(self, connection: Connection, status: str | None, rows: list[store.Charged]) -> Exception | None:
         """A card has sessions that used all that they were granted, or more than was known when others were granted the

@@ -34,8 +34,10 @@ class Client(NamedTuple):
 class Catalogue:
     """Keeps what it has read when the database is away."""
 
-    def __init__(self, connection: Connection):
+    def __init__(self, connection: Connection, *, reads_secrets: bool = True):
         self._connection = connection
+        # Who only charges may not read the secrets of NAS.
+        self._reads_secrets = reads_secrets
         self._guard = Lock()
         self._products: dict[int, Product] = {}
         self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
@@ -101,7 +103,7 @@ class Catalogue:
                 # Now, so that nobody waits here for the database: what is known is good enough meanwhile.
                 self._next_refresh = time.monotonic() + REFRESH_SECONDS
             try:
-                rows, self._queue_lag_seconds = self._connection.run(_read_changing, None)
+                rows, self._queue_lag_seconds = self._connection.run(_read_changing, self._reads_secrets)
             except DatabaseAway:
                 if self._networks is None:
                     raise
@@ -115,5 +117,5 @@ class Catalogue:
             self._next_refresh = time.monotonic() + REFRESH_SECONDS
 
 
-def _read_changing(cursor, _) -> tuple[list[Nas], float]:
-    return store.read_nas(cursor), store.read_queue_lag(cursor)
+def _read_changing(cursor, reads_secrets: bool) -> tuple[list[Nas], float]:
+    return store.read_nas(cursor, with_secrets=reads_secrets), store.read_queue_lag(cursor)

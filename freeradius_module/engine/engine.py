@@ -14,7 +14,7 @@ from ..rules import messages
 from ..rules.login import Attempt, Card
 from ..sealing import keyring, pin
 from ..sealing.keyring import KeyFileError, Keyring
-from ..settings import Settings
+from ..settings import RADIUS_GROUP, Settings
 from .accounting import Charges, Packet, Pairs
 from .catalogue import UNLISTED, Catalogue, Client
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
@@ -37,7 +37,7 @@ class Engine:
         self._take_keys(keyring.load(settings.key_file))
         # One that outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
-        self.catalogue = Catalogue(Connection(settings))
+        self.catalogue = Catalogue(Connection(settings), reads_secrets=settings.group == RADIUS_GROUP)
         self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
         self.charges = Charges(settings, self.catalogue, class_key)
 

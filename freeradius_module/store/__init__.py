@@ -274,7 +274,10 @@ def _factored(
 
 
 def _reservation_values(cursor, one: Reservation) -> tuple[str, ...]:
-    """As text, and not as parameters: to escape each number takes the driver longer than all else of the row."""
+    """As literals, and not as parameters: to escape each number takes the driver longer than all else of the row.
+
+    Text is written by the connection, numbers are formatted as numbers.
+    """
     text = cursor.connection.escape
     return (
         str(one.card_id),
@@ -355,7 +358,7 @@ def _activate(cursor, card_id: int) -> bool:
     """A card that was never used is used: its validity runs from now."""
     return bool(
         cursor.execute(
-            f"UPDATE card SET {ACTIVATION} device = device WHERE id = %s AND status = 'delivered'", (card_id,)
+            f"UPDATE card SET {ACTIVATION} version = version WHERE id = %s AND status = 'delivered'", (card_id,)
         )
     )
 
@@ -568,7 +571,7 @@ CHARGE_COLUMNS = (
     "card_id, login_number, login_token, nas_id, nas_address, acct_session_id, device, started_at, heard_at, stopped_at,"
     " stop_cause, due_at, due_cause, used_seconds, used_down_octets, used_up_octets, framed_ipv4, framed_ipv6, delegated_prefix"
 )
-# As text, and not as parameters: see _reservation_values.
+# As literals, and not as parameters: see _reservation_values.
 CHARGE_ROW = (
     "({:d}, {:d}, {}, {:d}, {}, {}, {}, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND, UTC_TIMESTAMP(3) - INTERVAL {:f} SECOND,"
     " {}, {}, IF(stopped_at IS NULL, UTC_TIMESTAMP(3), NULL), 'unknown', {:d}, {:d}, {:d}, {}, {}, {})"
@@ -1085,24 +1088,18 @@ def slow_down(cursor, card_id: int) -> None:
 
     The share is the card's: it is compared with what all its sessions together have used.  A card that bought download
     alone is compared by that alone (see login.fair_use_octets).
+
+    A session of a card for one device has a limit of its own, and is looked at when it reaches that.  Its login presumed
+    that nobody else uses the share, and a session that has come here reported something that no login knew of: from now
+    on each report of any is looked at.
     """
-    cursor.execute(
-        """
-        SELECT IF(product.credit_octets IS NOT NULL,
-                  card.posted_down_octets + card.posted_up_octets + unposted.down_octets + unposted.up_octets,
-                  card.posted_down_octets + unposted.down_octets)
-               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100
-          FROM card
-          JOIN product ON product.id = card.product_id
-          JOIN (SELECT COALESCE(SUM(used_down_octets - posted_down_octets), 0) AS down_octets,
-                       COALESCE(SUM(used_up_octets - posted_up_octets), 0) AS up_octets
-                  FROM session
-                 WHERE card_id = %s) AS unposted
-         WHERE card.id = %s
-        """,
-        (card_id, card_id),
-    )
-    (is_passed,) = cursor.fetchone() or (0,)
+    is_passed, has_own_limit = _fair_use(cursor, card_id)
+    if has_own_limit and not is_passed:
+        cursor.execute(
+            "UPDATE session SET fup_octets = 0 WHERE card_id = %s AND due_at IS NOT NULL AND fup_octets > 0", (card_id,)
+        )
+        # Once more, because what was reported before that was not looked at.
+        is_passed, _ = _fair_use(cursor, card_id)
     if not is_passed:
         return
     cursor.execute(
@@ -1117,6 +1114,30 @@ def slow_down(cursor, card_id: int) -> None:
         (card_id,),
     )
     cursor.execute("UPDATE session SET fup_octets = NULL WHERE card_id = %s AND fup_octets IS NOT NULL", (card_id,))
+
+
+def _fair_use(cursor, card_id: int) -> tuple[bool, bool]:
+    """Whether a card has used its fair-use share, and whether an open session of it has a limit of its own."""
+    cursor.execute(
+        """
+        SELECT IF(product.credit_octets IS NOT NULL,
+                  card.posted_down_octets + card.posted_up_octets + unposted.down_octets + unposted.up_octets,
+                  card.posted_down_octets + unposted.down_octets)
+               >= COALESCE(product.credit_octets, product.credit_down_octets) * product.fup_share_percent DIV 100,
+               unposted.has_own_limit
+          FROM card
+          JOIN product ON product.id = card.product_id
+          JOIN (SELECT COALESCE(SUM(used_down_octets - posted_down_octets), 0) AS down_octets,
+                       COALESCE(SUM(used_up_octets - posted_up_octets), 0) AS up_octets,
+                       COALESCE(MAX(due_at IS NOT NULL AND fup_octets > 0), FALSE) AS has_own_limit
+                  FROM session
+                 WHERE card_id = %s) AS unposted
+         WHERE card.id = %s
+        """,
+        (card_id, card_id),
+    )
+    is_passed, has_own_limit = cursor.fetchone() or (0, 0)
+    return bool(is_passed), bool(has_own_limit)
 
 
 # Two Accounting-On that are the same to the octet are one that was sent again, if no more time than this is between them.
@@ -1251,10 +1272,11 @@ class Nas(NamedTuple):
     counter_rule: str
 
 
-def read_nas(cursor) -> list[Nas]:
+def read_nas(cursor, *, with_secrets: bool = True) -> list[Nas]:
     cursor.execute(
-        """
-        SELECT id, name, address, secret_sealed, key_number, vendor, require_message_authenticator, counter_rule
+        f"""
+        SELECT id, name, address, {"secret_sealed" if with_secrets else "''"}, key_number, vendor,
+               require_message_authenticator, counter_rule
           FROM nas
          WHERE address <> ''
         """

@@ -309,6 +309,35 @@ def test_settings_that_a_power_cut_punishes(doctor, database):
         cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
 
 
+def test_an_account_that_holds_rows_and_does_nothing_is_named(office, database, shop, monkeypatch):
+    monkeypatch.setattr("admin.doctor.command.HOLDING_SECONDS", 0)
+    shop.sell(1)
+    assert "locks" not in faults(office.run("doctor", "--json").json())
+    with database.mariadb.connect(database.name) as holder, holder.cursor() as cursor:
+        holder.begin()
+        cursor.execute("SELECT id FROM card FOR UPDATE")
+        rows = office.run("doctor", "--json").json()
+        assert f"connection {holder.thread_id()} and has done nothing" in faults(rows)["locks"]
+        assert [row["what_to_do"] for row in rows if row["check"] == "locks"] == [
+            f"KILL CONNECTION {holder.thread_id()}"
+        ]
+
+
+def test_a_number_that_somebody_chose_is_named(doctor, database):
+    """As the owner: nobody else can."""
+    next_number = database.value(
+        "SELECT auto_increment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'note'"
+    )
+    database.execute("ALTER TABLE note AUTO_INCREMENT = 4294967000")
+    assert "note" in faults(doctor())["locks"]
+    database.execute(f"ALTER TABLE note AUTO_INCREMENT = {next_number}")
+    assert "locks" not in faults(doctor())
+
+
+def test_a_server_on_which_sessions_move_their_clock_is_named(doctor):
+    assert "secure_timestamp = NO" in {row["detail"] for row in doctor() if row["check"] == "server_settings"}
+
+
 def test_no_nas_for_this_machine(doctor, database):
     database.execute("UPDATE nas SET address = '192.0.2.0/24' WHERE name = 'loopback'")
     assert state_of(doctor(), "login") == "look"

@@ -41,7 +41,6 @@ class Apart:
         self.secrets = [self.key_file, folder / "radius.cnf", folder / "admin.cnf"]
         self.socket = folder / "run" / "engine"
         self.engine: subprocess.Popen | None = None
-        open_way(folder)
         open_way(stack.folder)
         self._write_files(stack, has_queue)
         self.office = Office(self.option_file)
@@ -119,11 +118,11 @@ class Apart:
 
 
 @pytest.fixture
-def make(stack, tmp_path):
+def make(stack, open_folder):
     made = []
 
     def make(has_queue: bool = False, starts: bool = True) -> Apart:
-        made.append(Apart(stack, tmp_path, has_queue))
+        made.append(Apart(stack, open_folder, has_queue))
         if starts:
             made[0].server.start()
         return made[0]

@@ -28,9 +28,9 @@ def used(shop, database):
             share = chance.choice([0, 1])
             database.execute(
                 "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
-                " stopped_at, stop_cause, due_at, used_seconds, used_down_octets, used_up_octets, posted_seconds,"
+                " stopped_at, stop_cause, end_recorded_at, due_at, used_seconds, used_down_octets, used_up_octets, posted_seconds,"
                 " posted_down_octets, posted_up_octets, framed_ipv4)"
-                " SELECT %(card)s, %(n)s, 1, CONCAT('s', %(n)s), 'phone', at, at, at, IF(%(open)s, NULL, at), 'User-Request',"
+                " SELECT %(card)s, %(n)s, 1, CONCAT('s', %(n)s), 'phone', at, at, at, IF(%(open)s, NULL, at), 'User-Request', at,"
                 " IF(%(open)s, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, NULL), %(s)s, %(d)s, %(u)s, %(s)s * %(share)s,"
                 " %(d)s * %(share)s, %(u)s * %(share)s, '10.5.0.7'"
                 " FROM (SELECT UTC_TIMESTAMP(3) - INTERVAL %(age)s DAY - INTERVAL 1 MINUTE AS at) AS moment",
@@ -75,9 +75,10 @@ def test_old_sessions_move_and_no_balance_changes(office, shop, used, database):
 def test_the_next_login_gets_the_next_number(office, shop, used, database):
     """What is archived is posted, and the card remembers the highest number."""
     database.execute(
-        "UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at,"
-        " due_at = NULL, end_recorded_at = stopped_at"
+        "UPDATE session SET stopped_at = UTC_TIMESTAMP(3) - INTERVAL 9 DAY, login_at = stopped_at, due_at = NULL"
     )
+    # In a statement of its own: the moment at which a session ends is recorded by the database.
+    database.execute("UPDATE session SET end_recorded_at = stopped_at")
     office.must("db", "archive")
     assert database.value("SELECT COUNT(*) FROM session") == 0
     assert {shop.card(card)["posted_login_number"] for card in used} == {8}
@@ -87,11 +88,13 @@ def test_a_session_that_comes_back_is_archived_again(office, shop, used, databas
     office.must("db", "archive")
     hours = database.query("SELECT SUM(session_count) AS n, SUM(used_seconds) AS s FROM usage_hour")[0]
     card_id = shop.id(used[0])
-    # As the module brings it back for a late packet, which then adds 100 seconds.
+    # As the module brings it back for a late packet, which then adds 100 seconds; the archive waits for its days again, and
+    # they are over.
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
-        " stopped_at, used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
-        " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, ended_at,"
+        " stopped_at, end_recorded_at, used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets,"
+        " posted_up_octets)"
+        " SELECT card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, ended_at, ended_at, ended_at,"
         " used_seconds + 100, used_down_octets, used_up_octets, used_seconds, used_down_octets, used_up_octets"
         " FROM session_archive WHERE card_id = %s AND login_number = 2",
         [card_id],

@@ -160,6 +160,22 @@ def test_a_row_put_into_the_past_is_named(office, history, root):
     ]
 
 
+def test_a_row_put_into_the_future_is_named(office, history, root):
+    """After it, every row of today would be one that was put into the past."""
+    card_id = root.execute("SELECT MIN(card_id) AS a FROM card_event") and root.fetchone()["a"]
+    root.execute(
+        "INSERT INTO card_event (card_id, at, what, operator) VALUES (%s, UTC_TIMESTAMP() + INTERVAL 2 DAY, 'credited',"
+        " 'x')",
+        [card_id],
+    )
+    number = root.lastrowid
+    result = office.run("audit", "verify", "--json")
+    assert result.exit_status == 1
+    assert [(row["source"], row["row"], row["fault"]) for row in result.json()["faults"]] == [
+        ("card_event", number, "put into the future")
+    ]
+
+
 def test_a_transaction_that_commits_late_is_sealed_later(office, history, database):
     card_id = database.value("SELECT MIN(id) FROM card")
     with database.connect() as slow, slow.cursor() as cursor:

@@ -363,6 +363,34 @@ def test_a_session_of_a_blocked_card_that_came_back_is_cut(office, database, nas
     assert session_of(database, card)["due_cause"] == "blocked" and len(nas.requests) == 1
 
 
+@pytest.mark.parametrize("status", ["created", "blocked", "exhausted", "expired"])
+def test_a_session_that_is_on_with_a_card_that_may_not_log_in_is_cut_whoever_opened_it(office, database, nas, status):
+    """Nobody has said that it has to be off: the tables alone tell."""
+    card, other = sell(office, database, 2, "--time", "10m")
+    for one in (card, other):
+        open_session(database, one, due="-1 HOUR", due_cause="time", acct_session_id=f"id {one.serial}")
+    with without_triggers(database) as cursor:
+        cursor.execute("UPDATE card SET status = %s WHERE serial = %s", [status, card.serial])
+        cursor.connection.commit()
+    nas.on_request = stop(database)
+    assert office.json("enforce") == []
+    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [f"id {card.serial}"]
+    assert session_of(database, card)["due_at"] is None
+    assert session_of(database, other)["due_at"] is not None
+
+
+def test_so_is_one_whose_nas_is_not_ours(office, database):
+    """It cannot be told to its NAS; it is listed, and no login counts it."""
+    (card,) = sell(office, database, 1, "--time", "10m")
+    open_session(database, card, nas="unlisted", due="-1 HOUR", due_cause="time")
+    with without_triggers(database) as cursor:
+        cursor.execute("UPDATE card SET status = 'blocked' WHERE serial = %s", [card.serial])
+        cursor.connection.commit()
+    office.run("enforce")
+    assert database.value(f"SELECT due_at <= {NOW} FROM session") == 1
+    assert session_of(database, card)["due_cause"] == "blocked"
+
+
 # --- Fair use --------------------------------------------------------------------------------------------
 
 FUP = ("--traffic", "1GB", "--fup-share", "80", "--fup-down", "512", "--fup-up", "256")

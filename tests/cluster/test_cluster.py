@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from freeradius_module import settings as module_settings
 from freeradius_module import store
-from freeradius_module.connection import Connection
+from freeradius_module.connection import Connection, RowLocked
 from freeradius_module.rules.usage import Credit, Tariff
 from freeradius_module.store import Reservation
 from tests.cli.test_db import file_sizes
@@ -78,36 +79,55 @@ def connection_to(stack, node) -> Connection:
     return Connection(loaded._replace(hosts=((node.place.address, node.place.port),)))
 
 
-def reservation(card_id: int, token: int) -> Reservation:
+def reservation(card: dict, token: int) -> Reservation:
     return Reservation(
-        card_id,
-        1,
-        1,
-        "127.0.0.1",
-        "",
-        600,
-        "time",
-        Credit(600, None, None, None, None),
-        Tariff(),
-        None,
-        300,
-        (),
-        None,
-        False,
-        False,
-        token,
+        card_id=card["id"],
+        card_version=card["version"],
+        product_id=card["product_id"],
+        product_revision=card["revision"],
+        login_number=1,
+        nas_id=1,
+        nas_address="127.0.0.1",
+        device="",
+        due_in_seconds=600,
+        due_cause="time",
+        granted=Credit(600),
+        tariff=Tariff(),
+        fup_octets=None,
+        interim_seconds=300,
+        closes=(),
+        replaces=(),
+        activates=False,
+        binds_device=False,
+        token=token,
     )
+
+
+def decided(shop, cards) -> list[dict]:
+    """What a login of each card is decided on now."""
+    return shop.database.query(
+        "SELECT card.id, card.version, card.product_id, product.revision FROM card JOIN product ON product.id = card.product_id"
+        " WHERE card.serial IN %s",
+        [[card.serial for card in cards]],
+    )
+
+
+def reserve(connection: Connection, reservations: list[Reservation]) -> set[tuple[int, int]]:
+    """Again while the other node's login is being written here: the module waits for no row, its caller asks again."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return connection.run(store.reserve, reservations)
+        except RowLocked:
+            assert time.monotonic() < deadline, "the rows stay locked"
+            time.sleep(0.01)
 
 
 def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
     """Several cards in one statement, as they come: the number of each belongs to one of the two nodes."""
-    ids = [
-        row["id"]
-        for row in shop.database.query(
-            "SELECT id FROM card WHERE serial IN %s", [[card.serial for card in shop.sell(8 * ROUNDS)]]
-        )
-    ]
-    groups = [ids[start::ROUNDS] for start in range(ROUNDS)]
+    sold = decided(shop, shop.sell(8 * ROUNDS))
+    ids = [card["id"] for card in sold]
+    groups = [sold[start::ROUNDS] for start in range(ROUNDS)]
     barrier = threading.Barrier(2)
 
     def reserve_all(place):
@@ -115,7 +135,7 @@ def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
         won = []
         for cards in groups:
             barrier.wait(PATIENCE_SECONDS)
-            won += connection.run(store.reserve, [reservation(card_id, place + 1) for card_id in cards])
+            won += reserve(connection, [reservation(card, place + 1) for card in cards])
         return {card_id for card_id, _ in won}
 
     with ThreadPoolExecutor(2) as pool:
@@ -134,6 +154,84 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
             cursor.execute("UPDATE card SET added_seconds = %s WHERE serial = %s", [minutes, card.serial])
             seen = here.run(store.read_cards, [card.serial])
             assert seen[card.serial].added.seconds == minutes
+
+
+def test_a_login_on_one_node_and_a_block_on_another_leave_nothing_open(stack, cluster, shop):
+    """Their locks do not meet: who is let in although his card has just been blocked is found from the tables alone."""
+    asked = [reservation(card, 1) for card in decided(shop, shop.sell(4 * ROUNDS))]
+    ids = [one.card_id for one in asked]
+    barrier = threading.Barrier(2)
+
+    def let_in():
+        connection = connection_to(stack, cluster.nodes[1])
+        won = set()
+        for one in asked:
+            barrier.wait(PATIENCE_SECONDS)
+            won |= connection.run(store.reserve, [one])
+        return won
+
+    def block():
+        with cluster.nodes[0].connect(DATABASE) as connection, connection.cursor() as cursor:
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+            for card_id in [one.card_id for one in asked]:
+                barrier.wait(PATIENCE_SECONDS)
+                for tries in range(20):
+                    try:
+                        cursor.execute("BEGIN")
+                        cursor.execute("UPDATE card SET status = 'blocked' WHERE id = %s", [card_id])
+                        cursor.execute(
+                            "UPDATE session SET due_at = UTC_TIMESTAMP(3), due_cause = 'blocked'"
+                            " WHERE card_id = %s AND due_at > UTC_TIMESTAMP(3)",
+                            [card_id],
+                        )
+                        cursor.execute("COMMIT")
+                        break
+                    except pymysql.err.MySQLError as fault:
+                        assert fault.args[0] in (1213, 1205) and tries < 19
+                        cursor.execute("ROLLBACK")
+
+    with ThreadPoolExecutor(2) as pool:
+        logins, blocks = pool.submit(let_in), pool.submit(block)
+        blocks.result()
+        won = logins.result()
+    assert {row["status"] for row in shop.database.query("SELECT status FROM card WHERE id IN %s", [ids])} == {
+        "blocked"
+    }
+    Office(stack.option_file).run("enforce", "--wait", "0")
+    still_on = shop.database.query(
+        "SELECT card_id FROM session WHERE card_id IN %s AND due_at > UTC_TIMESTAMP(3)", [ids]
+    )
+    assert still_on == []
+    assert len(shop.database.query("SELECT card_id FROM session WHERE card_id IN %s", [ids])) == len(won)
+
+
+@pytest.mark.parametrize("method", ["pap", "mschap2"])
+def test_a_wrong_pin_while_two_nodes_hang_writes_nothing_then_or_when_they_go_on(cluster, shop, radius, method):
+    """The third has lost its majority, or will have: a login gets no answer, and none is made up for later."""
+    guessed, asked = shop.sell(2, bind_device=True, valid_days=30, credit_seconds=3600)
+    assert radius.login("9999999999", "0000000000").is_reject
+    for node in cluster.nodes[:2]:
+        node.daemon().suspend()
+    try:
+        for _ in range(3):
+            answer = radius.login(guessed.serial, "0000000000", method=method, timeout_seconds=6)
+            assert answer is None or answer.is_reject
+        assert radius.login(asked.serial, asked.pin, method=method, timeout_seconds=6) is None
+    finally:
+        for node in cluster.nodes[:2]:
+            node.daemon().resume()
+    cluster.wait_until_whole()
+    row = shop.card(guessed)
+    assert (row["status"], row["device"], row["first_login_at"], shop.sessions(guessed)) == (
+        "delivered",
+        None,
+        None,
+        [],
+    )
+    assert set(shop.refusals(guessed)) <= {"wrong_pin"}
+    assert until_answered(lambda: radius.login(asked.serial, asked.pin, method=method, timeout_seconds=6)).is_accept
+    assert [one["granted_seconds"] for one in shop.sessions(asked) if one["due_at"] is not None] == [3600]
+    assert unequal_tables(cluster.nodes) == {}
 
 
 def test_when_a_node_dies_logins_and_accounting_go_to_the_next(cluster, shop, radius):
@@ -213,8 +311,14 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
 
 def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
     """A node that has lost the others takes connections and answers nothing: it is found out."""
-    (port,) = free_ports(1)
-    text = (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg").read_text().replace("127.0.0.1:3306", f"127.0.0.1:{port}")
+    # HAProxy gets a socket that listens already: nobody else can take its port meanwhile.
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    text = (
+        (RADDB_CONFIG / "haproxy" / "prepaid-galera.cfg")
+        .read_text()
+        .replace("127.0.0.1:3306", f"fd@{listener.fileno()}")
+    )
     for node in cluster.nodes:
         text = re.sub(rf"server {node.name} \S+", f"server {node.name} {node.place.address}:{node.place.port}", text)
     path = stack.folder / "haproxy.cfg"
@@ -223,6 +327,7 @@ def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
         cursor.execute("CREATE USER prepaid_check@'127.0.0.1' IDENTIFIED VIA mysql_native_password USING ''")
 
     def answering() -> str | None:
+        assert proxy.poll() is None, "HAProxy has ended"
         try:
             with (
                 pymysql.connect(
@@ -230,8 +335,8 @@ def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
                     port=port,
                     user="owner",
                     password=cluster.nodes[0].password,
-                    connect_timeout=2,
-                    read_timeout=2,
+                    connect_timeout=10,
+                    read_timeout=10,
                 ) as connection,
                 connection.cursor() as cursor,
             ):
@@ -240,7 +345,8 @@ def test_haproxy_sends_to_a_node_that_is_in_the_cluster(stack, cluster):
         except pymysql.err.MySQLError:
             return None
 
-    proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", str(path)])
+    with listener:
+        proxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(path)], pass_fds=[listener.fileno()])
     try:
         assert until(lambda: answering() == "a")
         isolate(cluster.nodes[0], True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engine_callers import LAPTOP, class_of, log_in, report
+from tests.engine_callers import LAPTOP, class_of, log_in, nas_restart, report
 
 TV = "02-00-00-00-00-03"
 
@@ -110,6 +110,26 @@ def test_what_was_used_after_the_takeover_is_charged_whoever_is_on(engine, shop,
         engine.account(report(card, "Interim-Update", seconds, classes, session_id=session_id, delay=delay))
     assert shop.used(card)[0] == 595 + 300
     assert open_numbers(shop, card) == [2]
+
+
+@pytest.mark.parametrize("kind", ["Accounting-On", "Accounting-Off"])
+@pytest.mark.parametrize("comes_late", WAYS)
+def test_a_restart_of_a_nas_that_comes_late_ends_what_was_on_then_and_nothing_that_began_since(
+    engine, shop, clock, comes_late, kind
+):
+    (card,) = shop.sell(1, credit_seconds=36_000, max_sessions=2)
+    before = class_of(log_in(engine, card))
+    engine.account(report(card, "Start", None, before, session_id="before"))
+    clock.advance(300)
+    engine.account(report(card, "Interim-Update", 300, before, session_id="before"))
+    # The restart was ten seconds later; five seconds after it somebody is on again, and it comes after ten more.
+    clock.advance(15)
+    since = class_of(log_in(engine, card, LAPTOP))
+    engine.account(report(card, "Start", None, since, session_id="since", device=LAPTOP))
+    clock.advance(10)
+    comes_late(engine, clock, lambda **when: nas_restart(kind, **when))
+    assert open_numbers(shop, card) == [2]
+    assert shop.sessions(card)[0]["close_cause"] == "nas_reboot"
 
 
 # --- Who goes -----------------------------------------------------------------------------------------------

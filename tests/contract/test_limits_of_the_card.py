@@ -196,6 +196,21 @@ def test_a_session_is_slowed_down_for_what_one_that_came_back_uses_beside_it(eng
     assert 2 in slowed_down(database, shop, card)
 
 
+def test_a_session_passes_the_share_of_a_card_that_another_uses_too_because_it_came_back(engine, shop, clock, database):
+    """The last octets are those of the session whose login expected to be the only one."""
+    (card,) = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    phone = Online(engine, card, PHONE)
+    clock.advance(1000)
+    laptop = Online(engine, card, LAPTOP)
+    clock.advance(60)
+    phone.report("Interim-Update", 1060, down=300 * MB)
+    laptop.report("Interim-Update", 60, down=690 * MB)
+    assert slowed_down(database, shop, card) == []
+    clock.advance(60)
+    laptop.report("Interim-Update", 120, down=710 * MB)
+    assert 2 in slowed_down(database, shop, card)
+
+
 def test_a_session_is_slowed_down_though_the_one_before_it_reported_late(engine, shop, clock, enforcer, database):
     """Its login did not know of that use: beyond the share are both together, and neither alone."""
     (card,) = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)

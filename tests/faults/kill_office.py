@@ -17,6 +17,7 @@ import shutil
 import signal
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -376,6 +377,39 @@ class Export(Act):
             "test",
             "--output",
             self.path,
+        )
+
+    def start_held(self, start, hold_commits):
+        """That the PINs are read is recorded and committed first.  A lock on the batch that is queued behind the command's own
+        holds up the rest until then; it is a shared one, with which a record of the batch can be written."""
+        lock = "SELECT id FROM batch WHERE id = %s"
+        with (
+            self.database.connect() as first,
+            self.database.connect() as second,
+            ThreadPoolExecutor(1) as thread,
+            first.cursor() as holds_up_all,
+            second.cursor() as holds_up_the_rest,
+        ):
+            first.begin()
+            holds_up_all.execute(f"{lock} FOR UPDATE", [self.batch])
+            process = start(*self.arguments())
+            self.wait_until(lambda: process.poll() is not None or self._waiting() == 1)
+            second.begin()
+            queued = thread.submit(holds_up_the_rest.execute, f"{lock} LOCK IN SHARE MODE", [self.batch])
+            self.wait_until(lambda: queued.done() or self._waiting() == 2)
+            first.rollback()
+            queued.result(PATIENCE_SECONDS)
+            self.wait_until(lambda: process.poll() is not None or self.since("batch_event", "what = 'pins_read'"))
+            hold_commits()
+        return process
+
+    def _waiting(self) -> int:
+        """How many wait for a row.  (The table innodb_trx stays as it is while somebody reads it all the time.)"""
+        return int(
+            self.value(
+                "SELECT variable_value FROM information_schema.global_status"
+                " WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'"
+            )
         )
 
     def count_done(self) -> int:

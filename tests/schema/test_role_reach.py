@@ -5,6 +5,7 @@ import datetime
 import pymysql
 import pytest
 
+from admin import store
 from tests.schema.test_roles import person  # noqa: F401
 
 OFF = "SET check_constraint_checks = 0, foreign_key_checks = 0"
@@ -258,7 +259,11 @@ def test_the_floor_of_the_history_waits_for_the_longest_transaction(person, offi
     rule = "floor_rises_over_what_is_sealed"
     with person("audit") as connection:
         assert rule in tried(connection, "UPDATE history_floor SET row_id = 5 WHERE source = 'card_event'")
-        assert rule in tried(connection, "UPDATE history_floor SET next_row_id = 999 WHERE source = 'card_event'")
+        # The next number, because a database that has served other tests has sealed many rows.
+        past_the_end = database.value("SELECT MAX(row_id) + 1 FROM history_chain WHERE source = 'card_event'")
+        assert rule in tried(
+            connection, f"UPDATE history_floor SET next_row_id = {past_the_end} WHERE source = 'card_event'"
+        )
         long_ago = "UPDATE history_floor SET next_row_id = 1, next_since_at = '2020-01-01' WHERE source = 'note'"
         assert tried(connection, long_ago) == ""
         assert rule in tried(connection, "UPDATE history_floor SET row_id = next_row_id WHERE source = 'note'")
@@ -273,6 +278,28 @@ def test_whoever_holds_rows_and_does_nothing_is_ended(person, office, database, 
         database.execute("CALL end_idle_transactions(0)")
         with pytest.raises(pymysql.MySQLError):
             cursor.execute("SELECT 1")
+
+
+def test_whoever_holds_the_offices_turn_and_does_nothing_is_ended(person, office, database):  # noqa: F811
+    """A named lock needs no right at all; without an end nobody would archive or make an account."""
+    holder = person("see")
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('prepaid_db', 0)")
+        database.execute("CALL end_idle_transactions(0)")
+        with pytest.raises(pymysql.MySQLError):
+            cursor.execute("SELECT 1")
+
+
+def test_one_account_does_not_take_all_connections(person, office, database):  # noqa: F811
+    held = [person("see")]
+    try:
+        with pytest.raises(pymysql.MySQLError) as refusal:
+            for _ in range(store.operator.CONNECTIONS_MOST):
+                held.append(pymysql.connect(unix_socket=str(database.mariadb.socket), user="trial", password="secret"))
+        assert "max_user_connections" in str(refusal.value) and len(held) == store.operator.CONNECTIONS_MOST
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_nobody_stops_the_verification_of_the_history(person, office, database):  # noqa: F811

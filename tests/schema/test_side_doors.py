@@ -1,21 +1,25 @@
 """What no account may do, whatever it switches off: tried for every table, column and status, generated from the schema.
 
-Each account (the module's, the whole office's, one for each role) switches off what any session may switch off, and tries
-to change every column of a row up, down, to NULL and to something else, to remove the row, to insert one like it with a
-number of its choice, and to move a card from every status to every other.  What is not named as permitted must be refused,
-or change nothing.  So a table or column that is added later is tried too; one that this test has no row for fails it.
+Each account (the module's, the whole office's, the charger's, the archive's, one for each role) switches off what any
+session may switch off, and tries to change every column of a row up, down, to NULL and to something else, to remove the
+row, to insert one like it with a number of its choice, and to move a card from every status to every other.  What is not
+named as permitted must be refused, or change nothing.  So a table or column that is added later is tried too; one that
+this test has no row for fails it.
 """
 
 import collections
 import contextlib
 import datetime
+from pathlib import Path
 
 import pymysql
 import pytest
+from pymysql.constants import CLIENT
 
-from admin import store
+from admin import db, store
 from admin.shell.office import Office as AdminOffice
 
+SQL = Path(__file__).resolve().parents[2] / "sql"
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed", "deleted")
 ALL = ("up", "down", "null", "other")
 PRODUCT = {
@@ -121,16 +125,31 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     },
     "audit": {"history_floor": {"next_since_at": ALL, "next_row_id": ("up",)}},
 }
+# The daemons that have accounts of their own.  What is counted goes up; which sessions are due is said by what they used.
+PERMITTED["charge"] = {
+    **{
+        table: PERMITTED["module"][table]
+        for table in ("session", "card", "session_anomaly", "accounting_queue", "nas_restart")
+    }
+}
+PERMITTED["archive"] = {
+    "card": PERMITTED["module"]["card"],
+    "session": {"due_at": ALL, "due_cause": ALL},
+    "usage_hour": dict.fromkeys(("session_count", "used_seconds", "used_down_octets", "used_up_octets"), ("up",)),
+}
+DAEMONS = ("charge", "archive")
 # The whole office, and the role that holds all roles.
 _EVERYTHING: dict[str, dict[str, tuple]] = collections.defaultdict(dict)
 for _role, _tables in PERMITTED.items():
-    if _role != "module":
+    if _role not in ("module", *DAEMONS):
         for _table, _columns in _tables.items():
             _EVERYTHING[_table].update(_columns)
 # Facts about the site that are no key's: none of ours has a rule of its own.
 _EVERYTHING["site"] = {}
 PERMITTED["office"] = PERMITTED["admin"] = dict(_EVERYTHING)
 MAY_REMOVE = {"products": {"product_reply"}, "nas": {"nas"}}
+# Old counts.
+MAY_REMOVE["archive"] = {"login_refusal", "unknown_login"}
 MAY_REMOVE["office"] = MAY_REMOVE["admin"] = {"product_reply", "nas"}
 # Whole rows, every column of them, that an account may write.
 MAY_INSERT = {
@@ -143,13 +162,15 @@ MAY_INSERT = {
         "accounting_queue",
         "nas_restart",
     },
+    "charge": {"session", "session_anomaly", "session_slow_down", "accounting_queue", "nas_restart"},
+    "archive": {"usage_hour"},
     "generate": {"serial_counter"},
     "products": {"product_reply"},
     "disconnect": {"disconnect_attempt"},
 }
 MAY_INSERT["office"] = MAY_INSERT["admin"] = {"serial_counter", "product_reply", "disconnect_attempt", "site"}
 # Written by the owner alone, or once and for all by the set-up.
-ACCOUNTS = ("module", "office", *store.roles.ROLES)
+ACCOUNTS = ("module", "office", *DAEMONS, *store.roles.ROLES)
 
 
 @pytest.fixture
@@ -219,10 +240,20 @@ def connected(account: str, office, database):
             group = {"module": "prepaid-radius", "office": "prepaid-admin"}[account]
             connection = stack.enter_context(contextlib.closing(AdminOffice(str(office.option_file)).connect(group)))
         else:
-            owner = stack.enter_context(database.connect())
+            owner = stack.enter_context(database.connect(client_flag=CLIENT.MULTI_STATEMENTS))
             cursor = owner.cursor()
-            store.operator.give(cursor, database.name, "side", [account])
+            store.operator.give(cursor, database.name, "side", [] if account in DAEMONS else [account])
             store.operator.create(cursor, database.name, "side", ["localhost"], "secret")
+            if account in DAEMONS:
+                db.run_script(
+                    cursor,
+                    store.schema.filled_grants(
+                        (SQL / f"{account}.sql").read_text(),
+                        database.name,
+                        {account: "'side'@'localhost'", f"{account}_name": "'side'"},
+                    ),
+                )
+                owner.commit()
             stack.callback(store.operator.remove, cursor, database.name, "side")
             connection = stack.enter_context(
                 pymysql.connect(
@@ -377,7 +408,7 @@ def transitions(database):
     """Which accounts may make a change of status, whatever else it needs."""
     return {
         (row["from_status"], row["to_status"]): {row["role"], "admin", "office"}
-        | ({"module"} if row["by_module"] else set())
+        | ({"module", *DAEMONS} if row["by_module"] else set())
         for row in database.query("SELECT * FROM card_transition")
     }
 
@@ -397,4 +428,5 @@ def test_what_is_not_permitted_is_refused(account, office, database, books, tran
 
 
 def test_every_account_is_tried():
+    assert {path.stem for path in SQL.glob("*.sql")} == {"schema", "grants", "roles", *DAEMONS}
     assert {*PERMITTED, *MAY_INSERT, *MAY_REMOVE} <= set(ACCOUNTS)

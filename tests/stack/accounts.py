@@ -7,11 +7,9 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def as_account(name: str, opening: Path | None = None):
-    """Read files as this account would; `opening` and the folders above it can be walked through."""
+def as_account(name: str):
+    """Read files as this account would."""
     account = pwd.getpwnam(name)
-    if opening is not None:
-        open_way(opening)
     groups = os.getgroups()
     os.setgroups([])
     os.setegid(account.pw_gid)

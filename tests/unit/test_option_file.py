@@ -11,23 +11,23 @@ from tests.stack.accounts import as_account
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(open_folder):
     def write(**texts: str) -> str:
         for name, text in texts.items():
-            (tmp_path / f"{name}.cnf").write_text(text)
-        return str(tmp_path / "prepaid.cnf")
+            (open_folder / f"{name}.cnf").write_text(text)
+        return str(open_folder / "prepaid.cnf")
 
     return write
 
 
-def test_a_group_is_read_from_the_file_that_is_included(files, tmp_path):
+def test_a_group_is_read_from_the_file_that_is_included(files, open_folder):
     path = files(
         prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n",
         radius="[prepaid-radius]\nuser = r\nunix_socket = /run/db.sock\n",
         admin="[prepaid-admin]\nuser = a\n",
     )
     loaded = settings.load(path)
-    assert (loaded.group, loaded.connection_file) == ("prepaid-radius", str(tmp_path / "radius.cnf"))
+    assert (loaded.group, loaded.connection_file) == ("prepaid-radius", str(open_folder / "radius.cnf"))
     assert (loaded.lang, loaded.unix_socket, loaded.closed) == ("en", "/run/db.sock", ())
     assert Office(path).settings("prepaid-admin") == {"user": "a"}
 
@@ -42,22 +42,25 @@ def test_an_operators_own_file_includes_the_common_one_and_wins(files):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another account is taken on by root")
-def test_a_file_that_may_not_be_read_is_passed_over_and_named(files, tmp_path):
+def test_a_file_that_may_not_be_read_is_passed_over_and_named(files, open_folder):
     path = files(
         prepaid="[prepaid]\nlang = en\n!include radius.cnf\n!include admin.cnf\n",
         radius="[prepaid-radius]\nuser = r\n",
         admin="[prepaid-admin]\nuser = a\n",
     )
-    (tmp_path / "radius.cnf").chmod(0o600)
-    (tmp_path / "admin.cnf").chmod(0o600)
-    with as_account("nobody", opening=tmp_path):
+    (open_folder / "radius.cnf").chmod(0o600)
+    (open_folder / "admin.cnf").chmod(0o600)
+    with as_account("nobody"):
         loaded = settings.load(path)
-        assert loaded.lang == "en" and loaded.closed == (str(tmp_path / "radius.cnf"), str(tmp_path / "admin.cnf"))
+        assert loaded.lang == "en" and loaded.closed == (
+            str(open_folder / "radius.cnf"),
+            str(open_folder / "admin.cnf"),
+        )
         with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
             Office(path).connect()
 
 
-def test_a_file_that_is_not_on_this_machine_is_passed_over_and_named(files, tmp_path):
+def test_a_file_that_is_not_on_this_machine_is_passed_over_and_named(files, open_folder):
     path = files(prepaid="[prepaid]\nlang = en\n!include admin.cnf\n")
     assert settings.load(path).lang == "en"
     with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
@@ -72,10 +75,10 @@ def test_a_file_that_includes_itself_is_refused(files):
         Office(path).settings("prepaid")
 
 
-def test_a_wrong_line_is_named_with_the_file_that_it_is_in_and_not_repeated(files, tmp_path):
+def test_a_wrong_line_is_named_with_the_file_that_it_is_in_and_not_repeated(files, open_folder):
     path = files(prepaid="[prepaid]\n!include radius.cnf\n", radius="# a comment\nS3cret\n")
     with pytest.raises(
-        settings.SettingsError, match=f"{tmp_path / 'radius.cnf'} is not an option file: line 2 "
+        settings.SettingsError, match=f"{open_folder / 'radius.cnf'} is not an option file: line 2 "
     ) as raised:
         settings.load(path)
     assert "S3cret" not in str(raised.value)
@@ -94,8 +97,8 @@ def test_a_daemon_has_its_own_account_where_there_is_one(files):
     assert settings.load(path, "prepaid-charge").group == "prepaid-radius"
 
 
-def test_every_file_that_was_read_is_known(files, tmp_path):
+def test_every_file_that_was_read_is_known(files, open_folder):
     path = files(prepaid="[prepaid]\n!include radius.cnf\n!include none.cnf\n", radius="[prepaid-radius]\nuser = r\n")
     found = option_file.read(path)
-    assert found.files == [path, str(tmp_path / "radius.cnf")] and found.missing == [str(tmp_path / "none.cnf")]
-    assert found.places == {"prepaid": path, "prepaid-radius": str(tmp_path / "radius.cnf")}
+    assert found.files == [path, str(open_folder / "radius.cnf")] and found.missing == [str(open_folder / "none.cnf")]
+    assert found.places == {"prepaid": path, "prepaid-radius": str(open_folder / "radius.cnf")}
