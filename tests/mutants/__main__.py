@@ -136,16 +136,13 @@ def verdict(change: Change) -> str:
     """killed: a test failed; late: the tests came to no end; alive: nobody noticed."""
     path = COPY / change.path
     text = path.read_text()
-    others = [COPY / "sql/migrations/0001_initial.sql"] if change.path == "sql/schema.sql" else []
     try:
-        for one in (path, *others):
-            one.write_text(change.applied(text))
+        path.write_text(change.applied(text))
         return "alive" if tests_of(change.path) == 0 else "killed"
     except subprocess.TimeoutExpired:
         return "late"
     finally:
-        for one in (path, *others):
-            one.write_text(text)
+        path.write_text(text)
 
 
 def tests_of(path: str) -> int:
