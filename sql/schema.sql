@@ -26,7 +26,7 @@ CREATE FUNCTION server_time() RETURNS DATETIME(3) NO SQL
 CREATE FUNCTION acts_as_owner() RETURNS BOOLEAN NO SQL
     RETURN SUBSTRING_INDEX(USER(), '@', 1) = SUBSTRING_INDEX(CURRENT_USER(), '@', 1);
 
--- Whether a session tries to choose the next AUTO_INCREMENT value. A row with the highest possible number, even if it is
+-- Whether a session tries to choose the next AUTO_INCREMENT value. A row with a number near the maximum, even if it is
 -- rolled back, would make all later inserts fail. Galera sets a step above 1, so that each node has its own numbers; steps
 -- up to 255 are allowed for it.
 CREATE FUNCTION chooses_number() RETURNS BOOLEAN NO SQL
@@ -311,8 +311,9 @@ INSERT INTO nas (id, name, address, secret_sealed, key_number) VALUES (1, 'unlis
 -- Operators ----------------------------------------------------------------------------------------------
 
 -- The operators and their roles. Grants (roles.sql) alone are too coarse: all changes of a card's status write the same
--- column, and card_transition says which role may make which change. The programs' accounts are listed too: the engine's
--- with the role 'module', the office's with the role 'office'. Only its grants bind an account that is not listed.
+-- column, and card_transition says which role may make which change. The programs' accounts are listed too: that of
+-- freeradius_module with the role 'module', that of the office with the role 'office'. Only its grants bind an account that
+-- is not listed.
 CREATE TABLE operator_role (
     operator  VARCHAR(80) NOT NULL,
     role      VARCHAR(16) NOT NULL,
@@ -1278,7 +1279,7 @@ END//
 DELIMITER ;
 
 -- How far each accounting queue is charged; `prepaid charge --watch` writes it. While packets wait in a queue, a session is
--- not taken for stale on account of the time since then: its report may be one of those that wait.
+-- judged by the time up to which they are charged: its report may be one of those that wait.
 CREATE TABLE accounting_queue (
     name              VARCHAR(190) NOT NULL PRIMARY KEY,         -- host name and directory
     charged_until_at  DATETIME(3)  NOT NULL,                     -- all packets that arrived before this are charged

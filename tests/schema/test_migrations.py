@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from freeradius_module import SCHEMA_VERSION
 from tests.conftest import load_sql
 from tests.database import Database
+from tests.stack.mariadb import MariaDB
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SQL = CHECKOUT / "sql"
@@ -75,7 +77,7 @@ OWNER_COLUMN = {
 
 
 @pytest.fixture
-def empty_database(mariadb):
+def empty_database(mariadb: MariaDB) -> Iterator[Database]:
     name = f"migrated_{uuid.uuid4().hex[:12]}"
     with mariadb.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
@@ -84,12 +86,12 @@ def empty_database(mariadb):
         cursor.execute(f"DROP DATABASE {name}")
 
 
-def test_a_release_begins_the_migrations():
+def test_a_release_begins_the_migrations() -> None:
     """Before it, schema.sql changes freely and no second copy of it is kept."""
     assert bool(MIGRATIONS) == IS_RELEASED, "see sql/migrations/README.md"
 
 
-def test_migrations_are_numbered_without_a_gap():
+def test_migrations_are_numbered_without_a_gap() -> None:
     names = [path.name for path in MIGRATIONS]
     assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", name) for name in names)
     expected = range(1, SCHEMA_VERSION + 1) if IS_RELEASED else []
@@ -97,7 +99,7 @@ def test_migrations_are_numbered_without_a_gap():
 
 
 @pytest.mark.skipif(not MIGRATIONS, reason="there are no migrations before the first release")
-def test_all_migrations_together_give_the_schema(schema_database, empty_database):
+def test_all_migrations_together_give_the_schema(schema_database: Database, empty_database: Database) -> None:
     for path in MIGRATIONS:
         load_sql(empty_database, path)
     assert differences(empty_database, schema_database) == []
@@ -117,7 +119,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_migration_that_leads_elsewhere_is_noticed(schema_database, empty_database, change):
+def test_a_migration_that_leads_elsewhere_is_noticed(
+    schema_database: Database, empty_database: Database, change: str
+) -> None:
     """The comparison above sees what a migration may forget."""
     load_sql(empty_database, SQL / "schema.sql")
     assert differences(empty_database, schema_database) == []
@@ -125,7 +129,7 @@ def test_a_migration_that_leads_elsewhere_is_noticed(schema_database, empty_data
     assert differences(empty_database, schema_database) == CHANGES[change]
 
 
-def test_the_schema_has_the_version_that_the_programs_work_with(schema_database):
+def test_the_schema_has_the_version_that_the_programs_work_with(schema_database: Database) -> None:
     assert schema_database.value("SELECT MAX(version) FROM schema_version") == SCHEMA_VERSION
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from admin.export import command as export
@@ -31,18 +32,18 @@ def rows() -> list[tuple[str, list[str], str]]:
     return found
 
 
-def test_there_is_a_checklist_for_each_kind_of_change():
+def test_there_is_a_checklist_for_each_kind_of_change() -> None:
     assert list(checklists()) == ["A vendor", "A refusal", "A credit kind", "An export format", "A command"]
     assert len(rows()) > 30
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_-]+/[^` ]*|[\w.-]+\.(?:md|cfg|txt))`", PAGE))))
-def test_every_file_that_the_page_names_exists(path):
+def test_every_file_that_the_page_names_exists(path: str) -> None:
     assert (CHECKOUT / path).exists()
 
 
 @pytest.mark.parametrize(("heading", "files", "task"), rows(), ids=lambda value: str(value)[:60])
-def test_every_name_in_a_checklist_is_in_its_files(heading, files, task):
+def test_every_name_in_a_checklist_is_in_its_files(heading: str, files: list[str], task: str) -> None:
     names = {
         name
         for quoted in re.findall(r"`([^`]+)`", task)
@@ -66,7 +67,7 @@ def listed(heading: str) -> list[str]:
     return re.findall(r"`(\w+)`", match[1])
 
 
-def test_the_vendors_are_those_of_the_module_the_schema_and_the_page():
+def test_the_vendors_are_those_of_the_module_the_schema_and_the_page() -> None:
     known = listed("A vendor")
     assert known == list(vendors.VENDORS) == list(vendors.VOLUME) == list(vendors.IDENTITY)
     column = re.search(r"^    vendor +ENUM\(([^)]+)\)", SCHEMA, re.MULTILINE)
@@ -77,26 +78,26 @@ def test_the_vendors_are_those_of_the_module_the_schema_and_the_page():
     assert known == re.findall(r"^\| (\w+) \|", in_short, re.MULTILINE)[1:]
 
 
-def test_the_refusals_have_a_text_for_the_customer_and_a_cause_in_the_tests():
+def test_the_refusals_have_a_text_for_the_customer_and_a_cause_in_the_tests() -> None:
     unproved = {"unknown_card", "wrong_pin", "locked_out"}
     assert set(login.REFUSALS) - unproved == set(messages.REFUSED)
 
 
-def test_the_credit_kinds_are_the_columns_of_a_product():
+def test_the_credit_kinds_are_the_columns_of_a_product() -> None:
     product = SCHEMA[SCHEMA.index("CREATE TABLE product (") :]
     columns = re.findall(r"^    (credit_\w+) ", product[: product.index("\n) ENGINE")], re.MULTILINE)
     assert listed("A credit kind") == columns
 
 
-def test_the_export_formats_are_those_of_the_command():
-    choices = next(param.type.choices for param in export.export.params if param.name == "form")
-    assert listed("An export format") == list(choices)
+def test_the_export_formats_are_those_of_the_command() -> None:
+    form = next(param.type for param in export.export.params if param.name == "form")
+    assert isinstance(form, click.Choice) and listed("An export format") == list(form.choices)
     page = (CHECKOUT / "docs" / "printing.md").read_text(encoding="utf-8")
     formats = page[page.index("\n### Which format\n") : page.index("\n### Which fields\n")]
     assert listed("An export format") == re.findall(r"^\| `(\w+)` \|", formats, re.MULTILINE)
 
 
-def test_every_file_of_commands_is_in_the_command_line():
+def test_every_file_of_commands_is_in_the_command_line() -> None:
     imported = {target[1:] for target in imports(CHECKOUT / "admin" / "cli.py")}
     for path in (CHECKOUT / "admin").rglob("*.py"):
         parts = path.relative_to(CHECKOUT / "admin").with_suffix("").parts
@@ -113,7 +114,7 @@ def orders() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("package", ["freeradius_module", "admin"])
-def test_imports_between_rooms_run_one_way(package):
+def test_imports_between_rooms_run_one_way(package: str) -> None:
     order = orders()[package]
     wrong = []
     for path in sorted((CHECKOUT / package).rglob("*.py")):

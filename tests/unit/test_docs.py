@@ -25,18 +25,18 @@ PAGES = [
 CONNECTION = ("user", "password", "unix_socket", "socket", "host", "port", "hosts", "database")
 
 
-def page(name: str) -> str:
+def page(name: str | Path) -> str:
     return (CHECKOUT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_reference_is_up_to_date(monkeypatch):
+def test_the_reference_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGUAGE", "en")
     stale = [str(path) for path, made in reference.pages().items() if page(path) != made]
     assert stale == [], "run make reference"
 
 
-def test_every_command_and_option_is_in_the_reference():
+def test_every_command_and_option_is_in_the_reference() -> None:
     sections = dict(
         re.findall(r"^## (prepaid.*?)\n(.*?)(?=^## |\Z)", page("docs/commands.md"), re.MULTILINE | re.DOTALL)
     )
@@ -45,7 +45,7 @@ def test_every_command_and_option_is_in_the_reference():
             assert f"- `{names}`" in sections[entry.path], entry.path
 
 
-def test_every_command_that_a_page_shows_exists():
+def test_every_command_that_a_page_shows_exists() -> None:
     commands = {entry.path for entry in reference.entries()}
     for path in PAGES:
         for words in re.findall(
@@ -61,7 +61,7 @@ GROUPS = {entry.path for entry in reference.entries() if entry.is_group}
 FOUND_BY_ITSELF = settings.NOT_SET_BY_HAND - {"unix_socket", "hosts"}
 
 
-def test_every_setting_is_explained_with_its_default():
+def test_every_setting_is_explained_with_its_default() -> None:
     text = page("docs/configuration.md")
     assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month", "dictionaries", "raddb"}
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
@@ -74,12 +74,13 @@ def test_every_setting_is_explained_with_its_default():
 
 def settings_of_the_office() -> set[str]:
     """The settings of the group [prepaid] that the office reads, found in its source."""
-    found = set()
+    found: set[str] = set()
     for path in (CHECKOUT / "admin").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="number", value=ast.Name(id="office")), args=[ast.Constant(value=name), *_]
+                    func=ast.Attribute(attr="number", value=ast.Name(id="office")),
+                    args=[ast.Constant(value=str(name)), *_],
                 ):
                     found.add(name)
                 case ast.Call(
@@ -87,17 +88,17 @@ def settings_of_the_office() -> set[str]:
                         attr="get",
                         value=ast.Call(func=ast.Attribute(attr="settings"), args=[ast.Constant(value="prepaid")]),
                     ),
-                    args=[ast.Constant(value=name), *_],
+                    args=[ast.Constant(value=str(name)), *_],
                 ):
                     found.add(name)
     return found
 
 
-def test_every_refusal_is_explained_in_the_readme():
+def test_every_refusal_is_explained_in_the_readme() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page("README.md"), re.MULTILINE) == list(login.REFUSALS)
 
 
-def test_every_table_and_view_is_named():
+def test_every_table_and_view_is_named() -> None:
     tables = set(
         re.findall(
             r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE) (?:IF NOT EXISTS )?(\w+)",
@@ -111,21 +112,21 @@ def test_every_table_and_view_is_named():
         assert set(re.findall(r"\w+", name)) <= tables, "no such table"
 
 
-def test_the_procedures_that_a_page_names_exist():
+def test_the_procedures_that_a_page_names_exist() -> None:
     text = page("docs/schema.md")
     named = re.findall(r"`(\w+)`", text[text.index("\n## Procedures\n") :])
     for name in set(named) - {"operator_role", "module", "office"}:
         assert f"CREATE PROCEDURE {name}(" in page("sql/schema.sql"), name
 
 
-def test_every_page_is_in_the_index():
+def test_every_page_is_in_the_index() -> None:
     for folder in ("docs", "docs/history"):
         listed = set(re.findall(r"\]\((\w+\.md)\)", page(f"{folder}/README.md")))
         assert listed == {path.name for path in (CHECKOUT / folder).glob("*.md")} - {"README.md"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_links_and_paths_lead_somewhere(path):
+def test_links_and_paths_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
         linked = path.parent / target if target else path
@@ -133,6 +134,14 @@ def test_links_and_paths_lead_somewhere(path):
         assert not heading or heading in anchors(linked), f"{target}#{heading}"
     for target in re.findall(r"`?\b(docs/\w+\.md)\b", text):
         assert (CHECKOUT / target).exists(), target
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    text = page("docs/architecture.md")
+    names = re.findall(r"[`>\"]([a-z_-]+/(?:[\w./-]*\w)?|\w+\.py)(?=[`\"<\]])", text)
+    assert "engine/logins.py" in names and "raddb-config/policy.d/prepaid" in names
+    for name in names:
+        assert any((folder / name).exists() for folder in (CHECKOUT, CHECKOUT / "freeradius_module")), name
 
 
 def anchors(path: Path) -> set[str]:
@@ -154,7 +163,7 @@ def test_a_man_page_gives_no_warning(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["docs/security.md", "tests/mistakes.md"])
-def test_every_test_that_a_page_names_exists(path):
+def test_every_test_that_a_page_names_exists(path: str) -> None:
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
     text = page(path)
     for name in re.findall(r"`(test_\w+)`", text):
