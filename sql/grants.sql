@@ -1,9 +1,9 @@
--- Two accounts, least rights each. `prepaid db init` replaces {radius} and {admin} by the accounts of the option
--- file's groups [prepaid-radius] and [prepaid-admin], and {database} by the database's name.
+-- The rights of the two programs' accounts. `prepaid db init` replaces {radius} and {admin} with the accounts in the
+-- groups [prepaid-radius] and [prepaid-admin] of the option file, and {database} with the database's name.
 
--- The module: reads what a login needs, writes sessions, refusals and the two or three columns of a card that a
--- login or usage changes. It can neither make a card nor add credit nor read who bought it nor touch the history
--- (the triggers write it, with the rights of the schema's owner).
+-- The engine reads what a login needs. It writes sessions, refusals and the few columns of a card that a login or usage
+-- changes. It cannot make cards, add credit, or read which partner has a card. It cannot write the history: triggers do
+-- that with the rights of the schema's owner.
 GRANT SELECT ON {database}.schema_version TO {radius};
 GRANT SELECT ON {database}.site TO {radius};
 GRANT SELECT ON {database}.product TO {radius};
@@ -17,7 +17,7 @@ GRANT SELECT (id, serial, pin_sealed, key_number, status, version, product_id, f
    ON {database}.card TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.session TO {radius};
 GRANT SELECT ON {database}.session_archive TO {radius};
--- UPDATE of the whole table: INSERT … ON DUPLICATE KEY UPDATE asks for it on the columns that are inserted, too.
+-- UPDATE on the whole table: INSERT … ON DUPLICATE KEY UPDATE needs it on the inserted columns too.
 GRANT SELECT, INSERT, UPDATE ON {database}.session_anomaly TO {radius};
 GRANT SELECT, INSERT ON {database}.session_slow_down TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.accounting_queue TO {radius};
@@ -26,9 +26,9 @@ GRANT SELECT, INSERT, UPDATE ON {database}.nas_restart TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.login_refusal TO {radius};
 GRANT SELECT, INSERT, UPDATE ON {database}.unknown_login TO {radius};
 
--- The office: everything that `prepaid` does and nothing that would rewrite the past: no UPDATE or DELETE on
--- history and entries, no DELETE of cards, no UPDATE of usage. By columns where a row has a number, a time or an amount
--- that is the database's. What is read or done only together with a record is a procedure.
+-- The office may do everything that `prepaid` does. It cannot change the past: no UPDATE or DELETE on history and entries,
+-- no DELETE of cards, no UPDATE of usage. Grants name columns where the database itself writes the others (numbers, times,
+-- amounts). What must leave a record is a procedure.
 GRANT SELECT, SHOW VIEW ON {database}.* TO {admin};
 GRANT INSERT, UPDATE ON {database}.site TO {admin};
 GRANT INSERT (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
@@ -75,5 +75,5 @@ GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.who_had TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.count_office_refusal TO {admin};
 
--- What the rules of the cards ask: which account is which program's.
+-- The triggers look up here which account belongs to which program.
 INSERT IGNORE INTO {database}.operator_role (operator, role) VALUES ({radius_name}, 'module'), ({admin_name}, 'office');

@@ -1,16 +1,16 @@
--- The office's roles: one for each action, least rights each. `prepaid db init` makes them; `prepaid operator add`
--- gives them to people. {see}, {block} … stand for their names: the database's name, a colon and the role, because
--- roles belong to the whole server. MariaDB lets an account have one role at a time, so each operator gets one of his
--- own that holds those that were given to him.
+-- The operators' roles: one for each action, with the least rights for it. `prepaid db init` makes them, and
+-- `prepaid operator add` grants them. {see}, {block} … stand for the roles' names on the server, which are the database's
+-- name, a colon and the role, because roles belong to the whole server. A MariaDB account can use one role at a time, so
+-- each operator has a role of the same name that holds the operator's roles.
 --
--- All changes of a card's status write the same column. That the role `block` does not deliver is said by
--- card_transition.role and watched by the trigger card_rules, for every account that operator_role names.
+-- All changes of a card's status write the same column, so these grants cannot keep the role `block` from delivering. The
+-- trigger card_rules does that: it compares the operator's roles with card_transition.role.
 
 CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
     {credit}, {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
 
--- see: cards, their history and sessions. No PIN, no NAS secret, and no address of a session: who had which is asked
--- with the role `address`, which leaves a record.
+-- see: cards, their history and their sessions. No PINs, no NAS secrets, and no IP addresses: the role `address` asks for
+-- those, and leaves a record.
 GRANT SELECT ON {database}.schema_version TO {see};
 GRANT SELECT ON {database}.site TO {see};
 GRANT SELECT ON {database}.product TO {see};
@@ -53,53 +53,53 @@ GRANT SELECT ON {database}.voice_credit TO {see};
 GRANT SELECT ON {database}.card_balance TO {see};
 GRANT SELECT ON {database}.card_overview TO {see};
 
--- Who may act may also look.
+-- All roles that act include `see`.
 GRANT {see} TO {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete}, {credit},
     {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice};
 
--- see_pin: sealed PINs, by procedures that record who reads them; the program opens them with the key file.
+-- see_pin: sealed PINs, through procedures that record who reads them. The program opens them with the key file.
 GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {see_pin};
 GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {see_pin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pins TO {see_pin};
 
--- generate: new cards, in stock and of no other status.
+-- generate: new cards, in stock only.
 GRANT INSERT, UPDATE ON {database}.serial_counter TO {generate};
 GRANT SELECT ON {database}.serial_counter TO {generate};
 GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {generate};
 GRANT INSERT (serial, pin_sealed, key_number, batch_id, product_id) ON {database}.card TO {generate};
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {generate};
 
--- import: cards made elsewhere, with what was used of them there.
+-- import: cards that were made elsewhere, with their status and usage.
 GRANT INSERT (product_id, single_code, origin) ON {database}.batch TO {import};
 GRANT INSERT (serial, pin_sealed, key_number, status, status_before_block, batch_id, product_id, first_login_at, expires_at,
               note, posted_seconds, posted_down_octets, posted_up_octets)
    ON {database}.card TO {import};
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {import};
 
--- export: the record that a batch was exported. The PINs in it need see_pin too.
+-- export: records that a batch was exported. An export with PINs also needs see_pin.
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {export};
 
--- deliver, return: cards change hands, with a note, whose counts and prices the database writes.
+-- deliver, return: cards go to a partner or come back, with a note. The database writes its counts and prices.
 GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {deliver}, {return};
 GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliver};
 GRANT UPDATE (status) ON {database}.card TO {return};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {return};
 
--- block (and unblock), delete (and what a print shop spoiled): the status, and what goes with it.
+-- block: blocks and unblocks cards. delete: deletes cards and voids those that the print shop spoiled.
 GRANT UPDATE (status) ON {database}.card TO {block};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {block};
 GRANT UPDATE (status) ON {database}.card TO {delete};
 GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {delete};
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {delete};
 
--- credit: compensating entries, and what they open again.
+-- credit: compensating entries, and the changes of status that they cause.
 GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_seconds, added_octets, added_down_octets,
               added_up_octets, added_cents, expires_at)
    ON {database}.card_entry TO {credit};
 GRANT UPDATE (status, note) ON {database}.card TO {credit};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {credit};
 
--- products, partners, nas: the office's lists.
+-- products, partners, nas: these tables.
 GRANT INSERT (name, kind, credit_seconds, credit_octets, credit_down_octets, credit_up_octets, credit_cents,
               tariff_minute_millicents, tariff_mb_millicents, valid_days, sell_by, valid_until_at, allowed_hours, timezone,
               speed_down_kbit, speed_up_kbit, fup_share_percent, fup_down_kbit, fup_up_kbit, max_sessions, replace_oldest,
@@ -118,7 +118,7 @@ GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port,
       DELETE
    ON {database}.nas TO {nas};
 
--- disconnect: sessions that should be off are cut (`prepaid enforce`), and cards whose validity is over are said to be.
+-- disconnect: `prepaid enforce` and `prepaid disconnect`. They also turn cards to `expired` when their validity is over.
 GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
 GRANT SELECT (framed_ipv4, framed_ipv6, delegated_prefix) ON {database}.session TO {disconnect};
 GRANT SELECT ON {database}.session_slow_down TO {disconnect};
@@ -129,15 +129,15 @@ GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly
 GRANT UPDATE (status) ON {database}.card TO {disconnect};
 GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {disconnect};
 
--- redeem, voice: a telephony card's credit is handed over; it is added on the voice platform. What it is worth is written,
--- and the card redeemed, by the credit's trigger.
+-- redeem: redeems telephony cards. The trigger of voice_credit writes the credit and changes the card's status.
+-- voice: exports these credits to the voice platform and confirms them.
 GRANT EXECUTE ON PROCEDURE {database}.read_pin_to_redeem TO {redeem};
 GRANT INSERT (card_id, account) ON {database}.voice_credit TO {redeem};
--- Wrong PINs of the subscriber centre count as those of a login do.
+-- Wrong PINs at the subscriber centre count like those of a login.
 GRANT EXECUTE ON PROCEDURE {database}.count_office_refusal TO {redeem};
 GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}.voice_credit TO {voice};
 
--- report: sums, no single card's owner, PIN or address.
+-- report: sums. No serials, PINs, devices or addresses.
 GRANT SELECT ON {database}.schema_version TO {report};
 GRANT SELECT ON {database}.product TO {report};
 GRANT SELECT ON {database}.partner TO {report};
@@ -152,19 +152,19 @@ GRANT SELECT (card_id, login_number, heard_at, login_at, stopped_at, closed_at, 
 GRANT SELECT (card_id, login_number, ended_at, used_seconds, used_down_octets, used_up_octets)
    ON {database}.session_archive TO {report};
 
--- audit: reads all that is history, and chains it.
+-- audit: reads the history and adds it to the hash chain.
 GRANT {see} TO {audit};
 GRANT SELECT ON {database}.address_query TO {audit};
 GRANT SELECT ON {database}.operator_role TO {audit};
 GRANT SELECT, INSERT ON {database}.history_chain TO {audit};
 GRANT SELECT, UPDATE ON {database}.history_floor TO {audit};
 
--- address: who had an address. The question is recorded before it is answered.
+-- address: who had an IP address at a given time. The question is recorded before it is answered.
 GRANT SELECT ON {database}.schema_version TO {address};
 GRANT SELECT ON {database}.address_query TO {address};
 GRANT EXECUTE ON PROCEDURE {database}.who_had TO {address};
 
--- admin: all of them, and the keys that PINs and NAS secrets are sealed with.
+-- admin: all roles, and the right to seal PINs and NAS secrets again with another key.
 GRANT INSERT, UPDATE ON {database}.site TO {admin};
 GRANT SELECT (pin_sealed), UPDATE (pin_sealed, key_number) ON {database}.card TO {admin};
 GRANT SELECT (secret_sealed) ON {database}.nas TO {admin};

@@ -1,36 +1,38 @@
--- The contract between the office and FreeRADIUS, in the order of thought:
--- what is sold, to whom it is handed, the card, its history, its sessions, its corrections, the views.
+-- The schema that the office (admin/) and FreeRADIUS (freeradius_module/) share. Read it from the top: products, partners
+-- and NAS, operators, cards, their history, their sessions, telephony, the hash chain, views, procedures.
 --
--- What must always hold is said here, so that it binds every writer, a person in the mysql shell included:
--- the states and their changes, the history, serials that are unique for ever, usage that only grows.
--- A rule is a trigger that refuses (SIGNAL). Its message begins with the rule's name, by which the programs recognise it.
--- A CHECK or a foreign key is a second lock only, because any session may switch those off.
--- Some rules are about who acts and with which papers; they do not bind the schema's owner, who could drop them anyway.
+-- The database enforces what must always hold, so that it binds every writer, a person in the mysql shell included:
+-- statuses and their changes, the history, serials that are never used again, usage that only grows.
+-- A rule is a trigger that refuses with SIGNAL. Its message begins with the rule's name; the programs recognise it by that
+-- name. CHECK constraints and foreign keys are a second safeguard only, because any session may switch them off.
+-- Rules about who may act do not bind the schema's owner, who could drop them anyway.
 --
--- Times are UTC. Octets are counted from the customer's side: down is what the customer received
--- (Acct-Output-Octets), up is what he sent (Acct-Input-Octets). Tariffs are in millicents (1/1000 cent).
--- Collation: binary without padding, so that two serials that differ by case or by a trailing blank are two,
--- and of the connection's own character set, because an ascii key is not used for a utf8mb4 IN list.
+-- Times are UTC. Octets are named from the customer's side: down is what the customer received (Acct-Output-Octets), up is
+-- what the customer sent (Acct-Input-Octets). Tariffs are in millicents (1/1000 cent).
+-- The collation is binary without padding: serials that differ by case or by a trailing space are different serials. Its
+-- character set is that of the connections: an ascii key is not used for an IN list in utf8mb4.
 
 SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 
--- What the rules ask -------------------------------------------------------------------------------------
+-- Functions that the rules use --------------------------------------------------------------------------
 
--- The server's clock in UTC. UTC_TIMESTAMP() is moved by SET timestamp, which any session may say; SYSDATE() is not.
+-- The server's clock in UTC. Any session may move UTC_TIMESTAMP() with SET timestamp; SYSDATE() does not move.
 CREATE FUNCTION server_time() RETURNS DATETIME(3) NO SQL
     RETURN CONVERT_TZ(SYSDATE(3), @@session.time_zone, '+00:00');
 
--- Within a trigger, USER() is the account that the server authenticated, and CURRENT_USER() the schema's owner.
+-- Whether the schema's owner acts. Within a trigger, USER() is the account that the server authenticated, and
+-- CURRENT_USER() is the schema's owner.
 CREATE FUNCTION acts_as_owner() RETURNS BOOLEAN NO SQL
     RETURN SUBSTRING_INDEX(USER(), '@', 1) = SUBSTRING_INDEX(CURRENT_USER(), '@', 1);
 
--- Whether a session tries to choose the next number of a row. A number near the last one, rolled back, would stop all
--- later rows. A step up to 255 is left for clusters, which give each node numbers of its own.
+-- Whether a session tries to choose the next AUTO_INCREMENT value. A row with a number near the maximum, even if it is
+-- rolled back, would make all later inserts fail. Galera sets a step above 1, so that each node has its own numbers; steps
+-- up to 255 are allowed for it.
 CREATE FUNCTION chooses_number() RETURNS BOOLEAN NO SQL
     RETURN NOT acts_as_owner() AND (@@insert_id <> 0 OR @@auto_increment_increment > 255);
 
--- Whether the account may do what a role does. An account that operator_role does not name is bound by its grants alone.
+-- Whether the account has a role. Only its grants bind an account that operator_role does not list.
 CREATE FUNCTION may_act(wanted VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) RETURNS BOOLEAN READS SQL DATA
     RETURN EXISTS (SELECT 1
                      FROM operator_role
@@ -45,13 +47,14 @@ CREATE TABLE schema_version (
     applied_at  DATETIME(3)       NOT NULL DEFAULT UTC_TIMESTAMP(3)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- Facts about this installation: the fingerprint of the PIN key that belongs to it, for one.
+-- Facts about this installation, such as the fingerprints of its PIN keys.
 CREATE TABLE site (
     name   VARCHAR(32)  NOT NULL PRIMARY KEY,
     value  VARCHAR(255) NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
+-- The server's clock dates these events, not the client's.
 CREATE TRIGGER site_moments_are_the_servers BEFORE INSERT ON site FOR EACH ROW
 BEGIN
     IF NEW.name LIKE '%\_retired' OR NEW.name = 'resealed_at' THEN
@@ -59,7 +62,7 @@ BEGIN
     END IF;
 END//
 
--- A key that changes under its number would open nothing that was sealed with it.
+-- If a key changed and kept its number, nothing that was sealed with it could be opened.
 CREATE TRIGGER site_facts_stay BEFORE UPDATE ON site FOR EACH ROW
 BEGIN
     IF NEW.name <> OLD.name
@@ -79,24 +82,24 @@ CREATE TABLE product (
     id                        INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                      VARCHAR(64)       NOT NULL,
     kind                      ENUM('internet', 'telephony') NOT NULL,
-    -- The credit; NULL where the product has no such credit.
+    -- The credit. NULL: the product has no credit of this kind.
     credit_seconds            INT UNSIGNED      NULL,
     credit_octets             BIGINT UNSIGNED   NULL,
     credit_down_octets        BIGINT UNSIGNED   NULL,
     credit_up_octets          BIGINT UNSIGNED   NULL,
     credit_cents              INT UNSIGNED      NULL,
     tariff_minute_millicents  INT UNSIGNED      NOT NULL DEFAULT 0,
-    tariff_mb_millicents      INT UNSIGNED      NOT NULL DEFAULT 0,  -- MB = 10^6 octets, both directions
-    -- Until when.
+    tariff_mb_millicents      INT UNSIGNED      NOT NULL DEFAULT 0,  -- 1 MB = 10^6 octets, both directions
+    -- Validity and hours.
     valid_days                SMALLINT UNSIGNED NULL,                -- from the first login
     sell_by                   DATE              NULL,                -- last day on which cards are delivered
-    valid_until_at            DATETIME(3)       NULL,                -- end of the last day of use, whenever it was sold
+    valid_until_at            DATETIME(3)       NULL,                -- end of the last day of use, independent of the sale
     allowed_hours             VARCHAR(255)      NULL,                -- "Mo-Fr 08:00-18:00"
     timezone                  VARCHAR(64)       NOT NULL DEFAULT 'UTC', -- of allowed_hours and sell_by
-    -- How.
+    -- Speed and sessions.
     speed_down_kbit           INT UNSIGNED      NULL,
     speed_up_kbit             INT UNSIGNED      NULL,
-    fup_share_percent         TINYINT UNSIGNED  NULL,                -- of the traffic; beyond it the speed drops
+    fup_share_percent         TINYINT UNSIGNED  NULL,                -- share of the traffic; beyond it the speed drops
     fup_down_kbit             INT UNSIGNED      NULL,
     fup_up_kbit               INT UNSIGNED      NULL,
     max_sessions              TINYINT UNSIGNED  NOT NULL DEFAULT 1,
@@ -104,11 +107,11 @@ CREATE TABLE product (
     bind_device               BOOLEAN           NOT NULL DEFAULT FALSE,
     interim_seconds           SMALLINT UNSIGNED NOT NULL DEFAULT 300,
     idle_seconds              INT UNSIGNED      NULL,
-    -- For how much.
+    -- Price.
     price_cents               INT UNSIGNED      NOT NULL DEFAULT 0,
     commission_basis_points   SMALLINT UNSIGNED NOT NULL DEFAULT 0,
-    revision                  INT UNSIGNED      NOT NULL DEFAULT 1,  -- the module reloads a product when this rises
-    retired_at                DATETIME(3)       NULL,                -- not on sale any more; sold cards go on
+    revision                  INT UNSIGNED      NOT NULL DEFAULT 1,  -- the engine reloads the product when this rises
+    retired_at                DATETIME(3)       NULL,                -- no longer on sale; cards that exist keep working
     UNIQUE KEY product_name_is_unique (name),
     CONSTRAINT product_has_credit CHECK (
         kind = 'telephony'
@@ -127,14 +130,14 @@ CREATE TABLE product (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- The same rules as the constraints of the table, for whoever switches those off.
+-- The same rules as the table's CHECK constraints, which a session may switch off.
 CREATE PROCEDURE check_product(
     kind VARCHAR(16), seconds BIGINT UNSIGNED, octets BIGINT UNSIGNED, down_octets BIGINT UNSIGNED,
     up_octets BIGINT UNSIGNED, cents BIGINT UNSIGNED, tariffs BIGINT UNSIGNED, interim INT, sessions INT, fup_share INT,
     commission INT) NO SQL
 BEGIN
     IF kind <> 'telephony' AND COALESCE(seconds, octets, down_octets, up_octets, cents) IS NULL THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'product_has_credit: a product is worth something';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'product_has_credit: a product needs a credit';
     END IF;
     IF 0 IN (COALESCE(seconds, 1), COALESCE(octets, 1), COALESCE(down_octets, 1), COALESCE(up_octets, 1), COALESCE(cents, 1))
     THEN
@@ -147,26 +150,27 @@ BEGIN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'interim_is_a_minute_or_more: see RFC 2869';
     END IF;
     IF sessions < 1 THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_are_one_or_more: a card needs a session';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_are_one_or_more: a card needs at least one session';
     END IF;
     IF fup_share IS NOT NULL AND (fup_share NOT BETWEEN 1 AND 99 OR COALESCE(octets, down_octets) IS NULL) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'fup_is_a_share_of_traffic: 1 to 99 per cent of a traffic credit';
     END IF;
     IF commission > 10000 THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'commission_is_a_share: at most all of the price';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'commission_is_a_share: at most 100 per cent of the price';
     END IF;
 END//
 
 CREATE TRIGGER new_product_is_sound BEFORE INSERT ON product FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     CALL check_product(NEW.kind, NEW.credit_seconds, NEW.credit_octets, NEW.credit_down_octets, NEW.credit_up_octets,
                        NEW.credit_cents, NEW.tariff_minute_millicents + NEW.tariff_mb_millicents, NEW.interim_seconds,
                        NEW.max_sessions, NEW.fup_share_percent, NEW.commission_basis_points);
 END//
 
+-- Credit, kind and tariffs are what the customers bought, so they do not change once the product has cards.
 CREATE TRIGGER product_terms_are_fixed BEFORE UPDATE ON product FOR EACH ROW
 BEGIN
     IF NOT (NEW.kind <=> OLD.kind
@@ -221,14 +225,14 @@ CREATE TRIGGER product_reply_removed AFTER DELETE ON product_reply FOR EACH ROW
     UPDATE product SET revision = revision + 1 WHERE id = OLD.product_id;
 
 
--- To whom, and on which equipment ------------------------------------------------------------------------
+-- Partners and NAS ---------------------------------------------------------------------------------------
 
 CREATE TABLE partner (
     id                       INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                     VARCHAR(128)      NOT NULL,
     document                 VARCHAR(32)       NULL,             -- CNPJ or CPF
     contact                  VARCHAR(255)      NULL,
-    commission_basis_points  SMALLINT UNSIGNED NULL,             -- NULL: the product's
+    commission_basis_points  SMALLINT UNSIGNED NULL,             -- NULL: the product's commission applies
     retired_at               DATETIME(3)       NULL,
     UNIQUE KEY partner_name_is_unique (name),
     CONSTRAINT partner_commission_is_a_share CHECK (commission_basis_points <= 10000)
@@ -238,10 +242,10 @@ DELIMITER //
 CREATE TRIGGER new_partner_is_sound BEFORE INSERT ON partner FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF NEW.commission_basis_points > 10000 THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most all of the price';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most 100 per cent of the price';
     END IF;
 END//
 
@@ -251,7 +255,7 @@ BEGIN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
     END IF;
     IF NEW.commission_basis_points > 10000 THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most all of the price';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_commission_is_a_share: at most 100 per cent of the price';
     END IF;
 END//
 
@@ -262,15 +266,15 @@ DELIMITER ;
 CREATE TABLE nas (
     id                             INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                           VARCHAR(64)       NOT NULL,
-    address                        VARCHAR(43)       NOT NULL,   -- canonical CIDR; the longest match serves a packet
+    address                        VARCHAR(43)       NOT NULL,   -- canonical CIDR; the longest match is a packet's NAS
     secret_sealed                  VARBINARY(300)    NOT NULL,
     key_number                     SMALLINT UNSIGNED NOT NULL,
     vendor                         ENUM('generic', 'mikrotik', 'chilli', 'cisco', 'huawei', 'juniper', 'ubiquiti',
                                         'pfsense')   NOT NULL DEFAULT 'generic',
     disconnect_port                SMALLINT UNSIGNED NOT NULL DEFAULT 3799,
     require_message_authenticator  BOOLEAN           NOT NULL DEFAULT TRUE,
-    -- How a counter that falls within one session is read: an old packet (NAS that send Gigawords),
-    -- a wrap at 2^32 (NAS that never send them), or a restart from zero.
+    -- What a falling octet counter within a session means: gigawords: an old packet, because the NAS sends Gigawords;
+    -- wraps: the counter passed 2^32, because the NAS never sends them; resets: the counter began again at zero.
     counter_rule                   ENUM('gigawords', 'wraps', 'resets') NOT NULL DEFAULT 'gigawords',
     UNIQUE KEY nas_name_is_unique (name),
     UNIQUE KEY nas_address_is_unique (address)
@@ -280,7 +284,7 @@ DELIMITER //
 CREATE TRIGGER nas_numbers_are_the_servers BEFORE INSERT ON nas FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
 END//
 
@@ -295,21 +299,21 @@ CREATE TRIGGER nas_with_sessions_stays BEFORE DELETE ON nas FOR EACH ROW
 BEGIN
     IF OLD.id = 1 OR EXISTS (SELECT 1 FROM session WHERE session.nas_id = OLD.id)
        OR EXISTS (SELECT 1 FROM session_archive WHERE session_archive.nas_id = OLD.id) THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nas_with_sessions_stays: its sessions name it';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nas_with_sessions_stays: sessions refer to it';
     END IF;
 END//
 DELIMITER ;
 
--- Sessions of clients that FreeRADIUS knows from its own files and we do not.
+-- NAS 1 stands for clients that only FreeRADIUS' own files know.
 INSERT INTO nas (id, name, address, secret_sealed, key_number) VALUES (1, 'unlisted', '', '', 0);
 
 
--- Who may do what ----------------------------------------------------------------------------------------
+-- Operators ----------------------------------------------------------------------------------------------
 
--- The office's people by name, and their roles: what the grants of a role (roles.sql) are too coarse for. All changes
--- of a card's status write the same column; which of them an operator may make is said in card_transition. The accounts
--- of the programs stand here, too: the module's with the role module, the whole office's with the role office. An account
--- that is not named here is bound by its grants alone.
+-- The operators and their roles. Grants (roles.sql) alone are too coarse: all changes of a card's status write the same
+-- column, and card_transition says which role may make which change. The programs' accounts are listed too: that of
+-- freeradius_module with the role 'module', that of the office with the role 'office'. Only its grants bind an account that
+-- is not listed.
 CREATE TABLE operator_role (
     operator  VARCHAR(80) NOT NULL,
     role      VARCHAR(16) NOT NULL,
@@ -319,8 +323,8 @@ CREATE TABLE operator_role (
 
 -- The card -----------------------------------------------------------------------------------------------
 
--- Where the next serial number of a prefix and length is kept; taken in a transaction of its own,
--- so that two `generate` at once neither wait for each other nor meet.
+-- The next serial number of each prefix and length. `prepaid generate` takes its numbers in a transaction of its own, so
+-- that two of them at once neither wait for each other nor use the same numbers.
 CREATE TABLE serial_counter (
     prefix       VARCHAR(16)      NOT NULL,
     digits       TINYINT UNSIGNED NOT NULL,
@@ -351,23 +355,23 @@ DELIMITER ;
 CREATE TABLE batch (
     id            INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     product_id    INT UNSIGNED NOT NULL,
-    -- Of the cards that are in it, once batch_event says that they were made.
+    -- Filled in when batch_event records that the cards were made.
     card_count    INT UNSIGNED NOT NULL DEFAULT 0,
     first_serial  VARCHAR(32)  NOT NULL DEFAULT '',
     last_serial   VARCHAR(32)  NOT NULL DEFAULT '',
-    single_code   BOOLEAN      NOT NULL DEFAULT FALSE,           -- the serial is the only code; its PIN is itself
+    single_code   BOOLEAN      NOT NULL DEFAULT FALSE,           -- the card has one code only: its PIN equals its serial
     origin        ENUM('generated', 'imported') NOT NULL DEFAULT 'generated',
     made_at       DATETIME(3)  NOT NULL DEFAULT UTC_TIMESTAMP(3),
     operator      VARCHAR(128) NOT NULL DEFAULT '',
     FOREIGN KEY (product_id) REFERENCES product (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- The account that the database itself saw, whatever the program says.
 DELIMITER //
+-- The operator is the account that the server authenticated, whatever the statement says.
 CREATE TRIGGER batch_names_its_operator BEFORE INSERT ON batch FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF NOT may_act(IF(NEW.origin = 'imported', 'import', 'generate')) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: batches are made with the role generate or import';
@@ -379,24 +383,24 @@ CREATE TRIGGER batch_is_fixed BEFORE UPDATE ON batch FOR EACH ROW
 BEGIN
     IF NEW.id <> OLD.id OR NEW.product_id <> OLD.product_id OR NEW.single_code <> OLD.single_code
        OR NEW.origin <> OLD.origin OR NEW.made_at <> OLD.made_at OR NEW.operator <> OLD.operator THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: what was made stays what it was';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: a batch does not change after it was made';
     END IF;
     IF NOT acts_as_owner()
        AND EXISTS (SELECT 1 FROM batch_event WHERE batch_id = OLD.id AND what IN ('generated', 'imported')) THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: what was made stays what it was';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: a batch does not change after it was made';
     END IF;
 END//
 
 CREATE TRIGGER batch_rows_stay BEFORE DELETE ON batch FOR EACH ROW
-    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: its cards name it'//
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'batch_is_fixed: its cards refer to it'//
 DELIMITER ;
 
--- Delivery and return notes: the papers that go with the cards.
+-- Notes: a delivery, a return, or the voiding of spoiled cards. Each can be printed.
 CREATE TABLE note (
     id                       INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     kind                     ENUM('delivery', 'return', 'void') NOT NULL,
-    partner_id               INT UNSIGNED      NULL,             -- NULL on a void protocol
-    -- Of the cards that changed hands with it, which the trigger of the card counts.
+    partner_id               INT UNSIGNED      NULL,             -- NULL: a void note
+    -- Of the cards on this note; the card's trigger counts them.
     card_count               INT UNSIGNED      NOT NULL DEFAULT 0,
     first_serial             VARCHAR(32)       NOT NULL DEFAULT '',
     last_serial              VARCHAR(32)       NOT NULL DEFAULT '',
@@ -411,10 +415,10 @@ DELIMITER //
 CREATE TRIGGER note_names_its_operator BEFORE INSERT ON note FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF NOT may_act(CASE NEW.kind WHEN 'delivery' THEN 'deliver' WHEN 'return' THEN 'return' ELSE 'delete' END) THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: a note needs the role of what it is about';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: a note needs the role for its kind';
     END IF;
     IF NOT acts_as_owner() THEN
         SET NEW.card_count = 0, NEW.first_serial = '', NEW.last_serial = '';
@@ -422,7 +426,7 @@ BEGIN
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time();
 END//
 
--- Its cards are counted while they change hands; nothing else of it changes.
+-- Only the count of cards and the range of serials change, one card at a time.
 CREATE TRIGGER notes_are_never_edited BEFORE UPDATE ON note FOR EACH ROW
 BEGIN
     IF NEW.id <> OLD.id OR NEW.kind <> OLD.kind OR NOT NEW.partner_id <=> OLD.partner_id
@@ -435,8 +439,8 @@ END//
 CREATE TRIGGER notes_are_never_removed BEFORE DELETE ON note FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
 
--- Whether cards may still change hands with a note: it is the account's own and of this kind, and no older than the
--- longest transaction, and the history has not been sealed with it.
+-- Whether cards may still be put on a note: it is of this kind and for this partner, the same account wrote it, it is
+-- not older than the longest transaction (6 hours), and it is not sealed in the hash chain yet.
 CREATE FUNCTION note_is_open(wanted INT UNSIGNED, wanted_kind VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
                              of_partner INT UNSIGNED) RETURNS BOOLEAN READS SQL DATA
     RETURN EXISTS (SELECT 1
@@ -449,9 +453,9 @@ CREATE FUNCTION note_is_open(wanted INT UNSIGNED, wanted_kind VARCHAR(16) CHARAC
         AND NOT EXISTS (SELECT 1 FROM history_chain WHERE history_chain.source = 'note' AND history_chain.row_id = wanted)//
 DELIMITER ;
 
--- Price and commission of each product on a delivery note, frozen when its first card was delivered. A return note
--- repeats those of the deliveries that its cards came from, so that what comes back is worth what it was when it went
--- out. Written by the trigger of the card alone.
+-- Price and commission of each product on a note. A delivery note keeps those at the time of its first card of that
+-- product. A return note repeats those of the deliveries, so that a returned card is credited at the price at which it was
+-- delivered. Only the card's trigger writes this table.
 CREATE TABLE note_price (
     note_id                  INT UNSIGNED      NOT NULL,
     product_id               INT UNSIGNED      NOT NULL,
@@ -479,42 +483,42 @@ DELIMITER ;
 CREATE TABLE card (
     id                    INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     serial                VARCHAR(32)       NOT NULL,
-    pin_sealed            VARBINARY(96)     NOT NULL,            -- AES-GCM; empty once the card is deleted
+    pin_sealed            VARBINARY(96)     NOT NULL,            -- AES-GCM; empty after deletion
     key_number            SMALLINT UNSIGNED NOT NULL,
     status                ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed',
                                'deleted') NOT NULL DEFAULT 'created',
     status_before_block   ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired') NULL,
     batch_id              INT UNSIGNED      NOT NULL,
     product_id            INT UNSIGNED      NOT NULL,
-    partner_id            INT UNSIGNED      NULL,                -- who has it, or had it last
+    partner_id            INT UNSIGNED      NULL,                -- who has the card, or had it last
     delivery_note_id      INT UNSIGNED      NULL,
     first_login_at        DATETIME(3)       NULL,
-    expires_at            DATETIME(3)       NULL,                -- set at the first login, or by a compensating entry
+    expires_at            DATETIME(3)       NULL,                -- set by the first login or a compensating entry
     device                VARCHAR(64)       NULL,                -- the first device, where the product binds to it
-    -- Rises with every change that the decision on a login depends on. A login is written only if it is still the one
-    -- that was read: so a card that is blocked or returned meanwhile lets nobody in.
+    -- Rises with every change that a login's decision depends on. A login is written only if the version is still the one
+    -- that was read, so a login on a card that is blocked or returned meanwhile is decided again.
     version               INT UNSIGNED      NOT NULL DEFAULT 1,
     note                  VARCHAR(255)      NULL,
-    -- Sum of the compensating entries (card_entry); its trigger alone writes them.
+    -- Sum of the card's compensating entries. Only the trigger of card_entry writes these columns.
     added_seconds         INT               NOT NULL DEFAULT 0,
     added_octets          BIGINT            NOT NULL DEFAULT 0,
     added_down_octets     BIGINT            NOT NULL DEFAULT 0,
     added_up_octets       BIGINT            NOT NULL DEFAULT 0,
     added_cents           INT               NOT NULL DEFAULT 0,
-    -- Usage of sessions that were posted here; the rest still stands on the session's row.
-    -- A card's usage = posted + what its sessions have used beyond their posted part.
-    posted_seconds       BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    posted_down_octets   BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    posted_up_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    posted_login_number  INT UNSIGNED      NOT NULL DEFAULT 0,  -- the highest number among posted sessions
+    -- Usage that was posted from sessions to the card. A session's row holds what it has not posted yet:
+    -- a card's usage = the card's posted_* + the sum of (used_* - posted_*) of its sessions.
+    posted_seconds        BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_down_octets    BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_up_octets      BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_login_number   INT UNSIGNED      NOT NULL DEFAULT 0,  -- highest login number among posted sessions
     UNIQUE KEY serial_is_unique (serial),
     KEY card_by_batch (batch_id, status),
-    KEY card_by_partner (partner_id, product_id, status),        -- what a partner has: reports read the key alone
-    KEY card_by_status (status, id),                             -- stock reports and `list --status`
+    KEY card_by_partner (partner_id, product_id, status),        -- reports on a partner read this key only
+    KEY card_by_status (status, id),                             -- stock report and `prepaid list --status`
     KEY card_by_product (product_id, status),
-    KEY card_by_expiry (status, expires_at),                     -- whose validity is over and is not said yet
-    KEY card_by_first_login (first_login_at),                    -- sales of a day
-    CONSTRAINT only_the_dead_have_no_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
+    KEY card_by_expiry (status, expires_at),                     -- cards to be turned to 'expired'
+    KEY card_by_first_login (first_login_at),                    -- sales report
+    CONSTRAINT only_deleted_cards_lack_a_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
     FOREIGN KEY (batch_id) REFERENCES batch (id),
     FOREIGN KEY (product_id) REFERENCES product (id),
     FOREIGN KEY (partner_id) REFERENCES partner (id),
@@ -522,16 +526,17 @@ CREATE TABLE card (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- A card is made within a batch that is being made, by whoever makes it: in stock, or, of an import, as it was elsewhere.
+-- A card is made together with its batch and by the same account. A generated card is in stock and unused; an imported one
+-- has the status and the usage that it had elsewhere.
 CREATE TRIGGER new_card_belongs_to_its_batch BEFORE INSERT ON card FOR EACH ROW
 BEGIN
     DECLARE made_as VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
     IF NEW.pin_sealed = '' AND NEW.status <> 'deleted' THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_the_dead_have_no_pin: a card has a PIN until it is deleted';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_deleted_cards_lack_a_pin: a card has a PIN until it is deleted';
     END IF;
     IF NOT acts_as_owner() THEN
         IF chooses_number() THEN
-            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
         END IF;
         SET made_as = (SELECT CAST(batch.origin AS CHAR)
                          FROM batch
@@ -549,13 +554,14 @@ BEGIN
                AND (NEW.status <> 'created' OR NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets
                     OR NEW.first_login_at IS NOT NULL OR NEW.expires_at IS NOT NULL
                     OR NEW.status_before_block IS NOT NULL)) THEN
-            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'new_cards_are_in_stock: a card begins with nothing but its product';
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'new_cards_are_in_stock: a new card is in stock, unused, without entries';
         END IF;
     END IF;
     SET NEW.version = 1;
 END//
 
--- What an imported card had used elsewhere, as its session number 0: so its usage is the sum of its sessions.
+-- What an imported card had used elsewhere becomes its archived session number 0, so that a card's usage is the sum of its
+-- sessions.
 CREATE TRIGGER opening_use_is_archived AFTER INSERT ON card FOR EACH ROW
 BEGIN
     IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
@@ -569,7 +575,7 @@ BEGIN
     END IF;
 END//
 
--- The first three are all that a posting pays for.
+-- Postings are frequent. They change none of the columns that the large IF compares, so they cost the checks before it only.
 CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
@@ -602,7 +608,7 @@ BEGIN
             END IF;
             IF OLD.status = 'blocked' AND NOT CAST(NEW.status AS CHAR) <=> CAST(OLD.status_before_block AS CHAR) THEN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
-                    'unblock_restores_the_status_before: a blocked card goes back to where it was';
+                    'unblock_restores_the_status_before: a blocked card returns to its status before';
             END IF;
             IF EXISTS (SELECT 1 FROM operator_role WHERE operator = SUBSTRING_INDEX(USER(), '@', 1))
                AND NOT EXISTS (SELECT 1
@@ -624,7 +630,7 @@ BEGIN
                 END IF;
             ELSEIF OLD.status = 'delivered' AND NEW.status = 'created' THEN
                 IF OLD.first_login_at IS NOT NULL THEN
-                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'used_cards_are_not_returned: it was used';
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'used_cards_are_not_returned: this card was used';
                 END IF;
                 IF NOT by_owner AND NOT COALESCE(note_is_open(@prepaid_note, 'return', OLD.partner_id), FALSE) THEN
                     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
@@ -640,33 +646,33 @@ BEGIN
                 SET NEW.pin_sealed = '', NEW.key_number = OLD.key_number;
             ELSEIF NEW.status = 'redeemed' THEN
                 IF NOT by_owner AND NOT EXISTS (SELECT 1 FROM voice_credit WHERE voice_credit.card_id = OLD.id) THEN
-                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'redeemed_cards_have_a_credit: it goes to the voice platform';
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'redeemed_cards_have_a_credit: a row in voice_credit redeems a card';
                 END IF;
             ELSEIF NOT by_owner AND NEW.status = 'expired' THEN
                 SET valid_until = COALESCE(OLD.expires_at,
                                            (SELECT product.valid_until_at FROM product WHERE product.id = OLD.product_id));
                 IF valid_until IS NULL OR valid_until > server_time() THEN
-                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'expired_cards_are_past_their_validity: it is not over';
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'expired_cards_are_past_their_validity: the validity is not over';
                 END IF;
             ELSEIF NOT by_owner AND NOT by_module AND (NEW.status = 'exhausted' OR OLD.status = 'delivered')
                    AND NEW.status <> 'blocked' AND OLD.status <> 'blocked' THEN
-                -- The office uses a card up by moving all of its credit to another card.
+                -- In the office only a transfer of all credit to another card makes a card exhausted.
                 IF NOT EXISTS (SELECT 1 FROM card_entry
                                 WHERE card_entry.card_id = OLD.id AND card_entry.what = 'transferred') THEN
-                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_is_used_up_or_transferred: it has credit';
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_is_used_up_or_transferred: the card has credit';
                 END IF;
             END IF;
         END IF;
 
         IF NOT (NEW.pin_sealed <=> OLD.pin_sealed AND NEW.key_number <=> OLD.key_number) AND NEW.status <> 'deleted' THEN
             IF NEW.pin_sealed = '' THEN
-                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_the_dead_have_no_pin: a card has a PIN until it is deleted';
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'only_deleted_cards_lack_a_pin: a card has a PIN until it is deleted';
             END IF;
-            -- Sealed anew, with a key of this database.
+            -- A PIN may only be sealed again, with another key that belongs to this database.
             IF NOT by_owner AND (NEW.key_number = OLD.key_number OR NEW.pin_sealed = OLD.pin_sealed OR NOT may_act('admin')
                                  OR NOT EXISTS (SELECT 1 FROM site
                                                  WHERE site.name = CONCAT('key_', NEW.key_number, '_fingerprint'))) THEN
-                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_pin: it is sealed anew with another key only';
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_pin: it may only be sealed again with another key';
             END IF;
         END IF;
 
@@ -675,17 +681,17 @@ BEGIN
                 IF (NOT NEW.partner_id <=> OLD.partner_id OR NOT NEW.delivery_note_id <=> OLD.delivery_note_id)
                    AND (OLD.status <> 'delivered' OR NEW.status <> 'created') THEN
                     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
-                        'cards_change_hands_with_a_note: it is with whoever it was delivered to';
+                        'cards_change_hands_with_a_note: only a delivery or return does that';
                 END IF;
             END IF;
             IF NOT NEW.device <=> OLD.device AND OLD.device IS NOT NULL
                AND (NEW.device IS NOT NULL OR by_module
                     OR NOT EXISTS (SELECT 1 FROM card_entry
                                     WHERE card_entry.card_id = OLD.id AND card_entry.what = 'unbound')) THEN
-                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_device: it is set free by an entry';
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'cards_keep_their_device: only an entry frees the device';
             END IF;
             IF by_module AND OLD.status = 'delivered' AND NEW.status = 'in_use' THEN
-                -- The first login: validity begins now, by the server's clock and the product's terms.
+                -- The first login: the validity begins now, by the server's clock and the product's terms.
                 SET NEW.first_login_at = server_time(),
                     NEW.expires_at = COALESCE(OLD.expires_at, (
                         SELECT LEAST(COALESCE(NEW.first_login_at + INTERVAL product.valid_days DAY, product.valid_until_at),
@@ -698,7 +704,7 @@ BEGIN
                                                       WHERE card_entry.card_id = OLD.id
                                                         AND card_entry.expires_at = NEW.expires_at))) THEN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
-                    'validity_begins_once: it begins at the first login and is moved by an entry';
+                    'validity_begins_once: it begins at the first login, and only an entry moves it';
             END IF;
         END IF;
 
@@ -712,19 +718,21 @@ BEGIN
 END//
 DELIMITER ;
 
--- A serial is never used again, and a card's usage is never forgotten: `prepaid delete` sets a status.
+-- A serial is never used again and a card's usage is kept: `prepaid delete` only sets the status 'deleted'.
 CREATE TRIGGER card_rows_stay BEFORE DELETE ON card FOR EACH ROW
-    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_rows_stay: a card is never removed, its serial is used for ever';
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_rows_stay: a card is never removed, so its serial is never used again';
 
 
--- Its history --------------------------------------------------------------------------------------------
+-- The card's history -------------------------------------------------------------------------------------
+
+-- The changes of status that are allowed. The trigger card_rules refuses all others.
 
 CREATE TABLE card_transition (
     from_status  ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
     to_status    ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NOT NULL,
-    what         VARCHAR(16) NOT NULL,                           -- the word for it in `prepaid track`
-    role         VARCHAR(16) NOT NULL,                           -- which of the office's roles makes it
-    by_module    BOOLEAN     NOT NULL,                           -- whether the module makes it, too
+    what         VARCHAR(16) NOT NULL,                           -- its name in `prepaid track`
+    role         VARCHAR(16) NOT NULL,                           -- the operator's role that may make it
+    by_module    BOOLEAN     NOT NULL,                           -- whether the engine may make it, too
     PRIMARY KEY (from_status, to_status)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -732,12 +740,12 @@ INSERT INTO card_transition (from_status, to_status, what, role, by_module) VALU
     ('created',   'delivered', 'delivered', 'deliver', FALSE),
     ('created',   'blocked',   'blocked',   'block', FALSE),
     ('created',   'deleted',   'deleted',   'delete', FALSE),
-    ('delivered', 'in_use',    'activated', 'credit', TRUE),       -- by the module; by a transfer of all its credit
+    ('delivered', 'in_use',    'activated', 'credit', TRUE),       -- the office: after a transfer of all credit
     ('delivered', 'created',   'returned',  'return', FALSE),
     ('delivered', 'blocked',   'blocked',   'block', FALSE),
     ('delivered', 'expired',   'expired',   'disconnect', TRUE),
     ('delivered', 'redeemed',  'redeemed',  'redeem', FALSE),
-    ('in_use',    'exhausted', 'exhausted', 'credit', TRUE),       -- the same
+    ('in_use',    'exhausted', 'exhausted', 'credit', TRUE),       -- the office: after a transfer of all credit
     ('in_use',    'expired',   'expired',   'disconnect', TRUE),
     ('in_use',    'blocked',   'blocked',   'block', FALSE),
     ('exhausted', 'in_use',    'reopened',  'credit', FALSE),
@@ -751,18 +759,18 @@ INSERT INTO card_transition (from_status, to_status, what, role, by_module) VALU
     ('blocked',   'exhausted', 'unblocked', 'block', FALSE),
     ('blocked',   'expired',   'unblocked', 'block', FALSE);
 
--- One row for each thing that happened to a card outside its sessions. Written by triggers; never changed.
+-- Each event of a card's life outside its sessions. Written by triggers and procedures; never changed.
 CREATE TABLE card_event (
     id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     card_id      INT UNSIGNED    NOT NULL,
     at           DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    what         VARCHAR(16)     NULL,                           -- NULL on a change of status: card_transition has the word
+    what         VARCHAR(16)     NULL,                           -- NULL: a change of status, named in card_transition
     from_status  ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NULL,
     to_status    ENUM('created', 'delivered', 'in_use', 'exhausted', 'expired', 'blocked', 'redeemed', 'deleted') NULL,
-    operator     VARCHAR(128)    NOT NULL,                       -- the account that the database itself saw
+    operator     VARCHAR(128)    NOT NULL,                       -- the account that the server authenticated
     reason       VARCHAR(255)    NULL,
     note_id      INT UNSIGNED    NULL,
-    entry_id     BIGINT UNSIGNED NULL,                           -- the compensating entry behind it
+    entry_id     BIGINT UNSIGNED NULL,                           -- the compensating entry that caused it
     KEY (card_id, id),
     KEY (note_id),
     CONSTRAINT status_change_is_allowed FOREIGN KEY (from_status, to_status)
@@ -771,8 +779,9 @@ CREATE TABLE card_event (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- The reason comes from the connection (SET @prepaid_reason = …), and so does the note of a return and of what the print
--- shop spoiled (SET @prepaid_note = …): card_rules has looked at it. A note counts its cards and their worth here.
+-- Writes every change of status to the history, and counts the card and its price on the note. The connection gives the
+-- reason (SET @prepaid_reason = …) and, for a return or spoiled cards, the note (SET @prepaid_note = …); card_rules has
+-- checked that note.
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE with_note INT UNSIGNED;
@@ -816,13 +825,13 @@ END//
 CREATE TRIGGER event_names_its_operator BEFORE INSERT ON card_event FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
-    -- What is neither a change of status nor an entry is a disconnection, or a PIN that was read (see read_pin).
+    -- A row that is neither a change of status nor an entry is a disconnection or the reading of a PIN (see read_pin).
     IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NOT acts_as_owner()
        AND NOT (NEW.what <=> 'disconnected' AND may_act('disconnect'))
        AND NOT (NEW.what <=> 'pin_read' AND (may_act('see_pin') OR may_act('redeem'))) THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this is written by what does it';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: triggers and procedures write this row';
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
 END//
@@ -832,7 +841,7 @@ CREATE TRIGGER history_is_never_edited BEFORE UPDATE ON card_event FOR EACH ROW
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
--- What happened to all cards of a batch at once (a million rows would say the same thing).
+-- Events of all cards of a batch: one row instead of one for each card.
 CREATE TABLE batch_event (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     batch_id    INT UNSIGNED    NOT NULL,
@@ -841,19 +850,19 @@ CREATE TABLE batch_event (
     operator    VARCHAR(128)    NOT NULL DEFAULT '',
     reason      VARCHAR(255)    NULL,
     card_count  INT UNSIGNED    NOT NULL DEFAULT 0,
-    detail      VARCHAR(1000)   NULL,                            -- of an export: format, fields, SHA-256
+    detail      VARCHAR(1000)   NULL,                            -- export: format, fields, SHA-256
     KEY (batch_id, id),
     FOREIGN KEY (batch_id) REFERENCES batch (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- How many cards it was is counted here. When a batch is said to be made, it is what it has become.
+-- Counts the cards of the event. The event 'generated' or 'imported' completes the batch and may be recorded once.
 CREATE TRIGGER batch_event_names_its_operator BEFORE INSERT ON batch_event FOR EACH ROW
 BEGIN
     DECLARE cards INT UNSIGNED;
     DECLARE lowest, highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF NOT acts_as_owner() THEN
         IF NOT COALESCE(CASE NEW.what
@@ -863,7 +872,7 @@ BEGIN
                             WHEN 'exported' THEN may_act('export')
                             WHEN 'received' THEN may_act('delete')
                         END, FALSE) THEN
-            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this needs the role of what does it';
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this event needs the role for its act';
         END IF;
         IF NEW.what IN ('generated', 'imported') THEN
             IF NOT EXISTS (SELECT 1 FROM batch
@@ -892,7 +901,7 @@ CREATE TRIGGER batch_history_is_never_edited BEFORE UPDATE ON batch_event FOR EA
 CREATE TRIGGER batch_history_is_never_removed BEFORE DELETE ON batch_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
--- Compensating entries: credit added or moved by hand, validity extended. Usage itself is never edited.
+-- Compensating entries: an operator adds or transfers credit, moves the validity or frees the device. Usage is never edited.
 CREATE TABLE card_entry (
     id                 BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     card_id            INT UNSIGNED    NOT NULL,
@@ -900,14 +909,14 @@ CREATE TABLE card_entry (
     what               ENUM('credited', 'transferred', 'extended', 'unbound') NOT NULL,
     operator           VARCHAR(128)    NOT NULL DEFAULT '',
     reason             VARCHAR(255)    NOT NULL,
-    idempotency_key    VARCHAR(64)     NULL,                     -- a double click credits once
-    other_card_id      INT UNSIGNED    NULL,                     -- of a transfer: the other side
+    idempotency_key    VARCHAR(64)     NULL,                     -- repeats with the same key do nothing
+    other_card_id      INT UNSIGNED    NULL,                     -- transfer: the other card
     added_seconds      INT             NOT NULL DEFAULT 0,
     added_octets       BIGINT          NOT NULL DEFAULT 0,
     added_down_octets  BIGINT          NOT NULL DEFAULT 0,
     added_up_octets    BIGINT          NOT NULL DEFAULT 0,
     added_cents        INT             NOT NULL DEFAULT 0,
-    expires_at         DATETIME(3)     NULL,                     -- the new end of validity, where it changes
+    expires_at         DATETIME(3)     NULL,                     -- the new end of validity, if it changes
     UNIQUE KEY entry_is_made_once (idempotency_key, card_id),
     KEY (card_id, id),
     CONSTRAINT entry_has_a_reason CHECK (reason <> ''),
@@ -918,12 +927,12 @@ DELIMITER //
 CREATE TRIGGER entry_names_its_operator BEFORE INSERT ON card_entry FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF TRIM(NEW.reason) = '' THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'entry_has_a_reason: say why';
     END IF;
-    -- Credit is taken away by a transfer only, which gives it to another card.
+    -- Only a transfer takes credit away, because it gives the credit to another card.
     IF NOT acts_as_owner()
        AND CASE NEW.what
                WHEN 'credited' THEN LEAST(NEW.added_seconds, NEW.added_octets, NEW.added_down_octets, NEW.added_up_octets,
@@ -958,75 +967,73 @@ CREATE TRIGGER entries_are_never_removed BEFORE DELETE ON card_entry FOR EACH RO
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
 
--- Its sessions -------------------------------------------------------------------------------------------
+-- The card's sessions ------------------------------------------------------------------------------------
 
--- One row for each login that was accepted: at first a reservation, then, from the first accounting packet
--- on, a session. The key is the card and the number of its login, so that a card's sessions lie together,
--- a packet that brings our Class back finds its row by primary key, and two logins that decide on the same
--- facts collide: the loser reads again and decides again.
+-- One row for each accepted login: a reservation until the first accounting packet, a session from then on. The key is
+-- the card and the number of its login. So a card's sessions are stored together, a packet with our Class finds its row by
+-- primary key, and of two logins that were decided on the same facts only one can be written; the other is decided again.
 CREATE TABLE session (
     card_id              INT UNSIGNED      NOT NULL,
     login_number         INT UNSIGNED      NOT NULL,
     nas_id               INT UNSIGNED      NOT NULL,
-    nas_address          VARCHAR(45)       NOT NULL DEFAULT '',  -- where its packets come from: a NAS may be a network
+    nas_address          VARCHAR(45)       NOT NULL DEFAULT '',  -- source of its packets; a NAS entry may cover a network
     acct_session_id      VARCHAR(253)      NOT NULL DEFAULT '',  -- '' until the first accounting packet
     device               VARCHAR(64)       NOT NULL DEFAULT '',  -- Calling-Station-Id, normalised
-    login_at             DATETIME(3)       NULL,                 -- NULL: seen in accounting only
-    login_token          BIGINT UNSIGNED   NULL,                 -- tells our own row after a commit whose answer got lost
-    started_at           DATETIME(3)       NULL,                 -- NULL: not begun
+    login_at             DATETIME(3)       NULL,                 -- NULL: known from accounting only
+    login_token          BIGINT UNSIGNED   NULL,                 -- recognises the own row after a commit without an answer
+    started_at           DATETIME(3)       NULL,                 -- NULL: no accounting packet yet
     heard_at             DATETIME(3)       NULL,                 -- last accounting packet
-    stopped_at           DATETIME(3)       NULL,                 -- the NAS' Stop; final
+    stopped_at           DATETIME(3)       NULL,                 -- when the NAS sent its Stop
     stop_cause           VARCHAR(32)       NULL,                 -- Acct-Terminate-Cause
-    closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
-    close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot,
-                                                                 -- not_begun, cut (the NAS agreed, then silence), gone
-                                                                 -- (the NAS knows no such session, then silence)
-    -- Of a session that was closed: a packet that was sent after this moment shows that it goes on, an older one does
-    -- not. NULL: after closed_at.
+    closed_at            DATETIME(3)       NULL,                 -- when we closed it without a Stop; later usage revives it
+    -- superseded, stale, nas_reboot, not_begun, cut (the NAS sent an ACK, then no packets), gone (the NAS answered that it
+    -- has no such session, then no packets).
+    close_cause          VARCHAR(16)       NULL,
+    -- A packet that was sent after this moment shows that a closed session continues. NULL: closed_at applies.
     reopens_after_at     DATETIME(3)       NULL,
-    -- When its end was recorded, whenever that was; of a row that has not ended, when it was made. The archive goes by
-    -- this: a session may be closed today at what it reported a week ago.
+    -- When the end was recorded; before the end, when the row was made. The archive selects by this column, because a
+    -- session may be closed today with an end a week ago.
     end_recorded_at      DATETIME(3)       NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    -- When it has to be off at the latest. NULL once it has ended: so this also says which sessions are open.
+    -- When the session must have ended. NULL: it has ended.
     due_at               DATETIME(3)       NULL,
-    due_cause            VARCHAR(16)       NULL,                 -- the limit behind it: time, traffic, money, validity, hours, …
-    -- What the Accept granted; NULL where nothing limits. What is granted and not used is nobody else's.
+    due_cause            VARCHAR(16)       NULL,                 -- the limit that applies: time, traffic, money, validity, …
+    -- The grant in the Accept. NULL: no limit. No other session may be granted what is granted here and not used yet.
     granted_seconds      INT UNSIGNED      NULL,
     granted_octets       BIGINT UNSIGNED   NULL,
     granted_down_octets  BIGINT UNSIGNED   NULL,
     granted_up_octets    BIGINT UNSIGNED   NULL,
     granted_millicents   BIGINT UNSIGNED   NULL,
-    tariff_minute_millicents INT UNSIGNED  NOT NULL DEFAULT 0,   -- the product's, at hand for the check after each packet
+    tariff_minute_millicents INT UNSIGNED  NOT NULL DEFAULT 0,   -- of the product, for the check after each packet
     tariff_mb_millicents INT UNSIGNED      NOT NULL DEFAULT 0,
-    fup_octets           BIGINT UNSIGNED   NULL,                 -- beyond this the speed drops
+    fup_octets           BIGINT UNSIGNED   NULL,                 -- usage beyond this reduces the speed
     interim_seconds      SMALLINT UNSIGNED NOT NULL DEFAULT 300,
-    -- The highest counters seen. They only grow.
+    -- The highest counters that were reported. They only grow.
     used_seconds         INT UNSIGNED      NOT NULL DEFAULT 0,
     used_down_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
     used_up_octets       BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    -- What of them is on the card's row already.
-    posted_seconds      INT UNSIGNED      NOT NULL DEFAULT 0,
-    posted_down_octets  BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    posted_up_octets    BIGINT UNSIGNED   NOT NULL DEFAULT 0,
-    -- The NAS' raw counters, kept only where its counter_rule is not 'gigawords'.
+    -- How much of them is posted to the card's row.
+    posted_seconds       INT UNSIGNED      NOT NULL DEFAULT 0,
+    posted_down_octets   BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    posted_up_octets     BIGINT UNSIGNED   NOT NULL DEFAULT 0,
+    -- The last counters as the NAS sent them; kept if its counter_rule is not 'gigawords'.
     raw_down_octets      BIGINT UNSIGNED   NULL,
     raw_up_octets        BIGINT UNSIGNED   NULL,
     framed_ipv4          VARCHAR(15)       NULL,
-    framed_ipv6          VARCHAR(43)       NULL,                 -- Framed-IPv6-Address, or Framed-IPv6-Prefix
+    framed_ipv6          VARCHAR(43)       NULL,                 -- Framed-IPv6-Address or Framed-IPv6-Prefix
     delegated_prefix     VARCHAR(43)       NULL,
     PRIMARY KEY (card_id, login_number),
-    KEY session_by_nas (nas_id, due_at)                          -- open sessions of a NAS; what is due to be cut
-    -- No foreign key to card or nas: to check it, every packet would wait for whoever has locked that row. A login is
-    -- written with a look at its card, and `prepaid nas remove` looks for sessions.
+    KEY session_by_nas (nas_id, due_at)                          -- open sessions of a NAS; sessions to be disconnected
+    -- No foreign key to card or nas: its check would make every packet wait while another connection locks that row. A
+    -- login is written together with a check of its card, and a trigger keeps a NAS that has sessions.
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- These two run for every accounting packet. A packet pays for one comparison of the row with itself; what it does not
--- fulfil is looked at in the branch.
+-- The next two triggers run for every accounting packet. An ordinary packet costs one comparison; everything else is
+-- checked in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
     IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
-        -- A session that comes back from the archive was posted: as much as the archive says, and no more.
+        -- A session that returns from the archive has posted exactly what its archived row says.
         IF NOT acts_as_owner()
            AND NOT EXISTS (SELECT 1
                              FROM session_archive AS archived
@@ -1072,7 +1079,7 @@ BEGIN
            OR NEW.posted_up_octets > NEW.used_up_octets THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: it has posted more than it used';
         END IF;
-        -- The office lets nothing go on for longer: it ends a session sooner, or judges one that no login began.
+        -- The office may end a session sooner, or decide on one that no login began. It may not extend a session.
         IF NEW.due_at > OLD.due_at OR (OLD.due_at IS NULL AND NEW.due_at IS NOT NULL)
            OR (NEW.due_cause IN ('unknown', 'revived') AND NOT NEW.due_cause <=> OLD.due_cause) THEN
             IF NOT acts_as_owner()
@@ -1082,7 +1089,7 @@ BEGIN
                                 AND NEW.due_cause NOT IN ('unknown', 'revived'), FALSE)
                AND NOT COALESCE(OLD.due_at IS NOT NULL AND OLD.due_cause IN ('unknown', 'revived') AND may_act('disconnect'),
                                 FALSE) THEN
-                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_end_sooner: the office lets no session go on for longer';
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_end_sooner: the office may not extend a session';
             END IF;
         END IF;
         IF NOT NEW.closed_at <=> OLD.closed_at THEN
@@ -1100,10 +1107,10 @@ BEGIN
 END//
 DELIMITER ;
 
--- Ended and posted sessions, kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
--- Login number 0 is no session: it is what a card had used before its oldest one here, before it was imported or in
--- sessions that are forgotten, so that a card's usage stays the sum of its rows. A session that came back stands in
--- both tables; then its row in `session` is the one that counts.
+-- Ended and posted sessions. They are kept for at least a year (Brazil, Lei 12.965/2014, art. 13) and found by address.
+-- Login number 0 is not a session: it holds what a card had used before it was imported, and the usage of sessions that
+-- were removed after their year, so that a card's usage is the sum of its rows. A session that continued after it was
+-- archived is in both tables; then its row in `session` counts.
 CREATE TABLE session_archive (
     card_id              INT UNSIGNED      NOT NULL,
     login_number         INT UNSIGNED      NOT NULL,
@@ -1120,7 +1127,7 @@ CREATE TABLE session_archive (
     framed_ipv4          VARCHAR(15)       NULL,
     framed_ipv6          VARCHAR(43)       NULL,
     delegated_prefix     VARCHAR(43)       NULL,
-    -- What nobody asks of an archived session, and what it needs if it goes on: see the table session.
+    -- The remaining columns of `session`; a session needs them if it continues.
     nas_address          VARCHAR(45)       NOT NULL DEFAULT '',
     heard_at             DATETIME(3)       NULL,
     stopped_at           DATETIME(3)       NULL,
@@ -1213,13 +1220,13 @@ BEGIN
 END//
 DELIMITER ;
 
--- Usage of archived sessions by the hour at which they ended, so that a report of a year adds up hours and not
--- sessions. Written in the transaction that archives them; partner 0: cards that no partner had.
+-- Usage of archived sessions by the hour in which they ended, so that a report adds up hours instead of sessions. Written
+-- in the transaction that archives them. Partner 0: cards without a partner.
 CREATE TABLE usage_hour (
-    hour_at        DATETIME        NOT NULL,
-    product_id     INT UNSIGNED    NOT NULL,
-    partner_id     INT UNSIGNED    NOT NULL,
-    session_count  INT UNSIGNED    NOT NULL,
+    hour_at           DATETIME        NOT NULL,
+    product_id        INT UNSIGNED    NOT NULL,
+    partner_id        INT UNSIGNED    NOT NULL,
+    session_count     INT UNSIGNED    NOT NULL,
     used_seconds      BIGINT UNSIGNED NOT NULL,
     used_down_octets  BIGINT UNSIGNED NOT NULL,
     used_up_octets    BIGINT UNSIGNED NOT NULL,
@@ -1237,8 +1244,8 @@ BEGIN
 END//
 DELIMITER ;
 
--- Running sessions that have passed their fair-use share: `prepaid enforce` slows each down once, by CoA.
--- No foreign key here nor in the two tables below, for the reason given at the table session.
+-- Open sessions that have passed their fair-use share. `prepaid enforce` reduces the speed of each one once, with a
+-- CoA-Request. This table and the next two have no foreign key, for the reason given at the table session.
 CREATE TABLE session_slow_down (
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
@@ -1263,7 +1270,7 @@ BEGIN
 END//
 DELIMITER ;
 
--- What a NAS reported that does not add up: shown by `prepaid sessions --anomalies`, never billed by guess.
+-- Inconsistent counters that a NAS reported: `prepaid sessions --anomalies` shows them. They are never charged by guessing.
 CREATE TABLE session_anomaly (
     id            BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     card_id       INT UNSIGNED    NOT NULL,
@@ -1272,7 +1279,7 @@ CREATE TABLE session_anomaly (
     last_at       DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
     times         INT UNSIGNED    NOT NULL DEFAULT 1,
     what          VARCHAR(32)     NOT NULL,                      -- octets_fell, wraps, resets
-    detail        VARCHAR(255)    NOT NULL,                      -- of the first time
+    detail        VARCHAR(255)    NOT NULL,                      -- of the first occurrence
     UNIQUE KEY anomaly_is_noted_once (card_id, login_number, what)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -1280,7 +1287,7 @@ DELIMITER //
 CREATE TRIGGER anomaly_is_noted_now BEFORE INSERT ON session_anomaly FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     SET NEW.at = server_time(), NEW.last_at = NEW.at;
 END//
@@ -1294,9 +1301,9 @@ BEGIN
 END//
 DELIMITER ;
 
--- Refused logins, counted by card, source and quarter of an hour. The first twenty devices of a card and reason have rows
--- of their own; further ones share the row '*' of their NAS, so that who sends another address with each guess does not
--- fill the table. The rows with reason wrong_pin are also the throttle, see login.is_locked_out.
+-- Refused logins, counted by card, reason, source and quarter of an hour. The first twenty devices of a card and reason have
+-- a row each; further devices share the row '*' of their NAS, so that an attacker who changes the device address with each
+-- guess does not fill the table. The rows with the reason wrong_pin decide who is locked out, see rules/login.py.
 CREATE TABLE login_refusal (
     card_id    INT UNSIGNED      NOT NULL,
     source     VARCHAR(128)      NOT NULL,                       -- NAS and device
@@ -1307,10 +1314,10 @@ CREATE TABLE login_refusal (
     first_at   DATETIME(3)       NOT NULL,
     last_at    DATETIME(3)       NOT NULL,
     PRIMARY KEY (card_id, reason, window_at, source),
-    KEY refusal_by_window (window_at)                            -- old ones are removed by `prepaid db archive`
+    KEY refusal_by_window (window_at)                            -- `prepaid db archive` removes old rows
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- The same for serials that do not exist, by NAS: somebody guesses, or a shop sells cards of somebody else.
+-- The same for serials that do not exist, counted by NAS.
 CREATE TABLE unknown_login (
     source     VARCHAR(128)      NOT NULL,
     window_at  DATETIME          NOT NULL,
@@ -1326,34 +1333,34 @@ CREATE TRIGGER refusals_are_counted_on BEFORE UPDATE ON login_refusal FOR EACH R
 BEGIN
     IF NEW.card_id <> OLD.card_id OR NEW.source <> OLD.source OR NEW.reason <> OLD.reason OR NEW.window_at <> OLD.window_at
        OR NEW.first_at <> OLD.first_at OR NEW.tries < OLD.tries THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: a count of tries never falls';
     END IF;
 END//
 CREATE TRIGGER refusals_are_kept_for_now BEFORE DELETE ON login_refusal FOR EACH ROW
 BEGIN
     IF NOT acts_as_owner() AND OLD.window_at > server_time() - INTERVAL 1 DAY THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: a count of tries never falls';
     END IF;
 END//
 CREATE TRIGGER unknown_logins_are_counted_on BEFORE UPDATE ON unknown_login FOR EACH ROW
 BEGIN
     IF NEW.source <> OLD.source OR NEW.window_at <> OLD.window_at OR NEW.nas_id <> OLD.nas_id OR NEW.first_at <> OLD.first_at
        OR NEW.tries < OLD.tries THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: what was tried stays counted';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'tries_are_counted_on: a count of tries never falls';
     END IF;
 END//
 DELIMITER ;
 
--- How far the accounting queues are charged, a row for each queue, written by `prepaid charge --watch`. While packets wait
--- there, a session's silence is counted up to this moment only: what waits may be its report.
+-- How far each accounting queue is charged; `prepaid charge --watch` writes it. While packets wait in a queue, a session is
+-- judged by the time up to which they are charged: its report may be one of those that wait.
 CREATE TABLE accounting_queue (
-    name              VARCHAR(190) NOT NULL PRIMARY KEY,         -- host and directory
-    charged_until_at  DATETIME(3)  NOT NULL,                     -- every packet that arrived before this is charged
-    recorded_at       DATETIME(3)  NOT NULL                      -- when the charger said so
+    name              VARCHAR(190) NOT NULL PRIMARY KEY,         -- host name and directory
+    charged_until_at  DATETIME(3)  NOT NULL,                     -- all packets that arrived before this are charged
+    recorded_at       DATETIME(3)  NOT NULL                      -- when the charger wrote this row
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- Accounting-On and -Off packets that came, by what is the same in a packet that is sent again: the address it comes from
--- and its authenticator, which is a hash over all of it (RFC 2866, 3). A repeated one ends no session that began in between.
+-- Accounting-On and Accounting-Off packets. A retransmission has the same source address and the same authenticator, which
+-- is a hash over the packet (RFC 2866, section 3). It must not end sessions that began after the first transmission.
 CREATE TABLE nas_restart (
     nas_address    VARCHAR(45) NOT NULL,
     authenticator  VARCHAR(34) NOT NULL,
@@ -1362,19 +1369,19 @@ CREATE TABLE nas_restart (
     PRIMARY KEY (nas_address, authenticator)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- Disconnect-Requests and CoA-Requests (RFC 5176) and what the NAS said. A row is written before its request is
--- sent, and whoever writes it sends it: so two enforcers at once never do the same. That the session is off is
--- said by the session's own row (stopped_at, closed_at), because an ACK alone is not believed.
+-- Disconnect-Requests and CoA-Requests (RFC 5176) and the NAS' answers. An enforcer writes the row before it sends the
+-- request, so that two enforcers never send the same one. An ACK alone is not taken as proof: the session's own row
+-- (stopped_at, closed_at) says whether it has ended.
 CREATE TABLE disconnect_attempt (
     card_id       INT UNSIGNED    NOT NULL,
     login_number  INT UNSIGNED    NOT NULL,
     action        ENUM('disconnect', 'slow_down') NOT NULL,
     attempt       INT UNSIGNED    NOT NULL,
     at            DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
-    next_at       DATETIME(3)     NOT NULL,                      -- until then nobody else tries
+    next_at       DATETIME(3)     NOT NULL,                      -- no enforcer tries again before this
     cause         VARCHAR(16)     NOT NULL,
     outcome       VARCHAR(16)     NOT NULL DEFAULT 'sent',       -- sent, ack, nak, no_answer, not_sent
-    error_cause   VARCHAR(64)     NULL,                          -- the NAS' Error-Cause, or why nothing was sent
+    error_cause   VARCHAR(64)     NULL,                          -- Error-Cause of the NAS, or why nothing was sent
     PRIMARY KEY (card_id, login_number, action, attempt),
     FOREIGN KEY (card_id) REFERENCES card (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
@@ -1392,20 +1399,20 @@ END//
 DELIMITER ;
 
 
--- Who had an address -------------------------------------------------------------------------------------
+-- Who had an IP address ----------------------------------------------------------------------------------
 
--- A question of an authority: asked before it is answered, because address_answer reads what is asked here.
--- So nobody who may only read that view learns a customer's address without a record of it.
+-- Questions of an authority: who had an address at a given time. The view address_answer answers only what is recorded
+-- here, so that nobody learns a customer's address without a record.
 CREATE TABLE address_query (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     asked_at    DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
     operator    VARCHAR(128)    NOT NULL DEFAULT '',
     address     VARCHAR(43)     NOT NULL,
-    moment_at   DATETIME(3)     NOT NULL,                        -- who had it then
-    reason      VARCHAR(255)    NULL                             -- the order's number, for one
+    moment_at   DATETIME(3)     NOT NULL,                        -- the time in question
+    reason      VARCHAR(255)    NULL                             -- for instance the number of a court order
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
--- What a session may say that has the address: the address itself, or a prefix that holds it.
+-- The values that a session with this address may have in its columns: the address, or a prefix that contains it.
 CREATE TABLE address_query_form (
     query_id  BIGINT UNSIGNED NOT NULL,
     address   VARCHAR(43)     NOT NULL,
@@ -1414,20 +1421,20 @@ CREATE TABLE address_query_form (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- Asked by who_had alone, which answers a question that is recorded for good.
+-- Only the procedure who_had inserts here.
 CREATE TRIGGER address_query_names_its_operator BEFORE INSERT ON address_query FOR EACH ROW
 BEGIN
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
-    -- A question about the future would be answered anew every day.
+    -- A question about the future could be read again later for a new answer, without a new record.
     IF NEW.moment_at > server_time() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'questions_are_about_the_past: nobody had an address in the future';
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.asked_at = server_time();
 END//
 
--- Whether an address or prefix lies within another prefix, or is the same.
+-- Whether an address or prefix equals another one or lies within it.
 CREATE FUNCTION address_is_within(
     asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
     form VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) RETURNS BOOLEAN NO SQL
@@ -1451,7 +1458,7 @@ CREATE TRIGGER forms_hold_the_address BEFORE INSERT ON address_query_form FOR EA
 BEGIN
     IF NOT COALESCE((SELECT address_is_within(address_query.address, NEW.address)
                        FROM address_query WHERE address_query.id = NEW.query_id), FALSE) THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'forms_hold_the_address: another address is another question';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'forms_hold_the_address: this does not contain the address in question';
     END IF;
 END//
 CREATE TRIGGER forms_are_never_edited BEFORE UPDATE ON address_query_form FOR EACH ROW
@@ -1467,7 +1474,7 @@ CREATE TRIGGER address_queries_are_never_removed BEFORE DELETE ON address_query 
 
 -- Telephony ----------------------------------------------------------------------------------------------
 
--- A redeemed card's credit on its way to the voice platform (VSC): pending, exported, confirmed; each once.
+-- The credit of a redeemed card on its way to the voice platform (VSC): pending, then exported, then confirmed, each once.
 CREATE TABLE voice_credit (
     id             BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     card_id        INT UNSIGNED    NOT NULL,
@@ -1478,7 +1485,7 @@ CREATE TABLE voice_credit (
     operator       VARCHAR(128)    NOT NULL DEFAULT '',
     export_number  INT UNSIGNED    NULL,
     exported_at    DATETIME(3)     NULL,
-    reference      VARCHAR(64)     NULL,                         -- the platform's own, given back at confirmation
+    reference      VARCHAR(64)     NULL,                         -- the platform's reference, from its confirmation
     confirmed_at   DATETIME(3)     NULL,
     UNIQUE KEY card_is_redeemed_once (card_id),
     UNIQUE KEY reference_is_unique (reference),
@@ -1487,14 +1494,14 @@ CREATE TABLE voice_credit (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- The card is redeemed by this row: it says what the card is worth, and turns it to redeemed.
+-- Inserting this row redeems the card: the trigger writes what the card is worth, and the next one changes its status.
 CREATE TRIGGER voice_credit_names_its_operator BEFORE INSERT ON voice_credit FOR EACH ROW
 BEGIN
     DECLARE cents, seconds BIGINT;
     DECLARE valid_until DATETIME(3);
     DECLARE is_sound BOOLEAN DEFAULT FALSE;
     IF chooses_number() THEN
-        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row gets the next number';
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
     IF NOT acts_as_owner() THEN
         SELECT product.kind = 'telephony' AND card.status = 'delivered',
@@ -1508,7 +1515,7 @@ BEGIN
            FOR UPDATE;
         IF NOT is_sound OR COALESCE(valid_until <= server_time(), FALSE) OR COALESCE(NULLIF(cents, 0), seconds, 0) <= 0 THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
-                'redeemable_cards_have_credit: a delivered card of telephony, valid and not empty';
+                'redeemable_cards_have_credit: only a delivered, valid telephony card with credit';
         END IF;
         SET NEW.credit_cents = cents, NEW.credit_seconds = seconds, NEW.export_number = NULL, NEW.exported_at = NULL,
             NEW.reference = NULL, NEW.confirmed_at = NULL;
@@ -1526,7 +1533,7 @@ BEGIN
        OR NEW.redeemed_at <> OLD.redeemed_at OR NEW.operator <> OLD.operator THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
     END IF;
-    -- Exported once, with the next number; confirmed once, after that.
+    -- A credit is exported once, with the next export number, and then confirmed once.
     IF (OLD.export_number IS NOT NULL AND NOT (NEW.export_number <=> OLD.export_number AND NEW.exported_at <=> OLD.exported_at))
        OR (OLD.confirmed_at IS NOT NULL AND NOT (NEW.confirmed_at <=> OLD.confirmed_at AND NEW.reference <=> OLD.reference))
        OR (NEW.export_number IS NULL AND (NEW.exported_at IS NOT NULL OR NEW.confirmed_at IS NOT NULL))
@@ -1549,13 +1556,14 @@ CREATE TRIGGER voice_credits_are_never_removed BEFORE DELETE ON voice_credit FOR
 DELIMITER ;
 
 
--- That the past stays as it was --------------------------------------------------------------------------
+-- The hash chain over the history -----------------------------------------------------------------------
 
--- Every row of history in the order in which it was found, each with a hash over the one before and its own content.
--- Written by `prepaid audit seal` for rows that are committed: on the hot path it would make all writers wait for each
--- other, and the order of numbers is not the order of commits. `prepaid audit verify` computes it all again.
+-- The hash of each row of history; it covers the row's content and the hash before it. `prepaid audit seal` adds committed
+-- rows in the order in which it finds them. It is a step of its own, because a chain written with each row would make all
+-- writers wait for each other, and because numbers are not assigned in the order of commits. `prepaid audit verify`
+-- computes all hashes again.
 CREATE TABLE history_chain (
-    seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- without a gap
+    seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- consecutive
     source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query') NOT NULL,
     row_id     BIGINT UNSIGNED NOT NULL,
     sealed_at  DATETIME(3)     NOT NULL,
@@ -1578,13 +1586,13 @@ CREATE TRIGGER chain_is_never_removed BEFORE DELETE ON history_chain FOR EACH RO
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
 DELIMITER ;
 
--- Up to which row of a table nothing can come any more: no transaction is as old as that. So sealing looks at new rows
--- only, and a row that turns up further down was put into the past.
+-- The number of the row, in each table, up to which no transaction can still add rows, because none is that old. Sealing
+-- reads the rows above it only. A row that appears below it was inserted into the past.
 CREATE TABLE history_floor (
     source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query')
                                    NOT NULL PRIMARY KEY,
     row_id         BIGINT UNSIGNED NOT NULL DEFAULT 0,
-    next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- the floor once next_since is long ago
+    next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- becomes row_id six hours after next_since_at
     next_since_at  DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -1592,7 +1600,7 @@ INSERT INTO history_floor (source) VALUES
     ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query');
 
 DELIMITER //
--- Forward only, never past what is sealed, and no sooner than the longest transaction has ended (six hours).
+-- The floor never falls, never passes the sealed rows, and rises six hours later, when the longest transaction has ended.
 CREATE TRIGGER floor_rises_over_what_is_sealed BEFORE UPDATE ON history_floor FOR EACH ROW
 BEGIN
     IF NEW.source <> OLD.source OR NEW.row_id < OLD.row_id OR NEW.next_row_id < OLD.next_row_id THEN
@@ -1605,7 +1613,7 @@ BEGIN
                                          COALESCE((SELECT MAX(history_chain.row_id) FROM history_chain
                                                     WHERE CAST(history_chain.source AS CHAR) = CAST(OLD.source AS CHAR)), 0))
         THEN
-            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'floor_rises_over_what_is_sealed: nothing can come below it any more';
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'floor_rises_over_what_is_sealed: only over sealed rows, after six hours';
         END IF;
         SET NEW.next_since_at = IF(NEW.next_row_id = OLD.next_row_id AND NEW.row_id = OLD.row_id
                                    AND NEW.next_since_at = OLD.next_since_at, OLD.next_since_at, server_time());
@@ -1616,18 +1624,17 @@ CREATE TRIGGER floor_stays BEFORE DELETE ON history_floor FOR EACH ROW
 DELIMITER ;
 
 
--- The views: what people read ----------------------------------------------------------------------------
+-- Views --------------------------------------------------------------------------------------------------
 
--- Until when accounting is charged: now, or where packets wait in a queue, what the slowest of its chargers has reached. One
--- that has said nothing for an hour is gone.
+-- The time up to which accounting is charged: now, or, if packets wait in a queue, what the slowest charger has reached. A
+-- charger that has written nothing for an hour does not count.
 CREATE VIEW accounting_state AS
     SELECT COALESCE(LEAST(MIN(charged_until_at), UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS charged_until_at
       FROM accounting_queue
      WHERE recorded_at > UTC_TIMESTAMP(3) - INTERVAL 3600 SECOND;
 
--- A card as the office sees it. Usage is what was posted to the card plus what its sessions have beyond that.
--- Scalar subqueries, not a join with GROUP BY: a page of a list then costs a page, whatever the number of cards.
--- Money used is usage times tariff, rounded down once, for the sum: in the customer's favour by less than a cent.
+-- Credit and usage of each card. Usage is what was posted to the card plus what its sessions have not posted yet.
+-- The sums are scalar subqueries instead of a join with GROUP BY, so that a page of a list reads only its own cards.
 CREATE VIEW card_balance AS
     SELECT card.id AS card_id,
            product.credit_seconds + card.added_seconds AS credit_seconds,
@@ -1643,8 +1650,8 @@ CREATE VIEW card_balance AS
                                          FROM session WHERE session.card_id = card.id) AS used_down_octets,
            card.posted_up_octets + (SELECT COALESCE(SUM(session.used_up_octets - session.posted_up_octets), 0)
                                        FROM session WHERE session.card_id = card.id) AS used_up_octets,
-           -- Open: begun, not ended, heard of within three interim intervals and a minute before now, or before the last
-           -- packet that a queue has charged.
+           -- Open: it has begun, has not ended, and a packet came within three interim intervals and 60 seconds before the
+           -- time up to which accounting is charged. The same rule as in session_overview and in rules/login.py.
            (SELECT COUNT(*)
               FROM session
              WHERE session.card_id = card.id
@@ -1656,6 +1663,8 @@ CREATE VIEW card_balance AS
       FROM card
       JOIN product ON product.id = card.product_id;
 
+-- A card as `prepaid show` has it. The money used is the usage times the tariffs, rounded down once for the whole sum: the
+-- customer gains less than a cent.
 CREATE VIEW card_overview AS
     SELECT card.id,
            card.serial,
@@ -1699,10 +1708,10 @@ CREATE VIEW card_overview AS
       LEFT JOIN partner ON partner.id = card.partner_id
      WHERE card.status <> 'deleted';
 
--- Sessions, live and archived, as people ask for them.
+-- All sessions, live and archived.
 CREATE VIEW session_overview AS
     SELECT card_id, login_number, nas_id, acct_session_id, device, login_at,
-           -- A session's own clock may put its start before the login that permitted it; people are not shown that.
+           -- By the NAS' clock a session may start before its login; the login's time is shown then.
            GREATEST(started_at, COALESCE(login_at, started_at)) AS started_at,
            heard_at,
            COALESCE(stopped_at, closed_at) AS ended_at,
@@ -1721,14 +1730,14 @@ CREATE VIEW session_overview AS
            NULL, NULL, used_seconds, used_down_octets, used_up_octets, NULL, NULL,
            framed_ipv4, framed_ipv6, delegated_prefix, FALSE
       FROM session_archive
-     -- One that came back is shown as it is now.
+     -- A session that continued after it was archived is shown from the table session.
      WHERE NOT EXISTS (SELECT 1
                          FROM session
                         WHERE session.card_id = session_archive.card_id
                           AND session.login_number = session_archive.login_number);
 
--- Who had the address that was asked for, by the number of the question. A branch for each index; live sessions have
--- none, because it would cost every packet a write, so they are read through: a question is rare, a packet is not.
+-- Who had the address, for each question in address_query. There is one branch for each index of the archive. Live sessions
+-- have no such index, because every packet would have to maintain it; their table is scanned, since questions are rare.
 CREATE VIEW address_answer AS
     SELECT form.query_id, card_id, login_number, nas_id, acct_session_id, device, started_at,
            NULL AS heard_at,
@@ -1808,13 +1817,13 @@ CREATE VIEW address_answer AS
      WHERE started_at <= query.moment_at
        AND (due_at IS NOT NULL OR COALESCE(stopped_at, closed_at) >= query.moment_at);
 
--- What is read or done only together with its record ------------------------------------------------------
+-- Procedures that leave a record ------------------------------------------------------------------------
 
--- These run with the rights of the schema's owner, and USER() is still who called. What they record they commit, before
--- they answer: nobody rolls back that he has read a PIN or asked for an address.
+-- They run with the rights of the schema's owner; USER() is still the caller. They commit the record before they answer, so
+-- that the caller cannot roll back the record of a PIN that was read or of an address that was asked for.
 
 DELIMITER //
--- One card's sealed PIN.
+-- The sealed PIN of one card.
 CREATE PROCEDURE read_pin(IN wanted INT UNSIGNED) MODIFIES SQL DATA
 BEGIN
     START TRANSACTION READ WRITE;
@@ -1824,8 +1833,8 @@ BEGIN
     SELECT card.pin_sealed, card.key_number FROM card WHERE card.id = wanted AND card.status <> 'deleted';
 END//
 
--- A card's sealed PIN, for the subscriber centre. For a serial that does not exist a row is written and removed, so that it
--- takes as long; what was tried with it is counted by count_office_refusal.
+-- The sealed PIN of a card, for the subscriber centre. For a serial that does not exist a row is written and removed, so
+-- that the time does not reveal it. count_office_refusal counts the failed tries.
 CREATE PROCEDURE read_pin_to_redeem(IN wanted VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
 BEGIN
     DECLARE card_number INT UNSIGNED DEFAULT
@@ -1846,7 +1855,7 @@ BEGIN
      WHERE card.id = card_number;
 END//
 
--- Begin to export a batch with its PINs: who, when and why is in its history before read_pins answers.
+-- Begins the export of a batch with its PINs: records who reads them, when and why. read_pins answers only after that.
 CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255)) MODIFIES SQL DATA
 BEGIN
     START TRANSACTION READ WRITE;
@@ -1855,8 +1864,8 @@ BEGIN
     COMMIT;
 END//
 
--- Serial, sealed PIN and key number of a batch's cards in stock among these ids, as one text: its reader takes longer over
--- a row than the server does. For whoever has opened the batch within a day.
+-- Serial, sealed PIN and key number of a batch's cards in stock between two ids, for an account that has called open_pins
+-- within a day. The answer is one text, because the driver needs more time for a row than the server.
 CREATE PROCEDURE read_pins(IN wanted INT UNSIGNED, IN first_id INT UNSIGNED, IN last_id INT UNSIGNED) READS SQL DATA
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM batch_event
@@ -1872,7 +1881,7 @@ BEGIN
        AND card.status = 'created';
 END//
 
--- What happened to all cards of a batch; how many they are is counted. PINs are opened by open_pins alone.
+-- Records an event of all cards of a batch; a trigger counts the cards. Only open_pins records that PINs are read.
 CREATE PROCEDURE record_batch_event(IN wanted INT UNSIGNED,
                                     IN happened VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
                                     IN why VARCHAR(255), IN details VARCHAR(1000)) MODIFIES SQL DATA
@@ -1880,13 +1889,13 @@ BEGIN
     IF happened = 'pins_read' THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins';
     END IF;
-    -- From a SELECT, so that the trigger's own reads lock nothing.
+    -- INSERT … SELECT, so that the SELECTs of the trigger lock no rows.
     INSERT INTO batch_event (batch_id, what, reason, detail)
     SELECT wanted, happened, why, details;
 END//
 
--- Who had an address at a moment: the question's number, then the answer. The forms are a JSON array of what a session may
--- say that has the address.
+-- Who had an address at a given time: records the question, then returns its number and the answer. `forms` is a JSON array
+-- of the values for address_query_form.
 CREATE PROCEDURE who_had(IN asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, IN at_moment DATETIME(3),
                          IN why VARCHAR(255), IN forms TEXT) MODIFIES SQL DATA
 BEGIN
@@ -1907,11 +1916,12 @@ BEGIN
      ORDER BY answer.started_at;
 END//
 
--- The start of the quarter of an hour, as the refusals of logins are counted.
+-- The start of the current quarter of an hour, in which refused logins are counted.
 CREATE FUNCTION quarter_hour() RETURNS DATETIME NO SQL
     RETURN '1970-01-01' + INTERVAL (TIMESTAMPDIFF(SECOND, '1970-01-01', server_time()) DIV 900 * 900) SECOND//
 
--- A refusal at the subscriber centre, counted like one at a hotspot; only as an office's, so that it locks out nobody else.
+-- Counts a refusal at the subscriber centre as login refusals are counted. Its source is the office's account, so that it
+-- locks out no customer's device.
 CREATE PROCEDURE count_office_refusal(IN of_card INT UNSIGNED,
                                       IN account VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
                                       IN why VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
@@ -1927,8 +1937,9 @@ BEGIN
     END IF;
 END//
 
--- End connections of operators and programs that hold rows and do nothing, and of operators that have held them for an
--- hour: whoever waits for those rows would wait for ever. A time-out binds no account, because a session may set its own.
+-- Ends connections of operators and programs that hold row locks and are idle, and connections of operators that have held
+-- them for an hour. Others would wait for those rows without end. A server-side time-out does not help, because any session
+-- may change its own.
 CREATE PROCEDURE end_idle_transactions(IN idle_seconds INT UNSIGNED) READS SQL DATA
 BEGIN
     FOR holder IN (SELECT trx.trx_mysql_thread_id AS id

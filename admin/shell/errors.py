@@ -122,7 +122,7 @@ RULES = {
     "card_identity_is_fixed": "A card's serial, batch and product never change.",
     "card_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
     "session_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
-    "only_the_dead_have_no_pin": "A card has a PIN until it is deleted.",
+    "only_deleted_cards_lack_a_pin": "A card has a PIN until it is deleted.",
     "card_rows_stay": "A card is never removed, because its serial is used for ever. Use 'prepaid delete'.",
     "history_is_never_edited": "History is never edited. Write a new entry instead.",
     "history_is_never_removed": "History is never removed. Write a new entry instead.",

@@ -228,13 +228,13 @@ def test_a_queue_without_a_charger(doctor, options, tmp_path):
     assert "charger" in faults(rows)["queue"]
 
 
-def test_a_engine_that_is_closed(doctor, options, tmp_path):
+def test_an_engine_that_is_closed(doctor, options, tmp_path):
     path = tmp_path / "engine"
     rows = doctor(option_file=options("[prepaid]\n", f"[prepaid]\nengine = {path}\n"))
     assert str(path) in faults(rows)["engine"]
 
 
-def test_a_engine_that_is_open(doctor, options, tmp_path, wait_until):
+def test_an_engine_that_is_open(doctor, options, tmp_path, wait_until):
     path = tmp_path / "engine"
     option_file = options("[prepaid]\n", f"[prepaid]\nengine = {path}\n")
     engine = Office(option_file).spawn("engine")

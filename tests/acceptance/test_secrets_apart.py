@@ -226,7 +226,7 @@ def test_another_account_is_not_served(site):
 
 
 @pytest.mark.parametrize("has_queue", [True, False])
-def test_a_engine_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wait_until, has_queue):
+def test_an_engine_that_is_killed_is_what_a_database_is_that_is_away(make, shop, wait_until, has_queue):
     site = make(has_queue)
     site.open_engine()
     wait_until(site.is_open)
@@ -262,7 +262,7 @@ def test_freeradius_starts_without_the_engine_and_serves_when_it_comes(make, sho
     assert wait_until(lambda: accepted(site.login(card)))
 
 
-def test_without_a_engine_a_key_that_may_not_be_read_stops_the_start(make):
+def test_without_an_engine_a_key_that_may_not_be_read_stops_the_start(make):
     site = make(starts=False)
     site.option_file.write_text(site.option_file.read_text().replace(f"engine = {site.socket}\n", ""))
     with pytest.raises(Exception, match="ended as soon as it was started"):

@@ -150,7 +150,7 @@ def lines_to(window: Path) -> int:
     return sum(wire.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
 
 
-def test_a_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_until):
+def test_an_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_until):
     card, later = shop.sell(2)
     nas = site.nas[0]
     accepted = nas.login(card.serial, card.pin)
@@ -168,7 +168,7 @@ def test_a_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_
     ended(again)
 
 
-def test_a_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
+def test_an_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
     (card,) = shop.sell(1)
     nas = site.nas[0]
     session = nas.session(card.serial, nas.login(card.serial, card.pin))

@@ -182,7 +182,7 @@ def test_what_a_card_is_never_changes(cards, schema_database, change):
 
 def test_only_a_deleted_card_has_no_pin(cards, schema_database):
     card_id = cards.in_status("created")
-    with pytest.raises(pymysql.MySQLError, match="only_the_dead_have_no_pin"):
+    with pytest.raises(pymysql.MySQLError, match="only_deleted_cards_lack_a_pin"):
         schema_database.execute("UPDATE card SET pin_sealed = '' WHERE id = %s", [card_id])
     schema_database.execute("UPDATE card SET pin_sealed = '', status = 'deleted' WHERE id = %s", [card_id])
 

@@ -10,7 +10,7 @@ from admin import store
 DENIED = {1142, 1143, 1227, 1044, 1370}
 # Rules that refuse a statement for what it would do, where the grants alone permit it: keys are changed by a role that may
 # write sealed PINs, and the rule is what keeps it from emptying or replacing them.
-RULES = ("_needs_its_role", "history_says_what_happened", "only_the_dead_have_no_pin", "cards_keep_their_pin")
+RULES = ("_needs_its_role", "history_says_what_happened", "only_deleted_cards_lack_a_pin", "cards_keep_their_pin")
 
 # What only this role may do; C is a card at a partner, S one in stock, B a blocked one, X one that is expired.
 ONLY = {

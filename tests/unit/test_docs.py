@@ -1,4 +1,4 @@
-"""The pages name all that there is: every command and option, setting, refusal and table; and links lead somewhere."""
+"""The pages name every command, option, setting, refusal and table that exists, and all links lead somewhere."""
 
 import ast
 import re
@@ -8,27 +8,35 @@ from pathlib import Path
 
 import pytest
 
+import admin.cli  # noqa: F401  registers all commands
 from freeradius_module import settings
 from freeradius_module.rules import login
-from tools import reference  # noqa: F401  cli: all commands are in the group.
+from tools import reference
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "raddb-config" / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [
+    *(
+        CHECKOUT / name
+        for name in ("README.md", "CONTRIBUTING.md", "raddb-config/README.md", "sql/migrations/README.md")
+    ),
+    *(CHECKOUT / name for name in ("tests/README.md", "tests/mistakes.md")),
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+]
 CONNECTION = ("user", "password", "unix_socket", "socket", "host", "port", "hosts", "database")
 
 
-def page(name: str) -> str:
+def page(name: str | Path) -> str:
     return (CHECKOUT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_reference_is_up_to_date(monkeypatch):
+def test_the_reference_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGUAGE", "en")
     stale = [str(path) for path, made in reference.pages().items() if page(path) != made]
     assert stale == [], "run make reference"
 
 
-def test_every_command_and_option_has_its_place_in_the_reference():
+def test_every_command_and_option_is_in_the_reference() -> None:
     sections = dict(
         re.findall(r"^## (prepaid.*?)\n(.*?)(?=^## |\Z)", page("docs/commands.md"), re.MULTILINE | re.DOTALL)
     )
@@ -37,7 +45,7 @@ def test_every_command_and_option_has_its_place_in_the_reference():
             assert f"- `{names}`" in sections[entry.path], entry.path
 
 
-def test_every_command_that_a_page_shows_exists():
+def test_every_command_that_a_page_shows_exists() -> None:
     commands = {entry.path for entry in reference.entries()}
     for path in PAGES:
         for words in re.findall(
@@ -49,14 +57,15 @@ def test_every_command_that_a_page_shows_exists():
 GROUPS = {entry.path for entry in reference.entries() if entry.is_group}
 
 
+# Fields of Settings that no line of the option file sets by this name.
 FOUND_BY_ITSELF = settings.NOT_SET_BY_HAND - {"unix_socket", "hosts"}
 
 
-def test_every_setting_is_explained_with_its_default():
-    told = page("docs/configuration.md")
+def test_every_setting_is_explained_with_its_default() -> None:
+    text = page("docs/configuration.md")
     assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month", "dictionaries", "raddb"}
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
-        row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", told, re.MULTILINE)
+        row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", text, re.MULTILINE)
         assert row, f"{name} is not in docs/configuration.md"
         default = settings.Settings._field_defaults.get(name)
         if name not in ("key_file", *CONNECTION) and default not in (None, ""):
@@ -64,13 +73,14 @@ def test_every_setting_is_explained_with_its_default():
 
 
 def settings_of_the_office() -> set[str]:
-    """What the office reads of the group [prepaid], found in its source."""
-    found = set()
+    """The settings of the group [prepaid] that the office reads, found in its source."""
+    found: set[str] = set()
     for path in (CHECKOUT / "admin").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="number", value=ast.Name(id="office")), args=[ast.Constant(value=name), *_]
+                    func=ast.Attribute(attr="number", value=ast.Name(id="office")),
+                    args=[ast.Constant(value=str(name)), *_],
                 ):
                     found.add(name)
                 case ast.Call(
@@ -78,17 +88,17 @@ def settings_of_the_office() -> set[str]:
                         attr="get",
                         value=ast.Call(func=ast.Attribute(attr="settings"), args=[ast.Constant(value="prepaid")]),
                     ),
-                    args=[ast.Constant(value=name), *_],
+                    args=[ast.Constant(value=str(name)), *_],
                 ):
                     found.add(name)
     return found
 
 
-def test_every_refusal_is_explained_in_the_readme():
+def test_every_refusal_is_explained_in_the_readme() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page("README.md"), re.MULTILINE) == list(login.REFUSALS)
 
 
-def test_every_table_and_view_is_named():
+def test_every_table_and_view_is_named() -> None:
     tables = set(
         re.findall(
             r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|SEQUENCE) (?:IF NOT EXISTS )?(\w+)",
@@ -99,26 +109,50 @@ def test_every_table_and_view_is_named():
     named = set(re.findall(r"`(\w+)`", page("docs/schema.md")))
     assert tables and tables <= named
     for name in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page("docs/schema.md"), re.MULTILINE):
-        assert set(re.findall(r"\w+", name)) <= tables, "this table is no more"
+        assert set(re.findall(r"\w+", name)) <= tables, "no such table"
 
 
-def test_every_page_is_in_the_index():
-    listed = set(re.findall(r"\]\((\w+\.md)\)", page("docs/README.md")))
-    assert listed == {path.name for path in (CHECKOUT / "docs").glob("*.md")} - {"README.md"}
+def test_the_procedures_that_a_page_names_exist() -> None:
+    text = page("docs/schema.md")
+    named = re.findall(r"`(\w+)`", text[text.index("\n## Procedures\n") :])
+    for name in set(named) - {"operator_role", "module", "office"}:
+        assert f"CREATE PROCEDURE {name}(" in page("sql/schema.sql"), name
+
+
+def test_every_page_is_in_the_index() -> None:
+    for folder in ("docs", "docs/history"):
+        listed = set(re.findall(r"\]\((\w+\.md)\)", page(f"{folder}/README.md")))
+        assert listed == {path.name for path in (CHECKOUT / folder).glob("*.md")} - {"README.md"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_links_and_paths_lead_somewhere(path):
+def test_links_and_paths_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text):
-        assert (path.parent / target).exists(), target
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+        linked = path.parent / target if target else path
+        assert linked.exists(), target
+        assert not heading or heading in anchors(linked), f"{target}#{heading}"
     for target in re.findall(r"`?\b(docs/\w+\.md)\b", text):
         assert (CHECKOUT / target).exists(), target
 
 
-@pytest.mark.skipif(not shutil.which("groff"), reason="groff reads man pages, and is not here")
+def test_the_files_that_the_architecture_names_exist() -> None:
+    text = page("docs/architecture.md")
+    names = re.findall(r"[`>\"]([a-z_-]+/(?:[\w./-]*\w)?|\w+\.py)(?=[`\"<\]])", text)
+    assert "engine/logins.py" in names and "raddb-config/policy.d/prepaid" in names
+    for name in names:
+        assert any((folder / name).exists() for folder in (CHECKOUT, CHECKOUT / "freeradius_module")), name
+
+
+def anchors(path: Path) -> set[str]:
+    """The names of a page's headings in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
 @pytest.mark.parametrize("path", reference.MAN_PAGES.values(), ids=str)
-def test_a_man_page_is_read_without_a_warning(path):
+def test_a_man_page_gives_no_warning(path: Path) -> None:
     done = subprocess.run(
         ["groff", "-man", "-Tutf8", "-K", "utf8", "-ww", "-Wbreak", str(CHECKOUT / path)],
         capture_output=True,
@@ -129,12 +163,12 @@ def test_a_man_page_is_read_without_a_warning(path):
 
 
 @pytest.mark.parametrize("path", ["docs/security.md", "tests/mistakes.md"])
-def test_every_test_that_a_page_names_exists(path):
+def test_every_test_that_a_page_names_exists(path: str) -> None:
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (CHECKOUT / "tests").rglob("test_*.py"))
-    told = page(path)
-    for name in re.findall(r"`(test_\w+)`", told):
+    text = page(path)
+    for name in re.findall(r"`(test_\w+)`", text):
         assert f"def {name}(" in tests, name
-    for file in re.findall(r"`(tests/\S+\.py)`", told):
+    for file in re.findall(r"`(tests/\S+\.py)`", text):
         assert (CHECKOUT / file).exists(), file
-    for campaign in re.findall(r"`(\w+)`", " ".join(re.findall(r"campaigns? ((?:`\w+`(?:, )?)+)", told))):
+    for campaign in re.findall(r"`(\w+)`", " ".join(re.findall(r"campaigns? ((?:`\w+`(?:, )?)+)", text))):
         assert (CHECKOUT / "tests" / "faults" / f"{campaign}.py").exists(), campaign

@@ -128,12 +128,12 @@ def test_tuples_for_freeradius(shared, open_engine):
     assert type(reply) is tuple and type(reply[0]) is tuple
 
 
-def test_a_engine_that_is_not_there(shared, own):
+def test_an_engine_that_is_not_there(shared, own):
     assert shared.authorize(LOGIN) == OWN
     assert shared.account(PACKET) == "charged by its own engine"
 
 
-def test_a_engine_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_engine, monkeypatch):
+def test_an_engine_that_opens_later_is_found_however_much_is_asked_meanwhile(shared, open_engine, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("freeradius_module.engine.client.time", SimpleNamespace(monotonic=lambda: now))
     assert shared.authorize(LOGIN) == OWN
