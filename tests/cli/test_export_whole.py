@@ -13,6 +13,7 @@ import pytest
 
 from admin.export import csv as export_csv
 from admin.shell import new_file
+from freeradius_module import whole_file
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_full_disk_leaves_nothing(office, batch, database, small_disk, form, s
 
 def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path, monkeypatch):
     """A memory stick knows neither files without a name nor links."""
-    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+    monkeypatch.setattr(whole_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
     path = tmp_path / "cards.csv"
     office.must("export", "--batch", batch, "--output", path)
     assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"]
@@ -95,7 +96,7 @@ def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path,
 
 KILLED = """
 import errno, os, signal
-from admin import export_manifest
+from admin.export import manifest as export_manifest
 from admin.cli import cli
 
 def killed(*_arguments):
@@ -143,14 +144,14 @@ def test_what_kill_9_leaves_is_the_owners_alone_and_goes_with_the_next_file_ther
     assert any(b"serial,pin" in each.read_bytes() for each in left)
     assert {stat.S_IMODE(each.stat().st_mode) for each in left} == {0o600}
     # A link of that name is somebody's trick, and is not followed.
-    trick = tmp_path / f".trick{new_file.UNFINISHED}"
+    trick = tmp_path / f".trick{whole_file.UNFINISHED}"
     trick.symlink_to(path)
     office.must("export", "--batch", batch, "--output", tmp_path / "next.csv", "--again", "--reason", "test")
     assert sorted(os.listdir(tmp_path)) == [trick.name, "cards.csv", "next.csv", "next.csv.manifest.json"]
 
 
 def test_a_file_that_is_still_written_is_no_leftover(office, batch, tmp_path, monkeypatch):
-    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+    monkeypatch.setattr(whole_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
     with new_file.NewFile(tmp_path / "slow") as slow:
         slow.file.write(b"slow")
         office.must("export", "--batch", batch, "--output", tmp_path / "quick")
