@@ -9,7 +9,7 @@ import openpyxl
 import pyrage
 import pytest
 
-from admin.export import xlsx
+from admin.files import xlsx
 from tests.database import Database
 
 HOSTILE = '=cmd|"/C calc"!A0;<b>&{serial}\t🎉 Ação'
@@ -210,7 +210,7 @@ def test_libreoffice_shows_each_code_and_name_as_it_is(office, hostile, tmp_path
 
 
 def test_a_batch_larger_than_a_sheet_goes_on_in_the_next(office, hostile, tmp_path, monkeypatch):
-    monkeypatch.setattr(xlsx, "CARDS_A_SHEET", 12)
+    monkeypatch.setattr(xlsx, "ROWS_A_SHEET", 12)
     office.must("export", "--batch", hostile, "--format", "xlsx", "--fields", "number", "--output", tmp_path / "x.xlsx")
     workbook = openpyxl.load_workbook(tmp_path / "x.xlsx")
     sheets = [[row[0] for row in sheet.values] for sheet in workbook.worksheets]

@@ -40,8 +40,8 @@ def test_a_file_that_appears_meanwhile_is_kept_and_nothing_is_recorded(office, b
     path = tmp_path / "cards.csv"
     write = export_csv.write
 
-    def slow(*arguments):
-        write(*arguments)
+    def slow(*arguments, **options):
+        write(*arguments, **options)
         path.write_text("precious")
 
     monkeypatch.setattr(export_csv, "write", slow)

@@ -1,5 +1,6 @@
 """The page with charts, in a real browser: it shows, says nothing to the console, asks no network, and prints."""
 
+import html
 import html.parser
 import re
 import shutil
@@ -87,7 +88,16 @@ def test_names_are_text_and_no_markup(office, database, tmp_path):
     path = tmp_path / "evil.html"
     office.must("report", "stock", "--format", "html", "--output", path)
     text = path.read_text(encoding="utf-8")
-    assert "<img" not in text and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;amp;&quot;" in text
+    assert "<img" not in text and "&amp;amp;" in text and evil in html.unescape(text)
+
+
+def test_the_page_is_in_the_readers_language_throughout(office, trade, page, tmp_path):  # noqa: F811
+    words = page.read_text(encoding="utf-8")
+    assert all(f"<th>{heading}</th>" in words for heading in ("entregues", "vendido", "comissão", "a pagar"))
+    empty = tmp_path / "empty.html"
+    past = ("--from", "2020-01-01", "--to", "2020-01-31")
+    office.must("--lang", "pt_BR", "report", "sales", *past, "--format", "html", "--output", empty)
+    assert "Nada neste período." in empty.read_text(encoding="utf-8")
 
 
 @needs_chromium

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin.export import csv as export_csv
+from admin.files import csv
 from admin.shell import output
 from freeradius_module.printable import json_escaped, printable
 
@@ -82,4 +82,4 @@ def test_commands_print_by_way_of_output():
     ],
 )
 def test_a_code_in_a_csv_file_is_altered_only_where_a_spreadsheet_would_run_it(account, written):
-    assert export_csv.defused_code(account) == written
+    assert csv.defused_code(account) == written
