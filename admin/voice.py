@@ -177,15 +177,15 @@ def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
     known = store.voice.lock(cursor, sorted(wanted))
-    for credit, reference in wanted.items():
-        row = known.get(credit)
-        if row is None or row["export_number"] is None:
-            wrong.add(lines[credit], _("credit {credit} is not in any export.").format(credit=credit))
-        elif row["confirmed_at"] is not None and row["reference"] not in (None, reference):
+    for number, reference in wanted.items():
+        found = known.get(number)
+        if found is None or found["export_number"] is None:
+            wrong.add(lines[number], _("credit {credit} is not in any export.").format(credit=number))
+        elif found["confirmed_at"] is not None and found["reference"] not in (None, reference):
             wrong.add(
-                lines[credit],
+                lines[number],
                 _("credit {credit} was confirmed with the reference {reference!r}.").format(
-                    credit=credit, reference=row["reference"]
+                    credit=number, reference=found["reference"]
                 ),
             )
     wrong.refuse()

@@ -72,6 +72,7 @@ def _recipient(text: str) -> "Recipient":
 @pass_office
 def export(
     office: Office,
+    /,
     batch_id: int,
     format_name: str,
     fields: list[str] | None,

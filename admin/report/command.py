@@ -89,7 +89,7 @@ def by_option(command: Command) -> Command:
 @report.command()
 @report_options
 @pass_office
-def stock(office: Office, **asked: Any) -> None:
+def stock(office: Office, /, **asked: Any) -> None:
     """Cards by product, partner and status, as they are now.
 
     \b
@@ -105,7 +105,7 @@ def stock(office: Office, **asked: Any) -> None:
 @by_option
 @report_options
 @pass_office
-def sales(office: Office, **asked: Any) -> None:
+def sales(office: Office, /, **asked: Any) -> None:
     """Cards sold, on the day of their first login, at the price and commission of their delivery.
 
     \b
@@ -121,7 +121,7 @@ def sales(office: Office, **asked: Any) -> None:
 @by_option
 @report_options
 @pass_office
-def usage(office: Office, **asked: Any) -> None:
+def usage(office: Office, /, **asked: Any) -> None:
     """Time online and traffic, on the day of a session's last report.
 
     \b
@@ -135,7 +135,7 @@ def usage(office: Office, **asked: Any) -> None:
 @period_options
 @report_options
 @pass_office
-def settlement(office: Office, **asked: Any) -> None:
+def settlement(office: Office, /, **asked: Any) -> None:
     """Each partner's statement: delivered, returned, in stock, first used, sold, commission, owed.
 
     \b
