@@ -1,18 +1,23 @@
 """prepaid voice pending, export, confirm: redeemed credits on their way to the voice platform (VSC), each exactly once.
 
-A credit is given its export's number in a transaction, before a file is written; so it is in one export and no other,
-whatever is killed when, and a file that was lost is written again by its number.
+A transaction gives a credit the number of its export before the file is written.  So each credit is in exactly one
+export, even if the command is killed, and a lost file can be written again by its number.
 """
 
+from collections.abc import Sequence
+from typing import Any, TextIO
+
 import click
+from pymysql.cursors import Cursor
 
 from freeradius_module.rules import units
 
 from . import store
-from .export import csv as export_csv
+from .files import csv
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
+from .shell.office import Office
 from .shell.text import _, plural
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
@@ -21,15 +26,15 @@ LONGEST_REFERENCE = 64
 
 
 @cli.group()
-def voice():
+def voice() -> None:
     """Telephony: credits that the voice platform has to add."""
 
 
 @voice.command()
 @json_option
 @pass_office
-def pending(office, as_json):
-    """Credits that the platform has not confirmed: in no export yet, or in one.
+def pending(office: Office, as_json: bool) -> None:
+    """Credits that the platform has not confirmed, with the export that they are in, if any.
 
     \b
     Example:
@@ -41,12 +46,12 @@ def pending(office, as_json):
 
 @voice.command()
 @option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
-@option("--number", type=click.IntRange(1), help="Write the file of this export again, instead of a new one.")
-@option("--force", is_flag=True, help="Replace the file if it is there.")
+@option("--number", type=click.IntRange(1), help="Write the file of this export again instead of making a new one.")
+@option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
 @pass_office
-def export(office, path, number, force, as_json):
-    """Write all credits that are in no export yet into a file for the platform (CSV).
+def export(office: Office, path: str, number: int | None, force: bool, as_json: bool) -> None:
+    """Write all credits that are not in an export yet into a file for the platform (CSV).
 
     \b
     Example:
@@ -63,16 +68,14 @@ def export(office, path, number, force, as_json):
         with office.reading() as cursor:
             credits = store.voice.of_export(cursor, number)
         if not credits:
-            raise errors.NotFound(
-                _("There is no export {number}. See them with 'prepaid voice pending'."), number=number
-            )
+            raise _unknown_export(number)
         new.file.write(_lines(credits))
         try:
             digest = new.sha256()
             new.publish()
         except errors.OfficeError as error:
             raise errors.Refused(
-                _("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
+                _("{cause} The credits belong to export {number}: write its file with --number {number}.").format(
                     cause=error, number=number
                 )
             ) from error
@@ -88,10 +91,10 @@ def export(office, path, number, force, as_json):
 @option("--export", "number", type=click.IntRange(1), help="All credits of this export, without references.")
 @json_option
 @pass_office
-def confirm(office, file, number, as_json):
-    """Note what the platform has added: a CSV file with the columns credit and reference, or a whole export.
+def confirm(office: Office, file: TextIO | None, number: int | None, as_json: bool) -> None:
+    """Record what the platform has added: a CSV file with the columns credit and reference, or a whole export.
 
-    All or nothing.  What was confirmed before, with the same reference, stays as it is.
+    All or nothing.  A credit that was confirmed before with the same reference stays as it is.
 
     \b
     Example:
@@ -99,14 +102,14 @@ def confirm(office, file, number, as_json):
         prepaid voice confirm --export 17
     """
     if (file is None) == (number is None):
-        raise errors.WrongUsage(_("Say what is confirmed: either a FILE or --export N."))
+        raise errors.WrongUsage(_("Give what is confirmed: either a FILE or --export N."))
+    wanted: dict[int, str | None] = {}
     with office.transaction() as cursor:
-        if number is not None:
-            wanted = _of_export(cursor, number)
-            new = sum(store.voice.confirm(cursor, credit, None) for credit in wanted)
-        else:
-            wanted = _checked(cursor, file)
-            new = sum(store.voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
+        if file is not None:
+            wanted.update(_checked(cursor, file))
+        elif number is not None:
+            wanted.update(dict.fromkeys(_of_export(cursor, number)))
+        new = sum(store.voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
     facts = {"confirmed": new, "confirmed_before": len(wanted) - new}
     sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
     if len(wanted) > new:
@@ -114,33 +117,39 @@ def confirm(office, file, number, as_json):
     output.tell_done(facts, sentence, as_json)
 
 
-def _lines(credits: list[dict]) -> bytes:
-    """The platform's file, with a heading."""
+def _lines(credits: Sequence[dict[str, Any]]) -> bytes:
+    """The content of the platform's file."""
     rows = [
         (
             row["credit"],
-            export_csv.defused_code(row["account"]),
-            export_csv.defused_code(row["serial"]),
+            csv.defused_code(row["account"]),
+            csv.defused_code(row["serial"]),
             None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
             row["credit_seconds"],
             output.plain(row["redeemed_at"]),
         )
         for row in credits
     ]
-    return export_csv.lines([FIELDS, *rows])
+    return csv.lines([FIELDS, *rows])
 
 
-def _of_export(cursor, number: int) -> list[int]:
+def _of_export(cursor: Cursor, number: int) -> list[int]:
     credits = [row["credit"] for row in store.voice.of_export(cursor, number)]
     if not credits:
-        raise errors.NotFound(_("There is no export {number}. See them with 'prepaid voice pending'."), number=number)
-    # In the order of their numbers, like every confirmation.
+        raise _unknown_export(number)
+    # Locked in the order of their numbers, as for every confirmation, so that two of them cannot deadlock.
     store.voice.lock(cursor, credits)
     return credits
 
 
-def _checked(cursor, file) -> dict[int, str]:
-    """The references by credit, once each line is certain; else all that is wrong."""
+def _unknown_export(number: int) -> errors.NotFound:
+    return errors.NotFound(
+        _("There is no export {number}. See the credits with 'prepaid voice pending'."), number=number
+    )
+
+
+def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
+    """The references by credit, if every line is right; otherwise a refusal that lists all errors."""
     wrong = line_errors.LineErrors(file.name)
     wanted: dict[int, str] = {}
     lines: dict[int, int] = {}
@@ -150,15 +159,15 @@ def _checked(cursor, file) -> dict[int, str]:
         if not (credit.isascii() and credit.isdigit() and len(credit) < 18):
             wrong.add(line, _("{credit!r} is not the number of a credit.").format(credit=credit))
         elif not 1 <= len(reference) <= LONGEST_REFERENCE:
-            wrong.add(line, _("a reference has 1 to {most} signs.").format(most=LONGEST_REFERENCE))
+            wrong.add(line, _("a reference has 1 to {most} characters.").format(most=LONGEST_REFERENCE))
         elif int(credit) in wanted:
             wrong.add(
-                line, _("credit {credit} is in line {other} already.").format(credit=credit, other=lines[int(credit)])
+                line, _("credit {credit} is already in line {other}.").format(credit=credit, other=lines[int(credit)])
             )
         elif reference in references:
             wrong.add(
                 line,
-                _("reference {reference!r} is in line {other} already.").format(
+                _("reference {reference!r} is already in line {other}.").format(
                     reference=reference, other=references[reference]
                 ),
             )
@@ -168,15 +177,15 @@ def _checked(cursor, file) -> dict[int, str]:
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
     known = store.voice.lock(cursor, sorted(wanted))
-    for credit, reference in wanted.items():
-        row = known.get(credit)
-        if row is None or row["export_number"] is None:
-            wrong.add(lines[credit], _("credit {credit} is in no export.").format(credit=credit))
-        elif row["confirmed_at"] is not None and row["reference"] not in (None, reference):
+    for number, reference in wanted.items():
+        found = known.get(number)
+        if found is None or found["export_number"] is None:
+            wrong.add(lines[number], _("credit {credit} is not in any export.").format(credit=number))
+        elif found["confirmed_at"] is not None and found["reference"] not in (None, reference):
             wrong.add(
-                lines[credit],
+                lines[number],
                 _("credit {credit} was confirmed with the reference {reference!r}.").format(
-                    credit=credit, reference=row["reference"]
+                    credit=number, reference=found["reference"]
                 ),
             )
     wrong.refuse()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import option_file
+from .rules.units import DEFAULT_CURRENCY
 from .sentence import Sentence
 
 DEFAULT_PATH = "/etc/prepaid-cards/prepaid.cnf"
@@ -35,7 +36,7 @@ class Settings(NamedTuple):
     key_file: str = "/etc/prepaid-cards/key"
     # Language of the texts that the customer reads: en or pt_BR.
     lang: str = "pt_BR"
-    currency: str = "R$"
+    currency: str = DEFAULT_CURRENCY
     # The longest session, where nothing else limits time.
     longest_session_seconds: int = 86_400
     # Wrong PINs of one source for one card in a quarter of an hour, before that source is locked out of that card.

@@ -18,6 +18,9 @@ from babel.messages import Catalog, extract, pofile
 import admin
 import freeradius_module
 from admin import cards, nas, store, track
+from admin.export import fields as export_fields
+from admin.report import data as report_data
+from admin.report import files as report_files
 from admin.shell import errors, output, text
 from admin.shell.command import cli
 from freeradius_module.rules import login
@@ -71,6 +74,8 @@ WORDS = (
 # Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
 COLUMNS = (
     *cards.LISTED,
+    *export_fields.NAMES,
+    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT)),
     *nas.COLUMNS,
     *store.product.COLUMNS,
     *track.COLUMNS,

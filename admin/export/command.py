@@ -4,105 +4,55 @@ import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
+from pymysql.cursors import Cursor
 
 from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Keyring
 
 from .. import store
+from ..files import Target
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.new_file import NewFile
+from ..shell.office import Office
+from ..shell.option_types import Amount
 from ..shell.text import _
-from . import csv as export_csv
 from . import fields as export_fields
 from . import manifest as export_manifest
-from . import template as export_template
+from .formats import FORMATS, Format, format_options
 
-FORMATS = ("csv", "delimited", "xlsx", "pdf")
-# What only some formats know.
-BELONGS_TO = {
-    "separator": ("csv",),
-    "bom": ("csv", "delimited"),
-    "delimiter": ("delimited",),
-    "template": ("pdf",),
-    "logo": ("pdf",),
-}
+if TYPE_CHECKING:
+    from .seal import Recipient
+
 LONGEST_REASON = 255
 IDS_A_BLOCK = 2000
 
 
-def _read_by(rule):
-    """A value read by a pure rule, whose sentence is the error."""
-
-    def convert(ctx, param, value):
-        try:
-            return value if value is None else rule(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-    return convert
-
-
-def _recipients(ctx, param, values):
-    if not values:
-        return []
-    # Not at the top: the library is needed by those who seal only.
+def _recipient(text: str) -> "Recipient":
+    # Imported here, because only sealed exports need the library.
     from .seal import recipient
 
-    return [_read_by(recipient)(ctx, param, value) for value in values]
-
-
-def _show_template(ctx, param, value):
-    if value and not ctx.resilient_parsing:
-        output.tell(export_template.default_path().read_text("utf-8").rstrip("\n"))
-        ctx.exit()
+    return recipient(text)
 
 
 @cli.command()
-@option("--batch", "batch_id", required=True, type=click.IntRange(1), help="Which batch; its cards in stock only.")
-@option("--format", "form", type=click.Choice(FORMATS), default="csv", help="The form of the file.  [csv]")
+@option("--batch", "batch_id", required=True, type=click.IntRange(1), help="Which batch; only its cards in stock.")
+@option("--format", "format_name", type=click.Choice(list(FORMATS)), default="csv", help="The file's format.  [csv]")
 @option(
     "--fields",
-    callback=_read_by(export_fields.chosen),
+    type=Amount("fields", export_fields.chosen),
     metavar="A,B,C",
     help="Which fields, in this order.  [serial,pin,product,face_value,batch; pdf: those of the template]",
 )
 @option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
-@option(
-    "--separator",
-    callback=_read_by(export_csv.one_sign),
-    metavar="SIGN",
-    help="csv: between the fields; Excel in Brazil wants ';'.  [,]",
-)
-@option(
-    "--bom", is_flag=True, help="csv, delimited: begin with a byte order mark, so that Excel sees that it is UTF-8."
-)
-@option(
-    "--delimiter",
-    callback=_read_by(export_csv.one_sign),
-    metavar="SIGN",
-    help="delimited: between the fields; any sign, or the word tab or space.  [tab]",
-)
-@option(
-    "--template",
-    "template_path",
-    type=click.Path(dir_okay=False),
-    help="pdf: how a card looks.  [the one that --show-template prints]",
-)
-@option(
-    "--show-template",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_template,
-    help="Print the template for pdf, to be changed, and do nothing else.",
-)
-@option("--logo", "logo_path", type=click.Path(dir_okay=False), help="pdf: a PNG or JPEG for every card.")
+@format_options
 @option(
     "--qr-url",
-    callback=_read_by(export_fields.login_address),
-    metavar="URL",
+    type=Amount("url", export_fields.login_address),
     help="The hotspot's login address, for the QR code of a pdf and the field login_url; {serial} and {pin} are "
     "filled in.",
 )
@@ -110,39 +60,36 @@ def _show_template(ctx, param, value):
     "--seal",
     "recipients",
     multiple=True,
-    callback=_recipients,
+    type=Amount("key", _recipient),
     metavar="AGE1…",
-    help="Encrypt with age for this public key; may be given several times.",
+    help="Encrypt with age for this public key; can be given several times.",
 )
 @option("--open", "open_it", is_flag=True, help="Open the file with the desktop's program.")
-@option("--force", is_flag=True, help="Replace the file if it is there.")
+@option("--force", is_flag=True, help="Replace the file if it exists.")
 @option("--again", is_flag=True, help="Export a batch that was exported before; needs --reason.")
-@option("--reason", help="Why again, for the history.")
+@option("--reason", help="Why it is exported again; kept in the history.")
 @json_option
 @pass_office
 def export(
-    office,
-    batch_id,
-    form,
-    fields,
-    path,
-    separator,
-    bom,
-    delimiter,
-    template_path,
-    logo_path,
-    qr_url,
-    recipients,
-    open_it,
-    force,
-    again,
-    reason,
-    as_json,
-):
+    office: Office,
+    /,
+    batch_id: int,
+    format_name: str,
+    fields: list[str] | None,
+    path: str,
+    qr_url: str | None,
+    recipients: tuple["Recipient", ...],
+    open_it: bool,
+    force: bool,
+    again: bool,
+    reason: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Write the cards of a batch that are in stock into a file, for the print shop.
 
-    The file holds the PINs: whoever reads it can use the cards once they are delivered.  Beside it a manifest says
-    what is in it and its SHA-256.
+    The file holds the PINs: whoever reads it can use the cards once they are delivered.  A manifest beside it says
+    what it holds, with its SHA-256.
 
     \b
     Example:
@@ -152,18 +99,12 @@ def export(
         prepaid export --batch 31 --format xlsx --seal age1… --output batch-31.xlsx.age
         prepaid export --batch 31 --fields serial,pin --output again.csv --again --reason "Printer jam"
     """
-    _check_usage(
-        form,
-        {"separator": separator, "bom": bom, "delimiter": delimiter, "template": template_path, "logo": logo_path},
-        again,
-        reason,
-        recipients,
-        open_it,
-    )
-    names, write = _writer(office, form, fields, separator or delimiter, bom, template_path, logo_path)
+    chosen = FORMATS[format_name]
+    _check_usage(chosen, options, again, reason, bool(recipients), open_it)
+    names, write = chosen.plan(fields, options)
     if "login_url" in names and qr_url is None:
         raise errors.WrongUsage(_("The field login_url needs the hotspot's address: --qr-url URL."))
-    keyring = office.keyring if {"pin", "login_url"} & set(names) else None
+    keyring = office.keyring if export_fields.WITH_PIN & set(names) else None
     if keyring is not None:
         pin.prepare(keyring)
     with NewFile(path, force) as new, NewFile(export_manifest.path_of(path), force) as manifest:
@@ -186,7 +127,7 @@ def export(
                 "count": count,
                 "first_serial": reader.first_serial,
                 "last_serial": reader.last_serial,
-                "format": form,
+                "format": format_name,
                 "fields": names,
                 "sealed": bool(recipients),
                 "sha256": new.sha256(),
@@ -198,12 +139,12 @@ def export(
             store.batch.record(cursor, batch_id, "exported", reason, json.dumps(detail))
             new.require_free()
             manifest.require_free()
-        # The record first: PINs never leave without one.  If the file then cannot get its name, the record says
-        # so little too much, and --again is the way.
+        # The history is committed before the file gets its name, so that no PIN leaves without a record.  If the file
+        # then cannot get its name, the history has an export too many, and --again makes the file.
         _publish(new, manifest, batch_id)
     if batch["left_out"]:
         output.hint(
-            _("{count} cards of the batch are not in stock any more and were left out.").format(count=batch["left_out"])
+            _("{count} cards of the batch are no longer in stock and were left out.").format(count=batch["left_out"])
         )
     output.tell_done(
         {**facts, "file": path, "manifest": export_manifest.path_of(path)},
@@ -214,46 +155,27 @@ def export(
         _open(path)
 
 
-def _check_usage(form: str, options: dict, again: bool, reason: str | None, recipients: list, open_it: bool) -> None:
+def _check_usage(
+    chosen: Format, options: dict[str, Any], again: bool, reason: str | None, sealed: bool, open_it: bool
+) -> None:
     for name, value in options.items():
-        if value and form not in BELONGS_TO[name]:
+        if value and name not in chosen.options:
             raise errors.WrongUsage(
                 _("--{option} is for --format {formats}, and this is {format}."),
                 option=name,
-                formats=" or ".join(BELONGS_TO[name]),
-                format=form,
+                formats=", ".join(each.name for each in FORMATS.values() if name in each.options),
+                format=chosen.name,
             )
     if again and not (reason or "").strip():
         raise errors.WrongUsage(_("A second export needs a reason: --again --reason TEXT."))
     if len(reason or "") > LONGEST_REASON:
-        raise errors.WrongUsage(_("A reason has at most {most} letters."), most=LONGEST_REASON)
-    if recipients and open_it:
+        raise errors.WrongUsage(_("A reason has at most {most} characters."), most=LONGEST_REASON)
+    if sealed and open_it:
         raise errors.WrongUsage(_("A sealed file opens with a secret key only: leave --open out, or --seal."))
 
 
-def _writer(office, form: str, wanted: list[str] | None, delimiter: str | None, bom: bool, template_path, logo_path):
-    """The fields to export, and what writes them: a function of a file, the fields, the count and the cards.
-
-    The libraries are imported where they are needed: each takes longer to load than most commands run.
-    """
-    if form == "pdf":
-        from . import pdf
-
-        template = export_template.load(template_path)
-        names, listed = pdf.fields_shown(template, wanted)
-        logo = pdf.Logo(logo_path) if logo_path else None
-        return names, lambda *cards: pdf.write(*cards, template, office.currency, listed, logo)
-    names = wanted or list(export_fields.DEFAULT)
-    if form == "xlsx":
-        from . import xlsx
-
-        return names, xlsx.write
-    delimiter = delimiter or ("," if form == "csv" else "\t")
-    return names, lambda *cards: export_csv.write(*cards, delimiter, bom)
-
-
-def _take(cursor, batch_id: int, again: bool) -> dict:
-    """The batch, locked: nobody delivers, deletes or exports its cards before we are done."""
+def _take(cursor: Cursor, batch_id: int, again: bool) -> dict[str, Any]:
+    """The batch, locked: nobody can deliver, delete or export its cards before this transaction ends."""
     batch = store.batch.find(cursor, batch_id)
     if batch is None:
         raise errors.UnknownBatch(batch=batch_id)
@@ -262,7 +184,7 @@ def _take(cursor, batch_id: int, again: bool) -> dict:
     if before is not None and not again:
         raise errors.Refused(
             _(
-                "Batch {batch} was exported already, on {at} by {operator}. If it has to be exported once more, say why: "
+                "Batch {batch} was already exported, on {at} by {operator}. To export it again, give the reason: "
                 "--again --reason TEXT."
             ),
             batch=batch_id,
@@ -281,15 +203,18 @@ def _take(cursor, batch_id: int, again: bool) -> dict:
 
 
 class _Reader:
-    """Reads the cards for what writes them, and notes how far it came."""
+    """The cards on their way to the writer; counts them and shows the progress."""
 
-    def __init__(self, stock, keyring, advance):
+    def __init__(
+        self, stock: Iterator[list[tuple[str, bytes, int]]], keyring: Keyring | None, advance: Callable[[int], None]
+    ):
         self.count = 0
-        self.first_serial = self.last_serial = None
+        self.first_serial: str | None = None
+        self.last_serial: str | None = None
         self._chunks = export_fields.opened(stock, keyring)
         self._advance = advance
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[export_fields.Cards]:
         for cards in self._chunks:
             self.first_serial = self.first_serial or cards.serials[0]
             self.last_serial = cards.serials[-1]
@@ -298,7 +223,7 @@ class _Reader:
             self._advance(len(cards.serials))
 
 
-def _stock(cursor, batch_id: int, with_pins: bool):
+def _stock(cursor: Cursor, batch_id: int, with_pins: bool) -> Iterator[list[tuple[str, bytes, int]]]:
     """The sealed cards in stock, a block at a time."""
     first, last = store.card.stock_ends(cursor, batch_id)
     for start in range(first, last + 1, IDS_A_BLOCK):
@@ -307,7 +232,7 @@ def _stock(cursor, batch_id: int, with_pins: bool):
             yield block
 
 
-def _sealed(file, recipients: list):
+def _sealed(file: Target, recipients: tuple["Recipient", ...]) -> contextlib.AbstractContextManager[Target]:
     if not recipients:
         return contextlib.nullcontext(file)
     from .seal import sealing
@@ -328,7 +253,10 @@ def _publish(new: NewFile, manifest: NewFile, batch_id: int) -> None:
 
 
 def _open(path: str) -> None:
-    """With the desktop's program.  A list and no shell, and a whole path, so that no name of a file is an option."""
+    """Open a file with the desktop's program.
+
+    It is started without a shell and with an absolute path, so that no file name is taken for a command or an option.
+    """
     try:
         subprocess.Popen(
             ["xdg-open", os.path.abspath(path)],
@@ -338,4 +266,4 @@ def _open(path: str) -> None:
             start_new_session=True,
         )
     except OSError:
-        output.hint(_("There is no xdg-open here, so the file was not opened."))
+        output.hint(_("The file was not opened, because xdg-open is not installed."))

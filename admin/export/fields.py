@@ -1,22 +1,24 @@
-"""What can be printed of a card: the fields of an export.
+"""The fields of an export: what can be printed of a card.
 
-What all cards of a batch share is made once; a card itself brings its serial and its PIN.
+What all cards of a batch share is computed once; a card adds its serial and its PIN.
 """
 
 import itertools
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from freeradius_module.rules import serial, units
 from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Keyring
 
 from ..shell import errors
 from ..shell.text import _
 
-# What a card has for itself.  The rest belongs to the batch.
+# Fields of the card itself.  The others belong to the batch.
 OWN = ("serial", "pin", "serial_grouped", "number", "login_url")
 SHARED = (
     "product",
@@ -33,6 +35,7 @@ SHARED = (
 )
 NAMES = (*OWN, *SHARED)
 DEFAULT = ("serial", "pin", "product", "face_value", "batch")
+WITH_PIN = {"pin", "login_url"}
 
 
 class Cards(NamedTuple):
@@ -44,12 +47,12 @@ class Cards(NamedTuple):
 
 
 class Fields:
-    """The chosen fields of a batch, in the chosen order."""
+    """The chosen fields of a batch, in the chosen order.  Money is Decimal, moments are ISO 8601 in UTC."""
 
-    def __init__(self, names: Iterable[str], batch: dict, login_url: str | None = None):
+    def __init__(self, names: Iterable[str], batch: Mapping[str, Any], login_url: str | None = None):
         self.names = list(names)
         self.login_url = login_url
-        self.shared = {
+        self.shared: dict[str, str | int | Decimal | None] = {
             "product": batch["product"],
             "face_value": _money(batch["price_cents"]),
             "batch": batch["id"],
@@ -61,12 +64,10 @@ class Fields:
             "time": _or_none(units.format_duration, batch["credit_seconds"]),
             "traffic": _or_none(units.format_size, batch["credit_octets"]),
         }
-        self.shared["credit"] = ", ".join(
-            str(self.shared[name]) for name in ("time", "traffic", "money") if self.shared[name] is not None
-        )
+        self.shared["credit"] = credit_in_words(self.shared)
 
-    def rows(self, cards: Cards, shared: dict | None = None) -> Iterator[tuple]:
-        """A tuple for each card; `shared` may give what all have in common another form."""
+    def rows(self, cards: Cards, shared: Mapping[str, object] | None = None) -> Iterator[tuple[Any, ...]]:
+        """A tuple for each card; `shared` may give the shared values in another form."""
         shared = shared or self.shared
         return zip(
             *(
@@ -76,12 +77,12 @@ class Fields:
             strict=True,
         )
 
-    def own_rows(self, cards: Cards) -> Iterator[tuple]:
+    def own_rows(self, cards: Cards) -> Iterator[tuple[Any, ...]]:
         """For each card its serial, and then those of the chosen fields that belong to the card itself."""
         own = [self._own(name, cards) for name in self.names if name in OWN]
         return zip(cards.serials, *own, strict=True)
 
-    def _own(self, name: str, cards: Cards) -> Iterable:
+    def _own(self, name: str, cards: Cards) -> Iterable[str | int]:
         match name:
             case "serial":
                 return cards.serials
@@ -91,9 +92,19 @@ class Fields:
                 return map(serial.format, cards.serials)
             case "number":
                 return range(cards.first_number, cards.first_number + len(cards.serials))
-            case "login_url":
-                return (filled_in(self.login_url, *card) for card in zip(cards.serials, cards.pins, strict=True))
+            case "login_url" if self.login_url is not None:
+                address = self.login_url
+                return (filled_in(address, *card) for card in zip(cards.serials, cards.pins, strict=True))
         raise ValueError(name)
+
+
+def credit_in_words(shared: Mapping[str, object]) -> str:
+    """All of a card's credit, from its parts.
+
+    >>> credit_in_words({"time": "10 h", "traffic": None, "money": "R$ 5,00"})
+    '10 h, R$ 5,00'
+    """
+    return ", ".join(str(shared[name]) for name in ("time", "traffic", "money") if shared[name] is not None)
 
 
 def chosen(text: str) -> list[str]:
@@ -116,8 +127,8 @@ def chosen(text: str) -> list[str]:
     return names
 
 
-def opened(chunks: Iterable[list], keyring) -> Iterator[Cards]:
-    """Cards read as (serial, sealed PIN, key number), some at a time; without a keyring no PINs."""
+def opened(chunks: Iterable[Sequence[tuple[str, bytes, int]]], keyring: Keyring | None) -> Iterator[Cards]:
+    """Cards from chunks of (serial, sealed PIN, key number); without a keyring they have no PINs."""
     number = 1
     for sealed in chunks:
         pins = pin.open_all(sealed, keyring) if keyring else []
@@ -126,7 +137,7 @@ def opened(chunks: Iterable[list], keyring) -> Iterator[Cards]:
 
 
 def login_address(text: str) -> str:
-    """A hotspot's login address with the places where serial and PIN go.
+    """A hotspot's login address with the places of serial and PIN.
 
     >>> login_address("http://login.example/?user={serial}&pw={pin}")
     'http://login.example/?user={serial}&pw={pin}'
@@ -137,7 +148,7 @@ def login_address(text: str) -> str:
     if not places:
         text += ("&" if "?" in text else "?") + "username={serial}&password={pin}"
     elif places != {"serial", "pin"}:
-        raise ValueError(_("it has the places {serial} and {pin}, and no other ones."))
+        raise ValueError(_("an address has both {serial} and {pin}, or neither, and nothing else in braces."))
     parts = urllib.parse.urlsplit(text)
     if (
         parts.scheme not in ("http", "https")
@@ -152,7 +163,7 @@ def login_address(text: str) -> str:
 
 
 def filled_in(address: str, serial_number: str, secret: str) -> str:
-    """The login address of one card, so that whatever sign is in it stays one value.
+    """The login address of one card.  Characters that mean something in an address are quoted.
 
     >>> filled_in("http://hs/login?u={serial}&p={pin}", "A17", "a&b=c/ é")
     'http://hs/login?u=A17&p=a%26b%3Dc%2F%20%C3%A9'
@@ -166,9 +177,9 @@ def _money(cents: int | None) -> Decimal | None:
     return None if cents is None else Decimal(cents).scaleb(-2)
 
 
-def _moment(value) -> str | None:
-    return None if value is None else value.isoformat() + ("Z" if hasattr(value, "hour") else "")
+def _moment(value: date | None) -> str | None:
+    return None if value is None else value.isoformat() + ("Z" if isinstance(value, datetime) else "")
 
 
-def _or_none(form, value):
+def _or_none(form: Callable[[int], str], value: int | None) -> str | None:
     return None if value is None else form(value)

@@ -1,48 +1,53 @@
-"""An export as sheets of cards, ready to be printed and cut.
+"""The cards as sheets, ready to be printed and cut.
 
-What all cards have alike (lines, logo, the product's name) is drawn once, as a form that every card refers to;
+What all cards have in common (lines, logo, the product's name) is drawn once, as a form that every card refers to;
 a card adds its serial, its PIN and its QR code.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
+from typing import IO, Any, cast
 
-import reportlab
 from reportlab.lib.units import mm
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
+from reportlab.pdfgen.canvas import Canvas
 
 from freeradius_module.rules import units
 
-from ..shell import errors, output, text
+from ..files import Target
+from ..files import pdf as pdf_file
+from ..shell import errors, output
 from ..shell.text import _
-from . import template as export_template
-from .fields import OWN, Cards, Fields, filled_in
-from .pdf_file import PagedPdf
+from . import template as card_template
+from .fields import OWN, Cards, Fields, credit_in_words, filled_in
 from .qr import QrCodes
 from .template import FieldList, Frame, Template, Text
 
-FONT_FOLDER = Path(reportlab.__file__).parent / "fonts"
-FONT_FILES = {"Vera": "Vera.ttf", "Vera-Bold": "VeraBd.ttf", "Vera-Italic": "VeraIt.ttf"}
 SMALLEST_TEXT_POINTS = 4
 QUIET_MODULES = 4
 MOST_LOGO_OCTETS = 20_000_000
 
 
 def write(
-    file,
+    file: Target,
     fields: Fields,
     count: int,
     chunks: Iterable[Cards],
+    *,
     template: Template,
-    currency: str,
     listed: Iterable[str] = (),
     logo: "Logo | None" = None,
 ) -> None:
-    """Write the cards as they come, a sheet at a time; `listed` are the fields for the template's list."""
-    printer = _Printer(file, fields, count, template, currency, list(listed), logo)
+    """Write the cards, a sheet at a time; `listed` are the fields for the template's list.
+
+    ReportLab keeps all pages until the end: 20,000 cards take 6 s and 75 MB.  To write each page when it is full takes as
+    long and 50 MB, but depends on ReportLab's private parts.
+    """
+    printer = _Printer(file, fields, count, template, list(listed), logo)
     for cards in chunks:
         for row in fields.own_rows(cards):
             printer.add(row)
@@ -52,13 +57,13 @@ def write(
 def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str], list[str]]:
     """The fields that a PDF is made of, and those of them that no text of the template shows.
 
-    Without a wish they are what the template shows, and what the QR code needs.
+    By default they are those that the template shows, and those that the QR code needs.
     """
     if wanted is None:
         code = ("serial", "pin") if template.qr else ()
         return template.fields + [name for name in code if name not in template.fields], []
     if "serial" in wanted and "serial_grouped" in template.fields and "serial_grouped" not in wanted:
-        # The template's way to show it.
+        # The template shows the serial in this form.
         wanted = [*wanted, "serial_grouped"]
     listed = [
         name
@@ -75,7 +80,7 @@ def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str
 
 
 class Logo:
-    """A picture for every card, read and understood before anything else is done."""
+    """A picture for every card; it is read and checked before anything else is done."""
 
     def __init__(self, path: str):
         try:
@@ -87,40 +92,45 @@ class Logo:
                     path=path,
                     size=units.format_size(MOST_LOGO_OCTETS),
                 )
-            # From memory: ReportLab would take a path that looks like an address from the network.
+            # From memory, because ReportLab fetches a path that looks like an address from the network.
             self.image = ImageReader(io.BytesIO(content))
-            self.image.getRGBData()
+            self.image.getRGBData()  # type: ignore[no-untyped-call]
         except OSError as error:
-            cause = error.strerror or _("it is no PNG or JPEG picture")
+            cause = error.strerror or _("it is not a PNG or JPEG picture")
             raise errors.Refused(_("The logo {path} cannot be used: {cause}."), path=path, cause=cause) from None
         except errors.OfficeError:
             raise
-        except Exception as error:  # Whatever a broken picture makes of its reader.
+        except Exception as error:  # A broken picture can raise any error in the library that reads it.
             raise errors.Refused(
-                _("The logo {path} cannot be used: {cause}."), path=path, cause=_("it is no PNG or JPEG picture")
+                _("The logo {path} cannot be used: {cause}."), path=path, cause=_("it is not a PNG or JPEG picture")
             ) from error
 
 
 class _Printer:
     def __init__(
-        self, file, fields: Fields, count: int, template: Template, currency: str, listed: list[str], logo: Logo | None
+        self, file: Target, fields: Fields, count: int, template: Template, listed: list[str], logo: Logo | None
     ):
         self.template = template
         self.sheets = -(-count // template.cards_a_sheet)
-        self.shared = _for_people(fields, currency)
+        self.shared = _for_people(fields)
         self.fonts = {name: _font(wanted, template.path) for name, wanted in template.fonts.items()}
-        self.pdf = PagedPdf(
-            file, (template.paper[0] * mm, template.paper[1] * mm), f"{self.shared['product']}, {self.shared['batch']}"
+        # Without initialFontName ReportLab begins every page with Helvetica, which it does not embed.
+        self.canvas = Canvas(
+            cast(IO[bytes], file),
+            pagesize=(template.paper[0] * mm, template.paper[1] * mm),
+            pageCompression=1,
+            initialFontName=self.fonts["regular"].fontName,  # type: ignore[arg-type]  # The stubs want a number.
         )
-        self.canvas = self.pdf.canvas
+        self.canvas.setTitle(f"{self.shared['product']}, {self.shared['batch']}")
+        self.canvas.setAuthor("prepaid-cards")
         self.codes = QrCodes()
         self.login_url = fields.login_url
         texts = [shown for shown in template.texts if set(shown.fields) <= set(fields.names)]
         texts += _as_lines(listed, template.field_list)
         self.own_texts = [shown for shown in texts if set(shown.fields) & set(OWN)]
-        # Each place of the card's own row, the first of which is always the serial.
+        # The names of the values in a card's row; the first is always the serial.
         self.names = ["serial", *(name for name in fields.names if name in OWN)]
-        # A code with the PIN in it is for those who asked for the PIN.
+        # The code holds the PIN, so it is drawn only if the PIN was asked for.
         self.qr = template.qr if {"serial", "pin"} <= set(fields.names) else None
         self.left = (template.paper[0] - template.columns * template.width - (template.columns - 1) * template.gap) / 2
         self.top = (template.paper[1] + template.rows * template.height + (template.rows - 1) * template.gap) / 2
@@ -128,8 +138,8 @@ class _Printer:
         self._draw_common([shown for shown in texts if shown not in self.own_texts], logo)
         self._draw_cut_marks()
 
-    def add(self, row: tuple) -> None:
-        """Print one card, and the sheet with it when it is full."""
+    def add(self, row: tuple[Any, ...]) -> None:
+        """Draw one card, and end the sheet when it is full."""
         place = self.printed % self.template.cards_a_sheet
         if place == 0:
             self._begin_sheet()
@@ -139,16 +149,16 @@ class _Printer:
         self._draw_card(x, y, dict(zip(self.names, row, strict=True)))
         self.printed += 1
         if self.printed % self.template.cards_a_sheet == 0:
-            self.pdf.end_page()
+            self.canvas.showPage()
 
     def finish(self) -> None:
         if self.printed % self.template.cards_a_sheet:
-            self.pdf.end_page()
-        self.pdf.finish()
+            self.canvas.showPage()
+        self.canvas.save()
 
     def _begin_sheet(self) -> None:
         self.canvas.doForm("cut-marks")
-        footer = export_template.filled_in(
+        footer = card_template.filled_in(
             self.template.footer,
             {**self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets},
         )
@@ -161,26 +171,27 @@ class _Printer:
                 max(bottom - self.template.cut_marks - 3, 1.5),
             )
 
-    def _draw_card(self, x: float, y: float, own: dict) -> None:
+    def _draw_card(self, x: float, y: float, own: Mapping[str, Any]) -> None:
         canvas = self.canvas
         canvas.addLiteral(f"q 1 0 0 1 {x * mm:.3f} {y * mm:.3f} cm")
         canvas.doForm("card")
         for shown in self.own_texts:
-            words = export_template.filled_in(shown.text, {**self.shared, **own})
+            words = card_template.filled_in(shown.text, {**self.shared, **own})
             self._require_glyphs(shown, words, own["serial"])
             self._write(shown, words, 0, self.template.height)
         if self.qr is not None:
             self._draw_qr(self.qr, self._qr_text(own))
         canvas.addLiteral("Q")
 
-    def _qr_text(self, own: dict) -> str:
+    def _qr_text(self, own: Mapping[str, Any]) -> str:
+        serial_number, secret = str(own["serial"]), str(own["pin"])
         if self.login_url is not None:
-            return filled_in(self.login_url, own["serial"], own["pin"])
-        # A card with one code only has it twice.
-        return own["serial"] if own["serial"] == own["pin"] else f"{own['serial']} {own['pin']}"
+            return filled_in(self.login_url, serial_number, secret)
+        # A card with only one code has it as serial and as PIN.
+        return serial_number if serial_number == secret else f"{serial_number} {secret}"
 
     def _draw_qr(self, frame: Frame, content: str) -> None:
-        """The code as a stencil of one bit a module, which any printer draws with sharp edges."""
+        """Draw the code as a stencil of one bit a module, which every printer prints with sharp edges."""
         code = self.codes.draw(content)
         module = frame.width * mm / (code.modules + 2 * QUIET_MODULES)
         side = module * code.modules
@@ -215,20 +226,20 @@ class _Printer:
                 anchor="c",
             )
         for shown in texts:
-            words = export_template.filled_in(shown.text, self.shared)
+            words = card_template.filled_in(shown.text, self.shared)
             missing = self._missing_glyphs(shown, words)
             if missing:
                 output.hint(
-                    _("The font {font} has no {signs}; they are left out of {words!r}.").format(
-                        font=self.template.fonts[shown.font], signs=" ".join(missing), words=words
+                    _("The font {font} has no {characters}; they are left out of {words!r}.").format(
+                        font=self.template.fonts[shown.font], characters=" ".join(missing), words=words
                     )
                 )
-                words = "".join(sign for sign in words if sign not in missing)
+                words = "".join(character for character in words if character not in missing)
             self._write(shown, self._shortened(shown, words), 0, self.template.height)
         self.canvas.endForm()
 
     def _draw_cut_marks(self) -> None:
-        """Marks on the lines to cut along, outside the cards, so that none is left on a card."""
+        """Draw marks where to cut, outside the cards, so that no mark is left on a card."""
         template, canvas = self.template, self.canvas
         canvas.beginForm("cut-marks", 0, 0, template.paper[0] * mm, template.paper[1] * mm)
         canvas.setLineWidth(0.25)
@@ -247,13 +258,12 @@ class _Printer:
         canvas.endForm()
 
     def _write(self, shown: Text, words: str, x: float, y: float) -> None:
-        """Write words with x and y as the upper left corner that the template counts from."""
+        """Write words; x and y are the upper left corner from which the template measures."""
         font = self.fonts[shown.font].fontName
         size = shown.size
-        if shown.width is not None and words:
-            needed = pdfmetrics.stringWidth(words, font, size)
-            if needed > shown.width * mm:
-                size = max(size * shown.width * mm / needed, SMALLEST_TEXT_POINTS)
+        needed = pdfmetrics.stringWidth(words, font, size)
+        if needed > shown.width * mm:
+            size = max(size * shown.width * mm / needed, SMALLEST_TEXT_POINTS)
         self.canvas.setFont(font, size)
         draw = {
             "left": self.canvas.drawString,
@@ -263,9 +273,7 @@ class _Printer:
         draw((x + shown.x) * mm, (y - shown.y) * mm, words)
 
     def _shortened(self, shown: Text, words: str) -> str:
-        """Words that fit at the smallest size.  Only of what all cards share: a serial or PIN is never shortened."""
-        if shown.width is None:
-            return words
+        """Words that fit at the smallest size.  Only shared texts are shortened, never a serial or PIN."""
         font, rest = self.fonts[shown.font].fontName, words
         while rest and pdfmetrics.stringWidth(words, font, SMALLEST_TEXT_POINTS) > shown.width * mm:
             rest = rest[:-1]
@@ -273,8 +281,8 @@ class _Printer:
         return words
 
     def _missing_glyphs(self, shown: Text, words: str) -> list[str]:
-        known = self.fonts[shown.font].face.charToGlyph
-        return [sign for sign in dict.fromkeys(words) if ord(sign) not in known]
+        known: Mapping[int, int] = self.fonts[shown.font].face.charToGlyph
+        return [character for character in dict.fromkeys(words) if ord(character) not in known]
 
     def _require_glyphs(self, shown: Text, words: str, serial_number: str) -> None:
         if words.isascii() and words.isprintable():
@@ -282,7 +290,7 @@ class _Printer:
         if self._missing_glyphs(shown, words):
             raise errors.Refused(
                 _(
-                    "The font {font} lacks a sign that stands on card {serial}, which nobody could read then. Name "
+                    "The font {font} has no glyph for a character on card {serial}, so nobody could read that card. Name "
                     "another font in [fonts] of {path}."
                 ),
                 font=self.template.fonts[shown.font],
@@ -291,39 +299,31 @@ class _Printer:
             )
 
 
-def _for_people(fields: Fields, currency: str) -> dict:
-    """What all cards share, in the reader's form: R$ 10,00 and not 10.00."""
-    lang = text.language()
-    shown = dict(fields.shared)
+def _for_people(fields: Fields) -> dict[str, object]:
+    """What all cards share, as people read it: R$ 10,00 and not 10.00."""
+    shown: dict[str, object] = dict(fields.shared)
     for name in ("face_value", "money"):
-        if shown[name] is not None:
-            shown[name] = units.format_money(int(shown[name].scaleb(2)), lang, currency)
-    shown["credit"] = ", ".join(str(shown[name]) for name in ("time", "traffic", "money") if shown[name] is not None)
+        amount = fields.shared[name]
+        if amount is not None:
+            shown[name] = output.money(int(Decimal(amount).scaleb(2)))
+    shown["credit"] = credit_in_words(shown)
     return shown
 
 
-def _as_lines(names: list[str], place: FieldList) -> list[Text]:
+def _as_lines(names: list[str], place: FieldList | None) -> list[Text]:
     """Fields with their names, one below the other."""
+    if place is None:
+        return []
     return [
-        Text(
-            f"{output.title(name)}: {{{name}}}",
-            place.x,
-            place.y + at * place.spacing,
-            place.font,
-            place.size,
-            "left",
-            None,
-        )
+        Text(f"{output.title(name)}: {{{name}}}", place.x, place.y + at * place.spacing, place.font, place.size, "left")
         for at, name in enumerate(names)
     ]
 
 
 def _font(wanted: str, template_path: str) -> TTFont:
-    """A font that is embedded: one of those that come with ReportLab, or a file."""
-    path = FONT_FOLDER / FONT_FILES[wanted] if wanted in FONT_FILES else Path(template_path).parent / wanted
-    name = wanted if wanted in FONT_FILES else str(path.resolve())
+    """The font of a template: one of those that come with ReportLab, or a file beside the template."""
     try:
-        font = TTFont(name, str(path))
+        return pdf_file.font(wanted, Path(template_path).parent)
     except (TTFError, OSError) as error:
         raise errors.Refused(
             _(
@@ -334,12 +334,10 @@ def _font(wanted: str, template_path: str) -> TTFont:
             path=template_path,
             cause=" ".join(str(error).split()),
         ) from None
-    pdfmetrics.registerFont(font)
-    return font
 
 
 def _both_edges(start: float, number: int, size: float, gap: float) -> tuple[float, float]:
-    """Where one of several cards in a row begins and ends.
+    """The begin and end of one of several cards in a row.
 
     >>> _both_edges(10, 1, 50, 2)
     (62, 112)

@@ -1,10 +1,12 @@
 """QR codes for many cards.
 
-A QR code of a given version and mask is its data, plus error correction that is linear in the data, placed on fixed
-modules, under a fixed mask.  So, sign by sign, the codes of two texts of one length differ by what the differing
-bits cause, whatever the rest says.  segno draws one code in full and then the effect of a bit whenever a bit is
-new; every other code is a few exclusive ors, a thousand times quicker than drawing it.
+A QR code of a given version and mask is its data and error correction, placed on fixed modules under a fixed mask.
+The error correction is linear in the data.  So two codes of texts of the same length differ only by the effects of the
+bits that differ, whatever the other bits are.  segno draws one code in full, and one more for each new bit; every other
+code is a few exclusive ors, a thousand times faster than drawing it.
 """
+
+from typing import Any
 
 import segno
 
@@ -21,8 +23,8 @@ class QrCodes:
     (25, 25, 4)
     """
 
-    def __init__(self):
-        # Texts of one length share a base: version and mask are the same for all of them.
+    def __init__(self) -> None:
+        # Texts of the same length share a base, because they have the same version and mask.
         self._bases: dict[int, _Base] = {}
 
     def draw(self, text: str) -> "Code":
@@ -34,7 +36,7 @@ class QrCodes:
 
 
 class Code:
-    """A drawn code: the number of its modules a side, and its rows, a bit a module, 1 is dark."""
+    """A drawn code: the number of modules a side, and the rows as bits, one a module; 1 is dark."""
 
     __slots__ = ("modules", "bits")
 
@@ -44,7 +46,7 @@ class Code:
 
     @property
     def octets(self) -> bytes:
-        """The rows from the top, each filled up to whole octets, as PDF has its images."""
+        """The rows from the top, each padded to whole octets, as an image in a PDF has them."""
         return self.bits.to_bytes(self.modules * _row_octets(self.modules), "big")
 
     @property
@@ -65,13 +67,13 @@ class _Base:
 
     def code(self, octets: bytes) -> Code:
         bits = self.bits
-        for position, (sign, base_sign) in enumerate(zip(octets, self.octets, strict=True)):
-            if sign != base_sign:
-                bits ^= self._effect(position, sign ^ base_sign)
+        for position, (octet, base_octet) in enumerate(zip(octets, self.octets, strict=True)):
+            if octet != base_octet:
+                bits ^= self._effect(position, octet ^ base_octet)
         return Code(self.modules, bits)
 
     def _effect(self, position: int, difference: int) -> int:
-        """What changes on the code when these bits of one sign change."""
+        """The modules that change when these bits of one octet change."""
         found = self._effects.get((position, difference))
         if found is None:
             lowest = difference & -difference
@@ -93,7 +95,7 @@ class _Base:
         return found
 
 
-def _bits(drawn) -> int:
+def _bits(drawn: Any) -> int:
     width = 8 * _row_octets(len(drawn.matrix))
     text = "".join("".join("1" if module & 1 else "0" for module in row).ljust(width, "0") for row in drawn.matrix)
     return int(text, 2)

@@ -1,30 +1,36 @@
-"""An export for one reader only: encrypted with age (age-encryption.org) while it is written.
+"""A sealed export: encrypted with age (age-encryption.org) while it is written.
 
-What is written here goes into the file encrypted, block by block; the clear text touches no disk.
+Each block is encrypted on its way into the file, so that the clear text is never on a disk.
 """
 
 import contextlib
+import enum
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pyrage
 
+from ..files import Target
 from ..shell.text import _
 
+# An x25519 or SSH key of pyrage, which has no types.
+Recipient = Any
 _BLOCKS_WAITING = 16
+_BLOCK_OCTETS = 65_536
 
 
-def recipient(text: str):
+def recipient(text: str) -> Recipient:
     """A reader's public key: age1…, or an SSH key (ssh-ed25519 …, ssh-rsa …).
 
-    No message repeats the key, as it may be a secret one given by mistake.
+    No message repeats the key, because it may be a secret one that was given by mistake.
     """
     if text.strip().upper().startswith("AGE-SECRET-KEY-"):
         raise ValueError(
             _(
-                "this is a secret key. Ask the print shop for the public one, which begins with age1; "
-                "and whoever saw the secret key can read everything that was sealed for it."
+                "this is a secret key. Ask the print shop for the public key, which begins with age1. "
+                "Whoever has seen the secret key can read everything that was sealed for it."
             )
         )
     kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
@@ -32,13 +38,13 @@ def recipient(text: str):
         return kind.from_str(text.strip())
     except pyrage.RecipientError:
         raise ValueError(
-            _("this is not a public key of age. It begins with age1 and 'age-keygen -y' prints it.")
+            _("this is not a public key of age. A public key begins with age1; 'age-keygen -y' prints it.")
         ) from None
 
 
 @contextlib.contextmanager
-def sealing(file, recipients: Iterable):
-    """A file to write to; what is written arrives in `file` encrypted for the recipients."""
+def sealing(file: Target, recipients: Iterable[Recipient]) -> Iterator[Target]:
+    """A file to write to; its content arrives in `file` encrypted for the recipients."""
     sealer = _Sealer(file, list(recipients))
     try:
         yield sealer
@@ -48,72 +54,78 @@ def sealing(file, recipients: Iterable):
     sealer.finish()
 
 
-class _Sealer:
-    """pyrage reads from us, and the formats write to us: a thread and a short queue stand between."""
+class _Last(enum.Enum):
+    """What follows the last block."""
 
-    def __init__(self, file, recipients: list):
+    END = enum.auto()
+    BROKEN = enum.auto()
+
+
+class _Sealer:
+    """Passes blocks from the format, which writes, to pyrage, which reads: by a short queue to a thread of pyrage."""
+
+    def __init__(self, file: Target, recipients: list[Recipient]):
         self._target = _Target(file)
         self._recipients = recipients
-        self._blocks: queue.Queue = queue.Queue(_BLOCKS_WAITING)
+        self._blocks: queue.Queue[bytes | _Last] = queue.Queue(_BLOCKS_WAITING)
         self._rest = b""
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._seal, daemon=True)
         self._thread.start()
 
-    def write(self, block) -> int:
+    def write(self, block: bytes, /) -> int:
         if self._error is not None:
             raise self._error
-        self._blocks.put(bytes(block))
+        # ReportLab writes a whole PDF at once; `read` would copy the rest of a large block again and again.
+        for at in range(0, len(block), _BLOCK_OCTETS):
+            self._blocks.put(bytes(block[at : at + _BLOCK_OCTETS]))
         return len(block)
 
     def flush(self) -> None:
-        """Nothing waits but what the next block of the cipher needs."""
+        """Nothing to do: the cipher takes whole blocks only."""
 
     def finish(self) -> None:
-        self._blocks.put(_END)
+        self._blocks.put(_Last.END)
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def give_up(self) -> None:
-        self._blocks.put(_BROKEN)
+        self._blocks.put(_Last.BROKEN)
         self._thread.join()
 
     def read(self, most: int = -1) -> bytes:
-        """For pyrage: the next bytes, none at the end."""
+        """For pyrage: the next bytes; empty at the end."""
         if not self._rest:
             block = self._blocks.get()
-            while block == b"":
-                block = self._blocks.get()
-            if block in (_END, _BROKEN):
+            if isinstance(block, _Last):
                 self._blocks.put(block)
-            if block is _BROKEN:
-                raise OSError("given up")
-            if block is _END:
+                if block is _Last.BROKEN:
+                    raise OSError("given up")
                 return b""
             self._rest = block
         most = len(self._rest) if most < 0 else most
-        block, self._rest = self._rest[:most], self._rest[most:]
-        return block
+        octets, self._rest = self._rest[:most], self._rest[most:]
+        return octets
 
     def _seal(self) -> None:
         try:
             pyrage.encrypt_io(self, self._target, self._recipients)
-        except BaseException as error:  # Whatever it is belongs to the thread that writes.
+        except BaseException as error:  # Any error is raised in the thread that writes.
             self._error = self._target.error or error
-            # The writer must not wait for a reader that is gone.
-            while self._blocks.get() not in (_END, _BROKEN):
+            # Empty the queue, so that the writer does not wait for a reader that has stopped.
+            while not isinstance(self._blocks.get(), _Last):
                 pass
 
 
 class _Target:
-    """The file, and the error of its last write: pyrage would hide that the disk is full."""
+    """The file, and the error of its last write, because pyrage hides that the disk is full."""
 
-    def __init__(self, file):
+    def __init__(self, file: Target):
         self._file = file
         self.error: OSError | None = None
 
-    def write(self, block) -> int:
+    def write(self, block: bytes, /) -> int:
         try:
             return self._file.write(block)
         except OSError as error:
@@ -122,7 +134,3 @@ class _Target:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-_END = object()
-_BROKEN = object()

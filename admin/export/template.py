@@ -1,11 +1,14 @@
-"""How a card looks on paper: the template file of a PDF export, read and checked.
+"""The template of a PDF export: a file that says how a card looks on paper, read and checked.
 
-card.en.ini and card.pt_BR.ini beside this file are the templates in use when none is given, and the manual.
+card.en.ini and card.pt_BR.ini beside this file are the templates that are used if none is given, and the manual.
 """
 
 import configparser
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import NamedTuple
 
 from ..shell import errors, text
@@ -14,7 +17,7 @@ from .fields import NAMES
 
 FOLDER = Path(__file__).parent
 PAPERS = {"a4": (210.0, 297.0), "a3": (297.0, 420.0), "letter": (215.9, 279.4)}
-# Placeholders of the footer that no card has.
+# What the footer of a sheet can show.
 SHEET_NAMES = ("sheet", "sheets", "batch", "product", "kind", "credit", "face_value")
 MOST_MM = 2000.0
 
@@ -26,7 +29,8 @@ class Text(NamedTuple):
     font: str
     size: float
     align: str
-    width: float | None
+    # The text becomes smaller until it fits.
+    width: float = math.inf
 
     @property
     def fields(self) -> list[str]:
@@ -57,7 +61,7 @@ class FieldList(NamedTuple):
 
 
 class Template(NamedTuple):
-    """Millimetres, from the upper left corner of the card."""
+    """All measures are millimetres, from the upper left corner of the card."""
 
     path: str
     paper: tuple[float, float]
@@ -81,7 +85,7 @@ class Template(NamedTuple):
 
     @property
     def fields(self) -> list[str]:
-        """The fields that its texts show, in their order."""
+        """The fields that the texts show, in the order of the texts."""
         return list(dict.fromkeys(name for shown in self.texts for name in shown.fields))
 
 
@@ -90,7 +94,7 @@ def default_path() -> Path:
 
 
 def load(path: str | Path | None = None) -> Template:
-    """Read a template, or say which line of it is wrong.
+    """Read a template; a refusal names what is wrong in it.
 
     >>> template = load()
     >>> template.cards_a_sheet, template.paper
@@ -108,7 +112,7 @@ def load(path: str | Path | None = None) -> Template:
         ) from None
     except (configparser.Error, UnicodeDecodeError) as error:
         raise errors.Refused(
-            _("{path} is no template: {cause}. Compare it with 'prepaid export --show-template'."),
+            _("{path} is not a template: {cause}. Compare it with 'prepaid export --show-template'."),
             path=path,
             cause=" ".join(str(error).split()),
         ) from None
@@ -124,8 +128,8 @@ def placeholders(words: str) -> list[str]:
     return re.findall(r"{(.*?)}", words)
 
 
-def filled_in(words: str, values: dict) -> str:
-    """A text with its names replaced.  Not str.format, which would look into whatever it is given.
+def filled_in(words: str, values: Mapping[str, object]) -> str:
+    """A text with its names replaced.  Not by str.format, which would give access to attributes of the values.
 
     >>> filled_in("{serial}: {product}", {"serial": "A17", "product": "{pin}"})
     'A17: {pin}'
@@ -133,12 +137,12 @@ def filled_in(words: str, values: dict) -> str:
     return re.sub(r"{(.*?)}", lambda match: _shown(values[match[1]]), words)
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     return "" if value is None else str(value)
 
 
 class _Reader:
-    """Takes the sections one by one; what is left over is a mistake."""
+    """Takes the sections one by one; a section that is left over is a mistake."""
 
     def __init__(self, path: Path, parser: configparser.ConfigParser):
         self.path = path
@@ -146,7 +150,7 @@ class _Reader:
 
     def template(self) -> Template:
         fonts = self._fonts()
-        sheet, card = self._section("sheet"), self._section("card")
+        sheet, card = self._required("sheet"), self._required("card")
         template = Template(
             path=str(self.path),
             paper=sheet.paper("paper"),
@@ -160,7 +164,13 @@ class _Reader:
             fonts=fonts,
             texts=[self._text(section, fonts) for section in self._named("text")],
             lines=[
-                Line(*(section.length(name) for name in ("x", "y", "to_x", "to_y")), section.length("thickness", 0.2))
+                Line(
+                    section.length("x"),
+                    section.length("y"),
+                    section.length("to_x"),
+                    section.length("to_y"),
+                    section.length("thickness", 0.2),
+                )
                 for section in self._named("line")
             ],
             logo=self._logo(),
@@ -177,7 +187,7 @@ class _Reader:
         named = self.sections.pop("fonts", {})
         return {"regular": "Vera", "bold": "Vera-Bold", **named}
 
-    def _text(self, section: "_Section", fonts: dict) -> Text:
+    def _text(self, section: "_Section", fonts: dict[str, str]) -> Text:
         shown = Text(
             section.words("text", NAMES),
             section.length("x"),
@@ -185,55 +195,65 @@ class _Reader:
             section.font(fonts),
             section.length("size", 9.0),
             section.one_of("align", ("left", "center", "right")),
-            section.length("width", None),
+            section.length("width", math.inf),
         )
         section.finish()
         return shown
 
     def _logo(self) -> Frame | None:
-        section = self._section("logo", must=False)
-        return section and section.done(Frame(*(section.length(name) for name in ("x", "y", "width", "height"))))
-
-    def _qr(self) -> Frame | None:
-        section = self._section("qr", must=False)
+        section = self._section("logo")
         if section is None:
             return None
-        size = section.length("size")
-        return section.done(Frame(section.length("x"), section.length("y"), size, size))
+        x, y, width, height = (section.length(name) for name in ("x", "y", "width", "height"))
+        section.finish()
+        return Frame(x, y, width, height)
 
-    def _field_list(self, fonts: dict) -> FieldList | None:
-        section = self._section("fields", must=False)
-        return section and section.done(
-            FieldList(
-                section.length("x"),
-                section.length("y"),
-                section.font(fonts),
-                section.length("size", 6.0),
-                section.length("spacing", 2.5),
-            )
+    def _qr(self) -> Frame | None:
+        section = self._section("qr")
+        if section is None:
+            return None
+        x, y, size = (section.length(name) for name in ("x", "y", "size"))
+        section.finish()
+        return Frame(x, y, size, size)
+
+    def _field_list(self, fonts: dict[str, str]) -> FieldList | None:
+        section = self._section("fields")
+        if section is None:
+            return None
+        found = FieldList(
+            section.length("x"),
+            section.length("y"),
+            section.font(fonts),
+            section.length("size", 6.0),
+            section.length("spacing", 2.5),
         )
+        section.finish()
+        return found
 
-    def _section(self, name: str, must: bool = True) -> "_Section | None":
-        if name in self.sections:
-            return _Section(self.path, name, self.sections.pop(name))
-        if must:
+    def _section(self, name: str) -> "_Section | None":
+        values = self.sections.pop(name, None)
+        return None if values is None else _Section(self.path, name, values)
+
+    def _required(self, name: str) -> "_Section":
+        section = self._section(name)
+        if section is None:
             raise errors.Refused(
                 _("The template {path} has no section [{section}]. Compare it with 'prepaid export --show-template'."),
                 path=self.path,
                 section=name,
             )
-        return None
+        return section
 
     def _named(self, word: str) -> list["_Section"]:
         names = [name for name in self.sections if name.split(" ")[0] == word]
-        return [self._section(name) for name in names]
+        return [self._required(name) for name in names]
 
     def _refuse_unknown(self) -> None:
         for name in self.sections:
             raise errors.Refused(
                 _(
-                    "The template {path} has a section [{section}] that nothing is known of. There are "
-                    "sheet, card, fonts, logo, qr, fields, and any number of 'text NAME' and 'line NAME'."
+                    "The template {path} has an unknown section [{section}]. The sections are sheet, card, fonts, "
+                    "logo, qr, fields, and any number of 'text NAME' and 'line NAME'."
                 ),
                 path=self.path,
                 section=name,
@@ -266,9 +286,9 @@ class _Section:
         self.name = name
         self.values = values
 
-    def length(self, key: str, default: float | None = ...) -> float | None:
+    def length(self, key: str, default: float | EllipsisType = ...) -> float:
         value = self._take(key, default)
-        if not isinstance(value, str):
+        if isinstance(value, float):
             return value
         try:
             number = float(value.replace(",", "."))
@@ -279,13 +299,13 @@ class _Section:
         return number
 
     def count(self, key: str) -> int:
-        value = self._take(key, ...)
+        value = self._words(key)
         if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
             raise self._wrong(key, value, _("It is a number from 1 to 100."))
         return int(value)
 
     def paper(self, key: str) -> tuple[float, float]:
-        value = self._take(key, "A4")
+        value = self._words(key, "A4")
         if value.lower() in PAPERS:
             return PAPERS[value.lower()]
         sides = re.fullmatch(r"(\d+(?:\.\d+)?) ?[xX×] ?(\d+(?:\.\d+)?)", value)
@@ -294,7 +314,7 @@ class _Section:
         return float(sides[1]), float(sides[2])
 
     def one_of(self, key: str, words: tuple[str, ...]) -> str:
-        value = self._take(key, words[0])
+        value = self._words(key, words[0])
         if value not in words:
             raise self._wrong(key, value, _("It is one of {words}.").format(words=", ".join(words)))
         return value
@@ -302,8 +322,8 @@ class _Section:
     def font(self, fonts: dict[str, str]) -> str:
         return self.one_of("font", tuple(fonts))
 
-    def words(self, key: str, names: tuple[str, ...], default=...) -> str:
-        value = self._take(key, default)
+    def words(self, key: str, names: tuple[str, ...], default: str | EllipsisType = ...) -> str:
+        value = self._words(key, default)
         for name in placeholders(value):
             if name not in names:
                 raise self._wrong(
@@ -315,24 +335,21 @@ class _Section:
                 )
         return value
 
-    def done(self, result):
-        self.finish()
-        return result
-
     def finish(self) -> None:
         for key, value in self.values.items():
-            raise self._wrong(key, value, _("Nothing is known of this setting; take it out or correct its name."))
+            raise self._wrong(key, value, _("There is no such setting; remove it or correct its name."))
 
-    def _take(self, key: str, default):
-        value = self.values.pop(key, None)
-        if value is not None and (value.strip() or default is not ...):
-            return value.strip() or default
+    def _words(self, key: str, default: str | EllipsisType = ...) -> str:
+        return str(self._take(key, default))
+
+    def _take(self, key: str, default: str | float | EllipsisType) -> str | float:
+        """The value of a key, which is not read twice; an empty value is like none."""
+        value = self.values.pop(key, "").strip()
+        if value:
+            return value
         if default is ...:
             raise errors.Refused(
-                _(
-                    "The template {path} says no {key} in [{section}]. "
-                    "Compare it with 'prepaid export --show-template'."
-                ),
+                _("The template {path} has no {key} in [{section}]. Compare it with 'prepaid export --show-template'."),
                 path=self.path,
                 key=key,
                 section=self.name,

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import click
 
+from freeradius_module.whole_file import WholeFile
+
 from ..shell import errors, output, share
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.text import _
@@ -414,24 +416,22 @@ def write_record(directory: Path, choice: Choice, wanted_instances: int | None, 
 
 def write(directory: Path, path: Path, text: str) -> None:
     """Write a file whole or not at all, readable by FreeRADIUS and nobody else."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.unlink(missing_ok=True)
-        with open(unfinished, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o640)) as file:
-            file.write(text)
-        give(directory, unfinished)
-        unfinished.rename(path)
+        with WholeFile(path, replace=True, mode=0o640) as new:
+            new.file.write(text.encode())
+            give(directory, new.file.fileno())
+            new.publish()
     except OSError as error:
         raise errors.Refused(
             _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
         ) from None
 
 
-def give(directory: Path, path: Path) -> None:
-    """Give it to whom FreeRADIUS' own files belong."""
+def give(directory: Path, file: Path | int) -> None:
+    """Give a file, by its path or descriptor, to the account that owns FreeRADIUS' own files."""
     if os.geteuid() == 0:
         owner = (directory / "radiusd.conf").stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(file, int))
 
 
 # --- Small questions --------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""prepaid report: the sums of the books, on a screen, in a file, on a page."""
+"""prepaid report: the sums of sales, usage and stock, on a screen, in a file, on a page."""

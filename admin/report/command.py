@@ -1,15 +1,21 @@
 """prepaid report stock, sales, usage, settlement: sums for people, programs and paper."""
 
+import contextlib
 import io
 import sys
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import click
+from pymysql.cursors import Cursor
 
 from .. import partner, product
+from ..files import Target
 from ..shell import errors, output, text
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.new_file import NewFile
+from ..shell.office import Office
 from ..shell.option_types import DATE
 from ..shell.text import _
 from . import data
@@ -17,7 +23,9 @@ from . import files as report_files
 from .data import Period, Report
 
 FORMATS = ("table", "csv", "xlsx", "pdf", "html")
+NEED_A_FILE = ("xlsx", "pdf", "html")
 LONGEST_DAYS = 3660
+Command = Callable[..., Any]
 
 
 def _titles() -> dict[str, str]:
@@ -25,12 +33,12 @@ def _titles() -> dict[str, str]:
 
 
 @cli.group()
-def report():
+def report() -> None:
     """Reports: stock, sales, usage, settlement; as a table, a file, or a page with charts."""
 
 
-def report_options(command):
-    """Of what, and how it is told."""
+def report_options(command: Command) -> Command:
+    """The options of every report."""
     for decorate in reversed(
         (
             option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
@@ -40,7 +48,7 @@ def report_options(command):
                 "form",
                 type=click.Choice(FORMATS),
                 default="table",
-                help="How it is told; html is one page with the charts of all reports, to look at or print.  [table]",
+                help="The form of the report; html is one page with the charts of all reports, to look at or print.  [table]",
             ),
             option(
                 "--output",
@@ -49,7 +57,7 @@ def report_options(command):
                 metavar="PATH",
                 help="The file to make; xlsx, pdf and html need one.  [stdout]",
             ),
-            option("--force", is_flag=True, help="Replace the file if it is there."),
+            option("--force", is_flag=True, help="Replace the file if it exists."),
             json_option,
         )
     ):
@@ -57,7 +65,7 @@ def report_options(command):
     return command
 
 
-def period_options(command):
+def period_options(command: Command) -> Command:
     for decorate in reversed(
         (
             option("--from", "first", type=DATE, metavar="DATE", help="The first day.  [the first of this month]"),
@@ -68,19 +76,20 @@ def period_options(command):
     return command
 
 
-def by_option(command):
-    return option(
+def by_option(command: Command) -> Command:
+    decorate: Callable[[Command], Command] = option(
         "--by",
         multiple=True,
         type=click.Choice(data.KEYS),
         help="A row for each of these; can be given several times.  [day, product and partner]",
-    )(command)
+    )
+    return decorate(command)
 
 
 @report.command()
 @report_options
 @pass_office
-def stock(office, partner_name, product_name, form, path, force, as_json):
+def stock(office: Office, /, **asked: Any) -> None:
     """Cards by product, partner and status, as they are now.
 
     \b
@@ -88,7 +97,7 @@ def stock(office, partner_name, product_name, form, path, force, as_json):
         prepaid report stock
         prepaid report stock --format html --output cards.html
     """
-    _tell(office, "stock", (partner_name, product_name), None, (), form, path, force, as_json)
+    _make(office, "stock", **asked)
 
 
 @report.command()
@@ -96,15 +105,15 @@ def stock(office, partner_name, product_name, form, path, force, as_json):
 @by_option
 @report_options
 @pass_office
-def sales(office, first, last, by, partner_name, product_name, form, path, force, as_json):
-    """Cards sold: on the day of their first login, at the price and commission of their delivery.
+def sales(office: Office, /, **asked: Any) -> None:
+    """Cards sold, on the day of their first login, at the price and commission of their delivery.
 
     \b
     Example:
         prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
         prepaid report sales --by partner --format csv --output sales.csv
     """
-    _tell(office, "sales", (partner_name, product_name), (first, last), by, form, path, force, as_json)
+    _make(office, "sales", **asked)
 
 
 @report.command()
@@ -112,21 +121,21 @@ def sales(office, first, last, by, partner_name, product_name, form, path, force
 @by_option
 @report_options
 @pass_office
-def usage(office, first, last, by, partner_name, product_name, form, path, force, as_json):
-    """Time online and traffic, on the day at which a session was last heard of.
+def usage(office: Office, /, **asked: Any) -> None:
+    """Time online and traffic, on the day of a session's last report.
 
     \b
     Example:
         prepaid report usage --by product
     """
-    _tell(office, "usage", (partner_name, product_name), (first, last), by, form, path, force, as_json)
+    _make(office, "usage", **asked)
 
 
 @report.command()
 @period_options
 @report_options
 @pass_office
-def settlement(office, first, last, partner_name, product_name, form, path, force, as_json):
+def settlement(office: Office, /, **asked: Any) -> None:
     """Each partner's statement: delivered, returned, in stock, first used, sold, commission, owed.
 
     \b
@@ -134,65 +143,67 @@ def settlement(office, first, last, partner_name, product_name, form, path, forc
         prepaid report settlement --partner "Banca do Norte"
         prepaid report settlement --from 2026-03-01 --to 2026-03-31 --format pdf --output march.pdf
     """
-    _tell(office, "settlement", (partner_name, product_name), (first, last), (), form, path, force, as_json)
+    _make(office, "settlement", **asked)
 
 
-def _tell(
-    office, name: str, names: tuple, days: tuple | None, by: tuple, form: str, path, force: bool, as_json: bool
+def _make(
+    office: Office,
+    name: str,
+    *,
+    partner_name: str | None,
+    product_name: str | None,
+    form: str,
+    path: str | None,
+    force: bool,
+    as_json: bool,
+    first: date | None = None,
+    last: date | None = None,
+    by: Sequence[str] = (),
 ) -> None:
     if as_json and form != "table":
         raise errors.WrongUsage(_("--json is a form of its own: leave --format out."))
-    if form in ("xlsx", "pdf", "html") and path is None:
+    if form in NEED_A_FILE and path is None:
         raise errors.WrongUsage(_("A report as {format} is a file: --output PATH."), format=form)
     if path is not None and form == "table":
         raise errors.WrongUsage(
-            _("A table is for the terminal. Say which file it is to be: --format csv, xlsx, pdf or html.")
+            _("A table is for the terminal. Choose the format of the file: --format csv, xlsx, pdf or html.")
         )
-    period = _period(*(days or (None, None)))
-    new = NewFile(path, force) if path is not None else None
-    with new or io.BytesIO():
+    period = _period(first, last)
+    with contextlib.nullcontext() if path is None else NewFile(path, force) as new:
         with office.reading() as cursor:
-            wanted = _wanted(cursor, *names)
+            wanted = _wanted(cursor, partner_name, product_name)
             found = {
-                one: _ask(cursor, one, wanted, period, by or data.KEYS)
+                one: _read(cursor, one, wanted, period, by or data.KEYS)
                 for one in (_titles() if form == "html" else [name])
             }
-        about = ", ".join(filter(None, names))
         if as_json:
             output.tell_rows(found[name].rows, as_json)
         elif form == "table":
             _table(found[name], _titles()[name])
         else:
             file = io.BytesIO()
-            _write(file, form, found, name, period if days is not None else None, period, about, office.currency)
+            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, product_name))))
             if new is None:
                 sys.stdout.flush()
-                click.get_binary_stream("stdout").write(file.getvalue())
+                sys.stdout.buffer.write(file.getvalue())
             else:
                 new.file.write(file.getvalue())
                 new.publish()
                 output.tell(_("File created: {path}").format(path=path))
 
 
-def _ask(cursor, name: str, wanted: dict, period: Period, by) -> Report:
+def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by: Sequence[str]) -> Report:
     match name:
         case "stock":
             return data.stock(cursor, wanted)
-        case "settlement":
-            return data.settlement(cursor, wanted, period)
-    return getattr(data, name)(cursor, wanted, period, by)
+        case "sales":
+            return data.sales(cursor, wanted, period, by)
+        case "usage":
+            return data.usage(cursor, wanted, period, by)
+    return data.settlement(cursor, wanted, period)
 
 
-def _write(
-    file,
-    form: str,
-    found: dict[str, Report],
-    name: str,
-    dated: Period | None,
-    period: Period,
-    about: str,
-    currency: str,
-) -> None:
+def _write(file: Target, form: str, found: dict[str, Report], name: str, period: Period, about: str) -> None:
     title = _titles()[name]
     made = _("Made by prepaid-cards on {moment}.").format(
         moment=datetime.now()
@@ -202,19 +213,20 @@ def _write(
     if form == "csv":
         report_files.write_csv(file, found[name])
     elif form == "xlsx":
-        report_files.write_xlsx(file, found[name], title, currency)
+        report_files.write_xlsx(file, found[name], title)
     elif form == "pdf":
-        span = " – ".join(output.shown("day", day) for day in dated) if dated else output.shown("day", date.today())
+        days = (date.today(),) if name == "stock" else (period.first, period.last)
+        span = " – ".join(output.shown("day", day) for day in days)
         report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
     else:
-        # Its style and charts are read by nobody who asks for a table.
+        # Imported here, because only the page needs Jinja2.
         from . import page
 
-        page.write(file, page.Content(**found, period=period, about=about, made=made), currency)
+        page.write(file, page.Content(**found, period=period, about=about, made=made))
 
 
 def _table(found: Report, title: str) -> None:
-    """A table with its sums; in a pipe, lines without them."""
+    """Print a table with its sums; in a pipe, lines without them."""
     if not sys.stdout.isatty():
         output.tell_rows(found.rows, columns=report_files.columns(found))
         return
@@ -265,11 +277,11 @@ def _period(first: date | None, last: date | None) -> Period:
     if first > last:
         raise errors.WrongUsage(_("The period ends on {last}, before it begins on {first}."), first=first, last=last)
     if (last - first).days > LONGEST_DAYS:
-        raise errors.WrongUsage(_("A report is of {days} days at most."), days=LONGEST_DAYS)
+        raise errors.WrongUsage(_("A report covers at most {days} days."), days=LONGEST_DAYS)
     return Period(first, last)
 
 
-def _wanted(cursor, partner_name: str | None, product_name: str | None) -> dict:
+def _wanted(cursor: Cursor, partner_name: str | None, product_name: str | None) -> dict[str, Any]:
     return {
         "partner_id": partner_name and partner.find(cursor, partner_name)["id"],
         "product_id": product_name and product.find(cursor, product_name)["id"],

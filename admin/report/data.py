@@ -1,15 +1,20 @@
-"""What reports say: rows of plain values, the same for a terminal, a file and a page.
+"""The content of reports: rows of plain values, the same for a terminal, a file and a page.
 
-Days are the reader's, by the time zone of this machine; the database counts by hours in UTC.
+Money is in cents.  Days begin and end by the time zone of this machine; the database counts by hours in UTC.
 """
 
 import functools
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pymysql.cursors import Cursor
 
 from .. import store
+
+Row = dict[str, Any]
+Wanted = dict[str, Any]
 
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
 SALES = ("cards", "sold_cents", "commission_cents")
@@ -20,7 +25,7 @@ _FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Period(NamedTuple):
-    """From the begin of a day to the end of another."""
+    """From the start of the first day to the end of the last."""
 
     first: date
     last: date
@@ -35,17 +40,17 @@ class Period(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A table: its rows, which columns say what they are of, and the sum of the others."""
+    """A table: its rows, the columns that identify a row, and the sums of the others."""
 
     name: str
-    rows: list[dict]
+    rows: list[Row]
     keys: tuple[str, ...]
     totals: dict[str, int]
 
 
-def stock(cursor, wanted: dict) -> Report:
-    """Cards by product and partner, a column for each status.  Without a partner: the office's own stock."""
-    lines: dict[tuple, dict] = {}
+def stock(cursor: Cursor, wanted: Wanted) -> Report:
+    """Cards by product and partner, a column for each status.  The office's own stock has no partner."""
+    lines: dict[tuple[str, str | None], Row] = {}
     for row in store.report.stock(cursor, wanted):
         key = row["product"], row["partner"]
         line = lines.setdefault(
@@ -56,20 +61,20 @@ def stock(cursor, wanted: dict) -> Report:
     return _report("stock", lines.values(), ("product", "partner"), (*STATUSES, "total"))
 
 
-def sales(cursor, wanted: dict, period: Period, by: Iterable[str]) -> Report:
+def sales(cursor: Cursor, wanted: Wanted, period: Period, by: Iterable[str]) -> Report:
     return _grouped("sales", store.report.sales(cursor, {**wanted, **period.bounds}), by, SALES)
 
 
-def usage(cursor, wanted: dict, period: Period, by: Iterable[str]) -> Report:
+def usage(cursor: Cursor, wanted: Wanted, period: Period, by: Iterable[str]) -> Report:
     return _grouped("usage", store.report.usage(cursor, {**wanted, **period.bounds}), by, USAGE)
 
 
-def settlement(cursor, wanted: dict, period: Period) -> Report:
-    """What each partner got, has, sold and owes."""
+def settlement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
+    """What each partner received, has, sold and owes."""
     wanted = {**wanted, **period.bounds}
-    lines: dict[str, dict] = {}
+    lines: dict[str, Row] = {}
 
-    def line(partner: str) -> dict:
+    def line(partner: str) -> Row:
         return lines.setdefault(partner, {"partner": partner, **dict.fromkeys(SETTLEMENT, 0)})
 
     for row in store.report.custody(cursor, wanted):
@@ -86,24 +91,24 @@ def settlement(cursor, wanted: dict, period: Period) -> Report:
 
 
 def begin_of(day: date) -> datetime:
-    """The moment, in UTC as the database has it, at which a day begins here."""
+    """The moment at which a day begins here, in UTC without a time zone, as the database has it."""
     return datetime.combine(day, clock()).astimezone(UTC).replace(tzinfo=None)
 
 
 @functools.cache
 def day_of(hour: int) -> date:
-    """The day here of an hour in UTC, counted from the year 2000."""
+    """The day here of an hour in UTC, which is counted from the year 2000."""
     return (_FIRST_HOUR + timedelta(hours=hour)).astimezone().date()
 
 
-def summed(rows: Iterable[dict], keys: Iterable[str], values: Iterable[str]) -> list[dict]:
-    """Rows that agree in `keys` as one row, in the order of the keys.
+def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> list[Row]:
+    """The sums of rows with the same keys, one row for each combination, in the order of the keys.
 
     >>> summed([{"day": 1, "n": 2, "shop": "A"}, {"day": 1, "n": 3, "shop": None}], ["day"], ["n"])
     [{'day': 1, 'n': 5}]
     """
     keys, values = list(keys), list(values)
-    sums: dict[tuple, dict] = {}
+    sums: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         key = tuple(row[name] for name in keys)
         line = sums.setdefault(key, {**dict(zip(keys, key, strict=True)), **dict.fromkeys(values, 0)})
@@ -112,12 +117,12 @@ def summed(rows: Iterable[dict], keys: Iterable[str], values: Iterable[str]) -> 
     return [sums[key] for key in sorted(sums, key=lambda key: [(part is not None, part) for part in key])]
 
 
-def _grouped(name: str, rows: Iterable[dict], by: Iterable[str], values: tuple[str, ...]) -> Report:
+def _grouped(name: str, rows: Iterable[Row], by: Iterable[str], values: tuple[str, ...]) -> Report:
     keys = tuple(key for key in KEYS if key in by)
     dated = ({**row, "day": day_of(row["hour"])} for row in rows)
     return _report(name, summed(dated, keys, values), keys, values)
 
 
-def _report(name: str, rows: Iterable[dict], keys: tuple[str, ...], values: tuple[str, ...]) -> Report:
+def _report(name: str, rows: Iterable[Row], keys: tuple[str, ...], values: tuple[str, ...]) -> Report:
     ordered = sorted(rows, key=lambda row: [(row[key] is not None, row[key]) for key in keys])
     return Report(name, ordered, keys, {value: sum(row[value] for row in ordered) for value in values})

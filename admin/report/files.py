@@ -1,17 +1,18 @@
 """A report as a file: csv for programs, xlsx for a spreadsheet, pdf for paper."""
 
-from decimal import Decimal
+from typing import IO, Any, cast
 from xml.sax.saxutils import escape
 
 from freeradius_module.rules import units
 
-from ..export.csv import defused, lines
+from ..files import Target, csv
 from ..shell import output, text
 from ..shell.text import _
 from .data import Report
 
-# ReportLab's, around what a page holds.
+# Padding of ReportLab around the content of a page.
 FRAME_PADDING_POINTS = 6
+PAPER_A4 = 9
 
 
 def columns(report: Report) -> list[str]:
@@ -28,7 +29,7 @@ def plain_name(column: str) -> str:
 
 
 def heading(column: str) -> str:
-    """A column's heading for people, who see by its values what is money.
+    """A column's heading for people, who recognise money by its values.
 
     >>> heading("sold_cents"), heading("used_seconds")
     ('sold', 'used time')
@@ -36,117 +37,122 @@ def heading(column: str) -> str:
     return output.title(plain_name(column))
 
 
-def write_csv(file, report: Report, separator: str = ",") -> None:
+def write_csv(file: Target, report: Report) -> None:
     names = columns(report)
     rows = ([_plain(name, row[name]) for name in names] for row in report.rows)
-    file.write(lines([map(plain_name, names), *rows], separator))
+    file.write(csv.lines([map(plain_name, names), *rows]))
 
 
-def write_xlsx(file, report: Report, title: str, currency: str) -> None:
-    """A sheet with a heading, a filter and the sums; dates are dates and money is money."""
-    import xlsxwriter
+def write_xlsx(file: Target, report: Report, title: str) -> None:
+    """A sheet with headings, a filter and the sums; dates are dates and money is money."""
+    from ..files import xlsx
 
+    forms = {
+        "money": f'"{output.currency()}" #,##0.00',
+        "number": "#,##0",
+        "day": "yyyy-mm-dd",
+        "hours": "[h]:mm",
+        "text": xlsx.TEXT,
+    }
     names = columns(report)
-    with xlsxwriter.Workbook(file, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
-        bold = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-        forms = {
-            kind: (book.add_format({"num_format": form}), book.add_format({"num_format": form, "bold": True, "top": 1}))
-            for kind, form in (
-                ("money", f'"{currency}" #,##0.00'),
-                ("number", "#,##0"),
-                ("day", "yyyy-mm-dd"),
-                ("hours", "[h]:mm"),
-                ("text", "@"),
-            )
-        }
-        sheet = book.add_worksheet(title[:31])
+
+    def arrange(sheet: Any, rows: int) -> None:
         sheet.freeze_panes(1, len(report.keys))
-        for column, name in enumerate(names):
-            sheet.set_column(column, column, 26 if _kind(name) == "text" else 14)
-            sheet.write_string(0, column, _capital(heading(name)), bold)
-        for number, row in enumerate([*report.rows, {**report.totals}], 1):
-            is_sum = number > len(report.rows)
-            for column, name in enumerate(names):
-                _write_cell(sheet, number, column, name, row.get(name), forms[_kind(name)][is_sum])
-        if report.rows:
-            sheet.autofilter(0, 0, len(report.rows), len(names) - 1)
+        if rows:
+            sheet.autofilter(0, 0, rows, len(names) - 1)
         sheet.set_landscape()
-        sheet.set_paper(9)
+        sheet.set_paper(PAPER_A4)
         sheet.fit_to_pages(1, 0)
         sheet.repeat_rows(0)
 
+    xlsx.write(
+        file,
+        [
+            xlsx.Column(_capital(heading(name)), forms[_kind(name)], 26 if _kind(name) == "text" else 14)
+            for name in names
+        ],
+        ([_cell(name, row[name]) for name in names] for row in report.rows),
+        len(report.rows),
+        title=title,
+        sums=[_cell(name, report.totals.get(name)) for name in names],
+        arrange=arrange,
+    )
 
-def write_pdf(file, report: Report, title: str, subtitle: str, made: str) -> None:
-    """A table over as many pages as it takes, with its heading on each."""
-    from pathlib import Path
 
-    import reportlab
+def write_pdf(file: Target, report: Report, title: str, subtitle: str, made: str) -> None:
+    """A table over as many pages as it needs, with the headings on each."""
     from reportlab.lib import colors
     from reportlab.lib.pagesizes import A4, landscape
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.lib.units import mm
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.ttfonts import TTFont
+    from reportlab.pdfgen.canvas import Canvas
     from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
-    # ReportLab's own fonts that are files: they are embedded, and know the signs of Portuguese.
-    for name, font_file in (("Vera", "Vera.ttf"), ("Vera-Bold", "VeraBd.ttf")):
-        pdfmetrics.registerFont(TTFont(name, str(Path(reportlab.__file__).parent / "fonts" / font_file)))
-    names = columns(report)
-    words = ParagraphStyle("words", fontName="Vera", fontSize=8, leading=10)
-    bold = ParagraphStyle("bold", words, fontName="Vera-Bold", textColor=colors.HexColor("#43526a"))
-    right = ParagraphStyle("right", bold, alignment=2)
+    from ..files import pdf
 
-    def cell(name: str, value):
+    regular, bold = pdf.font(pdf.REGULAR).fontName, pdf.font(pdf.BOLD).fontName
+    dark, gray, pale = (colors.HexColor(color) for color in ("#43526a", "#66758a", "#d5dce4"))
+    rule = colors.HexColor("#8795a8")
+    names = columns(report)
+    words = ParagraphStyle("words", fontName=regular, fontSize=8, leading=10)
+    left_heading = ParagraphStyle("left", words, fontName=bold, textColor=dark)
+    right_heading = ParagraphStyle("right", left_heading, alignment=2)
+
+    def cell(name: str, value: Any) -> Any:
         return Paragraph(escape(output.shown(name, value)), words) if _kind(name) == "text" else shown(name, value)
 
-    rows = [[Paragraph(escape(_capital(heading(name))), bold if name in report.keys else right) for name in names]]
+    rows: list[list[Any]] = [
+        [
+            Paragraph(escape(_capital(heading(name))), left_heading if name in report.keys else right_heading)
+            for name in names
+        ]
+    ]
     rows += [[cell(name, row[name]) for name in names] for row in report.rows]
     rows.append(
         [_("All") if at == 0 else "" for at in range(len(report.keys))]
         + [shown(name, report.totals[name]) for name in report.totals]
     )
     size = landscape(A4) if len(names) > 6 else A4
-    left = 14 * mm
+    margin = 14 * mm
     shares = [2.2 if _kind(name) == "text" else 1.1 for name in names]
-    width = (size[0] - 2 * left - 2 * FRAME_PADDING_POINTS) / sum(shares)
+    width = (size[0] - 2 * margin - 2 * FRAME_PADDING_POINTS) / sum(shares)
     table = Table(rows, colWidths=[share * width for share in shares], repeatRows=1)
-    line = colors.HexColor("#d5dce4")
     table.setStyle(
         TableStyle(
             [
-                ("FONT", (0, 0), (-1, -1), "Vera", 8),
-                ("FONT", (0, -1), (-1, -1), "Vera-Bold", 8),
+                ("FONT", (0, 0), (-1, -1), regular, 8),
+                ("FONT", (0, -1), (-1, -1), bold, 8),
                 ("ALIGN", (len(report.keys), 0), (-1, -1), "RIGHT"),
                 ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
-                ("LINEBELOW", (0, 0), (-1, -2), 0.4, line),
-                ("LINEBELOW", (0, 0), (-1, 0), 0.9, colors.HexColor("#8795a8")),
-                ("LINEABOVE", (0, -1), (-1, -1), 0.9, colors.HexColor("#8795a8")),
+                ("LINEBELOW", (0, 0), (-1, -2), 0.4, pale),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.9, rule),
+                ("LINEABOVE", (0, -1), (-1, -1), 0.9, rule),
                 ("LEFTPADDING", (0, 0), (0, -1), 0),
                 ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
             ]
         )
     )
 
-    def foot(canvas, document):
+    def foot(canvas: Canvas, document: Any) -> None:
         canvas.saveState()
-        canvas.setFont("Vera", 7)
-        canvas.setFillColor(colors.HexColor("#66758a"))
-        canvas.drawString(left, 9 * mm, made)
-        canvas.drawRightString(size[0] - left, 9 * mm, str(document.page))
+        canvas.setFont(regular, 7)
+        canvas.setFillColor(gray)
+        canvas.drawString(margin, 9 * mm, made)
+        canvas.drawRightString(size[0] - margin, 9 * mm, str(document.page))
         canvas.restoreState()
 
-    big = ParagraphStyle("big", fontName="Vera-Bold", fontSize=16, leading=20)
-    small = ParagraphStyle("small", fontName="Vera", fontSize=9, leading=12, textColor=colors.HexColor("#66758a"))
+    big = ParagraphStyle("big", fontName=bold, fontSize=16, leading=20)
+    small = ParagraphStyle("small", fontName=regular, fontSize=9, leading=12, textColor=gray)
     document = SimpleDocTemplate(
-        file,
+        cast(IO[bytes], file),
         pagesize=size,
-        leftMargin=left,
-        rightMargin=left,
+        leftMargin=margin,
+        rightMargin=margin,
         topMargin=14 * mm,
         bottomMargin=16 * mm,
         title=title,
         author="prepaid-cards",
+        initialFontName=regular,
     )
     document.build(
         [Paragraph(escape(title), big), Paragraph(escape(subtitle), small), Spacer(1, 5 * mm), table],
@@ -155,34 +161,31 @@ def write_pdf(file, report: Report, title: str, subtitle: str, made: str) -> Non
     )
 
 
-def _plain(name: str, value):
+def shown(name: str, value: Any) -> str:
+    """A value on paper: counts with their thousands separated."""
+    if _kind(name) == "number" and not name.endswith("_octets"):
+        return units.format_count(value, text.language())
+    return output.shown(name, value)
+
+
+def _plain(name: str, value: Any) -> object:
     if value is None:
         return ""
     if name.endswith("_cents"):
         return units.plain_money(value)
-    return defused(value) if isinstance(value, str) else output.plain(value)
+    return csv.defused(value) if isinstance(value, str) else output.plain(value)
 
 
-def shown(name: str, value) -> str:
-    """A value on paper: counts with their thousands apart."""
-    if _kind(name) == "number" and not name.endswith("_octets"):
-        return f"{value:,}".replace(",", "." if text.language() == "pt_BR" else ",")
-    return output.shown(name, value)
-
-
-def _write_cell(sheet, row: int, column: int, name: str, value, form) -> None:
-    if value is None:
-        sheet.write_blank(row, column, None, form)
-    elif _kind(name) == "money":
-        sheet.write_number(row, column, Decimal(value) / 100, form)
-    elif _kind(name) == "hours":
-        sheet.write_number(row, column, value / 86_400, form)
-    elif _kind(name) == "day":
-        sheet.write_datetime(row, column, value, form)
-    elif _kind(name) == "number":
-        sheet.write_number(row, column, value, form)
-    else:
-        sheet.write_string(row, column, value, form)
+def _cell(name: str, value: Any) -> Any:
+    """A value in the unit of a workbook: money with decimals, times as parts of a day."""
+    match _kind(name), value:
+        case _, None:
+            return None
+        case "money", cents:
+            return cents / 100
+        case "hours", seconds:
+            return seconds / 86_400
+    return value
 
 
 def _kind(name: str) -> str:

@@ -1,19 +1,23 @@
-"""The reports as one page of HTML that holds all it needs: no network, no script, and it prints on A4.
+"""The reports as one page of HTML that needs no network and no script, and that prints on A4.
 
-It shows what a table does not: how cards stand, how sales and usage go from day to day, which partners and products
-carry them, and what each partner owes.
+It shows what a table does not show: the cards by status, sales and usage by day, the partners and products that bring
+them, and what each partner owes.  Here are the figures, their words and the geometry; page.html and page.css are the look.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from html import escape
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
 
 from freeradius_module.rules import units
 
+from ..files import Target
 from ..shell import output, text
 from ..shell.text import _, in_context, plural
 from . import chart as report_chart
+from .chart import Chart
 from .data import SALES, USAGE, Period, Report, summed
 
 STATUS_COLORS = {
@@ -26,8 +30,10 @@ STATUS_COLORS = {
     "redeemed": "#7a5bd0",
 }
 SALES_COLOR, USAGE_COLOR, TIME_COLOR = "#2f6fde", "#0f9d76", "#7a5bd0"
-# More than these, and the rest is one bar.
+# The most bars of a chart; the others are one sum.
 BARS = 10
+
+Shown = Callable[[float], str]
 
 
 class Content(NamedTuple):
@@ -40,204 +46,168 @@ class Content(NamedTuple):
     made: str
 
 
-def write(file, content: Content, currency: str) -> None:
-    file.write(page(content, currency).encode())
+class Tile(NamedTuple):
+    name: str
+    figure: str
+    note: str
 
 
-def page(content: Content, currency: str) -> str:
-    lang = text.language()
+class Mark(NamedTuple):
+    """An entry of a legend."""
 
-    def money(cents: float) -> str:
-        return units.format_money(round(cents), lang, currency)
+    color: str
+    name: str
+    value: str
 
-    def money_of_axis(cents: float) -> str:
-        shown = units.format_money(round(cents), lang, currency)
-        return shown[:-3] if round(cents) % 100 == 0 else shown
 
-    title = _("Prepaid cards")
-    body = [
-        _header(title, content),
-        _tiles(content, lambda cents: money_of_axis(round(cents, -2) if cents >= 100_000 else cents)),
-        _status(content.stock),
-        _by_day(content, money, money_of_axis),
-        _by_name(content, money),
-        _settlement(content.settlement, money),
-        f"<footer>{escape(content.made)}</footer>",
-    ]
-    return (
-        f'<!doctype html>\n<html lang="{lang.replace("_", "-")}">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(title)} – {escape(_span(content.period))}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+class Table(NamedTuple):
+    """A row is a name and its cells."""
+
+    heading: list[str]
+    rows: list[tuple[str, list[str]]]
+    sums: tuple[str, list[str]]
+
+
+class Panel(NamedTuple):
+    """A chart or a table under a heading; with neither it says that there is nothing."""
+
+    heading: str
+    note: str = ""
+    chart: Chart | None = None
+    legend: list[Mark] | None = None
+    table: Table | None = None
+
+
+def write(file: Target, content: Content) -> None:
+    file.write(page(content).encode())
+
+
+def page(content: Content) -> str:
+    # From a folder and not from a package's name, so that it works under any name of the package.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html").render(
+        lang=text.language().replace("_", "-"),
+        title=_("Prepaid cards"),
+        span=_span(content.period),
+        about=content.about,
+        made=content.made,
+        nothing=_("Nothing in this period."),
+        tiles=_tiles(content),
+        panels_by_row=[
+            [_status(content.stock)],
+            *_by_day(content),
+            *_by_name(content),
+            [_settlement(content.settlement)],
+        ],
     )
 
 
-def _header(title: str, content: Content) -> str:
-    about = f'<span class="about">{escape(content.about)}</span>' if content.about else ""
-    return (
-        f"<header><div><h1>{escape(title)}</h1>{about}</div>"
-        f'<p class="period">{escape(_span(content.period))}</p></header>'
-    )
-
-
-def _tiles(content: Content, money) -> str:
+def _tiles(content: Content) -> list[Tile]:
     stock, sales, usage = content.stock.totals, content.sales.totals, content.usage.totals
-    octets = usage["used_down_octets"] + usage["used_up_octets"]
-    lang = text.language()
     days = max(len(content.period.days), 1)
-    tiles = [
-        (_("In stock"), _count(stock["created"]), _("at the office")),
-        (_("At partners"), _count(stock["delivered"]), _("not used yet")),
-        (_("Sold"), _count(sales["cards"]), _("{count} a day").format(count=_decimal(sales["cards"] / days))),
-        (
+    return [
+        Tile(_("In stock"), _count(stock["created"]), _("at the office")),
+        Tile(_("At partners"), _count(stock["delivered"]), _("not used yet")),
+        Tile(_("Sold"), _count(sales["cards"]), _("{count} a day").format(count=_decimal(sales["cards"] / days))),
+        Tile(
             _("Sales"),
-            money(sales["sold_cents"]),
-            _("{amount} commission").format(amount=money(sales["commission_cents"])),
+            _rounded_money(sales["sold_cents"]),
+            _("{amount} commission").format(amount=_rounded_money(sales["commission_cents"])),
         ),
-        (
+        Tile(
             _("Online"),
-            f"{_decimal(usage['used_seconds'] / 3600)} h",
+            _hours(usage["used_seconds"] / 3600),
             plural("{count} session", "{count} sessions", usage["sessions"]).format(count=_count(usage["sessions"])),
         ),
-        (
-            _("Traffic"),
-            units.format_size(octets, lang),
-            _("{size} downloaded").format(size=units.format_size(usage["used_down_octets"], lang)),
-        ),
+        Tile(_("Traffic"), _size(_octets(usage)), _("{size} downloaded").format(size=_size(usage["used_down_octets"]))),
     ]
-    return (
-        '<section class="tiles">'
-        + "".join(
-            f'<div class="tile"><h2>{escape(name)}</h2><p class="figure">{escape(figure)}</p><p class="note">{escape(note)}</p></div>'
-            for name, figure, note in tiles
-        )
-        + "</section>"
-    )
 
 
-def _status(stock: Report) -> str:
+def _status(stock: Report) -> Panel:
     statuses = list(STATUS_COLORS)
     values = [stock.totals[status] for status in statuses]
     names = [in_context("word", status).replace("_", " ") for status in statuses]
-    legend = "".join(
-        f'<li><i style="background:{STATUS_COLORS[status]}"></i><span>{escape(name)}</span><b>{_count(value)}</b></li>'
-        for status, name, value in zip(statuses, names, values, strict=True)
-        if value
-    )
-    chart = report_chart.shares(_("Cards by status"), names, values, _count, list(STATUS_COLORS.values()))
-    return _panel(
-        _("Cards by status"),
-        plural("{count} card", "{count} cards", stock.totals["total"]).format(count=_count(stock.totals["total"])),
-        f'{chart}<ul class="legend">{legend}</ul>' if legend else _nothing(),
+    heading, total = _("Cards by status"), stock.totals["total"]
+    return Panel(
+        heading,
+        plural("{count} card", "{count} cards", total).format(count=_count(total)),
+        report_chart.shares(heading, names, values, _count, list(STATUS_COLORS.values())) if any(values) else None,
+        [
+            Mark(STATUS_COLORS[status], name, _count(value))
+            for status, name, value in zip(statuses, names, values, strict=True)
+            if value
+        ],
     )
 
 
-def _by_day(content: Content, money, money_of_axis) -> str:
+def _by_day(content: Content) -> list[list[Panel]]:
     days = content.period.days
-    names = [_short(day) for day in days]
-    lang = text.language()
     sales = {row["day"]: row for row in summed(content.sales.rows, ["day"], SALES)}
     usage = {row["day"]: row for row in summed(content.usage.rows, ["day"], USAGE)}
-    sold = [sales.get(day, {}).get("sold_cents", 0) for day in days]
-    octets = [
-        usage.get(day, {}).get("used_down_octets", 0) + usage.get(day, {}).get("used_up_octets", 0) for day in days
+    sold = [sales[day]["sold_cents"] if day in sales else 0 for day in days]
+    octets = [_octets(usage[day]) if day in usage else 0 for day in days]
+    hours = [usage[day]["used_seconds"] / 3600 if day in usage else 0 for day in days]
+
+    def panel(heading: str, values: Sequence[float], shown: Shown, on_axis: Shown, color: str, width: int) -> Panel:
+        if not any(values):
+            return Panel(heading)
+        names = [_short(day) for day in days]
+        chart = report_chart.columns(heading, names, values, on_axis, color, width=width)
+        return Panel(heading, _best(days, values, shown), chart)
+
+    half = report_chart.HALF
+    return [
+        [panel(_("Sales by day"), sold, _money, _short_money, SALES_COLOR, report_chart.WIDTH)],
+        [
+            panel(_("Traffic by day"), octets, _size, _size, USAGE_COLOR, half),
+            panel(_("Time online by day"), hours, _hours, _hours, TIME_COLOR, half),
+        ],
     ]
-    hours = [usage.get(day, {}).get("used_seconds", 0) / 3600 for day in days]
-
-    def size(value: float) -> str:
-        return units.format_size(round(value), lang)
-
-    def online(value: float) -> str:
-        return f"{_decimal(value)} h"
-
-    return "".join(
-        (
-            _panel(
-                _("Sales by day"),
-                _best(days, sold, money),
-                report_chart.columns(_("Sales by day"), names, sold, money_of_axis, SALES_COLOR)
-                if any(sold)
-                else _nothing(),
-            ),
-            '<div class="pair">',
-            _panel(
-                _("Traffic by day"),
-                _best(days, octets, size),
-                report_chart.columns(_("Traffic by day"), names, octets, size, USAGE_COLOR, width=report_chart.HALF)
-                if any(octets)
-                else _nothing(),
-            ),
-            _panel(
-                _("Time online by day"),
-                _best(days, hours, online),
-                report_chart.columns(_("Time online by day"), names, hours, online, TIME_COLOR, width=report_chart.HALF)
-                if any(hours)
-                else _nothing(),
-            ),
-            "</div>",
-        )
-    )
 
 
-def _by_name(content: Content, money) -> str:
-    lang = text.language()
-    parts = []
+def _by_name(content: Content) -> list[list[Panel]]:
+    def panel(heading: str, values: list[tuple[str | None, int]], shown: Shown, color: str) -> Panel:
+        names, amounts, rest = _longest(values)
+        return Panel(heading, chart=report_chart.bars(heading, names, amounts, shown, color, rest) if names else None)
+
+    rows = []
     for key, of_sales, of_usage in (
         ("partner", _("Sales by partner"), _("Traffic by partner")),
         ("product", _("Sales by product"), _("Traffic by product")),
     ):
         sold = [(row[key], row["sold_cents"]) for row in summed(content.sales.rows, [key], SALES)]
-        used = [
-            (row[key], row["used_down_octets"] + row["used_up_octets"])
-            for row in summed(content.usage.rows, [key], USAGE)
-        ]
-        parts.append('<div class="pair">')
-        for heading, values, shown, color in (
-            (of_sales, sold, money, SALES_COLOR),
-            (of_usage, used, lambda value: units.format_size(round(value), lang), USAGE_COLOR),
-        ):
-            names, amounts, rest = _longest(values)
-            parts.append(
-                _panel(
-                    heading, "", report_chart.bars(heading, names, amounts, shown, color, rest) if names else _nothing()
-                )
-            )
-        parts.append("</div>")
-    return "".join(parts)
+        used = [(row[key], _octets(row)) for row in summed(content.usage.rows, [key], USAGE)]
+        rows.append([panel(of_sales, sold, _money, SALES_COLOR), panel(of_usage, used, _size, USAGE_COLOR)])
+    return rows
 
 
-def _settlement(settlement: Report, money) -> str:
-    names = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
-
-    def cells(row: dict) -> str:
-        return "".join(
-            f"<td>{escape(money(row[name]) if name.endswith('_cents') else _count(row[name]))}</td>" for name in names
-        )
-
+def _settlement(settlement: Report) -> Panel:
+    heading = _("Settlement with partners")
     if not settlement.rows:
-        return _panel(_("Settlement with partners"), "", _nothing())
-    heads = "".join(f"<th>{escape(output.title(name.removesuffix('_cents')))}</th>" for name in names)
-    rows = "".join(f'<tr><th scope="row">{escape(row["partner"])}</th>{cells(row)}</tr>' for row in settlement.rows)
-    foot = f'<tr><th scope="row">{escape(_("All"))}</th>{cells(settlement.totals)}</tr>'
-    return _panel(
-        _("Settlement with partners"),
+        return Panel(heading)
+    names = list(settlement.totals)
+
+    def cells(row: dict[str, Any]) -> list[str]:
+        return [_money(row[name]) if name.endswith("_cents") else _count(row[name]) for name in names]
+
+    return Panel(
+        heading,
         _("“In stock” is now, the rest is of the period"),
-        f"<table><thead><tr><th>{escape(output.title('partner'))}</th>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody><tfoot>{foot}</tfoot></table>",
-        "table",
+        table=Table(
+            [output.title(name.removesuffix("_cents")) for name in ("partner", *names)],
+            [(row["partner"], cells(row)) for row in settlement.rows],
+            (_("All"), cells(settlement.totals)),
+        ),
     )
 
 
-def _panel(heading: str, note: str, inner: str, kind: str = "") -> str:
-    told = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<section class="panel {kind}"><div class="head"><h2>{escape(heading)}</h2>{told}</div>{inner}</section>'
-
-
-def _nothing() -> str:
-    return f'<p class="nothing">{escape(_("Nothing in this period."))}</p>'
-
-
-def _longest(values: Sequence[tuple]) -> tuple[list[str], list[float], tuple[str, float] | None]:
+def _longest(values: Sequence[tuple[str | None, int]]) -> tuple[list[str], list[int], tuple[str, int] | None]:
     """The largest values by name, and the sum of the others.
 
     >>> _longest([("A", 1), (None, 5)])
@@ -250,11 +220,14 @@ def _longest(values: Sequence[tuple]) -> tuple[list[str], list[float], tuple[str
     return [name for name, _value in ordered[:most]], [value for _name, value in ordered[:most]], rest
 
 
-def _best(days: Sequence[date], values: Sequence[float], shown) -> str:
-    if not any(values):
-        return ""
+def _best(days: Sequence[date], values: Sequence[float], shown: Shown) -> str:
     best = max(range(len(days)), key=lambda at: values[at])
     return _("most on {day}: {amount}").format(day=output.shown("day", days[best]), amount=shown(values[best]))
+
+
+def _octets(row: dict[str, Any]) -> int:
+    octets: int = row["used_down_octets"] + row["used_up_octets"]
+    return octets
 
 
 def _span(period: Period) -> str:
@@ -266,8 +239,30 @@ def _short(day: date) -> str:
     return day.strftime("%d/%m") if text.language() == "pt_BR" else day.strftime("%b %-d")
 
 
+def _money(cents: float) -> str:
+    return output.money(round(cents))
+
+
+def _short_money(cents: float) -> str:
+    """Without cents where there are none."""
+    return _money(cents)[:-3] if round(cents) % 100 == 0 else _money(cents)
+
+
+def _rounded_money(cents: float) -> str:
+    """From a thousand on in whole units, so that it fits its tile."""
+    return _short_money(round(cents, -2) if cents >= 100_000 else cents)
+
+
+def _size(octets: float) -> str:
+    return units.format_size(round(octets), text.language())
+
+
+def _hours(hours: float) -> str:
+    return f"{_decimal(hours)} h"
+
+
 def _count(value: float) -> str:
-    return f"{round(value):,}".replace(",", "." if text.language() == "pt_BR" else ",")
+    return units.format_count(round(value), text.language())
 
 
 def _decimal(value: float) -> str:
@@ -279,82 +274,3 @@ def _decimal(value: float) -> str:
     if value >= 10 or value == int(value):
         return _count(value)
     return f"{value:.1f}".replace(".", "," if text.language() == "pt_BR" else ".")
-
-
-STYLE = """
-:root { --ink: #17212e; --soft: #66758a; --line: #e3e8ee; --paper: #ffffff; --ground: #f2f5f8; --accent: #2f6fde; }
-* { box-sizing: border-box; margin: 0; }
-body { background: var(--ground); color: var(--ink); font: 15px/1.45 "Inter", "Segoe UI", system-ui, -apple-system, "Noto Sans",
-  "Liberation Sans", Roboto, "Helvetica Neue", Arial, sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 1060px; margin: 0 auto; padding: 36px 24px 28px; }
-header { display: flex; justify-content: space-between; align-items: flex-end; gap: 24px; margin-bottom: 22px; }
-h1 { font-size: 30px; line-height: 1.15; font-weight: 700; letter-spacing: -.02em; }
-.about { color: var(--soft); }
-.period { color: var(--soft); font-size: 16px; white-space: nowrap; }
-.tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: 12px; margin-bottom: 14px; }
-.tile, .panel { background: var(--paper); border: 1px solid var(--line); border-radius: 12px;
-  box-shadow: 0 1px 2px rgba(23, 33, 46, .04); }
-.tile { padding: 13px 15px 12px; min-width: 0; }
-.tile h2 { font-size: 12.5px; font-weight: 600; color: var(--soft); }
-.figure { font-size: 22px; font-weight: 700; letter-spacing: -.02em; white-space: nowrap; margin: 2px 0; }
-.note { color: var(--soft); font-size: 12.5px; }
-.tile .note { overflow-wrap: anywhere; }
-.panel { padding: 18px 20px; margin-bottom: 14px; min-width: 0; }
-.head { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; gap: 2px 16px; margin-bottom: 14px; }
-.panel h2 { font-size: 16px; font-weight: 650; letter-spacing: -.01em; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 14px; }
-svg { display: block; width: 100%; height: auto; overflow: visible; }
-svg text { font-family: inherit; fill: var(--ink); font-size: 13px; }
-svg .axis { fill: var(--soft); font-size: 12.5px; }
-svg .grid { stroke: var(--line); }
-svg .base { stroke: #b9c4d0; }
-svg .track { fill: #f0f3f7; }
-svg .value { font-weight: 600; }
-svg .share { fill: #fff; font-weight: 650; }
-svg .bar { transition: opacity .12s; }
-svg:hover .bar { opacity: .55; }
-svg .bar:hover { opacity: 1; }
-.legend { list-style: none; padding: 0; margin-top: 16px; display: flex; flex-wrap: wrap; gap: 8px 28px; }
-.legend li { display: flex; align-items: center; gap: 8px; }
-.legend i { width: 11px; height: 11px; border-radius: 3px; flex: none; }
-.legend span { color: var(--soft); }
-.nothing { color: var(--soft); padding: 18px 0; text-align: center; }
-table { width: 100%; border-collapse: collapse; font-size: 14px; }
-th, td { padding: 8px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child { text-align: left; padding-left: 0; white-space: normal; overflow-wrap: anywhere; }
-th:last-child, td:last-child { padding-right: 0; }
-thead th { color: var(--soft); font-weight: 600; font-size: 12.5px; border-bottom-color: #b9c4d0; }
-thead th::first-letter { text-transform: uppercase; }
-tbody th { font-weight: 500; }
-td:last-child { font-weight: 650; }
-tfoot th, tfoot td { font-weight: 700; border-bottom: 0; border-top: 1.5px solid #b9c4d0; }
-footer { color: var(--soft); font-size: 12.5px; padding: 8px 2px 0; }
-@media screen and (max-width: 820px) {
-  .tiles { grid-template-columns: repeat(2, 1fr); }
-  .pair { grid-template-columns: 1fr; gap: 0; }
-  header { display: block; }
-  .table { overflow-x: auto; }
-}
-@page { size: A4; margin: 12mm; }
-@media print {
-  html { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { background: none; font-size: 12px; }
-  main { max-width: none; padding: 0; }
-  .tiles { grid-template-columns: repeat(3, 1fr); gap: 8px; margin-bottom: 10px; }
-  .pair { grid-template-columns: 1fr 1fr; gap: 10px; }
-  .tile, .panel { box-shadow: none; break-inside: avoid; }
-  .panel { padding: 12px 14px; margin-bottom: 10px; }
-  .panel h2 { font-size: 13.5px; }
-  .note { font-size: 10.5px; }
-  .head { margin-bottom: 10px; }
-  .legend { gap: 5px 18px; }
-  .table { break-inside: auto; }
-  tr { break-inside: avoid; }
-  table { font-size: 10.5px; }
-  th, td { padding: 4px 5px; }
-  thead th { font-size: 10px; }
-  tbody tr:last-child { break-after: avoid; }
-  thead { display: table-header-group; }
-  tfoot { display: table-row-group; }
-}
-"""

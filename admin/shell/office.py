@@ -140,7 +140,7 @@ class Office:
 
     @property
     def currency(self) -> str:
-        return self.settings("prepaid").get("currency", "R$")
+        return self.settings("prepaid").get("currency", Settings().currency)
 
     @property
     def card_tries(self) -> int:

@@ -147,9 +147,9 @@ def shown(name: str, value) -> str:
         case "octets", int() | Decimal():
             return units.format_size(int(value), lang)
         case "cents", int() | Decimal():
-            return units.format_money(int(value), lang, _currency())
+            return money(int(value))
         case "millicents", int() | Decimal():
-            return units.format_tariff(int(value), lang, _currency())
+            return units.format_tariff(int(value), lang, currency())
         case "points", int():
             return units.format_percent(value, lang)
         case "kbit", int():
@@ -164,6 +164,22 @@ def shown(name: str, value) -> str:
     if isinstance(value, list | tuple):
         return one_line(", ".join(map(str, value)))
     return one_line(str(value))
+
+
+def money(cents: int) -> str:
+    """Money in the reader's language and the provider's currency.
+
+    >>> money(-5)
+    '-R$ 0.05'
+    """
+    return units.format_money(cents, text.language(), currency())
+
+
+def currency() -> str:
+    """The sign before amounts of money: the setting `currency`."""
+    context = click.get_current_context(silent=True)
+    found = getattr(context.obj, "currency", None) if context is not None else None
+    return units.DEFAULT_CURRENCY if found is None else str(found)
 
 
 def title(name: str) -> str:
@@ -258,8 +274,3 @@ def _field(value) -> str:
 
 def _is_number(name: str) -> bool:
     return name.rpartition("_")[2] in {"seconds", "octets", "cents", "millicents", "points", "kbit", "count", "cards"}
-
-
-def _currency() -> str:
-    context = click.get_current_context(silent=True)
-    return context.obj.currency if context is not None and hasattr(context.obj, "currency") else "R$"

@@ -15,6 +15,9 @@ from decimal import Decimal
 
 from ..sentence import Sentence
 
+# Used where the setting `currency` is not given.
+DEFAULT_CURRENCY = "R$"
+
 MAX_SECONDS = 100 * 366 * 86400
 MAX_OCTETS = 10**15  # A petabyte.
 MAX_CENTS = 10**11
@@ -169,7 +172,7 @@ def format_size(octets: int, lang: str = "en") -> str:
     return f"{sign}{octets} B"
 
 
-def format_money(cents: int, lang: str = "en", currency: str = "R$") -> str:
+def format_money(cents: int, lang: str = "en", currency: str = DEFAULT_CURRENCY) -> str:
     """Money in the reader's form.
 
     >>> format_money(420, "pt_BR"), format_money(420, "en"), format_money(123456789, "pt_BR")
@@ -182,7 +185,7 @@ def format_money(cents: int, lang: str = "en", currency: str = "R$") -> str:
     return f"{sign}{currency} {number}" if currency else f"{sign}{number}"
 
 
-def format_tariff(millicents: int, lang: str = "en", currency: str = "R$") -> str:
+def format_tariff(millicents: int, lang: str = "en", currency: str = DEFAULT_CURRENCY) -> str:
     """A tariff with as many decimals as it has, two at least.
 
     >>> format_tariff(5000), format_tariff(125, "pt_BR")
@@ -193,6 +196,15 @@ def format_tariff(millicents: int, lang: str = "en", currency: str = "R$") -> st
     decimals = decimals[:2] + decimals[2:].rstrip("0")
     number = _in_language(f"{whole:,}.{decimals}", lang)
     return f"{currency} {number}" if currency else number
+
+
+def format_count(count: int, lang: str = "en") -> str:
+    """A count with its thousands separated.
+
+    >>> format_count(1234567), format_count(1234567, "pt_BR")
+    ('1,234,567', '1.234.567')
+    """
+    return _in_language(f"{count:,}", lang)
 
 
 def format_percent(basis_points: int, lang: str = "en") -> str:

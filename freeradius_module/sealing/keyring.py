@@ -30,18 +30,16 @@ import os
 import re
 import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from ..sentence import Sentence
+from ..whole_file import WholeFile
 
 KEY_OCTETS = 32
 MAX_NUMBER = 65535
 STATES = ("active", "waiting", "retired")
-# How the name of a file ends that is written to take the key file's place.
-UNFINISHED = ".unfinished-keys"
 
 
 class KeyFileError(Exception):
@@ -191,9 +189,10 @@ def create(path: str | os.PathLike) -> Keyring:
         f"1 {secrets.token_hex(KEY_OCTETS)}\n"
     )
     with _sentences_for(path), _locked(path.parent):
-        temporary = _write_beside(path, text, mode=0o600)
         try:
-            os.link(temporary, path)  # Unlike a rename, a link refuses to replace.
+            with WholeFile(path) as new:
+                new.file.write(text.encode())
+                new.publish()
         except FileExistsError:
             raise KeyFileError(
                 Sentence(
@@ -202,9 +201,6 @@ def create(path: str | os.PathLike) -> Keyring:
                     path=path,
                 )
             ) from None
-        finally:
-            os.unlink(temporary)
-        _sync_folder(path.parent)
     return load(path)
 
 
@@ -389,32 +385,12 @@ def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], st
         text, status = _read(path)
         text = change(text, _parse(text, path))
         Keyring(_parse(text, path), os.fspath(path))
-        temporary = _write_beside(path, text, stat.S_IMODE(status.st_mode), status)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _sync_folder(path.parent)
-
-
-def _write_beside(path: Path, text: str, mode: int, owner: os.stat_result | None = None) -> str:
-    # The folder is locked, so what is there of this name was left by a program that was killed, with its keys.
-    for left in path.parent.glob(f".*{UNFINISHED}"):
-        left.unlink(missing_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            if owner is not None and (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            os.fchmod(descriptor, mode)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return temporary
+        with WholeFile(path, replace=True) as new:
+            if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(new.file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(new.file.fileno(), stat.S_IMODE(status.st_mode))
+            new.file.write(text.encode())
+            new.publish()
 
 
 @contextlib.contextmanager
@@ -424,14 +400,6 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

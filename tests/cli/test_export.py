@@ -1,4 +1,4 @@
-"""export: the cards in stock, once, for their owner's eyes, whole or not at all."""
+"""export: the cards in stock, once, in a file that only its owner can read."""
 
 import csv
 import hashlib
@@ -41,10 +41,10 @@ def test_the_file_is_its_owners_alone_and_nothing_but_its_manifest_lies_beside_i
 
 def test_the_manifest_says_what_the_file_holds(office, batch, tmp_path, database):
     path = tmp_path / "cards.csv"
-    told = office.json("export", "--batch", batch, "--output", path)
+    printed = office.json("export", "--batch", batch, "--output", path)
     manifest = json.loads((tmp_path / "cards.csv.manifest.json").read_text())
     serials = [row["serial"] for row in rows_of(path)]
-    assert manifest["sha256"] == told["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert manifest["sha256"] == printed["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (manifest["file"], manifest["count"]) == ("cards.csv", 20)
     assert (manifest["first_serial"], manifest["last_serial"]) == (serials[0], serials[-1])
     assert not any(row["pin"] in json.dumps(manifest) for row in rows_of(path))

@@ -1,4 +1,4 @@
-"""export: each form of the file, read back by a program that is not ours."""
+"""export: a file of each format, read by another program than the one that wrote it."""
 
 import csv
 import shutil
@@ -9,7 +9,7 @@ import openpyxl
 import pyrage
 import pytest
 
-from admin.export import xlsx
+from admin.files import xlsx
 from tests.database import Database
 
 HOSTILE = '=cmd|"/C calc"!A0;<b>&{serial}\t🎉 Ação'
@@ -48,7 +48,7 @@ def test_csv_for_excel_in_brazil(office, hostile, database, tmp_path):
     heading, *rows = rows_of(path, "utf-8-sig", delimiter=";")
     assert {row[0]: row[1] for row in rows} == pins_of(office, database, hostile)
     assert {tuple(row[2:]) for row in rows} == {("'" + HOSTILE, "12.50", str(hostile))}
-    # As wide as they were made: no zero in front is lost.
+    # As long as they were made: no leading zero is lost.
     assert {len(row[0]) for row in rows} == {len(office.json("batch", "show", hostile)["first_serial"])}
     assert all(row[0].startswith("0") for row in rows)
 
@@ -74,7 +74,7 @@ def test_any_delimiter_comes_back(office, hostile, database, tmp_path, typed, de
     assert {(row[0], row[3]) for row in rows} == {("'" + HOSTILE, "10 h, 20.00")}
 
 
-def test_a_delimiter_of_two_signs_is_refused(office, hostile, tmp_path):
+def test_a_delimiter_is_one_character(office, hostile, tmp_path):
     for wrong in ("||", '"', ""):
         result = office.run(
             "export", "--batch", hostile, "--format", "delimited", "--delimiter", wrong, "--output", tmp_path / "x"
@@ -146,7 +146,7 @@ def test_a_workbook_keeps_codes_as_text_and_money_as_numbers(office, hostile, da
     assert sheet.dimensions == "A1:G31"
 
 
-# What a spreadsheet likes to take for a number, a date, a truth or a formula; and what is none of ASCII.
+# What a spreadsheet takes for a number, a date, a truth value or a formula; and characters outside ASCII.
 HOSTILE_CARDS = {
     "00000017": "0000000042",
     "0012E5": "1E10",
@@ -186,7 +186,7 @@ def test_libreoffice_shows_each_code_and_name_as_it_is(office, hostile, tmp_path
         tmp_path / "cards.xlsx",
     )
     done = subprocess.run(
-        # Fields parted by commas (44), quoted where they need it (34), in UTF-8 (76).
+        # Fields separated by commas (44), quoted where they need it (34), in UTF-8 (76).
         [
             "soffice",
             f"-env:UserInstallation=file://{tmp_path}/profile",
@@ -210,7 +210,7 @@ def test_libreoffice_shows_each_code_and_name_as_it_is(office, hostile, tmp_path
 
 
 def test_a_batch_larger_than_a_sheet_goes_on_in_the_next(office, hostile, tmp_path, monkeypatch):
-    monkeypatch.setattr(xlsx, "CARDS_A_SHEET", 12)
+    monkeypatch.setattr(xlsx, "ROWS_A_SHEET", 12)
     office.must("export", "--batch", hostile, "--format", "xlsx", "--fields", "number", "--output", tmp_path / "x.xlsx")
     workbook = openpyxl.load_workbook(tmp_path / "x.xlsx")
     sheets = [[row[0] for row in sheet.values] for sheet in workbook.worksheets]

@@ -1,4 +1,4 @@
-"""export --format pdf: the sheets are read as a print shop, a reader's eye and a telephone would."""
+"""export --format pdf: the sheets are read as a print shop, a reader and the camera of a telephone read them."""
 
 import shutil
 import subprocess
@@ -102,7 +102,7 @@ def test_the_code_logs_in_by_camera(office, batch, cards, tmp_path, address, fil
     assert codes_on(path, tmp_path) == {filled.format(*card) for card in cards}
 
 
-def test_signs_that_mean_something_in_an_address_are_quoted(office, tmp_path):
+def test_characters_that_mean_something_in_an_address_are_quoted(office, tmp_path):
     product = office.product("--time", "10m")
     batch = office.json(
         "generate",
@@ -133,7 +133,7 @@ def test_signs_that_mean_something_in_an_address_are_quoted(office, tmp_path):
         "http:// hs/login",
     ],
 )
-def test_an_address_that_is_none_is_refused(office, batch, tmp_path, wrong):
+def test_an_invalid_address_is_refused(office, batch, tmp_path, wrong):
     result = office.run(
         "export", "--batch", batch, "--format", "pdf", "--qr-url", wrong, "--output", tmp_path / "x.pdf"
     )
@@ -184,7 +184,7 @@ def test_the_template_in_portuguese(office, batch, tmp_path):
     assert "Número de série" in text and "R$ 12,50" in text and "folha 2 de 2" in text
 
 
-def test_a_template_of_ones_own(office, batch, cards, tmp_path):
+def test_a_changed_template(office, batch, cards, tmp_path):
     template = office.must("export", "--show-template").stdout
     (tmp_path / "card.ini").write_text(
         template.replace("rows = 5", "rows = 2")
@@ -242,7 +242,7 @@ def test_a_logo_is_on_every_card(office, batch, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\nbroken"])
-def test_a_logo_that_is_no_picture_is_named(office, batch, tmp_path, content):
+def test_a_logo_that_is_not_a_picture_is_named(office, batch, tmp_path, content):
     (tmp_path / "logo.png").write_bytes(content)
     for logo in (tmp_path / "logo.png", tmp_path / "none.png", "http://127.0.0.1:9/logo.png"):
         result = office.run(
@@ -251,19 +251,19 @@ def test_a_logo_that_is_no_picture_is_named(office, batch, tmp_path, content):
         assert result.exit_status == 1 and str(logo) in result.stderr and not (tmp_path / "x.pdf").exists()
 
 
-def test_a_sign_that_the_font_lacks_is_left_out_and_said(office, tmp_path):
+def test_a_character_that_the_font_lacks_is_left_out_and_named(office, tmp_path):
     office.must("product", "add", "Festa 🎉", "--time", "10m")
     batch = office.json("generate", "--product", "Festa 🎉", "--count", 1)["batch"]
     result = office.must("export", "--batch", batch, "--format", "pdf", "--output", tmp_path / "x.pdf")
     assert "🎉" in result.stderr and "Festa" in text_of(tmp_path / "x.pdf")
 
 
-def test_more_sheets_than_a_node_of_the_page_tree(office, tmp_path):
+def test_the_last_card_of_many_sheets_is_there(office, tmp_path):
     product = office.product("--time", "10m")
-    told = office.json("generate", "--product", product, "--count", 5021)
+    printed = office.json("generate", "--product", product, "--count", 5021)
     path = tmp_path / "cards.pdf"
-    office.must("export", "--batch", told["batch"], "--format", "pdf", "--output", path)
+    office.must("export", "--batch", printed["batch"], "--format", "pdf", "--output", path)
     reader = pypdf.PdfReader(path, strict=True)
     assert len(reader.pages) == 503
-    serial = told["last_serial"]
+    serial = printed["last_serial"]
     assert " ".join(serial[at : at + 4] for at in range(0, len(serial), 4)) in reader.pages[502].extract_text()

@@ -1,4 +1,4 @@
-"""export: whole or not at all, whatever happens in between."""
+"""export: the file is complete or absent, whatever happens while it is written."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ import pytest
 
 from admin.export import csv as export_csv
 from admin.shell import new_file
+from freeradius_module import whole_file
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def test_a_file_that_appears_meanwhile_is_kept_and_nothing_is_recorded(office, b
     path = tmp_path / "cards.csv"
     write = export_csv.write
 
-    def slow(*arguments):
-        write(*arguments)
+    def slow(*arguments, **options):
+        write(*arguments, **options)
         path.write_text("precious")
 
     monkeypatch.setattr(export_csv, "write", slow)
@@ -82,8 +83,8 @@ def test_a_full_disk_leaves_nothing(office, batch, database, small_disk, form, s
 
 
 def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path, monkeypatch):
-    """A memory stick knows neither files without a name nor links."""
-    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+    """As on a memory stick, which supports neither files without a name nor links."""
+    monkeypatch.setattr(whole_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
     path = tmp_path / "cards.csv"
     office.must("export", "--batch", batch, "--output", path)
     assert sorted(os.listdir(tmp_path)) == ["cards.csv", "cards.csv.manifest.json"]
@@ -95,7 +96,7 @@ def test_without_unnamed_files_it_is_the_same(office, batch, database, tmp_path,
 
 KILLED = """
 import errno, os, signal
-from admin import export_manifest
+from admin.export import manifest as export_manifest
 from admin.cli import cli
 
 def killed(*_arguments):
@@ -142,15 +143,15 @@ def test_what_kill_9_leaves_is_the_owners_alone_and_goes_with_the_next_file_ther
     left = [each for each in tmp_path.iterdir() if each != path]
     assert any(b"serial,pin" in each.read_bytes() for each in left)
     assert {stat.S_IMODE(each.stat().st_mode) for each in left} == {0o600}
-    # A link of that name is somebody's trick, and is not followed.
-    trick = tmp_path / f".trick{new_file.UNFINISHED}"
+    # A symbolic link of such a name is not followed.
+    trick = tmp_path / f".trick{whole_file.UNFINISHED}"
     trick.symlink_to(path)
     office.must("export", "--batch", batch, "--output", tmp_path / "next.csv", "--again", "--reason", "test")
     assert sorted(os.listdir(tmp_path)) == [trick.name, "cards.csv", "next.csv", "next.csv.manifest.json"]
 
 
-def test_a_file_that_is_still_written_is_no_leftover(office, batch, tmp_path, monkeypatch):
-    monkeypatch.setattr(new_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
+def test_a_file_that_is_still_being_written_is_not_removed(office, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole_file.os.path, "isdir", lambda path: path != "/proc/self/fd" and os.path.exists(path))
     with new_file.NewFile(tmp_path / "slow") as slow:
         slow.file.write(b"slow")
         office.must("export", "--batch", batch, "--output", tmp_path / "quick")
@@ -159,7 +160,7 @@ def test_a_file_that_is_still_written_is_no_leftover(office, batch, tmp_path, mo
 
 
 def test_it_is_opened_without_a_shell(office, batch, tmp_path):
-    """A stand-in for the desktop's program notes what it was called with."""
+    """A stand-in for the desktop's program records its arguments."""
     desktop = tmp_path / "bin" / "xdg-open"
     desktop.parent.mkdir()
     desktop.write_text(f'#!/bin/sh\ncd {tmp_path}\nprintf "%s\\n" "$#" "$@" > called.part\nmv called.part called\n')

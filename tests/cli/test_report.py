@@ -1,4 +1,4 @@
-"""report stock, sales, usage, settlement: the sums, to the cent, in every form."""
+"""report stock, sales, usage, settlement: the sums, exact to the cent, in every format."""
 
 import csv
 import io
@@ -9,13 +9,15 @@ import openpyxl
 import pdfplumber
 import pytest
 
+from tests.office import Office
+
 TODAY = date.today()
 MONTHS = ("--from", TODAY - timedelta(days=60), "--to", TODAY)
 
 
 @pytest.fixture
 def trade(office, database):
-    """Two products at two shops: what was delivered, came back, was used, and how much."""
+    """Two products at two shops: cards that were delivered, returned and used."""
     hour = office.product("--time", "1h", "--price", "9.99", "--commission", "12.5")
     giga = office.product("--traffic", "1GB", "--price", "20.00", "--commission", "10")
     for name, share in (("=cmd|' /C calc'!A0", "0"), ("Padaria São José", None)):
@@ -25,7 +27,7 @@ def trade(office, database):
     for product in (hour, giga):
         for shop in shops:
             cards[product, shop] = office.sell(10, product=product, partner=shop)
-    # A later price reaches no card that was delivered.
+    # A later price does not change cards that were delivered.
     office.must("product", "edit", hour, "--price", "99.00")
     back = cards[hour, shops[1]]
     office.must("return", "--partner", shops[1], "--range", f"{back[8].serial}-{back[9].serial}")
@@ -87,7 +89,7 @@ def test_usage_is_the_same_before_and_after_the_archive(office, trade, database)
     ] == [(trade["hour"], 1, 600, 70, 1), (trade["giga"], 2, 120, 1_000_000_000, 2), (trade["hour"], 3, 5400, 3000, 3)]
     assert office.json("db", "archive", "--older-than", "7")["archived"] == 1
     assert office.json(*asked) == before
-    # The session comes back for a late packet: what the archive has of it is not counted twice.
+    # A late packet brings the session back: its archived part is not counted twice.
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, heard_at, stopped_at, used_seconds,"
         " used_down_octets, used_up_octets, posted_seconds, posted_down_octets, posted_up_octets)"
@@ -143,8 +145,8 @@ def test_redeemed_telephony_cards_are_sold(office, trade, database):
 
 
 def test_csv(office, trade):
-    told = office.must("report", "settlement", *MONTHS, "--format", "csv").stdout
-    rows = list(csv.DictReader(io.StringIO(told)))
+    printed = office.must("report", "settlement", *MONTHS, "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(printed)))
     assert [(row["partner"], row["owed"]) for row in rows] == [
         ("'" + trade["shops"][0], "9.99"),
         ("Padaria São José", "62.22"),
@@ -175,6 +177,18 @@ def test_pdf(office, trade, tmp_path):
     assert "Padaria São José" in words and "R$ 62,22" in words and "R$ 72,21" in words
 
 
+def test_the_currency_of_the_option_file_is_in_every_format(office, trade, tmp_path):
+    option_file = tmp_path / "dollars.cnf"
+    option_file.write_text(office.option_file.read_text().replace("[prepaid]\n", "[prepaid]\ncurrency = US$\n"))
+    abroad = Office(option_file)
+    for form in ("html", "pdf", "xlsx"):
+        abroad.must("report", "settlement", *MONTHS, "--format", form, "--output", tmp_path / f"settlement.{form}")
+    assert "US$ 62.22" in (tmp_path / "settlement.html").read_text(encoding="utf-8")
+    with pdfplumber.open(tmp_path / "settlement.pdf") as pdf:
+        assert "US$ 62.22" in pdf.pages[0].extract_text()
+    assert openpyxl.load_workbook(tmp_path / "settlement.xlsx").active["F2"].number_format == '"US$" #,##0.00'
+
+
 def test_a_terminal_and_a_pipe(office, trade):
     lines = office.must("report", "sales", *MONTHS, "--by", "day").stdout.splitlines()
     assert lines[0].split("\t") == [str(TODAY - timedelta(days=40)), "1", "999", "0"]
@@ -193,7 +207,7 @@ def test_a_terminal_and_a_pipe(office, trade):
         (("usage", "--product", "Nothing"), 1),
     ],
 )
-def test_what_cannot_be_told_is_refused(office, database, arguments, status):
+def test_wrong_usage_is_refused(office, database, arguments, status):
     assert office.run("report", *arguments).exit_status == status
 
 

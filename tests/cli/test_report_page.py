@@ -1,5 +1,6 @@
-"""The page with charts, in a real browser: it shows, says nothing to the console, asks no network, and prints."""
+"""The page with charts, in a real browser: it renders without errors or network, and prints."""
 
+import html
 import html.parser
 import re
 import shutil
@@ -29,7 +30,7 @@ def page(office, trade, tmp_path):  # noqa: F811
 
 @pytest.fixture
 def chromium(tmp_path):
-    """Run the browser on a page; what it says."""
+    """Run the browser on a page; return its output."""
 
     def run(*arguments) -> str:
         done = subprocess.run(
@@ -80,14 +81,23 @@ def test_the_page_is_one_file_and_well_formed(page):
     assert parser.opened == []
 
 
-def test_names_are_text_and_no_markup(office, database, tmp_path):
+def test_names_are_text_and_not_markup(office, database, tmp_path):
     evil = '<img src=x onerror="alert(1)">&amp;"'
     office.must("partner", "add", evil)
     office.sell(2, "--time", "10m", partner=evil)
     path = tmp_path / "evil.html"
     office.must("report", "stock", "--format", "html", "--output", path)
     text = path.read_text(encoding="utf-8")
-    assert "<img" not in text and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;amp;&quot;" in text
+    assert "<img" not in text and "&amp;amp;" in text and evil in html.unescape(text)
+
+
+def test_the_page_is_in_the_readers_language_throughout(office, trade, page, tmp_path):  # noqa: F811
+    words = page.read_text(encoding="utf-8")
+    assert all(f"<th>{heading}</th>" in words for heading in ("entregues", "vendido", "comissão", "a pagar"))
+    empty = tmp_path / "empty.html"
+    past = ("--from", "2020-01-01", "--to", "2020-01-31")
+    office.must("--lang", "pt_BR", "report", "sales", *past, "--format", "html", "--output", empty)
+    assert "Nada neste período." in empty.read_text(encoding="utf-8")
 
 
 @needs_chromium
@@ -97,7 +107,7 @@ def test_it_renders_and_the_console_stays_empty(page, chromium, tmp_path):
         assert words in dom, words
     chromium("--window-size=1120,2000", f"--screenshot={tmp_path / 'page.png'}", page.as_uri())
     colors = {color for _count, color in Image.open(tmp_path / "page.png").convert("RGB").getcolors(1 << 24)}
-    # The sales' bars, the usage's and the status "delivered" are to be seen.
+    # The colours of sales, traffic and time online.
     assert {(0x2F, 0x6F, 0xDE), (0x0F, 0x9D, 0x76), (0x7A, 0x5B, 0xD0)} <= colors
 
 

@@ -1,4 +1,4 @@
-"""redeem, voice: a telephony card's credit reaches the voice platform, once."""
+"""redeem, voice: the credit of a telephony card reaches the voice platform exactly once."""
 
 import csv
 import re
@@ -26,8 +26,8 @@ def wrong(card):
 
 
 def test_a_card_is_redeemed_once(office, card, database):
-    told = redeem(office, card).json()
-    assert (told["serial"], told["account"], told["credit_cents"], told["credit_seconds"]) == (
+    printed = redeem(office, card).json()
+    assert (printed["serial"], printed["account"], printed["credit_cents"], printed["credit_seconds"]) == (
         card.serial,
         "+551133334444",
         1000,
@@ -37,7 +37,7 @@ def test_a_card_is_redeemed_once(office, card, database):
     again = redeem(office, card, account="another")
     assert again.exit_status == 1 and "+551133334444" in again.stderr
     assert database.value("SELECT COUNT(*) FROM voice_credit") == 1
-    # Each time the PIN was read to be compared, that was recorded.
+    # Every reading of the PIN is recorded.
     assert [row["what"] for row in office.track(card)][-3:] == ["pin_read", "redeemed", "pin_read"]
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_pin_and_an_unknown_card_look_alike(office, card):
 
 def test_too_many_wrong_pins_lock_that_account_out_and_no_other(office, card):
     texts = {redeem(office, card, "guesser", wrong(card)).stderr for _ in range(6)}
-    texts.add(redeem(office, card, "guesser").stderr)  # The right PIN does not count any more, and nobody learns it.
+    texts.add(redeem(office, card, "guesser").stderr)  # The right PIN is refused too, so that nobody learns that it is right.
     assert len(texts) == 1
     refused = {(row["reason"], row["source"], row["tries"]) for row in office.track(card) if row["what"] == "refused"}
     assert refused == {("wrong_pin", "office/guesser", 6), ("locked_out", "office/guesser", 1)}
@@ -84,7 +84,7 @@ def test_tries_from_ever_new_accounts_end_too(office, card, database):
 
 
 def test_wrong_pins_of_other_accounts_and_of_logins_count_too(office, card, database):
-    """Fifty from several accounts, or a hundred wherever they come from."""
+    """Fifty from several accounts, or a hundred from anywhere."""
     for number in range(2):
         redeem(office, card, f"a{number}", wrong(card))
     database.execute("UPDATE login_refusal SET tries = 25")
@@ -185,8 +185,8 @@ def exported(path):
 
 
 def test_each_credit_is_in_one_export(office, credits, database, tmp_path):
-    told = office.json("voice", "export", "--output", tmp_path / "1.csv")
-    assert (told["export"], told["count"]) == (1, 5)
+    printed = office.json("voice", "export", "--output", tmp_path / "1.csv")
+    assert (printed["export"], printed["count"]) == (1, 5)
     rows = exported(tmp_path / "1.csv")
     assert [row["serial"] for row in rows] == [card.serial for card in credits]
     assert (rows[0]["money"], rows[0]["seconds"]) == ("10.00", "3600")
@@ -196,7 +196,7 @@ def test_each_credit_is_in_one_export(office, credits, database, tmp_path):
 
 
 def test_an_account_that_a_spreadsheet_would_run_is_defused(office, credits, database, tmp_path):
-    """`redeem` takes no such account; the file is safe whoever wrote the row."""
+    """`redeem` refuses such an account; the file is safe even if another program wrote the row."""
     credit = database.value("SELECT MIN(id) FROM voice_credit")
     with without_triggers(database) as cursor:
         cursor.execute("UPDATE voice_credit SET account = '=cmd|calc' WHERE id = %s", [credit])
@@ -228,13 +228,13 @@ def test_exports_at_once_share_the_credits(office, credits, database, tmp_path):
 
 
 def test_a_killed_export_loses_and_doubles_nothing(office, credits, database, tmp_path):
-    """Killed at twenty points of its life; then what is missing is written again by number."""
+    """Killed at twenty moments; then the missing files are written again by number."""
     for number in range(20):
         run = office.spawn("voice", "export", "--output", tmp_path / f"{number}.csv")
         time.sleep(number * 0.04)
         run.kill()
         run.wait()
-        # A new credit meanwhile, as in life.
+        # Another card is redeemed between two exports.
         (card,) = office.sell(1, product=credits[0].product)
         number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
         database.execute("INSERT INTO voice_credit (card_id, account, credit_cents) VALUES (%s, 'a', 1)", [number])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import admin.cli  # noqa: F401  registers all commands
+from admin.export.formats import FORMATS, OPTIONS
 from freeradius_module import settings
 from freeradius_module.rules import login
 from tools import reference
@@ -92,6 +93,26 @@ def settings_of_the_office() -> set[str]:
                 ):
                     found.add(name)
     return found
+
+
+def test_every_export_format_is_explained_with_its_options():
+    told = page("docs/printing.md")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \|(.*)\|$", told.partition("### Which format")[2], re.MULTILINE))
+    assert list(rows)[: len(FORMATS)] == list(FORMATS)
+    for each in FORMATS.values():
+        assert {name for name in OPTIONS if f"`--{name}" in rows[each.name]} == set(each.options), each.name
+    for command in re.findall(r"^ +(prepaid export .*--output \S+)", told, re.MULTILINE):
+        name = re.search(r"--format (\w+)", command)[1]
+        assert command.removesuffix(".age").endswith(FORMATS[name].endings), command
+
+
+def test_the_help_of_a_formats_option_begins_with_the_formats_that_have_it():
+    (export,) = (entry for entry in reference.entries() if entry.path == "prepaid export")
+    help_of = {names.split()[0].removeprefix("--"): told for names, told in export.options}
+    for option in OPTIONS:
+        having = [each.name for each in FORMATS.values() if option in each.options]
+        if having:
+            assert help_of[option].startswith(f"{', '.join(having)}: "), option
 
 
 def test_every_refusal_is_explained_in_the_readme() -> None:

@@ -43,6 +43,16 @@ def test_every_module_is_shipped(package):
     assert modules <= shipped, "is its folder in the packages of setup.cfg?"
 
 
+@pytest.mark.parametrize("package", ["admin", "freeradius_module"])
+def test_every_file_beside_the_modules_is_shipped(package):
+    """Templates of cards and of the report page, and translations."""
+    beside = {
+        path.relative_to(CHECKOUT) for path in files_under(CHECKOUT / package) if path.suffix not in (".py", ".pyc")
+    }
+    shipped = {Path(file) for file in importlib.metadata.files("prepaid-cards")}
+    assert beside <= shipped, "is it in the package_data of setup.cfg?"
+
+
 def test_every_requirement_is_pinned_with_its_hashes():
     setup = configparser.ConfigParser()
     setup.read(CHECKOUT / "setup.cfg")

@@ -1,0 +1,125 @@
+"""The formats of an export.  To add one: a file that writes the cards, and an entry in FORMATS here.
+
+The command, its help and the tests of the documentation read this registry.  Libraries are imported where they are
+needed, because each takes longer to load than most commands take to run.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from ..files import Target
+from ..shell import output
+from ..shell.command import option
+from ..shell.option_types import Amount
+from . import csv
+from . import template as card_template
+from .fields import DEFAULT, Cards, Fields
+
+# Writes that many cards, chunk by chunk.
+Write = Callable[[Target, Fields, int, Iterable[Cards]], None]
+# The values of OPTIONS by name.
+Chosen = Mapping[str, Any]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Plan(NamedTuple):
+    """What is to be exported, and what writes it."""
+
+    fields: list[str]
+    write: Write
+
+
+class Format(NamedTuple):
+    name: str
+    # What the names of such files end with.
+    endings: tuple[str, ...]
+    # Those of OPTIONS that it has.
+    options: tuple[str, ...]
+    # From the fields of --fields, if given, and its options.
+    plan: Callable[[list[str] | None, Chosen], Plan]
+
+
+def _csv(fields: list[str] | None, chosen: Chosen) -> Plan:
+    return _as_text(fields, chosen["separator"] or ",", chosen["bom"])
+
+
+def _delimited(fields: list[str] | None, chosen: Chosen) -> Plan:
+    return _as_text(fields, chosen["delimiter"] or "\t", chosen["bom"])
+
+
+def _as_text(fields: list[str] | None, delimiter: str, bom: bool) -> Plan:
+    return Plan(fields or list(DEFAULT), functools.partial(csv.write, delimiter=delimiter, bom=bom))
+
+
+def _xlsx(fields: list[str] | None, chosen: Chosen) -> Plan:
+    from . import xlsx
+
+    return Plan(fields or list(DEFAULT), xlsx.write)
+
+
+def _pdf(fields: list[str] | None, chosen: Chosen) -> Plan:
+    from . import pdf
+
+    template = card_template.load(chosen["template"])
+    shown, listed = pdf.fields_shown(template, fields)
+    logo = pdf.Logo(chosen["logo"]) if chosen["logo"] else None
+    return Plan(shown, functools.partial(pdf.write, template=template, listed=listed, logo=logo))
+
+
+FORMATS = {
+    each.name: each
+    for each in (
+        Format("csv", (".csv",), ("separator", "bom"), _csv),
+        Format("delimited", (".txt", ".tsv"), ("delimiter", "bom"), _delimited),
+        Format("xlsx", (".xlsx",), (), _xlsx),
+        Format("pdf", (".pdf",), ("template", "logo"), _pdf),
+    )
+}
+
+
+def _show_template(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        output.tell(card_template.default_path().read_text("utf-8").rstrip("\n"))
+        ctx.exit()
+
+
+# Options that only some formats have; the help of each begins with their names.
+OPTIONS: dict[str, Decorator] = {
+    "separator": option(
+        "--separator",
+        type=Amount("character", csv.delimiter),
+        help="csv: between the fields; Excel in Brazil expects ';'.  [,]",
+    ),
+    "bom": option(
+        "--bom", is_flag=True, help="csv, delimited: begin with a byte order mark, by which Excel recognises UTF-8."
+    ),
+    "delimiter": option(
+        "--delimiter",
+        type=Amount("character", csv.delimiter),
+        help="delimited: between the fields; any character, or the word tab or space.  [tab]",
+    ),
+    "template": option(
+        "--template",
+        type=click.Path(dir_okay=False),
+        help="pdf: how a card looks.  [the one that --show-template prints]",
+    ),
+    "show_template": option(
+        "--show-template",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_template,
+        help="Print the template for pdf, for you to change, and do nothing else.",
+    ),
+    "logo": option("--logo", type=click.Path(dir_okay=False), help="pdf: a PNG or JPEG for every card."),
+}
+
+
+def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all of OPTIONS."""
+    for decorate in reversed(OPTIONS.values()):
+        command = decorate(command)
+    return command
