@@ -16,7 +16,7 @@ from freeradius_module import settings as module_settings
 from freeradius_module import store
 from freeradius_module.connection import Connection
 from freeradius_module.rules.usage import Credit, Tariff
-from freeradius_module.store import Reservation
+from freeradius_module.store.logins import Reservation
 from tests.cli.test_db import file_sizes
 from tests.database import Database
 from tests.faults.cluster import unequal_tables
@@ -115,7 +115,7 @@ def test_of_two_logins_on_two_nodes_one_wins_a_number(stack, cluster, shop):
         won = []
         for cards in groups:
             barrier.wait(PATIENCE_SECONDS)
-            won += connection.run(store.reserve, [reservation(card_id, place + 1) for card_id in cards])
+            won += connection.run(store.logins.reserve, [reservation(card_id, place + 1) for card_id in cards])
         return {card_id for card_id, _ in won}
 
     with ThreadPoolExecutor(2) as pool:
@@ -132,7 +132,7 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
     with cluster.nodes[0].connect(DATABASE) as elsewhere, elsewhere.cursor() as cursor:
         for minutes in range(1, 300):
             cursor.execute("UPDATE card SET added_seconds = %s WHERE serial = %s", [minutes, card.serial])
-            seen = here.run(store.read_cards, [card.serial])
+            seen = here.run(store.logins.read_cards, [card.serial])
             assert seen[card.serial].added.seconds == minutes
 
 

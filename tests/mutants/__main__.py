@@ -63,7 +63,10 @@ TESTS = {
         "tests/unit/test_pin_open_all.py",
     ],
     "freeradius_module/sealing/keyring.py": ["freeradius_module/sealing/keyring.py", "tests/unit/test_keyring.py"],
-    "freeradius_module/store": STORE,
+    **{
+        f"freeradius_module/store/{name}.py": STORE
+        for name in ("logins", "accounting", "posting", "guessing", "catalogue", "sql")
+    },
     "sql/schema.sql": ["tests/schema", *STORE],
 }
 
