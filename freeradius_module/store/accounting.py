@@ -287,16 +287,16 @@ def _exists(cursor: Cursor, card_id: int, login_number: int) -> bool:
 class CandidateRow(NamedTuple):
     """A session that a report may belong to; NULL where a card has none.  Ages in microseconds."""
 
-    login_number: Annotated[int | None, Column("session.login_number")]
-    nas_id: Annotated[int, Column("session.nas_id")]
-    acct_session_id: Annotated[str, Column("session.acct_session_id")]
-    device: Annotated[str, Column("session.device")]
+    login_number: int | None
+    nas_id: int
+    acct_session_id: str
+    device: str
     is_open: Annotated[int, Column("session.due_at IS NOT NULL")]
     is_stopped: Annotated[int, Column("session.stopped_at IS NOT NULL")]
     login_us: Annotated[int | None, Column("TIMESTAMPDIFF(MICROSECOND, session.login_at, UTC_TIMESTAMP(3))")]
     start_us: Annotated[int | None, Column("TIMESTAMPDIFF(MICROSECOND, session.started_at, UTC_TIMESTAMP(3))")]
     heard_us: Annotated[int | None, Column("TIMESTAMPDIFF(MICROSECOND, session.heard_at, UTC_TIMESTAMP(3))")]
-    used_seconds: Annotated[int, Column("session.used_seconds")]
+    used_seconds: int
 
 
 class Candidates(NamedTuple):
@@ -313,7 +313,7 @@ def find_candidates(cursor: Cursor, reports: Sequence[Report]) -> dict[str, Cand
     identifiers = sorted({report.acct_session_id for report in reports})
     cursor.execute(
         f"""
-        SELECT card.serial, card.id, card.posted_login_number, {columns(CandidateRow)}
+        SELECT card.serial, card.id, card.posted_login_number, {columns(CandidateRow, "session")}
           FROM card FORCE INDEX (serial_is_unique)
           LEFT JOIN session
             ON session.card_id = card.id

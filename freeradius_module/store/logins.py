@@ -45,49 +45,49 @@ CARDS_STEP = 8
 class CardRow(NamedTuple):
     """What is read of a card beside its serial and its PIN.  `posted_…` and `added_…` are sums over its life."""
 
-    id: Annotated[int, Column("card.id", 1)]
+    id: int
     status: Annotated[str, Column("card.status", "delivered")]
-    version: Annotated[int, Column("card.version", 1)]
-    product_id: Annotated[int, Column("card.product_id", 1)]
-    product_revision: Annotated[int, Column("product.revision", 1)]
+    version: int
+    product_id: int
+    product_revision: Annotated[int, Column("product.revision")]
     expires_in_seconds: Annotated[int | None, Column(EXPIRES_IN_SECONDS, 2_592_000)]
     device: Annotated[str | None, Column("card.device", None)]
-    posted_login_number: Annotated[int, Column("card.posted_login_number")]
-    key_number: Annotated[int, Column("card.key_number", 1)]
+    posted_login_number: int
+    key_number: int
     was_tried: Annotated[int, Column(WRONG_PINS)]
-    added_seconds: Annotated[int, Column("card.added_seconds")]
-    added_octets: Annotated[int, Column("card.added_octets")]
-    added_down_octets: Annotated[int, Column("card.added_down_octets")]
-    added_up_octets: Annotated[int, Column("card.added_up_octets")]
+    added_seconds: int
+    added_octets: int
+    added_down_octets: int
+    added_up_octets: int
     added_millicents: Annotated[int, Column("card.added_cents * 1000")]
-    posted_seconds: Annotated[int, Column("card.posted_seconds")]
-    posted_down_octets: Annotated[int, Column("card.posted_down_octets")]
-    posted_up_octets: Annotated[int, Column("card.posted_up_octets")]
+    posted_seconds: int
+    posted_down_octets: int
+    posted_up_octets: int
 
 
 class SessionRow(NamedTuple):
     """An open session of a card."""
 
-    login_number: Annotated[int, Column("session.login_number")]
-    nas_id: Annotated[int, Column("session.nas_id")]
-    device: Annotated[str, Column("session.device")]
+    login_number: int
+    nas_id: int
+    device: str
     is_begun: Annotated[int, Column("session.acct_session_id <> ''")]
     silent_us: Annotated[int | None, Column(SILENT_US)]
-    interim_seconds: Annotated[int, Column("session.interim_seconds")]
-    used_seconds: Annotated[int, Column("session.used_seconds")]
-    used_down_octets: Annotated[int, Column("session.used_down_octets")]
-    used_up_octets: Annotated[int, Column("session.used_up_octets")]
-    granted_seconds: Annotated[int | None, Column("session.granted_seconds")]
-    granted_octets: Annotated[int | None, Column("session.granted_octets")]
-    granted_down_octets: Annotated[int | None, Column("session.granted_down_octets")]
-    granted_up_octets: Annotated[int | None, Column("session.granted_up_octets")]
-    granted_millicents: Annotated[int | None, Column("session.granted_millicents")]
-    tariff_minute_millicents: Annotated[int, Column("session.tariff_minute_millicents")]
-    tariff_mb_millicents: Annotated[int, Column("session.tariff_mb_millicents")]
+    interim_seconds: int
+    used_seconds: int
+    used_down_octets: int
+    used_up_octets: int
+    granted_seconds: int | None
+    granted_octets: int | None
+    granted_down_octets: int | None
+    granted_up_octets: int | None
+    granted_millicents: int | None
+    tariff_minute_millicents: int
+    tariff_mb_millicents: int
 
 
 # A list of the open sessions; NULL if there is none, which CONCAT_WS leaves out.
-OPEN_SESSIONS = f"GROUP_CONCAT(IF({IS_OPEN}, JSON_ARRAY({columns(SessionRow)}), NULL))"
+OPEN_SESSIONS = f"GROUP_CONCAT(IF({IS_OPEN}, JSON_ARRAY({columns(SessionRow, 'session')}), NULL))"
 
 
 class SessionsRow(NamedTuple):
@@ -137,7 +137,7 @@ def _cards_statement(count: int, with_pins: bool) -> str:
         SELECT STRAIGHT_JOIN
                card.serial,
                {"card.pin_sealed" if with_pins else "NULL"},
-               JSON_ARRAY({columns(CardRow)}),
+               JSON_ARRAY({columns(CardRow, "card")}),
                (SELECT CONCAT('[', CONCAT_WS(',', {columns(SessionsRow)}), ']')
                   FROM session
                  WHERE session.card_id = card.id

@@ -23,24 +23,24 @@ SomeRow = TypeVar("SomeRow", bound=tuple[Any, ...])
 class Column(NamedTuple):
     """Where a field of a row comes from, and what stands there in a decoy row.
 
-    A row is a NamedTuple whose fields are annotated with their columns; the SELECT and the decoy are made from it, so
-    that each column is named once.
+    A row is a NamedTuple; the SELECT and the decoy are made from it, so that each column is named once.  A field without
+    a Column is the table's column of that name.
 
     >>> from typing import Annotated
     >>> class Example(NamedTuple):
-    ...     card_id: Annotated[int, Column("card.id", 1)]
-    ...     status: str
-    >>> columns(Example), decoy(Example)
-    ('card.id, status', [1, 0])
+    ...     id: int
+    ...     revision: Annotated[int, Column("product.revision", 1)]
+    >>> columns(Example, "card"), decoy(Example)
+    ('card.id, product.revision', [0, 1])
     """
 
     sql: str
     decoy: Any = 0
 
 
-def columns(row: Row) -> str:
-    """The SQL of a row's fields in their order; a field without a Column is the column of its own name."""
-    return ", ".join(column.sql for column in _columns(row))
+def columns(row: Row, table: str = "") -> str:
+    """The SQL of a row's fields, in their order."""
+    return ", ".join(column.sql for column in _columns(row, f"{table}." if table else ""))
 
 
 def decoy(row: Row) -> list[Any]:
@@ -53,9 +53,9 @@ def maker(row: type[SomeRow]) -> Callable[[Sequence[Any]], SomeRow]:
     return partial(tuple.__new__, row)
 
 
-def _columns(row: Row) -> list[Column]:
+def _columns(row: Row, prefix: str = "") -> list[Column]:
     return [
-        column if isinstance(column := getattr(kind, "__metadata__", (None,))[0], Column) else Column(name)
+        column if isinstance(column := getattr(kind, "__metadata__", (None,))[0], Column) else Column(prefix + name)
         for name, kind in row.__annotations__.items()
     ]
 
