@@ -123,7 +123,7 @@ class Mover:
                 # What a session has used must be on the card before the session goes.
                 unposted = {card_id for card_id, _number, is_posted in found if not is_posted}
                 if unposted:
-                    module_store.post(cursor, unposted)
+                    module_store.posting.post(cursor, unposted)
                 moved = self._move(cursor, [row[:2] for row in found], older_than_days)
                 count += moved
                 self.left += len(found) - moved

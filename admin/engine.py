@@ -5,7 +5,7 @@ from pathlib import Path
 
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine.engine import Engine
-from freeradius_module.engine.server import EngineServer, NoPlace
+from freeradius_module.engine.server import CannotListen, EngineServer
 from freeradius_module.sealing.keyring import KeyFileError
 
 from .queue.charge import module_settings
@@ -38,7 +38,7 @@ def engine(office, as_json):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.end())
         service.serve()
-    except (NoPlace, KeyFileError, WrongSchema) as fault:
+    except (CannotListen, KeyFileError, WrongSchema) as fault:
         raise errors.Refused(told(fault)) from fault
     output.tell_done(
         {"decided": service.decided, "charged": service.charged},

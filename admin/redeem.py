@@ -11,7 +11,7 @@ from freeradius_module import settings
 from freeradius_module import store as module_store
 from freeradius_module.rules import login, serial
 from freeradius_module.sealing import pin
-from freeradius_module.store import Try
+from freeradius_module.store.guessing import Try
 
 from . import store
 from .shell import errors, output
@@ -97,7 +97,7 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
         with office.stream(pymysql.cursors.Cursor) as plain:
-            ((_found, standing),) = module_store.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
+            ((_found, standing),) = module_store.guessing.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
     # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
     # address.
     is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)

@@ -58,7 +58,7 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
                 _say_what_was_meant(cursor, serial_text)
                 answer = _refused("unknown_card", rules.lang)
             else:
-                product = module_store.read_product(plain, card.product_id)
+                product = module_store.catalogue.read_product(plain, card.product_id)
                 device = _device(device, card, product)
                 answer = _answer(plain, card, product, nas, device, at, rules)
     answer = {
@@ -77,7 +77,7 @@ def _read(cursor, serial_text: str):
     """The card as the module would find it, by what the person types as User-Name."""
     wanted = serial.compact(serial_text)[: attributes.SERIAL_MAX]
     # Without the PIN, which not everybody may read who looks at cards.
-    return module_store.read_cards(cursor, [wanted], with_pins=False).get(wanted)
+    return module_store.logins.read_cards(cursor, [wanted], with_pins=False).get(wanted)
 
 
 def _device(device: str | None, card: login.Card, product: login.Product) -> str:
@@ -90,8 +90,8 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     """The decision that the engine would make, and what would be sent."""
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
     if card.was_tried:
-        source = module_store.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
-        ((_card_id, standing),) = module_store.read_standings(cursor, [source])
+        source = module_store.guessing.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
+        ((_card_id, standing),) = module_store.guessing.read_standings(cursor, [source])
         attempt = attempt._replace(is_locked_out=login.is_locked_out(standing, rules.wrong_pin_tries, device))
     decision = login.decide(card, product, attempt, rules.longest_session_seconds)
     if isinstance(decision, login.Refusal):

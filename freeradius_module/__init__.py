@@ -1,7 +1,7 @@
 """Prepaid cards inside FreeRADIUS: decides every login and consumes credit.
 
-Read hooks.py first: it is what FreeRADIUS calls.  It translates packets into plain values and hands
-them to engine.py, which asks store.py for facts and login.py, usage.py and identity.py for judgement.
+Read hooks.py first: FreeRADIUS calls it.  It translates packets into plain values and gives them to the engine/, which
+reads facts from the database through the store/ and decides by the rules/.
 """
 
 SCHEMA_VERSION = 1

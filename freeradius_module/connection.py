@@ -1,40 +1,46 @@
-"""One connection to the database, that fails fast and comes back by itself.
+"""One connection to the database, which fails fast and comes back by itself.
 
-While the database is away, a login must cost milliseconds, not a time-out: each of FreeRADIUS' threads
-would hang in it.  So after a failure nobody tries that node again for a moment; then one call tries for all.
+While the database is away, a login must cost milliseconds and not a time-out: otherwise all of FreeRADIUS' threads would
+soon wait.  So after a failure no call tries that node again for a moment; then one call tries it for all.
 
-Of a cluster, the nodes are tried in the order of the option file, and a connection stays where it is until that
-node fails.  A failure in the middle of the work is ambiguous, it may have been committed; what runs here gives the
-same result when it is run again, on another node too.
+The nodes of a cluster are tried in the order of the option file, and a connection stays with its node until that node
+fails.  After a failure in the middle of the work it is not known whether the work was committed.  Whatever runs here gives
+the same result when it is run again, on another node, too.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pymysql
 from pymysql.constants import CLIENT, ER
+from pymysql.cursors import Cursor
 
 from . import SCHEMA_VERSION
+from .sentence import Sentence
 from .settings import Settings
 
-# Retry of the whole transaction is right: deadlock, snapshot conflict (Galera: certification).
-TRY_AGAIN = {1213, 1020}
-# A row is locked by somebody else; nothing waits for it here.
+# MariaDB's error numbers.  The transaction lost a race (deadlock, snapshot conflict, Galera's certification): to run all of
+# it again is right.
+LOST_RACE = {1213, 1020}
+# Another transaction holds a row; nothing waits for it here.
 LOCKED = 1205
-# This node of a cluster is not in the part that may decide: nothing was done, another one is.
-NOT_HERE = {1047}
-# The connection is gone, or this node of a cluster is: perhaps after the commit.  What runs here is idempotent.
-GO_ELSEWHERE = {1180, 1053, 1317, 1927, 2006, 2013, 2014, 2055, 4031} | NOT_HERE
-# Rivals on other nodes are noticed at the commit only, so a busy card may lose several times.
+# This node of a cluster is not in the part that may decide.  Nothing was done; another node may be in that part.
+NODE_NOT_READY = {1047}
+# The connection or this node of a cluster is gone, perhaps after the commit.
+GONE = {1180, 1053, 1317, 1927, 2006, 2013, 2014, 2055, 4031} | NODE_NOT_READY
+# A transaction learns only at its commit that it lost a race on another node, so a busy card may lose several times.
 TRIES = 8
 PAUSE_SECONDS = 1.0
-# A node that hangs costs each who asks it a time-out, so where there are others it is left alone for longer.
+# A node that hangs costs each call a time-out, so it is left alone for longer where there are other nodes.
 HUNG_PAUSE_SECONDS = 10.0
 # So many nodes may hang before a call gives up: the NAS does not wait for more.
 TIMEOUTS_MOST = 2
 # In this mode the driver writes text as a literal (Connection.escape), which the hot statements put into their text.
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 
 
 class DatabaseAway(Exception):
@@ -44,27 +50,27 @@ class DatabaseAway(Exception):
 class RowLocked(Exception):
     """A row is locked by another transaction.
 
-    Nothing was done.  What did not touch that row can be done meanwhile, and this again a moment later.
+    Nothing was done.  Other work can be done meanwhile, and this again a moment later.
     """
 
 
 class TooLate(DatabaseAway):
-    """The request is older than its answer is of use; nothing was done."""
+    """The request is so old that its caller has given up; nothing was done."""
 
 
 class WrongSchema(Exception):
-    """The database has another schema than this program was made for."""
+    """The database's schema is not the one that this program needs."""
 
 
-class Place:
-    """Where a server is, and until when it is left alone."""
+class Node:
+    """A server of the database, and until when it is left alone (by the monotonic clock)."""
 
     def __init__(self, host: str | None = None, port: int = 0):
         self.host = host
         self.port = port
         self.not_before = 0.0
 
-    def is_tried(self) -> bool:
+    def may_be_tried(self) -> bool:
         return time.monotonic() >= self.not_before
 
     def leave(self, seconds: float) -> None:
@@ -76,15 +82,15 @@ class Connection:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._connection: pymysql.connections.Connection | None = None
-        self._places = [Place(*host) for host in settings.hosts] or [Place()]
-        self._place = self._places[0]
+        self._connection: pymysql.Connection[Cursor] | None = None
+        self._nodes = [Node(*host) for host in settings.hosts] or [Node()]
+        self._node = self._nodes[0]
         self._not_before = 0.0
 
-    def run(self, work: Callable[[Any, Any], Any], request: Any) -> Any:
-        """Have ``work(cursor, request)`` done in a transaction of its own, again if it has to be.
+    def run(self, work: Callable[[Cursor, Request], Result], request: Request) -> Result:
+        """Run `work(cursor, request)` in a transaction of its own, again if necessary; return its result.
 
-        Raises RowLocked if another transaction holds a row that this needs, DatabaseAway when it cannot be done now; any
+        Raises RowLocked if another transaction holds a row that this needs, and DatabaseAway if it cannot be done now; any
         other error is about the request itself.
         """
         failures = Failures()
@@ -97,11 +103,11 @@ class Connection:
                 if number == LOCKED:
                     self._roll_back()
                     raise RowLocked(str(fault)) from None
-                if number in TRY_AGAIN:
+                if number in LOST_RACE:
                     self._roll_back()
                     continue
                 self.close()
-                if number not in GO_ELSEWHERE and isinstance(number, int) and number != 0:
+                if number not in GONE and isinstance(number, int) and number != 0:
                     raise
                 self._leave_if_hopeless(number, fault, failures)
             except Exception:
@@ -111,55 +117,56 @@ class Connection:
 
     def close(self) -> None:
         if self._connection is not None:
-            # Not close(): that would write to a socket that may hang.
-            self._connection._force_close()
+            _hang_up(self._connection)
             self._connection = None
 
-    def _cursor(self, failures: "Failures") -> pymysql.cursors.Cursor:
+    def _cursor(self, failures: "Failures") -> Cursor:
         if self._connection is None:
             self._connection = self._connect(failures)
         return self._connection.cursor()
 
-    def _connect(self, failures: "Failures") -> pymysql.connections.Connection:
-        """To the first node that lets us in; when all are left alone, to the one that has been so for longest."""
+    def _connect(self, failures: "Failures") -> "pymysql.Connection[Cursor]":
+        """To the first node that accepts; if all are left alone, to the one that has been so for longest."""
         if time.monotonic() < self._not_before:
             raise DatabaseAway("the database was not reachable a moment ago")
-        tried = [place for place in self._places if place.is_tried()]
-        for place in tried or [min(self._places, key=lambda place: place.not_before)]:
+        tried = [node for node in self._nodes if node.may_be_tried()]
+        for node in tried or [min(self._nodes, key=lambda node: node.not_before)]:
             try:
-                connection = connect(self._settings, place)
+                connection = connect(self._settings, node)
             except WrongSchema:
                 raise
             except (pymysql.err.MySQLError, OSError) as fault:
-                self._leave(place, fault, failures)
+                self._leave(node, fault, failures)
                 continue
-            self._place = place
+            self._node = node
             return connection
         raise self._away(failures.last) from failures.last
 
     def _leave_if_hopeless(self, number: Any, fault: Exception, failures: "Failures") -> None:
-        """A connection that broke was perhaps closed while idle: the same node once more, then another one."""
-        failures.broken.append(self._place)
-        is_elsewhere = number in NOT_HERE and len(self._places) > 1  # With one place, a proxy may know another node.
+        """The server may have closed a connection that broke because it was idle: the same node is tried once more, and
+        then another node."""
+        failures.broken.append(self._node)
+        # With one node, a proxy in front of it may know another one.
+        is_elsewhere = number in NODE_NOT_READY and len(self._nodes) > 1
         is_closed = not is_elsewhere and not _is_timeout(fault)
-        if is_closed and failures.broken.count(self._place) == 1:
+        if is_closed and failures.broken.count(self._node) == 1:
             failures.last = fault
             return
-        self._leave(self._place, fault, failures)
-        if not any(place.is_tried() for place in self._places):
+        self._leave(self._node, fault, failures)
+        if not any(node.may_be_tried() for node in self._nodes):
             raise self._away(fault) from fault
 
-    def _leave(self, place: Place, fault: Exception, failures: "Failures") -> None:
+    def _leave(self, node: Node, fault: Exception, failures: "Failures") -> None:
         failures.last = fault
         is_hung = _is_timeout(fault)
-        place.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._places) > 1 else PAUSE_SECONDS)
+        node.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._nodes) > 1 else PAUSE_SECONDS)
         failures.timeouts += is_hung
         if failures.timeouts >= TIMEOUTS_MOST:
             raise self._away(fault) from fault
 
     def _away(self, fault: Exception | None) -> DatabaseAway:
-        """Nobody is left to ask.  The next calls do not even try, for a moment."""
-        if not any(place.is_tried() for place in self._places):
+        """No node is left.  For a moment the next calls do not even try one."""
+        if not any(node.may_be_tried() for node in self._nodes):
             self._not_before = time.monotonic() + PAUSE_SECONDS
         return DatabaseAway(str(fault))
 
@@ -172,31 +179,31 @@ class Connection:
 
 
 class Failures:
-    """What one call has met on its way."""
+    """The failures of one call."""
 
     def __init__(self) -> None:
         self.last: Exception | None = None
-        self.broken: list[Place] = []
+        self.broken: list[Node] = []
         self.timeouts = 0
 
 
-def connect(settings: Settings, place: Place | None = None) -> pymysql.connections.Connection:
-    """A new connection, in our collation and time zone, to a schema of our version.
+def connect(settings: Settings, node: Node | None = None) -> "pymysql.Connection[Cursor]":
+    """A new connection, with our collation and time zone, to a database with our version of the schema.
 
-    autocommit: a group is one statement, mostly; what is more says BEGIN and COMMIT.
-    sql_mode: asked for again, because literals are right in that mode.
-    READ COMMITTED: no gap locks, so that logins and accounting of different cards never meet.
+    autocommit: a group is mostly one statement; a longer transaction executes BEGIN and COMMIT.
+    sql_mode: read back, because literals are correct in this mode only.
+    READ COMMITTED: no gap locks, so that logins and accounting of different cards never wait for each other.
     innodb_lock_wait_timeout = 0: a statement for many packets must not wait for one card's row; see RowLocked.
     """
     seconds = settings.database_timeout_seconds
-    place = place or Place()
+    node = node or Node()
     connection = pymysql.connect(
         read_default_file=settings.connection_file,
         read_default_group=settings.group,
-        unix_socket=None if place.host else settings.unix_socket,
-        host=place.host,
-        port=place.port,
-        # Reading the system's certificates takes the driver longer than all the rest, and a socket needs none.
+        unix_socket=None if node.host else settings.unix_socket,
+        host=node.host,
+        port=node.port,
+        # A socket needs no certificates, and reading the system's takes the driver longer than all the rest.
         ssl_disabled=settings.unix_socket is not None,
         charset="utf8mb4",
         autocommit=True,
@@ -215,32 +222,43 @@ def connect(settings: Settings, place: Place | None = None) -> pymysql.connectio
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
             _agree_with_cluster(cursor)
             cursor.execute("SELECT MAX(version), @@sql_mode FROM schema_version")
-            version, mode = cursor.fetchone()
+            ((version, mode),) = cursor.fetchall()
     except pymysql.err.ProgrammingError as fault:
-        connection._force_close()
-        raise WrongSchema("The database has no schema of prepaid-cards yet. Run 'prepaid db init'.") from fault
-    if mode != SQL_MODE:
-        # Whoever stands between us and the server gives us a session that is not ours.
-        connection._force_close()
+        _hang_up(connection)
         raise WrongSchema(
-            f"The connection has the sql_mode '{mode}' and not '{SQL_MODE}', in which our literals are written. "
-            "Connect without a proxy that shares sessions."
+            Sentence("The database has no tables of prepaid cards yet. Make them with 'prepaid db init'.")
+        ) from fault
+    if mode != SQL_MODE:
+        # A proxy between us and the server has given us a session that others use too.
+        _hang_up(connection)
+        raise WrongSchema(
+            Sentence(
+                "The connection has the sql_mode {found!r} and not {expected!r}, which the literals of this program need. "
+                "Connect without a proxy that shares sessions.",
+                found=mode,
+                expected=SQL_MODE,
+            )
         )
     if version != SCHEMA_VERSION:
-        connection._force_close()
+        _hang_up(connection)
+        is_old = version < SCHEMA_VERSION
         raise WrongSchema(
-            f"The database has schema version {version}, this module needs {SCHEMA_VERSION}. "
-            + ("Run 'prepaid db upgrade'." if version < SCHEMA_VERSION else "Install the newer module.")
+            Sentence(
+                "The database has schema version {found}, and this program works with version {expected}. {remedy}",
+                found=version,
+                expected=SCHEMA_VERSION,
+                remedy=Sentence("Run 'prepaid db upgrade'.") if is_old else Sentence("Install the newer program."),
+            )
         )
     return connection
 
 
 def _agree_with_cluster(cursor: pymysql.cursors.Cursor) -> None:
-    """On a node of a Galera cluster: read nothing stale, and be told of every lost race.
+    """On a node of a Galera cluster: read nothing stale, and get an error for every lost race.
 
-    sync_wait: a read waits until this node has applied what was committed elsewhere before it.
-    retry_autocommit: left at its default, a statement that lost against another node's is repeated by the server, and
-    its RETURNING tells what the first attempt would have written: two logins would both believe to have won a number.
+    sync_wait: a read waits until this node has applied what was committed on other nodes before it.
+    retry_autocommit: by default the server itself repeats a statement that lost against another node's, and its RETURNING
+    has the values of the first attempt: two logins would both seem to have got the same number.
     """
     try:
         cursor.execute("SET SESSION wsrep_sync_wait = 1, wsrep_retry_autocommit = 0")
@@ -251,3 +269,8 @@ def _agree_with_cluster(cursor: pymysql.cursors.Cursor) -> None:
 
 def _is_timeout(fault: Exception) -> bool:
     return "timed out" in str(fault)
+
+
+def _hang_up(connection: Any) -> None:
+    """Close the connection's socket.  close() would first write to it, and it may hang."""
+    connection._force_close()

@@ -7,9 +7,9 @@ Post-Auth-Type REJECT login_refused  (counts a wrong PIN; changes nothing)
 accounting            accounting     acknowledged after the commit, or not at all
 dynamic clients       client         the NAS' secret
 
-What rlm_python3 makes of a return value is unforgiving: None counts as OK, an Enum as FAIL, -1 kills the server.
-Every function therefore returns one of radiusd's own RLM_MODULE_ integers, and FAIL, which is no answer to
-the NAS, is what any exception becomes: the NAS then asks the next server.
+rlm_python3 is strict about return values: None counts as OK, an Enum as FAIL, and -1 kills the server.  So every function
+returns one of radiusd's own RLM_MODULE_ integers, and every exception becomes FAIL, which sends the NAS no answer: the NAS
+then asks the next server.
 """
 
 import radiusd
@@ -22,42 +22,50 @@ from .engine.client import EngineClient, EngineFault
 from .engine.engine import Engine, safe_text
 from .engine.logins import Answer
 from .printable import one_line
+from .rules.vendors import Attribute
 from .sealing.keyring import KeyFileClosed
 
-# One engine for all instances of this radiusd (they share this module): they share statements through it.
+# One engine for all instances of this radiusd, which share this module: so they share statements, too.
 _engine: Engine | EngineClient | None = None
 
-# These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
+# As FreeRADIUS gives a packet: its attributes as pairs of name and value, or None if there are none.
+Packet = tuple[tuple[str, str], ...] | None
+# What FreeRADIUS takes: a code, or a code, attributes of the reply and attributes of "config".
+Returned = int | tuple[int, tuple[Attribute, ...], tuple[Attribute, ...]]
+
+# These ignore the values that a module returns, or do not read the queue, by their release notes; see raddb-config/README.md.
 REFUSED_VERSIONS = ("3.2.9", "3.2.10")
-# As much of a reason as a record of the quarantine takes.
+# How many characters of a reason a record of the quarantine holds.
 REASON_MAX = 160
 
 
-def instantiate(_packet) -> int:
-    """Open shop, or stop the server with a sentence.  A database that is away is no reason: it may start later."""
+def instantiate(_packet: object) -> int:
+    """Make the engine, or stop the server with a sentence in its log.  A database that is away does not stop it: the
+    database may start later."""
     global _engine
     if _engine is not None:
-        _engine.serve_alone(False)
+        _engine.set_serial(False)
         return 0
     try:
         config = getattr(radiusd, "config", None) or {}
         version = config.get("server_version", "")
         if version in REFUSED_VERSIONS:
-            _log_error(f"FreeRADIUS {version} loses what a Python module answers. Install 3.2.8 or 3.2.11.")
+            _log_error(f"FreeRADIUS {version} ignores what a Python module returns. Install 3.2.8 or 3.2.11.")
             return -1
         found = settings.load(config.get("option_file"))
         own = _own_engine(found)
     except Exception as fault:
-        # FreeRADIUS ignores an exception here and would serve without us; only -1 stops it.
+        # FreeRADIUS would ignore an exception and serve without this module; only -1 stops it.
         _log_error(f"{type(fault).__name__}: {fault}")
         return -1
-    _engine = EngineClient(found, own) if found.engine else own
-    _engine.serve_alone(True)
+    engine = EngineClient(found, own) if found.engine or own is None else own
+    engine.set_serial(True)
+    _engine = engine
     return 0
 
 
 def _own_engine(found: settings.Settings) -> Engine | None:
-    """What decides in this process; None where the shared engine alone may read the password and the key."""
+    """The engine of this process; None where only the shared engine may read the password and the key."""
     try:
         if found.engine and found.closed:
             raise KeyFileClosed(f"{', '.join(found.closed)} may not be read")
@@ -78,65 +86,67 @@ def _own_engine(found: settings.Settings) -> Engine | None:
     return engine
 
 
-def authorize(packet):
-    """Answer a login that proves its PIN by itself (PAP, CHAP), or hand over the PIN that has to be proved.
+def authorize(packet: Packet) -> Returned:
+    """Answer a login that proves its PIN by itself (PAP, CHAP), or return the PIN that has to be proved.
 
-    FreeRADIUS' own modules (pap, chap, mschap, eap) do the checking either way.
+    FreeRADIUS' own modules (pap, chap, mschap, eap) check the PIN in either case.
     """
     try:
-        request = _request(packet)
-        handout = _engine.authorize(request)
+        request = attributes.values(packet)
+        result = _the_engine().authorize(request)
     except Exception as fault:
         return _no_answer("login", fault)
-    pin = ("Cleartext-Password", ":=", handout.pin)
-    if handout.answer is None:
+    pin = ("Cleartext-Password", ":=", result.pin)
+    if result.answer is None:
         return radiusd.RLM_MODULE_UPDATED, (), (pin, ("Tmp-String-6", ":=", read_mark.make(request)))
-    return _answered(handout.answer, pin)
+    return _answered(result.answer, pin)
 
 
-def post_auth(packet):
-    """Decide, now that the PIN is proved.  Nothing has been revealed or written before this.
+def post_auth(packet: Packet) -> Returned:
+    """Decide a login whose PIN is proved.  Nothing has been revealed or written before this.
 
-    The site calls this after FreeRADIUS' own module has found the PIN right.  A login that authorize has not marked is not
-    answered: its PIN was never there to be proved.
+    The site calls this after FreeRADIUS' own module has found the PIN right.  A login that authorize has not marked gets no
+    answer: there was no PIN that it could have proved.
     """
     try:
-        request = _request(packet)
+        request = attributes.values(packet)
         if not read_mark.is_on(request):
             _log_error("no answer to a login: authorize has not marked it")
             return radiusd.RLM_MODULE_FAIL
-        answer = _engine.admit(request)
+        answer = _the_engine().admit(request)
     except Exception as fault:
         return _no_answer("login", fault)
     return _answered(answer)
 
 
-def _answered(answer: Answer, *config):
+def _answered(answer: Answer, *config: Attribute) -> Returned:
     if not answer.is_accepted:
         _log(radiusd.L_AUTH, answer.log)
         return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
-    # The site counts the reply: FreeRADIUS drops an attribute that it does not know and sends the rest.
+    # The site counts the reply's attributes: FreeRADIUS drops one that it does not know, and sends the others.
     return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))), *config)
 
 
-def login_refused(packet):
-    """Count a wrong PIN.  The Reject leaves whether this succeeds or not, with one text for every stranger."""
+def login_refused(packet: Packet) -> Returned:
+    """Count a wrong PIN.  The Reject is sent whether this succeeds or not; its text is the same whether the serial exists
+    or not."""
+    engine = _the_engine()
     try:
-        _log(radiusd.L_AUTH, _engine.record_wrong_pin(_request(packet)))
+        _log(radiusd.L_AUTH, engine.record_wrong_pin(attributes.values(packet)))
     except Exception as fault:
         _log_error(f"a wrong PIN was not counted: {type(fault).__name__}")
-    return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", _engine.wrong_text),), ()
+    return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", engine.wrong_text),), ()
 
 
-def accounting(packet):
-    """Charge what this report adds; acknowledged once that is committed.
+def accounting(packet: Packet) -> Returned:
+    """Charge what this report adds; it is acknowledged after the commit.
 
-    While the database is away the answer is FAIL: the site puts the packet into the queue, or stays silent.  For what can
-    never be charged (an unknown card) it is NOTFOUND with the reason: the site acknowledges it when it is in the
-    quarantine, or the NAS would repeat it for ever.
+    While the database is away this returns FAIL: the site puts the packet into the queue, or sends no answer.  For a packet
+    that can never be charged (of an unknown card) it returns NOTFOUND with the reason: the site acknowledges the packet
+    when it is in the quarantine, because otherwise the NAS would repeat it for ever.
     """
     try:
-        line = _engine.account(packet or ())
+        line = _the_engine().account(packet or ())
     except NeverCharged as fault:
         radiusd.radlog(radiusd.L_INFO, str(fault))
         reason = str(fault).encode("ascii", "backslashreplace").decode()[:REASON_MAX].replace("\0", " ")
@@ -145,14 +155,14 @@ def accounting(packet):
         return _no_answer("packet of accounting", fault)
     if line:
         _log(radiusd.L_INFO, line)
-    # Only this is acknowledged by the site: OK is also what a forgotten return would be.
+    # The site acknowledges only this: FreeRADIUS reads OK from a forgotten return, too.
     return radiusd.RLM_MODULE_UPDATED
 
 
-def client(packet):
-    """Who is at this address?  Asked by FreeRADIUS for an address that it does not know (yet, or any more)."""
+def client(packet: Packet) -> Returned:
+    """The NAS at an address that FreeRADIUS does not know, or no longer knows."""
     try:
-        found = _engine.client(_request(packet).get(attributes.SOURCE_ADDRESS, ""))
+        found = _the_engine().client(attributes.values(packet).get(attributes.SOURCE_ADDRESS, ""))
     except Exception as fault:
         return _no_answer("client", fault)
     if found is None:
@@ -169,16 +179,21 @@ def client(packet):
     )
 
 
-def detach(_packet=None) -> int:
+def detach(_packet: object = None) -> int:
+    """FreeRADIUS ends: close every socket, because 3.2.1 aborts in Py_FinalizeEx if one is open."""
+    if _engine is not None:
+        _engine.close()
     return 0
 
 
-def _request(packet) -> dict[str, str]:
-    return attributes.values(packet)
+def _the_engine() -> Engine | EngineClient:
+    if _engine is None:
+        raise RuntimeError("FreeRADIUS has not called instantiate")
+    return _engine
 
 
 def _no_answer(what: str, fault: Exception) -> int:
-    """FAIL, and why."""
+    """FAIL, with the reason in the log."""
     _log_error(f"no answer to a {what}: {fault if isinstance(fault, EngineFault) else safe_text(fault)}")
     return radiusd.RLM_MODULE_FAIL
 
@@ -188,5 +203,5 @@ def _log_error(text: str) -> None:
 
 
 def _log(level: int, text: str) -> None:
-    """A line may name what a customer has sent."""
+    """On one line, because the text may hold what a customer has sent."""
     radiusd.radlog(level, one_line(text))

@@ -1,12 +1,12 @@
-r"""A record of the accounting queue: one packet on one line, as `raddb-config/` has FreeRADIUS put it down, read back.
+r"""A record of the accounting queue: one packet on one line, as `raddb-config/` lets FreeRADIUS write it, read back.
 
     Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&Tmp-String-2=&Class=0x01,0x02&User-Name=1234567897&…&End=&....
 
-What others choose is quoted as in a URL, so no value holds a "&", a "=" or a line break, and nobody who sends packets can
-write a line or a name.  A value that is empty was not in the packet.  The line is filled up with points, so that each
-is a whole fraction of a page and is written as a whole or not at all, however full the disk is.
+Values that others choose are quoted as in a URL, so no value holds a "&", a "=" or a line break, and whoever sends packets
+cannot forge a line or a name.  An attribute with an empty value was not in the packet.  The line is filled with dots, so
+that its length is a fraction of a page, and it is written as a whole or not at all, however full the disk is.
 
-What a crash left of a record was not answered.  It lacks its end, and the next record begins wherever it broke off:
+A record that a crash left unfinished was not answered.  It lacks its end, and the next record begins where it broke off:
 
 >>> parts = split("Tmp-String-1=1764000000.250000&Tmp-String-0=192.0.2.7&User-Na" + EXAMPLE)
 >>> [type(part).__name__ for part in parts]
@@ -18,12 +18,12 @@ from urllib.parse import quote, unquote
 
 from .attributes import RECEIVED_AT, received_at
 
-# Of each line, with the line break.
+# The length of each line, with its line break.
 LINE_OCTETS = 2048
 FILLING = "."
-# What begins every record; it stands nowhere else, for there is no "=" in a value.
+# Every record begins with this, which stands nowhere else, because no value holds a "=".
 FIRST = f"{RECEIVED_AT}="
-# Behind all of a packet: by it a whole record is known.
+# Stands behind all attributes: a record that has it is complete.
 END = "End"
 CLASS = "Class"
 REASON_NAME = "Quarantine-Reason"
@@ -53,7 +53,7 @@ class Unreadable(NamedTuple):
 
 
 def split(text: str) -> list[Record | Unreadable]:
-    """What stands on a line: one record, and before it what is left of unfinished ones."""
+    """The parts of a line: one record, and before it the remains of unfinished ones."""
     start = text.rfind(FIRST)
     if start <= 0:
         return [_read(text)]
@@ -68,7 +68,7 @@ def _read(text: str) -> Record | Unreadable:
 
 
 def parse(text: str) -> Record:
-    """A whole record; ValueError if it is none.
+    """A complete record.  Raises ValueError, with the reason, for any other text.
 
     >>> record = parse(EXAMPLE)
     >>> record.received_at
@@ -88,7 +88,7 @@ def parse(text: str) -> Record:
         if not equals:
             raise ValueError(f"a field is not 'name=value' but {field[:40]!a}")
         if "%" in value:
-            # What is no UTF-8 keeps its octets visible, instead of making the packet worthless.
+            # Octets that are not UTF-8 stay visible as escapes, so that the packet can still be charged.
             value = unquote(value, errors="backslashreplace")
         if name == CLASS:
             pairs += [(CLASS, one) for one in value.split(",") if one]
@@ -100,7 +100,7 @@ def parse(text: str) -> Record:
 
 
 def as_line(text: str) -> str:
-    """A record as it stands in the queue.
+    """A record as a line of the queue.
 
     >>> line = as_line(EXAMPLE)
     >>> len(line), parse(line[:-1]) == parse(EXAMPLE)._replace(text=line[:-1])
@@ -112,14 +112,14 @@ def as_line(text: str) -> str:
 
 
 def with_reason(text: str, reason: str) -> str:
-    """A record, or what is left of one, as the quarantine keeps it: a line, or as many times its length as it takes.
+    """A record, or the remains of one, as a line of the quarantine: its length is a multiple of LINE_OCTETS.
 
     >>> line = with_reason(EXAMPLE, "no card")
     >>> len(line), parse(line[:-1]).reason
     (2048, 'no card')
     """
     kept = without_reason(text).replace("\n", "")[: RECORD_OCTETS_MAX // 2]
-    # What broke off in a field ends here, too.
+    # A field that broke off ends here, too.
     return as_line(f"{kept.removesuffix('&')}&{REASON_NAME}={quote(reason[:1000], safe=' ')}&")
 
 

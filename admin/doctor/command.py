@@ -27,7 +27,7 @@ from freeradius_module.engine.server import accounting_path
 from freeradius_module.rules import serial
 from freeradius_module.sealing import keyring, pin
 from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
-from freeradius_module.store import Nas
+from freeradius_module.store.catalogue import Nas
 
 from .. import db, store
 from ..archive import YOUNGEST_DAYS
@@ -567,7 +567,7 @@ class Doctor:
 
     def _read_nas(self) -> list[Nas]:
         with self.office.reading(), self.office.stream(pymysql.cursors.Cursor) as cursor:
-            return module_store.read_nas(cursor)
+            return module_store.catalogue.read_nas(cursor)
 
     def _secret(self, nas: Nas) -> str:
         return pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, self.office.keyring)

@@ -4,7 +4,7 @@ Every step names its sessions by their key, so that it locks those rows and no g
 card goes on beside it.
 """
 
-from freeradius_module.store import ARCHIVED_COLUMNS
+from freeradius_module.store.accounting import ARCHIVED_COLUMNS
 
 # Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here,
 # nor for one that was open a day ago.

@@ -5,7 +5,7 @@ Sessions are read by NAS and due time (`session_by_nas`) or by card, never by re
 
 import json
 
-from freeradius_module.store import GRANT_IS_USED, QUEUE_LAG
+from freeradius_module.store.accounting import GRANT_IS_USED, QUEUE_LAG
 
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
 _COUNTED_FROM_START = "('time', 'money', 'longest')"

@@ -1,22 +1,24 @@
-"""What changes rarely and is asked for at each packet: products, NAS, and the attributes built from them."""
+"""What changes rarely and is needed for each packet: products, NAS, and the attributes that are built from them."""
 
 import ipaddress
 import time
 from threading import Lock
 from typing import NamedTuple
 
+from pymysql.cursors import Cursor
+
 from .. import store
 from ..connection import Connection, DatabaseAway
 from ..rules.login import Product
 from ..rules.vendors import Attribute
-from ..store import Nas
+from ..store.catalogue import Nas
 from . import reply
 
-# A new NAS is served within this time, and a moment for FreeRADIUS' own memory of clients.
+# A new NAS is served after this time at the latest, and after the time for which FreeRADIUS remembers its clients.
 REFRESH_SECONDS = 5.0
-# Where a packet comes from can be forged, so what is remembered of addresses must not grow with them.
+# The source of a packet can be forged, so the number of addresses that are remembered is limited.
 ADDRESSES_MOST = 65_536
-# An address that no row covers: FreeRADIUS knows it from its own files.
+# The NAS at an address that no row covers: FreeRADIUS knows it from its own files.
 UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
 
 
@@ -32,28 +34,28 @@ class Client(NamedTuple):
 
 
 class Catalogue:
-    """Keeps what it has read when the database is away."""
+    """Keeps what it has read while the database is away."""
 
     def __init__(self, connection: Connection, *, reads_secrets: bool = True):
         self._connection = connection
-        # Who only charges may not read the secrets of NAS.
+        # An account that only charges may not read the secrets of NAS.
         self._reads_secrets = reads_secrets
         self._guard = Lock()
         self._products: dict[int, Product] = {}
         self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
-        # None until it was read for the first time: before that, nobody can say that an address is unlisted.
-        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] | None = None
+        self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] = []
+        self._has_read = False  # before that, no address can be called unlisted
         self._nas: dict[str, Nas | None] = {}
         self._counter_rules: dict[int, str] = {}
         self._queue_lag_seconds = 0.0
         self._next_refresh = 0.0
 
     def product(self, product_id: int, revision: int) -> Product:
-        """The product in this revision; read anew when the card's read says that it has changed."""
+        """The product in this revision or a later one; it is read again when a card's row says that it has changed."""
         product = self._products.get(product_id)
         if product is None or product.revision < revision:
             with self._guard:
-                product = self._connection.run(store.read_product, product_id)
+                product = self._connection.run(store.catalogue.read_product, product_id)
             self._products[product_id] = product
         return product
 
@@ -82,8 +84,11 @@ class Catalogue:
         return self._counter_rules.get(nas_id, "gigawords")
 
     def queue_lag_seconds(self) -> float:
-        """How long accounting waits in queues before it is charged; 0 where it is charged at once."""
+        """How long accounting waits in queues before it is charged, in seconds; 0 where it is charged at once."""
         return self._queue_lag_seconds
+
+    def close(self) -> None:
+        self._connection.close()
 
     def _find(self, address: str) -> Nas | None:
         try:
@@ -99,13 +104,13 @@ class Catalogue:
         with self._guard:
             if time.monotonic() < self._next_refresh:
                 return
-            if self._networks is not None:
-                # Now, so that nobody waits here for the database: what is known is good enough meanwhile.
+            if self._has_read:
+                # Set before reading, so that no other thread waits here for the database: what is known is good enough.
                 self._next_refresh = time.monotonic() + REFRESH_SECONDS
             try:
                 rows, self._queue_lag_seconds = self._connection.run(_read_changing, self._reads_secrets)
             except DatabaseAway:
-                if self._networks is None:
+                if not self._has_read:
                     raise
                 return
             networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows]
@@ -114,8 +119,9 @@ class Catalogue:
                 self._networks = networks
                 self._counter_rules = {nas.id: nas.counter_rule for nas in rows}
                 self._nas = {}
+            self._has_read = True
             self._next_refresh = time.monotonic() + REFRESH_SECONDS
 
 
-def _read_changing(cursor, reads_secrets: bool) -> tuple[list[Nas], float]:
-    return store.read_nas(cursor, with_secrets=reads_secrets), store.read_queue_lag(cursor)
+def _read_changing(cursor: Cursor, reads_secrets: bool) -> tuple[list[Nas], float]:
+    return store.catalogue.read_nas(cursor, with_secrets=reads_secrets), store.accounting.read_queue_lag(cursor)

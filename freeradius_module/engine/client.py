@@ -1,8 +1,8 @@
-"""The engine as a FreeRADIUS process sees it that shares one with others: see engine_server.py.
+"""The shared engine as a FreeRADIUS process sees it; see server.py for the other side.
 
-While nobody is there, it is its own engine: it is slower but equally correct, because all state is in the database.  A
-process that may read neither the database's password nor the key has no engine of its own (`own` is None): then a shared
-engine that is away is what a database is that is away.
+While the shared engine is away, the process decides by an engine of its own.  It is slower but equally correct: all state
+is in the database.  A process that may read neither the database's password nor the key has no engine of its own (`own` is
+None): for it a shared engine that is away is like a database that is away.
 """
 
 import socket
@@ -20,47 +20,52 @@ from . import wire
 from .accounting import NeverCharged, Pairs
 from .catalogue import Client
 from .engine import Engine, answer_seconds
-from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Handout
+from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, AuthorizeResult
 from .server import ACCOUNT, CLIENT, MESSAGE_OCTETS_MAX, accounting_path
 
-# An engine that is not there is looked for again after this time; one that hangs costs each who asks it a time-out.
+# An engine that is away is tried again after this time.  One that hangs is left alone for longer, because each call to it
+# costs a time-out.
 PAUSE_SECONDS = 1.0
 HUNG_PAUSE_SECONDS = 10.0
 
 
 class EngineAway(Exception):
-    """No engine is open; nobody has seen the request."""
+    """No engine is open; no engine has seen the request."""
 
 
 class EngineEnded(DatabaseAway):
-    """The engine ended, or hangs, with this request: whether it was done is not known."""
+    """The engine ended, or hangs, while it had this request: it is not known whether the request was done."""
 
 
 class EngineFault(Exception):
-    """The engine could not do it, for a reason that it has logged."""
+    """The engine could not do the request, for a reason that it has logged."""
+
+
+# What the engine answers instead of a result; any other word is an EngineFault.
+FAULTS: dict[str, type[Exception]] = {"away": DatabaseAway, "schema": WrongSchema, "never": NeverCharged}
 
 
 class EngineClient:
-    """See Engine, whose methods these are."""
+    """Has the methods of Engine that hooks.py calls."""
 
     def __init__(self, settings: Settings, own: Engine | None):
         self.wrong_text = messages.refused("wrong_pin", settings.lang)
         self._own_engine = own
-        path, seconds = Path(settings.engine), answer_seconds(settings)
-        self._logins = Way(path, seconds)
-        self._accounting = Way(accounting_path(path), seconds)
+        path, seconds = Path(str(settings.engine)), answer_seconds(settings)
+        self._logins = ListenerClient(path, seconds)
+        self._accounting = ListenerClient(accounting_path(path), seconds)
 
     @property
     def _own(self) -> Engine:
-        """Who decides while nobody is at the shared engine."""
+        """The engine that decides while the shared engine is away."""
         if self._own_engine is None:
-            raise DatabaseAway("nobody is at the shared engine")
+            raise DatabaseAway("the shared engine is away")
         return self._own_engine
 
-    def authorize(self, request: Mapping[str, str]) -> Handout:
-        """Raises EngineEnded where it may have been let in: the NAS asks again, and takes that login over."""
+    def authorize(self, request: Mapping[str, str]) -> AuthorizeResult:
+        """Raises EngineEnded where the login may have been accepted: the NAS asks again, and takes that login over."""
         try:
-            return wire.read_handout(self._logins.ask(AUTHORIZE, request.items()))
+            return wire.read_authorize_result(self._logins.ask(AUTHORIZE, request.items()))
         except EngineAway:
             return self._own.authorize(request)
 
@@ -72,7 +77,8 @@ class EngineClient:
 
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
         try:
-            return wire.read_text(self._logins.ask(WRONG_PIN, request.items()))
+            (line,) = self._logins.ask(WRONG_PIN, request.items())
+            return line
         except EngineAway:
             return self._own.record_wrong_pin(request)
 
@@ -80,12 +86,12 @@ class EngineClient:
         try:
             return wire.read_text(self._accounting.ask(ACCOUNT, pairs))
         except (EngineAway, EngineEnded):
-            # Twice is as good as once: counters only rise to what was reported.
+            # To charge it twice changes nothing: counters only rise to what was reported.
             return self._own.account(pairs)
 
-    def serve_alone(self, is_alone: bool) -> None:
+    def set_serial(self, is_serial: bool) -> None:
         if self._own_engine is not None:
-            self._own_engine.serve_alone(is_alone)
+            self._own_engine.set_serial(is_serial)
 
     def client(self, address: str) -> Client | None:
         try:
@@ -93,74 +99,88 @@ class EngineClient:
         except (EngineAway, EngineEnded):
             return self._own.client(address)
 
+    def close(self) -> None:
+        self._logins.close()
+        self._accounting.close()
+        if self._own_engine is not None:
+            self._own_engine.close()
 
-class Way:
-    """To one window of the engine; each of FreeRADIUS' threads has a line of its own.
 
-    By the thread's own number: `threading.local` has one for each thread *and instance*, because rlm_python3 gives each
-    pair a Python thread state of its own, and 64 threads with 192 instances would have 12,288 lines.
+class ListenerClient:
+    """Asks one listener of the engine; each of FreeRADIUS' threads has a connection of its own.
+
+    The connections are kept by the thread's number.  `threading.local` would keep one for each thread *and instance*,
+    because rlm_python3 gives each pair of them a Python thread state of its own: 64 threads with 192 instances would have
+    12,288 connections.
     """
 
     def __init__(self, path: Path, timeout_seconds: int):
         self._path = str(path)
         self._seconds = timeout_seconds
         self._timeout = struct.pack("ll", timeout_seconds, 0)
-        self._lines: dict[int, socket.socket] = {}
+        self._connections: dict[int, socket.socket] = {}
         self._not_before = 0.0
 
     def ask(self, what: str, attributes: Iterable[tuple[str, str]]) -> list[str]:
-        """The result's words.  Raises EngineAway, or EngineEnded, or what the engine says is in the way."""
-        own = self._sent(wire.request(what, time.monotonic() + self._seconds, attributes))
+        """The words of the result.  Raises EngineAway, EngineEnded, or the exception that the engine answers with."""
+        connection = self._sent(wire.request(what, time.monotonic() + self._seconds, attributes))
         try:
-            told = own.recv(MESSAGE_OCTETS_MAX)
+            received = connection.recv(MESSAGE_OCTETS_MAX)
         except BlockingIOError:
             self._leave(HUNG_PAUSE_SECONDS)
             raise EngineEnded("the shared engine does not answer") from None
         except ConnectionResetError:
-            # How Linux ends a line that holds a message which nobody has read.
+            # Linux ends a connection in this way if it holds a message that the other side has not read.
             self._leave(PAUSE_SECONDS)
             raise EngineAway from None
-        if not told:
+        if not received:
             self._leave(PAUSE_SECONDS)
             raise EngineEnded("the shared engine ended while it had this packet")
-        word, *result = wire.words(told)
+        word, *result = wire.words(received)
         if word == wire.DONE:
             return result
-        raise {"away": DatabaseAway, "schema": WrongSchema, "never": NeverCharged}.get(word, EngineFault)(*result)
+        raise FAULTS.get(word, EngineFault)(*result)
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        while self._connections:
+            self._connections.popitem()[1].close()
 
     def _sent(self, message: bytes) -> socket.socket:
-        """The line, with the message on it.  A line of an engine that has ended takes none: then a new one is tried."""
+        """The connection, after the message was sent on it.  A connection to an engine that has ended fails; then a new
+        one is tried."""
         try:
-            own = self._own_socket()
+            connection = self._own_connection()
             try:
-                own.send(message)
+                connection.send(message)
             except ConnectionError:
-                self._hang_up()
-                own = self._own_socket()
-                own.send(message)
+                self._close_own()
+                connection = self._own_connection()
+                connection.send(message)
         except OSError:
             self._leave(PAUSE_SECONDS)
             raise EngineAway from None
-        return own
+        return connection
 
-    def _own_socket(self) -> socket.socket:
-        """This thread's line.  Raises EngineAway, or OSError if it was tried in vain."""
-        own = self._lines.get(threading.get_ident())
-        if own is None:
+    def _own_connection(self) -> socket.socket:
+        """This thread's connection.  Raises EngineAway while the engine is left alone, or OSError if it is not there."""
+        connection = self._connections.get(threading.get_ident())
+        if connection is None:
             if time.monotonic() < self._not_before:
-                raise EngineAway  # Missed a moment ago; to ask meanwhile does not make that moment longer.
-            own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            # The kernel's time-outs: Python's own would cost a system call more for each message.
+                raise EngineAway
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # The kernel's time-outs, because Python's own would cost another system call for each message.
             for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                own.setsockopt(socket.SOL_SOCKET, direction, self._timeout)
-            self._lines[threading.get_ident()] = own
-            own.connect(self._path)
-        return own
+                connection.setsockopt(socket.SOL_SOCKET, direction, self._timeout)
+            self._connections[threading.get_ident()] = connection
+            connection.connect(self._path)
+        return connection
 
     def _leave(self, seconds: float) -> None:
-        self._hang_up()
+        """Close the connection, and leave the engine alone for so long."""
+        self._close_own()
         self._not_before = time.monotonic() + seconds
 
-    def _hang_up(self) -> None:
-        if own := self._lines.pop(threading.get_ident(), None):
-            own.close()
+    def _close_own(self) -> None:
+        if connection := self._connections.pop(threading.get_ident(), None):
+            connection.close()

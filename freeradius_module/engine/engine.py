@@ -1,7 +1,7 @@
-"""The engine: where packets, by now plain values, meet facts and judgement.
+"""The engine: decides packets, which are plain values by now, by the facts of the database and the rules.
 
-One engine serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or
-a session: everything that matters is in the database, so several servers and a restart change nothing.
+One engine serves all threads and all instances of the module in a radiusd.  It keeps no state of a card or a session:
+everything that matters is in the database, so several servers and a restart change nothing.
 """
 
 import secrets
@@ -17,15 +17,15 @@ from ..sealing.keyring import KeyFileError, Keyring
 from ..settings import RADIUS_GROUP, Settings
 from .accounting import Charges, Packet, Pairs
 from .catalogue import UNLISTED, Catalogue, Client
-from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, Ask, Handout, Logins, proof_of
+from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, AuthorizeResult, LoginRequest, Logins, proof_of
 
-# An answer is of use to a NAS for as long as it takes to ask two nodes of a cluster that hang, and a third.
+# An answer must leave room for two nodes of a cluster that hang, and for the one that answers then.
 ANSWER_TIMEOUTS = 2
 ANSWER_GRACE_SECONDS = 1
 
 
 def answer_seconds(settings: Settings) -> int:
-    """How long whoever asks waits for an answer; what is older is not done any more."""
+    """How long a caller waits for an answer; a request that is older is not done any more."""
     return settings.database_timeout_seconds * ANSWER_TIMEOUTS + ANSWER_GRACE_SECONDS
 
 
@@ -35,44 +35,57 @@ class Engine:
         self.settings = settings
         self._answer_seconds = answer_seconds(settings)
         self._take_keys(keyring.load(settings.key_file))
-        # One that outlasts a change of keys, because running sessions bring their Class back after it.
+        # It outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
         self.catalogue = Catalogue(Connection(settings), reads_secrets=settings.group == RADIUS_GROUP)
         self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
         self.charges = Charges(settings, self.catalogue, class_key)
 
-    def serve_alone(self, is_alone: bool) -> None:
-        """Whether the host gives one call at a time, so that a call that waits keeps all others waiting."""
-        self.logins.together.is_alone = self.charges.together.is_alone = is_alone
+    def set_serial(self, is_serial: bool) -> None:
+        """Whether the host makes one call at a time, so that a call that waits holds up all others."""
+        self.logins.group_commit.is_serial = self.charges.group_commit.is_serial = is_serial
 
     def check(self) -> None:
-        """Whether the database is the one that the key file belongs to; raises if it is not."""
-        fingerprints = Connection(self.settings).run(lambda cursor, _: store.read_key_fingerprints(cursor), None)
+        """Raise KeyFileError if the database was sealed with other keys than the key file has."""
+        connection = Connection(self.settings)
+        try:
+            fingerprints = connection.run(lambda cursor, _: store.catalogue.read_key_fingerprints(cursor), None)
+        finally:
+            connection.close()
         for number, fingerprint in fingerprints.items():
             if number in self.keys.numbers:
                 self.keys.confirm(number, fingerprint)
 
-    def authorize(self, request: Mapping[str, str]) -> Handout:
+    def close(self) -> None:
+        """Close all connections; the next call would connect again."""
+        self.catalogue.close()
+        self.logins.close()
+        self.charges.close()
+
+    def authorize(self, request: Mapping[str, str]) -> AuthorizeResult:
         """The PIN that has to be proved, and the answer if the packet proves it by itself.
 
-        For a serial that is no card's the PIN is one that nobody can know: it goes the same way as a wrong PIN, and
-        takes as long.
+        For a serial that does not exist the PIN is one that nobody can know: the login then fails like one with a wrong
+        PIN, and takes as long.
         """
-        return self.logins.submit(self.ask(AUTHORIZE, request))
+        result: AuthorizeResult = self.logins.submit(self.login_request(AUTHORIZE, request))
+        return result
 
     def admit(self, request: Mapping[str, str]) -> Answer:
         """The answer to a login whose PIN FreeRADIUS has found right."""
-        return self.logins.submit(self.ask(ADMIT, request))
+        answer: Answer = self.logins.submit(self.login_request(ADMIT, request))
+        return answer
 
     def record_wrong_pin(self, request: Mapping[str, str]) -> str:
-        """Count a wrong PIN; the line for the log says whether there is such a card."""
-        return self.logins.submit(self.ask(WRONG_PIN, request))
+        """Count a wrong PIN; return a line for the log, which says whether the serial exists."""
+        line: str = self.logins.submit(self.login_request(WRONG_PIN, request))
+        return line
 
     def account(self, pairs: Pairs) -> str | None:
-        """Charge what a packet reports; return a line for the log if there is something to say.
+        """Charge what a packet reports; return a line for the log, or None.
 
-        Returns after the commit.  Raises DatabaseAway if that cannot be had now, and NeverCharged, with the reason, if it
-        never can.
+        Returns after the commit.  Raises DatabaseAway if it cannot be charged now, and NeverCharged, with the reason, if
+        it never can.
         """
         return self.charges.submit(Packet(pairs, until=time.monotonic() + self._answer_seconds))
 
@@ -84,10 +97,11 @@ class Engine:
         secret = self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
         return Client(nas.name, secret, nas.require_message_authenticator)
 
-    def ask(self, what: str, request: Mapping[str, str], until: float | None = None) -> Ask:
-        """What a login's packet wants: AUTHORIZE, ADMIT or WRONG_PIN, and nothing else; and until when."""
+    def login_request(self, what: str, request: Mapping[str, str], until: float | None = None) -> LoginRequest:
+        """What a login's packet asks for: *what* is AUTHORIZE, ADMIT or WRONG_PIN; *until* is when its caller gives up, by
+        the monotonic clock.  Raises ValueError for any other *what*."""
         if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
-            raise ValueError("no login wants this")
+            raise ValueError(f"a login request is {AUTHORIZE}, {ADMIT} or {WRONG_PIN}")
         address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
         nas = self.catalogue.nas(address) or UNLISTED
         at = attributes.received_at(request)
@@ -101,10 +115,10 @@ class Engine:
         )
         proof = proof_of(request) if what == AUTHORIZE else None
         answer_until = time.monotonic() + self._answer_seconds if until is None else until
-        return Ask(what, attempt, nas.vendor, proof, answer_until, attributes.outer_serial_of(request))
+        return LoginRequest(what, attempt, nas.vendor, proof, answer_until, attributes.outer_serial_of(request))
 
     def _pin_of(self, card: Card | None) -> str:
-        """A card's PIN; for no card one that nobody can know, by the same work."""
+        """A card's PIN; without a card a PIN that nobody can know, by the same work."""
         if card is None:
             number, sealed = self._decoy
             return secrets.token_urlsafe(12) + pin.open_sealed(sealed, number, "decoy", self.keys)
@@ -113,7 +127,7 @@ class Engine:
     def _open(
         self, open_sealed: Callable[[bytes, int, str, Keyring], str], sealed: bytes, number: int, owner: str
     ) -> str:
-        """Open what is sealed; with a key that has come into the key file since it was read, if need be."""
+        """Open a sealed text; if its key is missing, read the key file again: the key may have been added since."""
         try:
             return open_sealed(sealed, number, owner, self.keys)
         except KeyFileError:
@@ -125,13 +139,13 @@ class Engine:
 
     def _take_keys(self, keys: Keyring) -> None:
         pin.prepare(keys)
-        # What an unknown serial opens must open as long as these keys serve.
+        # An unknown serial opens this decoy, so it is sealed again with every new set of keys.
         self._decoy = pin.seal(secrets.token_urlsafe(8), "decoy", keys)
         self.keys = keys
 
 
 def safe_text(fault: Exception) -> str:
-    """A fault for the log.  Of an unforeseen one only kind and number: its text might hold what nobody may read."""
+    """A fault for the log.  Of an unforeseen one only its kind and number: its text might hold a PIN or a password."""
     if isinstance(fault, DatabaseAway | WrongSchema):
         return f"{type(fault).__name__} {fault}"
     numbers = " ".join(str(number) for number in fault.args if isinstance(number, int))

@@ -1,33 +1,38 @@
 """Calls that wait at the same time share one statement and one commit.
 
-Every thread of FreeRADIUS puts its request on a list.  The first that finds no leader leads: it takes
-all that wait, has them done together, wakes each with its own result, and hands the lead to one of those
-that came meanwhile.  So a call waits for the group before its own and for its own, never longer; the
-database works without a pause; and there is no thread beside FreeRADIUS' own.
+Every thread of FreeRADIUS puts its request on a list.  The first thread that finds no leader becomes the leader: it takes
+all requests that wait, has them done together, wakes each thread with its own result, and hands the lead to a thread
+that came meanwhile.  So a call waits for at most two groups, the one before its own and its own; the database works
+without a pause; and no thread is needed beside FreeRADIUS' own.
 
-One leader at a time, even where a commit is slow: two of them halve the groups, and each waits for the other's
-flush besides its own.
+There is one leader at a time, even where a commit is slow: two leaders would halve the groups, and each would wait for
+the other's flush besides its own.
 
-Nobody is answered before the group's work is committed, because ``run`` returns only then.
+No call is answered before its group is committed, because `run` returns only then.
 """
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Request = TypeVar("Request")
 
 
-class Group:
-    """Runs requests together: ``run(requests)`` gives a result, or an exception, for each, in order."""
+class Group(Generic[Request]):
+    """Does requests together: `run(requests)` returns a result, or an exception, for each, in their order.
 
-    def __init__(self, run: Callable[[list], Sequence], most: int = 64):
+    `most` is how many requests one run takes.
+    """
+
+    def __init__(self, run: Callable[[list[Request]], Sequence[Any]], most: int = 64):
         self._run = run
         self._most = most
         self._waiting: list[_Call] = []
         self._has_leader = False
         self._guard = Lock()
 
-    def submit(self, request: Any) -> Any:
-        """Do one request, with whatever others wait; return its result or raise its exception."""
+    def submit(self, request: Request) -> Any:
+        """Do one request together with those that wait; return its result or raise its exception."""
         call = _Call(request)
         with self._guard:
             self._waiting.append(call)
@@ -45,7 +50,8 @@ class Group:
         with self._guard:
             calls = self._waiting[: self._most]
             del self._waiting[: self._most]
-        results: Sequence = [RuntimeError("the thread that led this group was interrupted")] * len(calls)
+        interrupted = RuntimeError("the thread that led this group was interrupted")
+        results: Sequence[Any] = [interrupted] * len(calls)
         try:
             done = self._run([call.request for call in calls])
             if len(done) != len(calls):
@@ -54,7 +60,7 @@ class Group:
         except Exception as fault:
             results = [fault] * len(calls)
         finally:
-            # Whatever happens, the next in line and all of this group must be woken: who is forgotten waits for ever.
+            # The next leader and all of this group must be woken: a caller that is not woken would block forever.
             with self._guard:
                 successor = self._waiting[0] if self._waiting else None
                 self._has_leader = successor is not None

@@ -1,8 +1,8 @@
 """Logins, as many as wait at the same time: one read for all, the decisions, one write for all.
 
-A login by PAP or CHAP brings its proof along, so it is decided at once, in FreeRADIUS' section authorize: who has the
-right PIN gets the answer, who has not gets nothing decided, and FreeRADIUS' own modules find out the same.
-By the other methods (MS-CHAP, EAP) FreeRADIUS has to do the proof first; it comes back in post-auth.
+A login by PAP or CHAP proves its PIN in its first packet, so it is decided at once, in FreeRADIUS' section authorize.  If
+the PIN is right, the login gets the answer; if it is wrong, nothing is decided, and FreeRADIUS' own modules find the PIN
+wrong, too.  By the other methods (MS-CHAP, EAP) FreeRADIUS has to do the proof first, and asks again in post-auth.
 Either way nothing about a card is revealed, reserved or written before its PIN is proved.
 """
 
@@ -13,6 +13,8 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from pymysql.cursors import Cursor
 
 from .. import store
 from ..attributes import SERIAL_MAX
@@ -35,37 +37,38 @@ from ..rules.login import (
 )
 from ..rules.vendors import Attribute
 from ..settings import Settings
-from ..store import RefusedLogin, Reservation, Try
+from ..store.guessing import RefusedLogin, Try
+from ..store.logins import Reservation
 from . import reply
 from .catalogue import Catalogue
-from .group_commit import Together, is_given_up, lane, leaving_out_locked
+from .group_commit import GroupCommit, Runner, is_given_up, leaving_out_locked, without_results
 
-# Rivals for one card's next login number: each round one of them wins.
+# Several logins of one card want the same login number: each round one of them gets it.
 ROUNDS = 64
-# Ended sessions of a card that are not posted yet; beyond this a login posts them.
+# How many ended sessions of a card may be unposted; beyond this a login posts them.
 UNPOSTED_MOST = 32
 
-# Refusals before a PIN is proved; their sources are chosen by _unproved.
+# Refusals before a PIN is proved; _unproved chooses under which source they are counted.
 UNPROVED = ("unknown_card", "wrong_pin", "locked_out")
 
 AUTHORIZE, ADMIT, WRONG_PIN = "authorize", "admit", "wrong_pin"
 
 
-class Ask(NamedTuple):
-    """What a login wants: the PIN, and the answer if it proves it at once (authorize); the answer, for it has proved it
-    (admit); or that a try is counted (wrong_pin)."""
+class LoginRequest(NamedTuple):
+    """What FreeRADIUS wants for a login: its PIN, and the answer if the packet proves the PIN (authorize); the answer,
+    because the PIN is proved (admit); or that a wrong PIN is counted (wrong_pin)."""
 
     what: str
     attempt: Attempt
     vendor: str
-    proof: Callable[[str], bool] | None = None  # whether a PIN is the one that the packet proves; None: cannot tell
-    until: float = math.inf  # when whoever asks gives up, by the monotonic clock
-    outer_serial: str = ""  # outside the EAP tunnel, if it is another than inside
+    proof: Callable[[str], bool] | None = None  # whether the packet proves this PIN; None: only FreeRADIUS can check
+    until: float = math.inf  # when the caller gives up, by the monotonic clock
+    outer_serial: str = ""  # User-Name outside the EAP tunnel, if it differs from the one inside
 
 
 class Answer(NamedTuple):
-    """What goes back to FreeRADIUS, and a line for its log: of refusals.  What was accepted is in the table of sessions,
-    and in the log, too, where FreeRADIUS' own `log { auth = yes }` says so."""
+    """The answer to a login, and a line for the log if it is a refusal.  An accepted login is recorded as a session, and
+    in FreeRADIUS' log where `log { auth = yes }` is set."""
 
     is_accepted: bool
     reply: tuple[Attribute, ...]
@@ -73,14 +76,20 @@ class Answer(NamedTuple):
     log: str = ""
 
 
-class Handout(NamedTuple):
-    """The PIN for FreeRADIUS' own modules to check, and the answer if the packet has proved it already."""
+class AuthorizeResult(NamedTuple):
+    """The PIN for FreeRADIUS' own modules to check, and the answer if the packet has proved the PIN already."""
 
     pin: str
     answer: Answer | None = None
 
     def __repr__(self) -> str:
-        return "<Handout>"
+        return "<AuthorizeResult>"
+
+
+# A login that is refused: how it is counted, and the result for whoever asked.
+Refused = tuple[RefusedLogin, Answer | str]
+# Sets the result of the request with this index.
+SetResult = Callable[[int, Answer | str | Exception], None]
 
 
 class Logins:
@@ -91,98 +100,111 @@ class Logins:
         self._catalogue = catalogue
         self._open_pin = open_pin
         self._class_key = class_key
-        self.together = Together(settings, self._run)
-        self._lane = lane(settings, self._run)
+        self.group_commit = GroupCommit(settings, self._run)
+        self._runner = Runner(settings, self._run)
 
-    def submit(self, ask: Ask) -> Handout | Answer | str:
-        """A Handout for authorize, an Answer for admit, the line for the log for a wrong PIN."""
-        return self.together.submit(ask)
+    def submit(self, request: LoginRequest) -> Any:
+        """An AuthorizeResult for authorize, an Answer for admit, a line for the log for wrong_pin."""
+        return self.group_commit.submit(request)
 
-    def submit_all(self, asks: list[Ask]) -> list[Handout | Answer | str | Exception]:
-        """The same for many at once; RowLocked for one that needs a row which somebody else has locked just now."""
-        return self._lane(asks)
+    def submit_all(self, requests: list[LoginRequest]) -> list[AuthorizeResult | Answer | str | Exception]:
+        """The same for many at once; RowLocked for one that needs a row which another transaction holds."""
+        return self._runner.run(requests)
 
-    def _run(self, connection: Connection, asks: list[Ask], results: list) -> None:
-        asks = list(asks)
-        full = {ask.attempt.serial[:SERIAL_MAX] for ask in asks if ask.what != WRONG_PIN}
-        # Whether an outer name is a card's is asked along with the rest.
-        full |= {ask.outer_serial[:SERIAL_MAX] for ask in asks if ask.outer_serial and ask.what != WRONG_PIN}
-        cards = connection.run(store.read_cards, list(full)) if full else {}
-        standings = self._standings(connection, asks, cards)
+    def close(self) -> None:
+        self.group_commit.close()
+        self._runner.close()
+
+    def _run(self, connection: Connection, requests: list[LoginRequest], results: list[Any]) -> None:
+        requests = list(requests)
+        serials = {request.attempt.serial[:SERIAL_MAX] for request in requests if request.what != WRONG_PIN}
+        # Whether an outer name is another card's serial is read along with the rest.
+        serials |= {
+            request.outer_serial[:SERIAL_MAX]
+            for request in requests
+            if request.outer_serial and request.what != WRONG_PIN
+        }
+        cards = connection.run(store.logins.read_cards, list(serials)) if serials else {}
+        standings = self._standings(connection, requests, cards)
         undecided: dict[int, Card] = {}
-        handouts: dict[int, Handout] = {}
-        refused: dict[int, tuple[RefusedLogin, Answer | str]] = {}
-        for index, ask in enumerate(asks):
-            card = cards.get(ask.attempt.serial)
-            card_id, standing = standings.get(index, (None, None))
-            if standing and is_locked_out(standing, self._settings.wrong_pin_tries, ask.attempt.device):
-                ask = asks[index] = ask._replace(attempt=ask.attempt._replace(is_locked_out=True))
-            if ask.what == WRONG_PIN:
-                one = _unproved(ask.attempt, card_id, standing)
-                refused[index] = one, _line(ask.attempt, one.reason)
-            elif ask.what == AUTHORIZE:
-                # Who is locked out has to prove a PIN that nobody knows, so that the right one fails as a wrong one does:
-                # by whichever method, FreeRADIUS' own module refuses it, and the answer does not tell.
-                is_provable = card is not None and not ask.attempt.is_locked_out
+        proved: dict[int, AuthorizeResult] = {}  # of authorize, where the packet proves the PIN
+        refused: dict[int, Refused] = {}
+        for index, request in enumerate(requests):
+            card = cards.get(request.attempt.serial)
+            if index in standings and is_locked_out(
+                standings[index][1], self._settings.wrong_pin_tries, request.attempt.device
+            ):
+                request = requests[index] = request._replace(attempt=request.attempt._replace(is_locked_out=True))
+            if request.what == WRONG_PIN:
+                one = _unproved(request.attempt, *standings[index])
+                refused[index] = one, _log_line(request.attempt, one.reason)
+                continue
+            if request.what == AUTHORIZE:
+                # A source that is locked out has to prove a PIN that nobody knows, so that the right PIN fails as a wrong
+                # one does: FreeRADIUS' own module refuses it, whatever the method, and the answer reveals nothing.
+                is_provable = card is not None and not request.attempt.is_locked_out
                 try:
-                    handout = Handout(self._open_pin(card if is_provable else None))
+                    result = AuthorizeResult(self._open_pin(card if is_provable else None))
                 except Exception as fault:
                     results[index] = fault
                     continue
-                if is_provable and ask.proof and ask.proof(handout.pin):
-                    handouts[index] = handout
-                    if ask.outer_serial in cards:
-                        refused[index] = self._refuse_outer_name(ask, card)
-                    else:
-                        undecided[index] = card
-                else:
-                    results[index] = handout
-            elif card is None:
-                refused[index] = _refusal(ask.attempt, "unknown_card", None), self._refuse(ask.attempt, "unknown_card")
-            elif ask.outer_serial in cards:
-                refused[index] = self._refuse_outer_name(ask, card)
+                if not (is_provable and request.proof and request.proof(result.pin)):
+                    results[index] = result
+                    continue
+                proved[index] = result
+            if card is None:
+                refused[index] = self._refuse(request.attempt, "unknown_card", None)
+            elif request.outer_serial in cards:
+                refused[index] = self._refuse_outer_name(request, card)
             else:
                 undecided[index] = card
 
-        def answer(index: int, result: Answer | str | Exception) -> None:
-            """A result is given as soon as what it says is committed; what fails later does not take it back."""
-            is_handout = index in handouts and isinstance(result, Answer)
-            results[index] = handouts[index]._replace(answer=result) if is_handout else result
+        def set_result(index: int, result: Answer | str | Exception) -> None:
+            """A result is set as soon as what it says is committed: a later failure does not change it."""
+            if index in proved and isinstance(result, Answer):
+                results[index] = proved[index]._replace(answer=result)
+            else:
+                results[index] = result
 
         if undecided:
-            self._decide(connection, asks, undecided, answer, refused)
-        for statement, is_unknown in ((store.record_refusals, False), (store.record_unknown, True)):
+            self._decide(connection, requests, undecided, set_result, refused)
+        for statement, is_unknown in ((store.guessing.record_refusals, False), (store.guessing.record_unknown, True)):
             chosen = {index: one for index, one in refused.items() if (one[0].reason == "unknown_card") is is_unknown}
             if chosen:
                 counted = _in_few_rows(connection, [refusal for refusal, _ in chosen.values()])
-                recorded = leaving_out_locked(connection, _with_results(statement), counted)
-                for (index, (_, result)), locked in zip(chosen.items(), recorded, strict=True):
-                    answer(index, locked or result)
+                recorded = leaving_out_locked(connection, without_results(statement), counted)
+                for (index, (_, answer)), locked in zip(chosen.items(), recorded, strict=True):
+                    set_result(index, locked or answer)
 
     def _decide(
-        self, connection: Connection, asks: list[Ask], undecided: dict[int, Card], answer: Callable, refused: dict
+        self,
+        connection: Connection,
+        requests: list[LoginRequest],
+        undecided: dict[int, Card],
+        set_result: SetResult,
+        refused: dict[int, Refused],
     ) -> None:
-        """Decide all, write those that are let in, and decide again those whose facts have changed meanwhile."""
+        """Decide all, write those that are accepted, and decide those again whose facts have changed meanwhile."""
         for _ in range(ROUNDS):
             accepted: dict[int, tuple[Card, Product, Accept]] = {}
             reservations: dict[int, tuple[int, Reservation]] = {}
             tokens: dict[int, int] = {}
             for index, card in undecided.items():
-                if is_given_up(asks[index].until):
-                    # Whoever asked has given up.  A login that nobody hears of would only be in the way.
-                    answer(index, TooLate("the login was asked for too long ago"))
+                if is_given_up(requests[index].until):
+                    # A login whose caller has given up would only use up what the next one needs.
+                    set_result(index, TooLate("the login was asked for too long ago"))
                     continue
-                attempt = asks[index].attempt
+                attempt = requests[index].attempt
                 product = self._catalogue.product(card.product_id, card.product_revision)
                 decision = decide(
                     card, product, attempt, self._settings.longest_session_seconds, self._catalogue.queue_lag_seconds()
                 )
                 if isinstance(decision, Refusal):
-                    self._bring_up_to_date(connection, card, decision.reason)
-                    refused[index] = _refusal(attempt, decision.reason, card.id), self._refuse(attempt, decision.reason)
+                    self._update_status(connection, card, decision.reason)
+                    refused[index] = self._refuse(attempt, decision.reason, card.id)
                     continue
                 accepted[index] = card, product, decision
-                # Of several logins of one card only the first can win its number.
+                # Of several logins of one card only the first can get its number.
                 if card.id not in reservations:
                     reservation = _reservation(card, product, attempt, decision)
                     reservations[card.id] = index, reservation
@@ -191,70 +213,72 @@ class Logins:
             for index, is_written in written.items():
                 card, product, accept = accepted.pop(index)
                 if is_written is True:
-                    answer(index, self._accept(card, product, asks[index], accept, tokens[index]))
+                    set_result(index, self._accept(card, product, requests[index], accept, tokens[index]))
                     if card.unposted > UNPOSTED_MOST:
                         _post(connection, card.id)
                 elif isinstance(is_written, RowLocked):
-                    answer(index, is_written)
+                    set_result(index, is_written)
                 else:
                     accepted[index] = card, product, accept
             if not accepted:
                 return
-            cards = connection.run(store.read_cards, list({asks[index].attempt.serial for index in accepted}))
+            cards = connection.run(
+                store.logins.read_cards, list({requests[index].attempt.serial for index in accepted})
+            )
             undecided = {}
-            for index, (before, _, _) in accepted.items():
-                card = cards.get(asks[index].attempt.serial)
-                if card is None:
-                    refused[index] = (
-                        _refusal(asks[index].attempt, "unknown_card", None), self._refuse(asks[index].attempt, "unknown_card")
-                    )  # fmt: skip
-                elif index in written and _facts_of(card) == _facts_of(before):
-                    # It was not written although nothing has changed: somebody has locked the card.
-                    answer(index, RowLocked(f"card {card.id} is locked"))
+            for index, (before, _product, _accept) in accepted.items():
+                attempt = requests[index].attempt
+                now = cards.get(attempt.serial)
+                if now is None:
+                    refused[index] = self._refuse(attempt, "unknown_card", None)
+                elif index in written and _facts_of(now) == _facts_of(before):
+                    # It was not written although nothing has changed: another transaction holds the card.
+                    set_result(index, RowLocked(f"card {now.id} is locked"))
                 else:
-                    undecided[index] = card
+                    undecided[index] = now
         for index in undecided:
-            answer(index, DatabaseAway("so many logins of one card at once that this one could not be decided"))
+            set_result(index, DatabaseAway("so many logins of one card at once that this one could not be decided"))
 
-    def _bring_up_to_date(self, connection: Connection, card: Card, reason: str) -> None:
-        """The card's status says, from now on, what this login has found."""
+    def _update_status(self, connection: Connection, card: Card, reason: str) -> None:
+        """Write down on the card what this login has found."""
         if reason == "expired" and card.status in ("delivered", "in_use"):
             with contextlib.suppress(RowLocked):
-                connection.run(store.expire, card.id)
+                connection.run(store.logins.expire, card.id)
         if reason == "exhausted" and card.status == "in_use":
-            # By an entry that took credit away, or by sessions none of which used all that it was granted.
+            # An entry took credit away, or sessions used the card up none of which used all that it was granted.
             _post(connection, card.id)
 
     def _standings(
-        self, connection: Connection, asks: list[Ask], cards: dict[str, Card]
+        self, connection: Connection, requests: list[LoginRequest], cards: dict[str, Card]
     ) -> dict[int, tuple[int | None, Standing]]:
-        """What was counted before, by the index of the ask: of every wrong PIN, and of every login of a card that was
-        tried so often that a source of it may be locked out."""
+        """What was counted before, by the request's index: for every wrong PIN, and for every login of a card that was
+        tried so often that one of its sources may be locked out."""
         fewest = self._settings.wrong_pin_tries
         wanted = [
             index
-            for index, ask in enumerate(asks)
-            if ask.what == WRONG_PIN or ((card := cards.get(ask.attempt.serial)) and card.was_tried >= fewest)
+            for index, request in enumerate(requests)
+            if request.what == WRONG_PIN or ((card := cards.get(request.attempt.serial)) and card.was_tried >= fewest)
         ]
         if not wanted:
             return {}
-        found = connection.run(store.read_standings, [_try(asks[index].attempt) for index in wanted])
+        found = connection.run(store.guessing.read_standings, [_try(requests[index].attempt) for index in wanted])
         return dict(zip(wanted, found, strict=True))
 
-    def _refuse(self, attempt: Attempt, reason: str) -> Answer:
-        return Answer(False, reply.refused(reason, self._settings.lang), reason, _line(attempt, reason))
+    def _refuse(self, attempt: Attempt, reason: str, card_id: int | None) -> tuple[RefusedLogin, Answer]:
+        refused = RefusedLogin(card_id or 0, source_of(attempt.nas_id, attempt.device), reason, attempt.nas_id)
+        return refused, Answer(False, reply.refused(reason, self._settings.lang), reason, _log_line(attempt, reason))
 
-    def _refuse_outer_name(self, ask: Ask, card: Card) -> tuple[RefusedLogin, Answer]:
-        """The name outside the tunnel is another card's: a NAS that reports by it would charge that card."""
-        answer = self._refuse(ask.attempt, "wrong_pin")
-        log = f"{answer.log}, because its outer name is another card's: {ask.outer_serial}"
-        return _refusal(ask.attempt, "wrong_pin", card.id), answer._replace(log=log)
+    def _refuse_outer_name(self, request: LoginRequest, card: Card) -> tuple[RefusedLogin, Answer]:
+        """The name outside the tunnel is another card's serial: a NAS that reports under it would charge that card."""
+        refused, answer = self._refuse(request.attempt, "wrong_pin", card.id)
+        log = f"{answer.log}, because its outer name is another card's: {request.outer_serial}"
+        return refused, answer._replace(log=log)
 
-    def _accept(self, card: Card, product: Product, ask: Ask, accept: Accept, token: int) -> Answer:
-        claim = Claim(card.id, accept.login_number, int(ask.attempt.at), token)
-        answered = reply.accepted(
-            self._catalogue.terms(product, ask.vendor, accept.is_slowed_down),
-            ask.vendor,
+    def _accept(self, card: Card, product: Product, request: LoginRequest, accept: Accept, token: int) -> Answer:
+        claim = Claim(card.id, accept.login_number, int(request.attempt.at), token)
+        attributes = reply.accepted(
+            self._catalogue.terms(product, request.vendor, accept.is_slowed_down),
+            request.vendor,
             accept,
             card.serial,
             card.expires_in_seconds,
@@ -262,11 +286,11 @@ class Logins:
             self._settings.lang,
             self._settings.currency,
         )
-        return Answer(True, answered, accept.limited_by)
+        return Answer(True, attributes, accept.limited_by)
 
 
 def proof_of(request: Mapping[str, str]) -> Callable[[str], bool] | None:
-    """How a packet proves a PIN, where it can be told from the packet alone: PAP (RFC 2865, 5.2) and CHAP (5.3).
+    """How a packet proves a PIN, where the packet alone is enough: PAP (RFC 2865, 5.2) and CHAP (RFC 2865, 5.3).
 
     >>> proof_of({"User-Password": "0123456789"})("0123456789")
     True
@@ -289,7 +313,7 @@ def proof_of(request: Mapping[str, str]) -> Callable[[str], bool] | None:
 
 
 def _reserve(connection: Connection, reservations: dict[int, tuple[int, Reservation]]) -> dict[int, bool | RowLocked]:
-    """Write the logins, given by card; for each index whether it was written, or what was in the way.
+    """Write the logins, given by card; for each index whether it was written, or RowLocked.
 
     Most change nothing but their own row, and share a statement.
     """
@@ -301,31 +325,21 @@ def _reserve(connection: Connection, reservations: dict[int, tuple[int, Reservat
     for index, one in reservations.values():
         if _changes_more(one):
             try:
-                written[index] = connection.run(store.reserve_with_changes, one)
+                written[index] = connection.run(store.logins.reserve_with_changes, one)
             except RowLocked as locked:
                 written[index] = locked
     return written
 
 
-def _reserve_plain(cursor, reservations: list[Reservation]) -> list[bool]:
-    keys = store.reserve(cursor, reservations)
+def _reserve_plain(cursor: Cursor, reservations: list[Reservation]) -> list[bool]:
+    keys = store.logins.reserve(cursor, reservations)
     return [(one.card_id, one.login_number) in keys for one in reservations]
 
 
-def _with_results(statement: Callable) -> Callable[[Any, list], list[None]]:
-    """A statement for many that has nothing to say of each."""
-
-    def run(cursor, items: list) -> list[None]:
-        statement(cursor, items)
-        return [None] * len(items)
-
-    return run
-
-
 def _post(connection: Connection, card_id: int) -> None:
-    """Post what a card's sessions have used, unless somebody works on the card just now: the next login does it then."""
+    """Post what a card's sessions have used, unless another transaction holds the card: then the next login does it."""
     with contextlib.suppress(RowLocked):
-        connection.run(store.post, [card_id])
+        connection.run(store.posting.post, [card_id])
 
 
 def _facts_of(card: Card) -> tuple[int, int, int]:
@@ -334,24 +348,24 @@ def _facts_of(card: Card) -> tuple[int, int, int]:
 
 
 def _try(attempt: Attempt) -> Try:
-    # A serial that is too long for any card finds none, as in read_cards.
+    # A serial that is longer than any card's matches none, as in read_cards.
     serial = attempt.serial if len(attempt.serial) <= SERIAL_MAX else ""
     return Try(serial, source_of(attempt.nas_id, attempt.device), attempt.nas_id, attempt.device)
 
 
 def _unproved(attempt: Attempt, card_id: int | None, standing: Standing) -> RefusedLogin:
-    """A try whose PIN was not proved: it was wrong, or its source is locked out."""
+    """How a login is counted whose PIN was not proved: it was wrong, or its source is locked out."""
     reason = "unknown_card" if card_id is None else "locked_out" if attempt.is_locked_out else "wrong_pin"
     source = counted_source(standing, attempt.nas_id, attempt.device, reason == "locked_out")
     return RefusedLogin(card_id or 0, source, reason, attempt.nas_id)
 
 
 def _in_few_rows(connection: Connection, refused: list[RefusedLogin]) -> list[RefusedLogin]:
-    """The same refusals; of those that were decided, devices beyond the first SOURCES_MOST share a row."""
+    """The same refusals; of those after a proved PIN, sources beyond a card's first SOURCES_MOST share a row."""
     decided = [refusal for refusal in refused if refusal.reason not in UNPROVED]
     if not decided:
         return refused
-    known = connection.run(store.refused_sources, decided)
+    known = connection.run(store.guessing.refused_sources, decided)
     counted = []
     for refusal in refused:
         sources = known.get((refusal.card_id, refusal.reason))
@@ -361,10 +375,6 @@ def _in_few_rows(connection: Connection, refused: list[RefusedLogin]) -> list[Re
             sources.add(refusal.source)
         counted.append(refusal)
     return counted
-
-
-def _refusal(attempt: Attempt, reason: str, card_id: int | None) -> RefusedLogin:
-    return RefusedLogin(card_id or 0, source_of(attempt.nas_id, attempt.device), reason, attempt.nas_id)
 
 
 def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept) -> Reservation:
@@ -389,7 +399,7 @@ def _reservation(card: Card, product: Product, attempt: Attempt, accept: Accept)
         replaces=accept.replaces,
         activates=accept.activates,
         binds_device=accept.binds_device,
-        token=random.getrandbits(32),  # A name, and no secret.
+        token=random.getrandbits(32),  # It identifies the login, and is no secret.
     )
 
 
@@ -397,7 +407,7 @@ def _changes_more(reservation: Reservation) -> bool:
     return bool(reservation.activates or reservation.binds_device or reservation.closes or reservation.replaces)
 
 
-def _line(attempt: Attempt, reason: str) -> str:
-    """A refusal for the log; the serial of an unknown card is a stranger's text, so short, and on one line."""
+def _log_line(attempt: Attempt, reason: str) -> str:
+    """A refusal for the log.  The serial of an unknown card is a stranger's text, so it is shortened and escaped."""
     serial = ascii(attempt.serial[:64]) if reason == "unknown_card" else attempt.serial
     return f"login of {serial}: {reason}"

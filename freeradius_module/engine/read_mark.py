@@ -1,7 +1,7 @@
-"""The mark that authorize has read this login's card: FreeRADIUS carries it to post-auth, which acts on no login without it.
+"""The mark that authorize has read this login's card: FreeRADIUS carries it to post-auth, which decides no login without.
 
-FreeRADIUS runs post-auth after an authorize that failed, too.  There every login looks like one whose PIN was found right.
-The mark is made only where authorize has handed over the PIN to be proved, and it is worth nothing in another request.
+FreeRADIUS runs post-auth after an authorize that failed, too, where every login looks like one whose PIN was found right.
+The mark is made only where authorize has returned the PIN that has to be proved, and it is worthless in another request.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 from ..attributes import READ_MARK, RECEIVED_AT, SOURCE_ADDRESS
 
-# What the mark stands for: this card, this NAS, this device, and when the packet came.
+# The mark holds for this card, this NAS, this device, and the time when the packet came.
 BOUND = ("User-Name", SOURCE_ADDRESS, "Calling-Station-Id", RECEIVED_AT)
-# FreeRADIUS runs all sections of a request in one process, so no other process has to know the key.
+# FreeRADIUS runs all sections of a request in one process, so no other process needs the key.
 _keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
 
 
@@ -34,5 +34,5 @@ def make(request: Mapping[str, str]) -> str:
 
 def is_on(request: Mapping[str, str]) -> bool:
     """Whether authorize has made this request's mark."""
-    # Compared as octets, because text that is not ASCII would raise an exception.
+    # Compared as octets, because compare_digest() raises an exception for text that is not ASCII.
     return hmac.compare_digest(request.get(READ_MARK, "").encode("utf-8", "surrogateescape"), make(request).encode())

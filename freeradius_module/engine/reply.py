@@ -1,4 +1,4 @@
-"""What a login is answered, attribute by attribute: the engine sends it, `prepaid simulate` shows it."""
+"""The answer to a login, attribute by attribute: the engine sends it, `prepaid simulate` shows it."""
 
 from ..attributes import checked_reply
 from ..rules import messages
@@ -23,10 +23,10 @@ def accepted(
     lang: str,
     currency: str,
 ) -> tuple[Attribute, ...]:
-    """The product's terms, what this login may use, who is charged, and what is left as a text.
+    """The product's terms, this login's limits, whom accounting charges, and a text that says what is left.
 
-    User-Name is the card's serial, which a NAS then reports in accounting (RFC 2865, 5.1): with EAP it knows no more than
-    an outer name, and not every NAS returns our Class.
+    User-Name is the card's serial, which a NAS then reports in accounting (RFC 2865, 5.1): with EAP a NAS knows only the
+    outer name, and not every NAS returns our Class.
     """
     return terms + checked_reply(
         (
@@ -39,5 +39,5 @@ def accepted(
 
 
 def refused(reason: str, lang: str) -> tuple[Attribute, ...]:
-    """Why not, for whoever has proved the PIN."""
+    """The reason, for a customer who has proved the PIN."""
     return (("Reply-Message", ":=", messages.refused(reason, lang)),)

@@ -1,12 +1,12 @@
-"""An engine for all FreeRADIUS processes of a machine: what waits at the same time is done together, whichever of them
-it came to.
+"""An engine for all FreeRADIUS processes of a machine: requests that wait at the same time are done together, whichever
+process they come from.
 
-It has two windows, one for logins and one for accounting, so that neither waits for the other.  A window is a socket and a
-thread: it takes every request that has come, has them done as one group, answers each, and takes what has come
-meanwhile.  FreeRADIUS' threads wait in the kernel, not for Python's lock; and a FreeRADIUS that bears one Python instance
-alone (3.2.1) gets its groups from several processes.
+It has two listeners, one for logins and one for accounting, so that neither waits for the other.  A listener is a socket
+and a thread: it takes every request that has come, has them done as one group, answers each, and takes the requests that
+came meanwhile.  FreeRADIUS' threads wait in the kernel, not for Python's lock; and a FreeRADIUS which supports only one
+instance of a Python module (3.2.1) gets its groups from several processes.
 
-A line is a Unix socket that keeps messages apart (SOCK_SEQPACKET); for what goes over it see wire.py.
+A connection is a Unix socket that keeps messages apart (SOCK_SEQPACKET); wire.py has the format of the messages.
 """
 
 import contextlib
@@ -33,28 +33,28 @@ from .accounting import NeverCharged, Packet
 from .catalogue import Client
 from .engine import Engine, answer_seconds, safe_text
 from .group_commit import LOCKED_PAUSE_SECONDS
-from .logins import Ask
+from .logins import LoginRequest
 
 ACCOUNT, CLIENT = "account", "client"
 # Far more than a RADIUS packet (4,096 octets, RFC 2865, 3) can become.
 MESSAGE_OCTETS_MAX = 131_072
-# How soon an end that was asked for is noticed while nobody asks for anything.
+# How soon `end` is noticed while no request comes.
 PAUSE_SECONDS = 0.5
-# A request that is older than this may have been given up: then its caller has closed the line.
+# The caller of a request that is older than this may have given up: then it has closed the connection.
 MAY_BE_GONE_SECONDS = 0.5
 BACKLOG = 256
 
 
-class NoPlace(Exception):
-    """The engine cannot open at this path."""
+class CannotListen(Exception):
+    """The engine cannot open its sockets."""
 
 
 def accounting_path(path: Path) -> Path:
-    """The window for accounting, beside that for logins."""
+    """The socket for accounting, beside the one for logins."""
     return path.with_name(f"{path.name}-accounting")
 
 
-class ClientAsk(NamedTuple):
+class ClientRequest(NamedTuple):
     """Which NAS is at an address?"""
 
     address: str
@@ -64,11 +64,11 @@ class ClientAsk(NamedTuple):
 class EngineServer:
     def __init__(self, engine: Engine, path: Path):
         self._engine = engine
-        # Who reaches the socket at all is said by its mode and group, and each caller is looked at besides.
+        # The socket's mode and group decide who can connect; in addition each caller's account is checked.
         self._mode = 0o660 if engine.settings.engine_callers else 0o600
         served = callers(engine.settings)
-        self._logins = Window(path, self._login_or_client, self._answer_logins, engine.settings, served)
-        self._accounting = Window(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
+        self._logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served)
+        self._accounting = Listener(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
@@ -79,13 +79,14 @@ class EngineServer:
 
     @property
     def charged(self) -> int:
+        """How many packets were charged."""
         return self._accounting.done
 
     def serve(self) -> None:
-        """Until `end`.  Raises NoPlace if another engine is open there, or nothing can be."""
+        """Serve until `end`.  Raises CannotListen, if another engine is open there for instance."""
         with (
-            listening(self._logins.path, self._mode) as logins,
-            listening(self._accounting.path, self._mode) as accounting,
+            open_socket(self._logins.path, self._mode) as logins,
+            open_socket(self._accounting.path, self._mode) as accounting,
         ):
             beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
             beside.start()
@@ -98,46 +99,48 @@ class EngineServer:
             raise self._fault
 
     def end(self) -> None:
-        """After what is being done.  Who is not answered then asks elsewhere."""
+        """Stop after the group that is being done.  A caller without an answer uses its own engine."""
         self._is_ended.set()
 
-    def _serve_accounting(self, listener: socket.socket) -> None:
+    def _serve_accounting(self, listening: socket.socket) -> None:
         try:
-            self._accounting.serve(listener, self._is_ended)
+            self._accounting.serve(listening, self._is_ended)
         except BaseException as fault:
-            # Half an engine is worse than none: FreeRADIUS would wait for it.
+            # Half an engine is worse than none, because FreeRADIUS would wait for the other half.
             self._fault = fault
             self._is_ended.set()
 
-    def _login_or_client(self, what: str, until: float, pairs: Iterable[tuple[str, str]]) -> Ask | ClientAsk:
+    def _login_or_client(
+        self, what: str, until: float, pairs: Iterable[tuple[str, str]]
+    ) -> LoginRequest | ClientRequest:
         request = dict(pairs)
         if what == CLIENT:
-            return ClientAsk(request.get(attributes.SOURCE_ADDRESS, "")[:45], until)
-        return self._engine.ask(what, request, until)
+            return ClientRequest(request.get(attributes.SOURCE_ADDRESS, "")[:45], until)
+        return self._engine.login_request(what, request, until)
 
-    def _answer_logins(self, requests: list[Ask | ClientAsk]) -> Sequence:
-        """FreeRADIUS asks for a client once a minute, so that these are done one by one, and logins together."""
-        asks = [request for request in requests if not isinstance(request, ClientAsk)]
-        if len(asks) == len(requests):
-            return self._engine.logins.submit_all(asks)
-        answers = iter(self._engine.logins.submit_all(asks) if asks else ())
-        return [self._client(one) if isinstance(one, ClientAsk) else next(answers) for one in requests]
+    def _answer_logins(self, requests: list[LoginRequest | ClientRequest]) -> Sequence[Any]:
+        """Logins are done together, and clients one by one: FreeRADIUS asks for one once a minute."""
+        logins = [request for request in requests if not isinstance(request, ClientRequest)]
+        if len(logins) == len(requests):
+            return self._engine.logins.submit_all(logins)
+        answers = iter(self._engine.logins.submit_all(logins) if logins else ())
+        return [self._client(one) if isinstance(one, ClientRequest) else next(answers) for one in requests]
 
-    def _client(self, request: ClientAsk) -> Client | Exception | None:
+    def _client(self, request: ClientRequest) -> Client | Exception | None:
         try:
             return self._engine.client(request.address)
         except Exception as fault:
             return fault
 
 
-class Waiting(NamedTuple):
-    """A request, and who waits for its answer."""
+class PendingRequest(NamedTuple):
+    """A request, and the connection on which its caller waits for the answer."""
 
     caller: socket.socket
     request: Any  # has `until`, when its caller gives up
 
     def is_given_up(self, answer_seconds: float) -> bool:
-        """Whether nobody waits for the answer any more: what was asked for is not done then."""
+        """Whether the caller no longer waits for the answer: then the request is not done."""
         left_seconds = self.request.until - time.monotonic()
         if left_seconds <= 0:
             return True
@@ -151,18 +154,18 @@ class Waiting(NamedTuple):
             return True
 
 
-class Window:
-    """Requests of one kind: `read(what, until, attributes)` makes one of a message, `work(requests)` has a result, or an
-    exception, for each, in order.
+class Listener:
+    """Serves requests of one kind.  `read(what, until, attributes)` makes a request of a message; `work(requests)` returns
+    a result, or an exception, for each, in their order.
 
-    A request that needs a row which somebody else has locked is put aside and tried again beside the others.
+    A request that needs a row which another transaction holds is put aside and tried again beside the others.
     """
 
     def __init__(
         self,
         path: Path,
         read: Callable[[str, float, Iterable[tuple[str, str]]], Any],
-        work: Callable[[list], Sequence],
+        work: Callable[[list[Any]], Sequence[Any]],
         settings: Settings,
         served: frozenset[int],
     ):
@@ -173,25 +176,25 @@ class Window:
         self._work = work
         self._most = settings.group_size
         self._answer_seconds = answer_seconds(settings)
-        self._locked: list[Waiting] = []
+        self._locked: list[PendingRequest] = []
         self._locked_until = 0.0
 
-    def serve(self, listener: socket.socket, is_ended: threading.Event) -> None:
+    def serve(self, listening: socket.socket, is_ended: threading.Event) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
+            selector.register(listening, selectors.EVENT_READ)
             while not is_ended.is_set():
-                self._do_all(list(self._received(selector, listener)))
+                self._do_all(list(self._received(selector, listening)))
                 if self._locked and time.monotonic() >= self._locked_until:
                     again, self._locked = self._locked, []
                     self._do_all(again)
 
-    def _received(self, selector: selectors.BaseSelector, listener: socket.socket) -> Iterator[Waiting]:
-        """What has come, and on which line; new lines are taken, and ended ones closed."""
+    def _received(self, selector: selectors.BaseSelector, listening: socket.socket) -> Iterator[PendingRequest]:
+        """The requests that have come.  New connections are accepted, and ended ones closed."""
         for key, _ in selector.select(LOCKED_PAUSE_SECONDS if self._locked else PAUSE_SECONDS):
-            caller = key.fileobj
-            if caller is listener:
+            caller: Any = key.fileobj
+            if caller is listening:
                 with contextlib.suppress(OSError):
-                    if accepted := _accepted(listener, self._served):
+                    if accepted := _accepted(listening, self._served):
                         selector.register(accepted, selectors.EVENT_READ)
                 continue
             try:
@@ -205,73 +208,73 @@ class Window:
             try:
                 request = self._read(*wire.read_request(message))
             except Exception as fault:
-                _tell(caller, fault)
+                _send_answer(caller, fault)
             else:
-                yield Waiting(caller, request)
+                yield PendingRequest(caller, request)
 
-    def _do_all(self, waiting: list[Waiting]) -> None:
-        for start in range(0, len(waiting), self._most):
-            self._do([one for one in waiting[start : start + self._most] if not one.is_given_up(self._answer_seconds)])
+    def _do_all(self, pending: list[PendingRequest]) -> None:
+        for start in range(0, len(pending), self._most):
+            self._do([one for one in pending[start : start + self._most] if not one.is_given_up(self._answer_seconds)])
 
-    def _do(self, waiting: list[Waiting]) -> None:
-        """Answer each after the commit of all."""
-        if not waiting:
+    def _do(self, pending: list[PendingRequest]) -> None:
+        """Do the requests together, and answer each after the commit of all."""
+        if not pending:
             return
         try:
-            results = self._work([one.request for one in waiting])
+            results = self._work([one.request for one in pending])
         except Exception as fault:
-            results = [fault] * len(waiting)
-        for one, result in zip(waiting, results, strict=True):
+            results = [fault] * len(pending)
+        for one, result in zip(pending, results, strict=True):
             if isinstance(result, RowLocked):
                 self._locked.append(one)
                 self._locked_until = time.monotonic() + LOCKED_PAUSE_SECONDS
             elif not isinstance(result, TooLate):
-                _tell(one.caller, result)
-                self.done += not isinstance(result, Exception) and not isinstance(one.request, ClientAsk)
+                _send_answer(one.caller, result)
+                self.done += not isinstance(result, Exception) and not isinstance(one.request, ClientRequest)
 
 
 def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
     if what != ACCOUNT:
-        raise ValueError("accounting knows nothing else")
+        raise ValueError(f"an accounting request is {ACCOUNT}")
     return Packet(tuple(attributes), until=until)
 
 
 @contextlib.contextmanager
-def listening(path: Path, mode: int):
-    """A socket at a path, for this account, and with 0660 for its group; the path is gone afterwards."""
+def open_socket(path: Path, mode: int) -> Iterator[socket.socket]:
+    """A listening socket at a path with this mode; afterwards the path is removed."""
     _clear(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         before = os.umask(0o777 & ~mode)
         try:
-            listener.bind(str(path))
+            listening.bind(str(path))
         except OSError as fault:
-            raise NoPlace(
+            raise CannotListen(
                 Sentence("No engine can open at {path}: {cause}.", path=path, cause=fault.strerror)
             ) from fault
         finally:
             os.umask(before)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-        yield listener
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+        yield listening
     finally:
-        listener.close()
+        listening.close()
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
 
 
 def _clear(path: Path) -> None:
-    """Take away what an engine that was killed has left; an engine that is open stays, and so does every other file."""
+    """Remove the socket of an engine that was killed.  The socket of a running engine stays, and so does any other file."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise NoPlace(Sentence("{path} is there and is no socket; name another path for the engine.", path=path))
+            raise CannotListen(Sentence("{path} is not a socket. Name another path for the engine.", path=path))
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
             else:
-                raise NoPlace(Sentence("Another engine is open at {path}.", path=path))
+                raise CannotListen(Sentence("Another engine is open at {path}.", path=path))
 
 
 def callers(settings: Settings) -> frozenset[int]:
@@ -281,7 +284,7 @@ def callers(settings: Settings) -> frozenset[int]:
         try:
             found.add(pwd.getpwnam(name).pw_uid)
         except KeyError:
-            raise NoPlace(
+            raise CannotListen(
                 Sentence(
                     "engine_callers in {path} names {name}, and there is no such system account.",
                     path=settings.path,
@@ -291,21 +294,21 @@ def callers(settings: Settings) -> frozenset[int]:
     return frozenset(found)
 
 
-def _accepted(listener: socket.socket, served: frozenset[int]) -> socket.socket | None:
-    """A new line; None for a caller of another account: a login brings its PIN along, and the answer may be one."""
-    caller, _ = listener.accept()
+def _accepted(listening: socket.socket, served: frozenset[int]) -> socket.socket | None:
+    """A new connection; None for a caller of another account: a login brings a PIN, and the answer may hold one."""
+    caller, _ = listening.accept()
     _pid, user, _group = struct.unpack(
         "3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     )
     if user in served:
-        # Nothing blocks the engine: each line has one answer under way, and room for it.
+        # No caller can block the engine: a connection has one answer under way at most, and room for it.
         caller.setblocking(False)
         return caller
     caller.close()
     return None
 
 
-def _tell(caller: socket.socket, result: Any) -> None:
+def _send_answer(caller: socket.socket, result: Any) -> None:
     try:
         answer = wire.message(*_answer(result))
     except wire.NotEncodable as fault:
@@ -313,7 +316,7 @@ def _tell(caller: socket.socket, result: Any) -> None:
     try:
         caller.send(answer)
     except OSError:
-        pass  # Whoever asked is gone; the next look at the line says so.
+        pass  # The caller is gone; the next read of its connection finds that out.
 
 
 def _answer(result: Any) -> Sequence[str]:

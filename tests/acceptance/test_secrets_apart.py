@@ -168,7 +168,7 @@ def test_logins_accounting_and_a_new_nas_by_way_of_the_engine(site, shop, wait_u
     assert wait_until(lambda: site.login(card, "0000000000", nas_ip=address)).is_reject
     assert site.login(card, method="mschap2", nas_ip=address).is_accept
     assert "The shared engine at" in site.server.log_since_mark()
-    assert len([wire for line in site.server.log_since_mark().splitlines() if "may not" in wire]) == 1, (
+    assert len([line for line in site.server.log_since_mark().splitlines() if "may not" in line]) == 1, (
         "one line, and clear"
     )
 

@@ -92,12 +92,12 @@ def ended(engine: subprocess.Popen) -> tuple[int, int]:
     """How many logins and packets it had answered."""
     engine.send_signal(signal.SIGTERM)
     said, _ = engine.communicate(timeout=30)
-    told = json.loads(said)
-    return told["decided"], told["charged"]
+    counts = json.loads(said)
+    return counts["decided"], counts["charged"]
 
 
 def use(nas: RadiusClient, card) -> None:
-    """A card's whole session, and somebody who does not know its PIN."""
+    """A card's whole session, and a login with a wrong PIN."""
     accepted = nas.login(card.serial, card.pin)
     assert accepted.is_accept
     session = nas.session(card.serial, accepted)
@@ -106,7 +106,7 @@ def use(nas: RadiusClient, card) -> None:
     assert nas.login(card.serial, "0000000000").is_reject
 
 
-def test_two_servers_hand_their_packets_over(site, engine, shop):
+def test_two_servers_send_their_packets_to_the_engine(site, engine, shop):
     cards = shop.sell(2)
     for nas, card in zip(site.nas, cards, strict=True):
         use(nas, card)
@@ -124,33 +124,33 @@ def test_every_way_to_prove_a_pin(site, engine, shop):
         assert site.nas[0].login(card.serial, "0000000000", method=method, calling_station_id=device).is_reject, method
 
 
-def test_a_server_has_one_line_a_thread_to_each_window(site, engine, shop):
+def test_a_server_has_one_connection_a_thread_to_each_listener(site, engine, shop):
     # However many instances of the module it has: from 3.2.4 on 192, of which each packet takes another.
     for card in shop.sell(20):
         use(site.nas[0], card)
     threads = len(os.listdir(f"/proc/{site.servers[0].daemon.pid()}/task"))
-    for window in (site.socket, accounting_path(site.socket)):
-        assert 0 < lines_to(window) <= threads
+    for listener in (site.socket, accounting_path(site.socket)):
+        assert 0 < connections_to(listener) <= threads
 
 
-def test_without_the_engine_each_server_is_its_own(site, shop, wait_until):
+def test_without_the_engine_each_server_decides_by_itself(site, shop, wait_until):
     card, later = shop.sell(2)
     use(site.nas[0], card)
     assert shop.used(card) == (60, 0, 0)
     engine = site.open_engine()
     wait_until(site.is_open)
     # The engine is looked for again a second after it was missed.
-    wait_until(lambda: site.nas[0].login("9999999999", "0000000000").is_reject and lines_to(site.socket) > 0)
+    wait_until(lambda: site.nas[0].login("9999999999", "0000000000").is_reject and connections_to(site.socket) > 0)
     use(site.nas[0], later)
     assert ended(engine)[1] == 2
 
 
-def lines_to(window: Path) -> int:
-    """Lines that the engine has taken: each is a socket of the window's name, beside the one that it listens on."""
-    return sum(wire.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
+def connections_to(listener: Path) -> int:
+    """The connections that the engine has accepted: each is a socket with the listener's name, beside the listening one."""
+    return sum(line.endswith(f" {listener}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
 
 
-def test_an_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_until):
+def test_an_engine_that_is_killed_loses_and_doubles_nothing(site, engine, shop, wait_until):
     card, later = shop.sell(2)
     nas = site.nas[0]
     accepted = nas.login(card.serial, card.pin)
@@ -168,7 +168,7 @@ def test_an_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait
     ended(again)
 
 
-def test_an_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
+def test_an_engine_that_hangs_is_given_up(site, engine, shop):
     (card,) = shop.sell(1)
     nas = site.nas[0]
     session = nas.session(card.serial, nas.login(card.serial, card.pin))
@@ -185,7 +185,7 @@ def test_an_engine_that_hangs_is_not_waited_for_for_ever(site, engine, shop):
     assert shop.used(card) == (61, 0, 0)
 
 
-def test_one_engine_a_socket(site, engine):
+def test_a_socket_serves_one_engine(site, engine):
     second = site.open_engine()
     _, said = second.communicate(timeout=30)
     assert second.returncode == 1
@@ -193,20 +193,20 @@ def test_one_engine_a_socket(site, engine):
     assert site.is_open()
 
 
-def test_another_file_is_not_taken_for_a_socket(site):
+def test_another_file_is_not_removed(site):
     site.socket.write_text("mine")
     refused = site.open_engine()
     _, said = refused.communicate(timeout=30)
     assert refused.returncode == 1
-    assert said == f"Error: {site.socket} is there and is no socket; name another path for the engine.\n"
+    assert said == f"Error: {site.socket} is not a socket. Name another path for the engine.\n"
     assert site.socket.read_text() == "mine"
 
 
-def test_nonsense_on_a_line_harms_nobody_else(site, engine, shop):
-    for window in (site.socket, accounting_path(site.socket)):
+def test_nonsense_on_one_connection_does_not_disturb_the_others(site, engine, shop):
+    for listener in (site.socket, accounting_path(site.socket)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
             caller.settimeout(30)
-            caller.connect(str(window))
+            caller.connect(str(listener))
             for nonsense in (
                 b"\xff",
                 b"what",
@@ -224,9 +224,9 @@ def test_nonsense_on_a_line_harms_nobody_else(site, engine, shop):
     use(site.nas[0], shop.sell(1)[0])
 
 
-def test_nobody_else_is_served(site, engine):
-    """The socket's mode keeps others out; where somebody has opened it, the engine looks who calls."""
-    assert {window.stat().st_mode & 0o777 for window in (site.socket, accounting_path(site.socket))} == {0o600}
+def test_no_other_account_is_served(site, engine):
+    """The socket's mode keeps others out; if its mode was changed, the engine checks the caller's account."""
+    assert {listener.stat().st_mode & 0o777 for listener in (site.socket, accounting_path(site.socket))} == {0o600}
     site.socket.chmod(0o666)
     for folder in site.socket.parents:
         if not folder.stat().st_mode & 0o001:
@@ -244,12 +244,12 @@ def test_nobody_else_is_served(site, engine):
 
 STRANGER = """
 import socket, sys
-line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-line.settimeout(30)
-line.connect(sys.argv[1])
+connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+connection.settimeout(30)
+connection.connect(sys.argv[1])
 try:
-    line.send(b'["authorize", {"User-Name": "7000000001"}]')
-    print(line.recv(65_536) or "nothing")
+    connection.send(b'["authorize", {"User-Name": "7000000001"}]')
+    print(connection.recv(65_536) or "nothing")
 except ConnectionError:
     print("nothing")
 """

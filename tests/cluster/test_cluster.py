@@ -17,7 +17,7 @@ from freeradius_module import settings as module_settings
 from freeradius_module import store
 from freeradius_module.connection import Connection, RowLocked
 from freeradius_module.rules.usage import Credit, Tariff
-from freeradius_module.store import Reservation
+from freeradius_module.store.logins import Reservation
 from tests.cli.test_db import file_sizes
 from tests.database import Database
 from tests.faults.cluster import unequal_tables
@@ -117,7 +117,7 @@ def reserve(connection: Connection, reservations: list[Reservation]) -> set[tupl
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return connection.run(store.reserve, reservations)
+            return connection.run(store.logins.reserve, reservations)
         except RowLocked:
             assert time.monotonic() < deadline, "the rows stay locked"
             time.sleep(0.01)
@@ -152,7 +152,7 @@ def test_a_login_sees_what_was_committed_on_another_node_before(stack, cluster, 
     with cluster.nodes[0].connect(DATABASE) as elsewhere, elsewhere.cursor() as cursor:
         for minutes in range(1, 300):
             cursor.execute("UPDATE card SET added_seconds = %s WHERE serial = %s", [minutes, card.serial])
-            seen = here.run(store.read_cards, [card.serial])
+            seen = here.run(store.logins.read_cards, [card.serial])
             assert seen[card.serial].added.seconds == minutes
 
 
@@ -167,7 +167,7 @@ def test_a_login_on_one_node_and_a_block_on_another_leave_nothing_open(stack, cl
         won = set()
         for one in asked:
             barrier.wait(PATIENCE_SECONDS)
-            won |= connection.run(store.reserve, [one])
+            won |= connection.run(store.logins.reserve, [one])
         return won
 
     def block():

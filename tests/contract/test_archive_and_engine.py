@@ -114,7 +114,7 @@ def test_a_session_of_several_days_is_looked_for_once_and_not_for_each_report(
     classes = class_of(log_in(engine, card))
     for seconds in (50, 100)[:reports_before]:
         engine.account(report(card, "Interim-Update", seconds, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
-    monkeypatch.setattr(store, "find_candidates", None)
+    monkeypatch.setattr(store.accounting, "find_candidates", None)
     engine.account(report(card, "Interim-Update", 150, classes, later_seconds=DAYS_AGO * DAY_SECONDS))
     assert shop.used(card)[0] == 150
 

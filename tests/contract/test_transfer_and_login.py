@@ -44,10 +44,11 @@ def test_a_login_decided_on_the_old_balance_does_not_win(office, shop, engine, m
     # The transfer comes between the login's decision and its first write.
     for name in ("reserve", "reserve_with_changes"):
         monkeypatch.setattr(
-            store,
+            store.logins,
             name,
             _once_before(
-                getattr(store, name), lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn")
+                getattr(store.logins, name),
+                lambda: office.must("transfer", source.serial, target.serial, "--reason", "Torn"),
             ),
         )
     answer = log_in(engine, source)

@@ -29,7 +29,7 @@ def locked(world):
 
 
 def ask(engine, case):
-    return engine.ask(AUTHORIZE, request(case.card, LAPTOP, case.nas) | {"User-Password": case.card.pin})
+    return engine.login_request(AUTHORIZE, request(case.card, LAPTOP, case.nas) | {"User-Password": case.card.pin})
 
 
 @pytest.mark.parametrize("statement", LOCKERS.values(), ids=LOCKERS)

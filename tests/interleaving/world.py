@@ -461,12 +461,12 @@ def forget_failures(engine: Engine) -> None:
     """A database that was away a moment ago is asked again at once."""
     for one in _connections(engine, set()):
         one._not_before = 0.0
-        for place in one._places:
-            place.not_before = 0.0
+        for node in one._nodes:
+            node.not_before = 0.0
 
 
 def _connections(part, seen: set[int]) -> list[module_connection.Connection]:
-    """Wherever an engine keeps them: in attributes and in closures."""
+    """All of an engine, wherever its parts keep them."""
     if id(part) in seen:
         return []
     seen.add(id(part))
@@ -475,5 +475,5 @@ def _connections(part, seen: set[int]) -> list[module_connection.Connection]:
     kept = []
     if type(part).__module__.startswith("freeradius_module"):
         kept += vars(part).values() if hasattr(part, "__dict__") else []
-    kept += [cell.cell_contents for cell in getattr(part, "__closure__", None) or ()]
+    kept += part if isinstance(part, list) else []
     return [one for inner in kept for one in _connections(inner, seen)]

@@ -89,7 +89,10 @@ TESTS = {
     "freeradius_module/attributes.py": ["freeradius_module/attributes.py", "tests/unit/test_attributes.py", STORE[0]],
     "freeradius_module/engine/read_mark.py": ["freeradius_module/engine/read_mark.py", "tests/unit/test_hooks.py"],
     "freeradius_module/connection.py": ["tests/unit/test_connection.py", "tests/store/test_literals.py", STORE[1]],
-    "freeradius_module/store": STORE,
+    **{
+        f"freeradius_module/store/{name}.py": STORE
+        for name in ("logins", "accounting", "posting", "guessing", "catalogue", "sql")
+    },
     "admin/store/archive.py": [
         "admin/store/archive.py",
         "tests/cli/test_archive.py",

@@ -28,7 +28,9 @@ SQL = {
 _SQL = re.compile(
     r"\b(?:NOT EXISTS|IS NOT NULL|IS NULL|AND|OR|TRUE|FALSE)\b|\b(?:SUM|MAX|GREATEST|LEAST)\(|(?<= )(?:<>|<=|>=|<|>|\+|-|\*)(?= )"
 )
-_IS_SQL = re.compile(r"\b(?:SELECT|UPDATE|INSERT|DELETE|WHERE|COALESCE|INTERVAL|IS NULL|IF\()")
+_IS_SQL = re.compile(
+    r"\b(?:SELECT|UPDATE|INSERT|DELETE|WHERE|COALESCE|INTERVAL|IS NULL|IS NOT NULL|(?:IF|SUM|MAX)\()|(?<= )<> ''"
+)
 _BETWEEN = re.compile(r"BETWEEN\s+\S+\s+$")
 
 

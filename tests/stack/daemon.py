@@ -124,6 +124,11 @@ class Daemon:
         self.pid_file.unlink(missing_ok=True)
         return True
 
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of the process that this object has started; negative: it was ended by this signal."""
+        return self._child.returncode if self._child else None
+
     def last_words(self) -> str:
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""What the module keeps of products and NAS, and when it reads them anew."""
+"""What the module keeps of products and NAS, and when it reads them again."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_longest_network_serves_an_address(shop, catalogue, database):
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db9::1", "", "no address", "127.0.0.1/32"])
-def test_an_address_that_no_row_covers_is_nobodys(shop, catalogue, address):
+def test_an_address_that_no_row_covers_has_no_nas(shop, catalogue, address):
     assert catalogue.nas(address) is None
 
 
@@ -44,7 +44,7 @@ def test_forged_addresses_fill_no_memory(shop, catalogue, monkeypatch):
     assert len(catalogue._nas) <= 100
 
 
-def test_a_nas_that_is_added_changed_or_removed_is_heard_of(shop, catalogue, database):
+def test_a_nas_that_is_added_changed_or_removed_is_noticed(shop, catalogue, database):
     address = shop.nas("mikrotik")
     assert catalogue.nas(address).vendor == "mikrotik"
     database.execute("UPDATE nas SET vendor = 'cisco' WHERE address = %s", [f"{address}/32"])

@@ -1,4 +1,4 @@
-"""Charging on a real database: the result is the highest that was reported, by whatever way it came."""
+"""Charging on a real database: the result is the highest value that was reported, whatever way the packets took."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -70,15 +70,15 @@ def test_packets_in_any_order_and_number_are_charged_once(shop, engine, new_engi
     charge(engine, packets)
     assert shop.used(card) == totals
     assert len(shop.sessions(card)) == 4
-    # All of it again, on another server, that remembers nothing.
+    # All of it again, on another server, which remembers nothing.
     charge(new_engine(), packets)
     assert shop.used(card) == totals
     assert len(shop.sessions(card)) == 4
 
 
 @pytest.mark.parametrize("before_seconds", [3, 20, 300])
-def test_what_a_session_used_before_it_authenticated_anew_is_charged_once(shop, engine, before_seconds):
-    """From then on the NAS sends the new login's Class, and counts on from where it was."""
+def test_what_a_session_used_before_it_authenticated_again_is_charged_once(shop, engine, before_seconds):
+    """From then on the NAS sends the new login's Class, and its counters go on from the old values."""
     (card,) = shop.sell(1, credit_seconds=3600)
     first = class_of(log_in(engine, card))
     engine.account(report(card, "Interim-Update", before_seconds, first))
@@ -88,13 +88,13 @@ def test_what_a_session_used_before_it_authenticated_anew_is_charged_once(shop, 
         ("Interim-Update", before_seconds + 1),
         ("Stop", before_seconds + 2),
     ):
-        # Moved by the row, because its start is the database's time and the packet's the packet's.
+        # The row is moved, because its start is in the database's time and the packet's in the NAS'.
         shop.age(card, 1)
         engine.account(report(card, kind, seconds, second))
     assert shop.used(card)[0] == before_seconds + 2
 
 
-def test_two_servers_that_are_told_the_same_at_once_charge_it_once(shop, engine, new_engine):
+def test_two_servers_that_get_the_same_packet_at_once_charge_it_once(shop, engine, new_engine):
     chance = random.Random(1)
     (card,) = shop.sell(1, credit_seconds=10**7, max_sessions=4)
     packets, totals = sessions_of_a_day(chance, engine, card, 4)
@@ -121,7 +121,7 @@ def test_many_cards_in_one_group_are_each_charged_their_own(shop, engine):
         [],
     ],
 )
-def test_a_packet_that_can_never_be_charged_stops_nobody_else(shop, engine, nonsense):
+def test_a_packet_that_can_never_be_charged_does_not_stop_the_others(shop, engine, nonsense):
     (card,) = shop.sell(1)
     packets = [[*nonsense, ("Tmp-String-0", "127.0.0.1")], report(card, "Stop", 90)]
     first, second = engine.charges.queued([(packet, 0.0) for packet in packets])
@@ -131,7 +131,7 @@ def test_a_packet_that_can_never_be_charged_stops_nobody_else(shop, engine, nons
         engine.account(packets[0])
 
 
-# --- Settling --------------------------------------------------------------------------------------------
+# --- Posting ---------------------------------------------------------------------------------------------
 
 
 def ended(engine, card, seconds, session_id, device=PHONE):
@@ -212,13 +212,13 @@ def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, engine, colum
         engine.account(report(card, "Stop", seconds, classes, down=down, up=up))
         assert shop.status(card) == status
         assert log_in(engine, card).is_accepted is (status == "in_use")
-    # The card's history names the credit that ended, and lays that reason on no other event.
+    # The card's history names the credit that ended, and no other event has that reason.
     assert shop.database.query(
         "SELECT to_status, reason FROM card_event WHERE card_id = %s AND reason IS NOT NULL", [shop.id(card)]
     ) == [{"to_status": "exhausted", "reason": ended_by}]
 
 
-def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, engine):
+def test_an_exhausted_cards_other_sessions_are_due_to_be_disconnected(shop, engine):
     (card,) = shop.sell(1, credit_seconds=100, max_sessions=2)
     phone, laptop = class_of(log_in(engine, card, PHONE)), class_of(log_in(engine, card, LAPTOP))
     engine.account(report(card, "Interim-Update", 40, laptop, session_id="id-2", device=LAPTOP))
@@ -231,7 +231,7 @@ def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, engine):
     ("columns", "below", "beyond"),
     [
         ({"credit_octets": 1000}, (399, 400), (400, 400)),
-        # Upload costs this card nothing, and slows it down as little.
+        # Upload is free with this card, and does not slow it down.
         ({"credit_down_octets": 1000}, (799, 5000), (800, 5000)),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_session_is_slowed_down_by_its_share_of_what_was_bought(shop, engine, 
 
 
 def test_what_is_left_is_the_same_before_and_after_posting_and_on_every_server(shop, engine, new_engine):
-    """More sessions than a card keeps unposted."""
+    """With more sessions than a card keeps unposted."""
     (card,) = shop.sell(1, credit_seconds=2000)
     left = 2000
     for number in range(UNPOSTED_MOST + 5):
@@ -288,16 +288,16 @@ def test_the_first_login_is_limited_by_the_validity_that_it_starts(shop, module_
 
 
 @pytest.mark.parametrize(("later_seconds", "is_ended"), [(-0.001, False), (0, True), (0.001, True)])
-def test_an_accounting_on_ends_what_was_heard_of_until_its_own_millisecond(
+def test_an_accounting_on_ends_sessions_that_were_reported_until_its_own_millisecond(
     shop, engine, database, cursor, later_seconds, is_ended
 ):
-    """On a fast machine the interim before it came in the same one."""
+    """On a fast machine the interim before it came in the same millisecond."""
     (card,) = shop.sell(1)
     engine.account(report(card, "Interim-Update", 60))
     (session,) = shop.sessions(card)
     heard_at = database.value("SELECT UNIX_TIMESTAMP(heard_at) FROM session")
     cursor.execute("SET timestamp = %s", [float(heard_at) + later_seconds])
-    store.close_nas(cursor, session["nas_id"], session["nas_address"], 0.0)
+    store.accounting.close_nas(cursor, session["nas_id"], session["nas_address"], 0.0)
     (session,) = shop.sessions(card)
     assert (session["due_at"] is None) == is_ended
 
@@ -309,7 +309,7 @@ def test_a_session_that_begins_between_the_sum_and_the_posting_is_not_posted(sho
     card_id = shop.id(card)
 
     class InBetween:
-        """A cursor beside whose sum somebody else charges a session of the same card."""
+        """A cursor that lets another connection charge a session of the same card after the sum."""
 
         def __getattr__(self, name):
             return getattr(cursor, name)
@@ -323,7 +323,7 @@ def test_a_session_that_begins_between_the_sum_and_the_posting_is_not_posted(sho
                 )
             return result
 
-    store.post(InBetween(), {card_id})
+    store.posting.post(InBetween(), {card_id})
     assert (shop.card(card)["posted_seconds"], shop.used(card)[0]) == (60, 560)
-    store.post(cursor, {card_id})
+    store.posting.post(cursor, {card_id})
     assert (shop.card(card)["posted_seconds"], shop.used(card)[0]) == (560, 560)

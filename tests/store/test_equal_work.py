@@ -1,4 +1,4 @@
-"""A wrong PIN and an unknown serial ask the same work of the database, so that the time of an answer tells little."""
+"""A wrong PIN and an unknown serial cost the database the same work, so that timing reveals little."""
 
 import re
 import types
@@ -25,7 +25,7 @@ def asked(monkeypatch):
     return texts
 
 
-def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, engine, asked):
+def test_an_unknown_serial_executes_the_same_statements_as_a_wrong_pin(shop, engine, asked):
     (card,) = shop.sell(1)
     seen = {}
     for serial in (card.serial, card.serial, "9" * 12):
@@ -35,18 +35,18 @@ def test_an_unknown_serial_asks_the_same_statements_as_a_wrong_pin(shop, engine,
         engine.record_wrong_pin(login)
         seen[serial] = list(asked)
     known, unknown = seen.values()
-    # But for the table that the try is counted in.
+    # All but the table in which the try is counted.
     assert len(known) == 3
     assert known[:2] == unknown[:2]
     assert "login_refusal" in known[2] and "unknown_login" in unknown[2]
     assert known[2].split("VALUES")[0].startswith("INSERT INTO") and "SELECT" not in known[2]
 
 
-def test_a_row_is_read_for_a_serial_that_has_none(shop, engine, monkeypatch):
+def test_a_decoy_row_is_read_for_a_serial_that_does_not_exist(shop, engine, monkeypatch):
     (card,) = shop.sell(1)
     made = []
-    make = store._card
-    monkeypatch.setattr(store, "_card", lambda *arguments: made.append(1) or make(*arguments))
+    make = store.logins._card
+    monkeypatch.setattr(store.logins, "_card", lambda *arguments: made.append(1) or make(*arguments))
     for serial in (card.serial, "9" * 12):
         made.clear()
         engine.authorize(request(types.SimpleNamespace(serial=serial)))

@@ -1,4 +1,4 @@
-"""The checker of tests/faults sees what it is there to see; it was never seen to find anything in earnest."""
+"""The checker of tests/faults finds each fault that it looks for.  In its real runs it has never found one."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.faults import checker
 
 @pytest.fixture
 def verdict(shop, database, tmp_path):
-    """Of one session of one card: what its NAS knows, against what the database is made to hold."""
+    """Compares one session of one card: what its NAS knows, and what the test writes into the database."""
 
     def verdict(sent, acknowledged, held, *, rows=1, posted=(0, 0, 0), **product):
         (card,) = shop.sell(1, **product)
@@ -45,7 +45,7 @@ def test_what_agrees(verdict):
 
 
 def test_one_octet_is_missing(verdict):
-    # Of the session, and so of the card.
+    # Missing on the session, and so on the card.
     assert verdict([60, 500, 5], [60, 500, 5], (60, 499, 5)) == (2, 0, 0)
 
 
@@ -53,7 +53,7 @@ def test_one_second_is_too_much(verdict):
     assert verdict([60, 500, 5], [60, 500, 5], (61, 500, 5)) == (0, 2, 0)
 
 
-def test_a_session_is_there_twice(verdict):
+def test_a_session_exists_twice(verdict):
     assert verdict([60, 500, 5], [60, 500, 5], (60, 500, 5), rows=2) == (0, 2, 0)
 
 

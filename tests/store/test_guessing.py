@@ -1,4 +1,4 @@
-"""Guesses at PINs: what is counted, who is locked out, and in how many rows it is written down."""
+"""Guesses at PINs: what is counted, who is locked out, and how many rows that takes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ CARD_TRIES = card_tries(5)
 
 
 def device(number: int) -> str:
-    """Another address each time, as a stranger's device may send it."""
+    """The MAC address with this number; a stranger may send another one each time."""
     return f"06-00-00-00-{number >> 8:02X}-{number & 255:02X}"
 
 
@@ -31,7 +31,7 @@ def other_nas(shop):
     return shop.nas()
 
 
-def test_who_is_locked_out_is_not_given_the_pin_to_prove(shop, engine):
+def test_a_source_that_is_locked_out_does_not_get_the_pin_to_prove(shop, engine):
     (card,) = shop.sell(1)
     guess(engine, card, times=5)
     asked = request(card, LAPTOP)
@@ -74,7 +74,7 @@ def test_a_stranger_at_one_nas_keeps_a_new_device_out_there_and_nowhere_else(sho
 
 
 @pytest.mark.parametrize("known_by", ["session", "archive", "bound"])
-def test_a_device_that_has_used_the_card_is_let_in_whatever_others_try(shop, engine, known_by, other_nas, database):
+def test_a_device_that_has_used_the_card_is_accepted_whatever_others_try(shop, engine, known_by, other_nas, database):
     (card,) = shop.sell(1, credit_seconds=3600, bind_device=known_by == "bound")
     answer = log_in(engine, card, PHONE)
     engine.account(report(card, "Stop", 60, class_of(answer), device=PHONE))
@@ -102,7 +102,7 @@ def test_a_device_that_only_a_nas_has_named_is_not_the_owners(shop, engine):
     assert not is_pin_handed_out(engine, card, LAPTOP)
 
 
-def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, engine):
+def test_a_stranger_who_pretends_to_be_the_owners_device_is_locked_out_too(shop, engine):
     (card,) = shop.sell(1)
     assert log_in(engine, card, PHONE).is_accepted
     guess(engine, card, PHONE, times=CARD_TRIES - 1)
@@ -111,18 +111,17 @@ def test_who_pretends_to_be_the_owners_device_is_stopped_too(shop, engine):
     assert not is_pin_handed_out(engine, card, PHONE)
 
 
-def test_a_card_is_open_again_in_the_next_quarter_of_an_hour(shop, engine, database):
+def test_a_card_is_no_longer_locked_in_the_next_quarter_of_an_hour(shop, engine, database):
     (card,) = shop.sell(1)
     for number in range(CARD_TRIES):
         guess(engine, card, device(number))
     assert not is_pin_handed_out(engine, card, PHONE)
-    with without_triggers(database) as cursor:
-        cursor.execute("UPDATE login_refusal SET window_at = window_at - INTERVAL 15 MINUTE")
-        cursor.connection.commit()
+    with without_triggers(database):
+        database.execute("UPDATE login_refusal SET window_at = window_at - INTERVAL 15 MINUTE")
     assert is_pin_handed_out(engine, card, PHONE)
 
 
-def test_a_login_that_had_proved_its_pin_in_time_is_told_the_decision(shop, engine):
+def test_a_login_that_had_proved_its_pin_in_time_gets_the_reason(shop, engine):
     """Between FreeRADIUS' proof and our decision others may have tried."""
     (card,) = shop.sell(1)
     assert is_pin_handed_out(engine, card, LAPTOP)
@@ -131,11 +130,13 @@ def test_a_login_that_had_proved_its_pin_in_time_is_told_the_decision(shop, engi
 
 
 def test_logins_together_are_each_counted_by_their_own_source(shop, engine):
-    """All that wait at the same time are asked for in one statement."""
+    """Tries that wait at the same time are read in one statement."""
     one, other = shop.sell(2)
     guess(engine, one, LAPTOP, times=5)
     guess(engine, other, LAPTOP)
-    asks = [engine.ask("authorize", request(card, device)) for card in (one, other) for device in (LAPTOP, PHONE)]
+    asks = [
+        engine.login_request("authorize", request(card, device)) for card in (one, other) for device in (LAPTOP, PHONE)
+    ]
     handouts = engine.logins.submit_all(asks)
     assert [handout.pin in (one.pin, other.pin) for handout in handouts] == [False, True, True, True]
 
@@ -182,7 +183,7 @@ def test_refusals_after_a_proved_pin_are_few_rows(shop, engine, database):
 def test_refusals_that_come_together_are_few_rows(shop, engine, database):
     (card,) = shop.sell(1)
     shop.set_status(card, "blocked")
-    asks = [engine.ask("admit", request(card, device(number))) for number in range(2 * SOURCES_MOST)]
+    asks = [engine.login_request("admit", request(card, device(number))) for number in range(2 * SOURCES_MOST)]
     engine.logins.submit_all(asks)
     assert len(rows_of(database)) == SOURCES_MOST + 1
 

@@ -1,4 +1,4 @@
-"""The hot statements at 100,000 cards: each finds its rows by a key, as the database itself says."""
+"""The frequent statements at 100,000 cards: each finds its rows by a key, as EXPLAIN shows."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.engine_callers import LAPTOP, class_of, log_in, report
 from tests.shop import Shop
 
 CARDS = 100_000
-# A whole scan of a small table costs less than a key: products, NAS; derived tables are the statement's own values.
+# To scan a small table costs less than to use a key: products, NAS.  Derived tables are the statement's own values.
 SMALL = {"product", "nas", "site", "schema_version", "accounting_queue"}
 # Rows of one card, or of the few that are asked for; a scan would be all of them.
 FEW_ROWS = 100
@@ -18,7 +18,7 @@ FEW_ROWS = 100
 
 @pytest.fixture
 def big_shop(database, _unstarted_stack):
-    """Cards in use with an ended session each, and refusals.."""
+    """Cards in use with an ended session each, and refusals."""
     shop = Shop(database, _unstarted_stack.key_file)
     (card,) = shop.sell(1)
     with database.connect() as connection, connection.cursor() as cursor:
@@ -65,7 +65,7 @@ def statements(monkeypatch):
     return seen
 
 
-def test_no_statement_of_a_cards_life_reads_a_table_through(big_shop, _unstarted_stack, statements):
+def test_no_statement_of_a_cards_life_scans_a_table(big_shop, _unstarted_stack, statements):
     module_settings = settings.load(str(_unstarted_stack.option_file))
     engine = Engine(module_settings)
     card, other, loser = big_shop.sell(3, credit_seconds=600, bind_device=True, valid_days=30)

@@ -16,7 +16,7 @@ def card(shop, engine):
 
 
 def test_a_card_is_read_with_the_use_of_all_its_sessions_and_those_that_are_open(card, cursor):
-    read = store.read_cards(cursor, [card.serial])[card.serial]
+    read = store.logins.read_cards(cursor, [card.serial])[card.serial]
     assert (read.used.seconds, read.last_login_number, read.unposted) == (30, 2, 1)
     assert [(session.login_number, session.device) for session in read.sessions] == [(2, LAPTOP)]
 
@@ -26,4 +26,4 @@ def test_a_list_of_sessions_that_was_cut_is_refused(card, cursor, octets):
     """A session that is overlooked would be free."""
     cursor.execute("SET SESSION group_concat_max_len = %s", [octets])
     with pytest.raises(ValueError, match=r"Expecting|Unterminated|delimiter|were read"):
-        store.read_cards(cursor, [card.serial])
+        store.logins.read_cards(cursor, [card.serial])

@@ -1,4 +1,4 @@
-"""Reservations on a real database: of those who decided on the same facts, one is right."""
+"""Reservations on a real database: of several logins that were decided on the same facts, one is written."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,7 +30,7 @@ def at_once(*acts):
     [[PHONE] * 8, [f"device {number}" for number in range(8)], [""] * 8],
     ids=["the same device", "different devices", "no device"],
 )
-def test_of_several_servers_that_let_a_card_in_at_once_one_does(shop, new_engine, devices):
+def test_of_several_servers_that_accept_a_card_at_once_one_does(shop, new_engine, devices):
     engines = [new_engine() for _ in devices]
     for card in shop.sell(5, credit_seconds=600):
         answers = at_once(
@@ -86,23 +86,23 @@ def test_a_login_number_is_claimed_once_whoever_claims_it(shop, cursor):
     card, other = shop.sell(2)
     one, two = shop.id(card), shop.id(other)
     first = [_reservation(shop, card), _reservation(shop, other)]
-    assert store.reserve(cursor, first) == {(one, 1), (two, 1)}
+    assert store.logins.reserve(cursor, first) == {(one, 1), (two, 1)}
     late = _reservation(shop, card)._replace(token=8)
-    assert store.reserve(cursor, [late, _reservation(shop, other, 2)]) == {(two, 2)}
+    assert store.logins.reserve(cursor, [late, _reservation(shop, other, 2)]) == {(two, 2)}
 
 
 def test_a_login_that_is_written_again_is_its_own(shop, cursor):
-    """Its commit went well, and the answer got lost."""
+    """Its commit succeeded, and the answer was lost."""
     card, other = shop.sell(2)
     claims = [_reservation(shop, card), _reservation(shop, other)]
     for _ in range(2):
-        assert store.reserve(cursor, claims) == {(shop.id(card), 1), (shop.id(other), 1)}
+        assert store.logins.reserve(cursor, claims) == {(shop.id(card), 1), (shop.id(other), 1)}
 
 
 @pytest.mark.parametrize("device", ["it's", "back\\slash", "%s", "a\x1ab", "\u00e9\u2603", '"'])
 def test_a_device_may_be_called_anything(shop, cursor, device):
     (card,) = shop.sell(1)
-    store.reserve(cursor, [_reservation(shop, card)._replace(device=device)])
+    store.logins.reserve(cursor, [_reservation(shop, card)._replace(device=device)])
     (row,) = shop.sessions(card)
     assert row["device"] == device
 
@@ -110,9 +110,9 @@ def test_a_device_may_be_called_anything(shop, cursor, device):
 def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     (card,) = shop.sell(1)
     claim = _reservation(shop, card)
-    assert store.reserve(cursor, [claim]) == {(shop.id(card), 1)}
+    assert store.logins.reserve(cursor, [claim]) == {(shop.id(card), 1)}
     late = claim._replace(activates=True, closes=((1, "superseded", Usage()),), binds_device=True, token=8)
-    assert store.reserve(cursor, [late]) == set()
+    assert store.logins.reserve(cursor, [late]) == set()
     (row,) = shop.sessions(card)
     assert (shop.status(card), shop.card(card)["device"], row["closed_at"]) == ("delivered", None, None)
 
@@ -129,17 +129,17 @@ def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cu
         shop.add_credit(card, added_seconds=-500)
     else:
         shop.change(card, **{"end of validity": {"expires_at": "2026-01-01"}, "device": {"device": LAPTOP}}[change])
-    written = store.reserve(cursor, reservations)
-    # Both cards are of one product; else the other card's login is written all the same.
+    written = store.logins.reserve(cursor, reservations)
+    # Both cards have the same product; otherwise the other card's login would be written.
     assert written == (set() if change == "product" else {(shop.id(other), 1)})
     assert shop.sessions(card) == []
 
 
-def test_posting_and_the_sealing_of_a_pin_anew_do_not_stand_in_a_logins_way(shop, cursor, database):
+def test_posting_and_resealing_a_pin_do_not_prevent_a_login(shop, cursor, database):
     (card,) = shop.sell(1, credit_seconds=600)
     reservation = _reservation(shop, card)
     shop.change(card, posted_seconds=10, posted_login_number=0, note="seen", pin_sealed=b"other")
-    assert store.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
+    assert store.logins.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
 
 
 def test_a_login_of_a_card_that_is_locked_waits_and_the_others_go_on(shop, cursor, database):
@@ -147,14 +147,14 @@ def test_a_login_of_a_card_that_is_locked_waits_and_the_others_go_on(shop, curso
     with database.connect() as connection, connection.cursor() as office:
         office.execute("BEGIN")
         office.execute("UPDATE card SET note = 'being delivered' WHERE serial = %s", [card.serial])
-        written = store.reserve(cursor, [_reservation(shop, one) for one in (card, *others)])
+        written = store.logins.reserve(cursor, [_reservation(shop, one) for one in (card, *others)])
     assert written == {(shop.id(one), 1) for one in others}
 
 
-def _reservation(shop, card, login_number: int = 1) -> store.Reservation:
+def _reservation(shop, card, login_number: int = 1) -> store.logins.Reservation:
     row = shop.card(card)
     revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
-    values = dict.fromkeys(store.Reservation._fields) | {
+    values = dict.fromkeys(store.logins.Reservation._fields) | {
         "card_id": row["id"],
         "card_version": row["version"],
         "product_id": row["product_id"],
@@ -173,4 +173,4 @@ def _reservation(shop, card, login_number: int = 1) -> store.Reservation:
         "binds_device": False,
         "token": 7,
     }
-    return store.Reservation(**{name: values[name] for name in store.Reservation._fields})
+    return store.logins.Reservation(**{name: values[name] for name in store.logins.Reservation._fields})

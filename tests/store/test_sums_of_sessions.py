@@ -1,4 +1,4 @@
-"""What a card has used is the sum of its sessions, and a session's row keeps what its newest packet says."""
+"""What a card has used is the sum of its sessions, and a session's row has the values of its newest packet."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report, sessio
 
 
 def used(cursor, card) -> tuple:
-    return tuple(store.read_cards(cursor, [card.serial])[card.serial].used)
+    return tuple(store.logins.read_cards(cursor, [card.serial])[card.serial].used)
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def card_with_two_sessions(shop, engine):
     return card
 
 
-def test_use_that_is_not_posted_is_the_sum_of_all_sessions(shop, cursor, card_with_two_sessions):
+def test_unposted_use_is_the_sum_of_all_sessions(shop, cursor, card_with_two_sessions):
     assert used(cursor, card_with_two_sessions) == (100, 1300, 570)
 
 
 def test_what_is_posted_is_the_sum_of_all_sessions(shop, cursor, card_with_two_sessions):
-    store.post(cursor, [shop.id(card_with_two_sessions)])
+    store.posting.post(cursor, [shop.id(card_with_two_sessions)])
     row = shop.card(card_with_two_sessions)
     assert (row["posted_seconds"], row["posted_down_octets"], row["posted_up_octets"]) == (100, 1300, 570)
     assert used(cursor, card_with_two_sessions) == (100, 1300, 570)
@@ -40,7 +40,7 @@ def test_what_an_old_posted_session_used_since_is_seen_whatever_it_is(
     shop, cursor, database, card_with_two_sessions, column, expected
 ):
     card_id = shop.id(card_with_two_sessions)
-    store.post(cursor, [card_id])
+    store.posting.post(cursor, [card_id])
     database.execute(f"UPDATE session SET {column} = {column} + 5 WHERE card_id = %s AND login_number = 1", [card_id])
     assert used(cursor, card_with_two_sessions) == expected
 
@@ -51,15 +51,15 @@ def test_an_open_session_is_seen_although_all_of_it_is_posted(shop, engine, curs
     engine.account(report(card, "Start", classes=class_of(first), device=PHONE))
     second = log_in(engine, card, LAPTOP)
     engine.account(report(card, "Stop", 60, class_of(second), session_id="8002", device=LAPTOP))
-    store.post(cursor, [shop.id(card)])
-    found = store.read_cards(cursor, [card.serial])[card.serial]
+    store.posting.post(cursor, [shop.id(card)])
+    found = store.logins.read_cards(cursor, [card.serial])[card.serial]
     assert [session.login_number for session in found.sessions] == [1]
     # So the next login gets half of what is left, and not all of it.
     assert session_timeout(log_in(engine, card, LAPTOP)) < 3600 - 60
 
 
 @pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])
-def test_the_newest_packet_says_when_a_session_was_heard_of(shop, engine, kind):
+def test_the_newest_packet_tells_when_a_session_was_heard_of(shop, engine, kind):
     (card,) = shop.sell(1, credit_seconds=3600)
     answer = log_in(engine, card)
     engine.account(report(card, "Start", classes=class_of(answer), delay=300))

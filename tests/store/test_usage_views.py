@@ -29,7 +29,7 @@ def test_usage_is_the_same_wherever_it_stands(shop, engine, cursor, is_posted):
     classes = class_of(log_in(engine, card))
     engine.account(report(card, "Stop", 120, classes, down=4000, up=500))
     if is_posted:
-        store.post(cursor, [shop.id(card)])
+        store.posting.post(cursor, [shop.id(card)])
         assert shop.card(card)["posted_seconds"] == 120
     assert seen(shop, card) == {
         "credit_seconds": 600,
@@ -97,11 +97,11 @@ def test_the_module_and_the_view_agree_on_what_is_left(shop, engine, cursor):
     ):
         (card,) = shop.sell(1, **columns)
         engine.account(report(card, "Stop", 17 * number + 1, class_of(log_in(engine, card)), down=123_457, up=76_543))
-        read = store.read_cards(cursor, [card.serial])[card.serial]
+        read = store.logins.read_cards(cursor, [card.serial])[card.serial]
         balance = balance_of(read, engine.catalogue.product(read.product_id, read.product_revision))
         row = shop.balance(card)
         assert read.used == (row["used_seconds"], row["used_down_octets"], row["used_up_octets"])
         assert balance.seconds == row["remaining_seconds"] and balance.octets == row["remaining_octets"]
         if balance.millicents is not None:
-            # What a started cent leaves is shown as spent by one and as left by the other.
+            # One shows the rest of a started cent as spent, and the other as left.
             assert row["credit_cents"] - row["used_cents"] == -(-balance.millicents // 1000)

@@ -1,4 +1,4 @@
-"""A connection that fails fast, comes back by itself, and tries again only what may be tried again."""
+"""A connection fails fast, comes back by itself, and repeats only what may be repeated."""
 
 import socket
 import threading
@@ -7,18 +7,18 @@ import pymysql
 import pytest
 
 from freeradius_module import connection as connections
-from freeradius_module.connection import GO_ELSEWHERE, TRIES, TRY_AGAIN, Connection, DatabaseAway
+from freeradius_module.connection import GONE, LOST_RACE, TRIES, Connection, DatabaseAway
 from freeradius_module.settings import Settings
 
 
 class Server:
-    """In the place of a connected database: counts what is asked of it."""
+    """A stand-in for a connected database: counts the calls."""
 
     def __init__(self):
         self.connected = 0
         self.rolled_back = 0
-        self.places = []  # in which it was connected to, one after the other
-        self.closed = {}  # by host: what one gets who connects
+        self.places = []  # the hosts of its connections, one after the other
+        self.closed = {}  # by host: what a connection to it raises
 
     def connect(self, _settings, place):
         if self.closed.get(place.host):
@@ -56,7 +56,7 @@ def fails(*faults):
     return work
 
 
-@pytest.mark.parametrize("number", sorted(TRY_AGAIN))
+@pytest.mark.parametrize("number", sorted(LOST_RACE))
 def test_a_lost_race_is_run_again_from_its_beginning(server, number):
     work = fails(pymysql.err.OperationalError(number, "deadlock"), pymysql.err.OperationalError(number, "deadlock"))
     assert Connection(Settings()).run(work, "it") == "did it"
@@ -69,13 +69,13 @@ def test_a_race_that_is_never_won_is_given_up(server):
         Connection(Settings()).run(fails(*faults), "it")
 
 
-@pytest.mark.parametrize("number", sorted(GO_ELSEWHERE) + [0])
-def test_a_connection_that_was_closed_while_idle_is_made_anew_at_once(server, number):
+@pytest.mark.parametrize("number", sorted(GONE) + [0])
+def test_a_connection_that_was_closed_while_idle_is_made_again_at_once(server, number):
     assert Connection(Settings()).run(fails(pymysql.err.OperationalError(number, "gone")), "it") == "did it"
     assert server.connected == 2
 
 
-def test_a_database_that_is_gone_twice_is_away_and_not_asked_for_a_moment(server):
+def test_a_database_that_is_gone_twice_is_away_and_not_tried_for_a_moment(server):
     gone = pymysql.err.OperationalError(2013, "lost")
     connection = Connection(Settings())
     with pytest.raises(DatabaseAway):
@@ -87,7 +87,7 @@ def test_a_database_that_is_gone_twice_is_away_and_not_asked_for_a_moment(server
     assert connection.run(fails(), "it") == "did it"
 
 
-def test_a_call_that_timed_out_is_not_tried_again_while_a_packet_waits(server):
+def test_a_call_that_timed_out_is_not_repeated_while_a_packet_waits(server):
     timed_out = pymysql.err.OperationalError(2013, "Lost connection (timed out)")
     with pytest.raises(DatabaseAway):
         Connection(Settings()).run(fails(timed_out), "it")
@@ -107,7 +107,7 @@ def test_a_fault_of_the_request_is_the_requests_own(server, fault):
         Connection(Settings()).run(fails(fault), "it")
 
 
-def test_what_failed_leaves_no_open_transaction_to_the_next(server):
+def test_a_failure_leaves_no_open_transaction_to_the_next_call(server):
     connection = Connection(Settings())
     with pytest.raises(ValueError, match="ours"):
         connection.run(fails(ValueError("ours")), "it")
@@ -115,7 +115,7 @@ def test_what_failed_leaves_no_open_transaction_to_the_next(server):
 
 
 def test_a_database_that_hangs_is_away(tmp_path):
-    """It takes the connection and says nothing: a real socket, and PyMySQL's own time-out."""
+    """It accepts the connection and sends nothing: a real socket, and PyMySQL's own time-out."""
     path = tmp_path / "hangs.sock"
     with socket.socket(socket.AF_UNIX) as hanging:
         hanging.bind(str(path))
@@ -153,14 +153,14 @@ def test_the_nodes_are_tried_in_their_order(server):
     assert server.places == ["b"]
 
 
-def test_a_node_that_is_not_in_the_cluster_is_left_at_once_and_not_asked_for_a_moment(server):
+def test_a_node_that_is_not_in_the_cluster_is_left_at_once_and_not_tried_for_a_moment(server):
     connection = Connection(CLUSTER)
     assert connection.run(fails(NOT_READY), "it") == "did it"
     assert connection.run(fails(NOT_READY), "it") == "did it"
     assert server.places == ["a", "b", "c"]
 
 
-def test_a_connection_that_broke_is_made_anew_on_the_same_node_and_then_on_another(server):
+def test_a_connection_that_broke_is_made_again_on_the_same_node_and_then_on_another(server):
     assert Connection(CLUSTER).run(fails(GONE, GONE), "it") == "did it"
     assert server.places == ["a", "a", "b"]
 
@@ -193,8 +193,8 @@ def test_a_cluster_of_which_no_node_serves_is_away_at_once_the_next_time(server)
     assert server.places == []
 
 
-def test_a_cluster_that_stood_still_is_asked_again_after_a_moment(server):
-    """While the nodes find out which of them are left, all hang; none is left alone for as long as a single one."""
+def test_a_cluster_that_stood_still_is_tried_again_after_a_moment(server):
+    """While the nodes find out which of them are left, all hang; then none is left alone for as long as a single one."""
     connection = Connection(Settings(hosts=CLUSTER.hosts[:2]))
     with pytest.raises(DatabaseAway):
         connection.run(fails(HANGS, HANGS), "it")

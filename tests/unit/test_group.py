@@ -1,4 +1,4 @@
-"""Calls that wait together share one run: each gets its own result, and none waits for ever."""
+"""Calls that wait at the same time share one run: each gets its own result, and none waits forever."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +78,7 @@ def test_each_of_many_threads_gets_its_own_result():
         assert run_together(group, list(range(32))) == [number * 2 for number in range(32)]
 
 
-def test_who_waits_at_the_same_time_shares_one_run():
+def test_calls_that_wait_at_the_same_time_share_one_run():
     run = FirstHeldBack()
     group = Group(run)
     assert submit_behind_a_held_group(group, run, list(range(1, 33))) == [number * 2 for number in range(1, 33)]
@@ -92,7 +92,7 @@ def test_a_group_has_a_largest_size_and_the_lead_is_handed_on():
     assert [len(requests) for requests in run.groups] == [1, 10, 10, 10, 2]
 
 
-def test_a_run_that_fails_fails_for_all_of_its_group_and_for_nobody_else():
+def test_a_run_that_fails_fails_for_all_of_its_group_and_for_no_other():
     def work(requests):
         if 5 in requests:
             raise LookupError("the database is away")
@@ -116,7 +116,7 @@ def test_a_member_that_fails_fails_alone():
 
 
 @pytest.mark.parametrize("answer", [[], [1], None, "nothing to count"])
-def test_a_run_that_answers_too_little_leaves_nobody_waiting(answer):
+def test_a_run_with_too_few_results_leaves_no_call_waiting(answer):
     run = FirstHeldBack(lambda requests: answer)
     results = submit_behind_a_held_group(Group(run), run, [1, 2, 3])
     assert all(isinstance(result, Exception) for result in results)
@@ -138,8 +138,8 @@ def test_a_group_works_on_after_any_failure():
     assert group.submit(1) == 1
 
 
-def test_what_ends_the_leaders_thread_does_not_hang_those_who_follow():
-    """SystemExit is no Exception: it goes on in the leader's thread, and the others hear of it as a fault."""
+def test_the_end_of_the_leaders_thread_does_not_block_its_followers():
+    """SystemExit is not an Exception: the leader's thread ends by it, and the others get an error."""
 
     def work(requests):
         if 1 in requests:

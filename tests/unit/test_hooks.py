@@ -1,4 +1,4 @@
-"""What FreeRADIUS calls, with a module `radiusd` that is none: every exit is an answer that it understands."""
+"""What FreeRADIUS calls, with a stand-in for the module radiusd: every returned value is one that FreeRADIUS accepts."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine import read_mark
 from freeradius_module.engine.accounting import NeverCharged
-from freeradius_module.engine.logins import Answer, Handout
+from freeradius_module.engine.logins import Answer, AuthorizeResult
 from freeradius_module.sealing import keyring
 
 PIN = "4711008123"
@@ -21,7 +21,7 @@ LEVELS = ["L_AUTH", "L_INFO", "L_ERR", "L_WARN", "L_DBG"]
 
 @pytest.fixture
 def radiusd(monkeypatch):
-    """The module that only exists inside FreeRADIUS; what was logged is in `lines`."""
+    """A stand-in for the module that exists only inside FreeRADIUS; what was logged is in `lines`."""
     fake = types.ModuleType("radiusd")
     for number, name in enumerate(CODES):
         setattr(fake, f"RLM_MODULE_{name}", number)
@@ -43,7 +43,7 @@ def hooks(radiusd):
 
 @pytest.fixture
 def option_file(tmp_path):
-    """Of a database that is not there, with a key file that is."""
+    """Names a database that does not exist, and a key file that does."""
     keyring.create(tmp_path / "key")
     path = tmp_path / "prepaid.cnf"
     path.write_text(
@@ -54,7 +54,7 @@ def option_file(tmp_path):
 
 
 @pytest.fixture
-def open_shop(hooks, radiusd, option_file):
+def started(hooks, radiusd, option_file):
     """The hooks as they are after a start while the database is away."""
     radiusd.config = {"option_file": str(option_file)}
     assert hooks.instantiate(None) == 0
@@ -62,7 +62,7 @@ def open_shop(hooks, radiusd, option_file):
 
 
 class Engine:
-    """In the place of the real one: its methods do what a test tells them."""
+    """A stand-in for the real engine: a test gives its methods."""
 
     wrong_text = "Wrong serial number or PIN."
 
@@ -78,7 +78,7 @@ def raises(fault):
 
 
 def packet(**attributes) -> tuple | None:
-    """The request's pairs, as rlm_python3 hands them over; None where there are none."""
+    """The request's pairs, as rlm_python3 passes them; None where there are none."""
     return tuple((name.replace("_", "-"), value) for name, value in attributes.items()) or None
 
 
@@ -92,12 +92,12 @@ MARKED["Tmp-String-3"] = read_mark.make(MARKED)
 
 
 def marked() -> tuple:
-    """A login that authorize has looked at."""
+    """A login that authorize has marked."""
     return tuple(MARKED.items())
 
 
 def check_answer(answer, radiusd):
-    """What rlm_python3 takes without dropping, wrapping or crashing: RLM_MODULE_…, or that and two tuples of text."""
+    """Check that rlm_python3 accepts it as it is: an RLM_MODULE_ integer, or that and two tuples of text.  Returns the integer."""
     code, *lists = answer if type(answer) is tuple else (answer,)
     assert type(code) is int and code in range(len(CODES))
     assert len(lists) in (0, 2)
@@ -111,7 +111,7 @@ def check_answer(answer, radiusd):
 # --- The start -------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_away_does_not_stop_the_start(open_shop, radiusd):
+def test_a_database_that_is_away_does_not_stop_the_start(started, radiusd):
     assert "The database is away, starting nevertheless" in radiusd.lines[-1]
 
 
@@ -134,21 +134,21 @@ def test_a_key_file_that_others_can_read_stops_the_start(hooks, radiusd, option_
     assert hooks.instantiate(None) == -1
 
 
-def test_a_second_instance_shares_the_first_ones_engine(open_shop):
-    engine = open_shop._engine
-    assert open_shop.instantiate(None) == 0
-    assert open_shop._engine is engine
+def test_a_second_instance_shares_the_first_ones_engine(started):
+    engine = started._engine
+    assert started.instantiate(None) == 0
+    assert started._engine is engine
 
 
-def test_detach_takes_what_freeradius_gives_it(open_shop, radiusd):
-    check_answer(open_shop.detach(packet()), radiusd)
+def test_detach_accepts_what_freeradius_passes(started, radiusd):
+    check_answer(started.detach(packet()), radiusd)
 
 
 # --- Answers ---------------------------------------------------------------------------------------------
 
 
-def test_authorize_hands_the_pin_to_freeradius(hooks, radiusd):
-    hooks._engine = Engine(authorize=lambda request: Handout(PIN))
+def test_authorize_returns_the_pin_to_freeradius(hooks, radiusd):
+    hooks._engine = Engine(authorize=lambda request: AuthorizeResult(PIN))
     request = packet(User_Name="4000017")
     assert hooks.authorize(request) == (
         radiusd.RLM_MODULE_UPDATED,
@@ -177,7 +177,7 @@ def test_nothing_is_decided_for_a_login_that_authorize_has_not_marked(hooks, rad
     assert decided == []
 
 
-def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks, radiusd):
+def test_a_packet_that_can_never_be_charged_gets_another_code_than_one_that_can_be_charged_later(hooks, radiusd):
     hooks._engine = Engine(
         account=raises(NeverCharged("accounting of 'caf\u00e9': unknown_card, nothing to charge" + "x" * 500))
     )
@@ -189,14 +189,14 @@ def test_what_can_never_be_charged_is_told_from_what_can_be_charged_later(hooks,
 def test_a_login_that_proves_its_pin_by_itself_is_answered_at_once(hooks, radiusd):
     reply = (("Session-Timeout", ":=", "600"), ("Class", "+=", "0x00"))
     answer = Answer(True, reply, "time")
-    hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
+    hooks._engine = Engine(authorize=lambda request: AuthorizeResult(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
         radiusd.RLM_MODULE_UPDATED,
         reply,
         (("Tmp-Integer-7", ":=", "2"), ("Cleartext-Password", ":=", PIN)),
     )
     answer = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
-    hooks._engine = Engine(authorize=lambda request: Handout(PIN, answer))
+    hooks._engine = Engine(authorize=lambda request: AuthorizeResult(PIN, answer))
     assert hooks.authorize(packet(User_Name="4000017")) == (
         radiusd.RLM_MODULE_REJECT,
         answer.reply,
@@ -218,7 +218,7 @@ def test_a_refusal_carries_its_reason_and_no_count_that_the_guard_would_take_for
     assert radiusd.lines == ["login of 4000017: blocked"]
 
 
-def test_a_nas_that_nobody_knows_is_not_found(hooks, radiusd):
+def test_an_unknown_nas_is_not_found(hooks, radiusd):
     hooks._engine = Engine(client=lambda address: None)
     assert hooks.client(packet(Tmp_String_0="10.1.2.3")) == radiusd.RLM_MODULE_NOTFOUND
 
@@ -247,13 +247,13 @@ CALLS = {
 def test_no_exception_reaches_freeradius(hooks, radiusd, hook, method, fault):
     hooks._engine = Engine(**{method: raises(fault)})
     code = check_answer(getattr(hooks, hook)(marked()), radiusd)
-    # No answer, so that the NAS asks the next server; but a Reject that is under way leaves all the same.
+    # No answer, so that the NAS asks the next server; but a Reject that was decided is sent in any case.
     assert code == (radiusd.RLM_MODULE_OK if hook == "login_refused" else radiusd.RLM_MODULE_FAIL)
     assert len(radiusd.lines) == 1
 
 
 @pytest.mark.parametrize(("hook", "method"), CALLS.items())
-def test_a_pin_in_an_exception_is_in_no_line_of_the_log(hooks, radiusd, hook, method):
+def test_a_pin_in_an_exception_is_not_logged(hooks, radiusd, hook, method):
     hooks._engine = Engine(**{method: raises(ValueError(f"cannot compare {PIN}"))})
     getattr(hooks, hook)((*marked(), ("User-Password", PIN)))
     assert "ValueError" in radiusd.lines[0]
@@ -286,27 +286,27 @@ PACKETS = st.none() | st.dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PACKETS)
-def test_whatever_comes_while_the_database_is_away_each_hook_answers(open_shop, radiusd, any_packet):
+def test_whatever_comes_while_the_database_is_away_each_hook_answers(started, radiusd, any_packet):
     for hook in CALLS:
-        check_answer(getattr(open_shop, hook)(any_packet), radiusd)
+        check_answer(getattr(started, hook)(any_packet), radiusd)
 
 
-def test_a_login_is_not_refused_because_the_database_is_away(open_shop, radiusd):
+def test_a_login_is_not_refused_because_the_database_is_away(started, radiusd):
     request = packet(User_Name="4000017", User_Password=PIN)
-    assert open_shop.authorize(request) == radiusd.RLM_MODULE_FAIL
-    assert open_shop.post_auth(request) == radiusd.RLM_MODULE_FAIL
+    assert started.authorize(request) == radiusd.RLM_MODULE_FAIL
+    assert started.post_auth(request) == radiusd.RLM_MODULE_FAIL
 
 
-def test_a_report_is_not_acknowledged_while_the_database_is_away(open_shop, radiusd):
+def test_a_report_is_not_acknowledged_while_the_database_is_away(started, radiusd):
     assert (
-        open_shop.accounting(
+        started.accounting(
             packet(User_Name="4000017", Acct_Status_Type="Start", Acct_Session_Id="1", Tmp_String_0="127.0.0.1")
         )
         == radiusd.RLM_MODULE_FAIL
     )
 
 
-def test_a_stranger_sees_one_text(open_shop, radiusd):
-    assert open_shop.login_refused(packet(User_Name="4000017"))[1] == (
-        ("Reply-Message", ":=", open_shop._engine.wrong_text),
+def test_a_stranger_sees_one_text(started, radiusd):
+    assert started.login_refused(packet(User_Name="4000017"))[1] == (
+        ("Reply-Message", ":=", started._engine.wrong_text),
     )

@@ -1,4 +1,4 @@
-"""Records of the queue as they are, and as a full disk or a power cut leaves them."""
+"""Records of the queue as FreeRADIUS writes them, and as a full disk or a power cut leaves them."""
 
 import hypothesis
 from hypothesis import strategies
@@ -58,7 +58,7 @@ def test_a_record_that_broke_off_anywhere_does_not_spoil_the_next(length):
 
 
 @hypothesis.given(strategies.integers(min_value=0))
-def test_a_record_that_broke_off_is_none(length):
+def test_an_unfinished_record_is_unreadable(length):
     whole = record("4000", "Stop", seconds=600)
     (part,) = split(whole[: length % whole.index("&End=&")])
     assert isinstance(part, Unreadable)
@@ -71,12 +71,12 @@ def test_octets_that_a_power_cut_left_before_a_record_do_not_spoil_it():
 
 
 @hypothesis.given(strategies.text())
-def test_no_text_is_too_strange_to_be_looked_at(text):
+def test_any_text_can_be_split(text):
     for part in split(text):
         assert part.text in text
 
 
-def test_why_a_record_is_in_the_quarantine_stands_behind_it():
+def test_a_record_in_the_quarantine_has_its_reason_at_its_end():
     text = with_reason(record("4000", "Stop"), 'he said "no" & left = gone').removesuffix("\n")
     assert parse(text).reason == 'he said "no" & left = gone'
     assert "Quarantine-Reason" not in dict(parse(text).pairs)
@@ -84,14 +84,14 @@ def test_why_a_record_is_in_the_quarantine_stands_behind_it():
 
 
 @hypothesis.given(strategies.integers(min_value=0))
-def test_what_broke_off_does_not_become_a_record_by_its_reason(length):
+def test_the_reason_does_not_turn_remains_into_a_record(length):
     whole = record("4000", "Stop", seconds=600)
     torn = whole[: length % whole.index("&End=&")]
     assert all(isinstance(part, Unreadable) for part in split(with_reason(torn, "torn").removesuffix("\n")))
 
 
 @hypothesis.given(strategies.text(), strategies.text())
-def test_whatever_is_put_aside_is_a_line_and_fills_its_places(text, reason):
+def test_whatever_goes_into_the_quarantine_is_a_line_of_full_length(text, reason):
     line = with_reason(text, reason)
     assert line.endswith("\n") and "\n" not in line[:-1]
     assert len(line.encode("utf-8", "surrogateescape")) % 2048 == 0

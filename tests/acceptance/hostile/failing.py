@@ -1,7 +1,7 @@
-"""The product's own hooks, on an engine that fails and tells all that it knows.
+"""The product's own hooks, on an engine that raises exceptions with all that it knows in their text.
 
-Where and with which exception, the Calling-Station-Id says: "authorize KeyError"; a NAS whose secret is a canary is
-never served.
+The Calling-Station-Id names the hook and the exception: "authorize KeyError".  A NAS whose secret is a canary is never
+served.
 """
 
 import pymysql
@@ -23,12 +23,16 @@ class Failing:
         self.wrong_text = engine.wrong_text
         self.known = ""
 
+    def __getattr__(self, name):
+        """What this does not replace: `set_serial`, `close`."""
+        return getattr(self.engine, name)
+
     def authorize(self, request):
-        handout = self.engine.authorize(request)
-        self.known = f"{handout.pin} for {request}"
+        result = self.engine.authorize(request)
+        self.known = f"{result.pin} for {request}"
         self.fail_if_asked("authorize", request)
         # Without an answer of its own, so that post-auth is called.
-        return handout._replace(answer=None)
+        return result._replace(answer=None)
 
     def admit(self, request):
         self.fail_if_asked("post_auth", request)
