@@ -118,7 +118,7 @@ GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port,
       DELETE
    ON {database}.nas TO {nas};
 
--- disconnect: sessions that should be off are cut (`prepaid enforce`), and cards whose validity is over are said to be.
+-- disconnect: sessions that should be off are disconnected (`prepaid enforce`), and cards whose validity is over are said to be.
 GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
 GRANT SELECT (framed_ipv4, framed_ipv6, delegated_prefix) ON {database}.session TO {disconnect};
 GRANT SELECT ON {database}.session_slow_down TO {disconnect};

@@ -979,7 +979,7 @@ CREATE TABLE session (
     stop_cause           VARCHAR(32)       NULL,                 -- Acct-Terminate-Cause
     closed_at            DATETIME(3)       NULL,                 -- closed by us without a Stop; a packet that shows
     close_cause          VARCHAR(16)       NULL,                 -- more usage revives it: superseded, stale, nas_reboot,
-                                                                 -- not_begun, cut (the NAS agreed, then silence), gone
+                                                                 -- not_begun, disconnected (ACK, then silence), gone
                                                                  -- (the NAS knows no such session, then silence)
     -- Of a session that was closed: a packet that was sent after this moment shows that it goes on, an older one does
     -- not. NULL: after closed_at.
@@ -1015,7 +1015,7 @@ CREATE TABLE session (
     framed_ipv6          VARCHAR(43)       NULL,                 -- Framed-IPv6-Address, or Framed-IPv6-Prefix
     delegated_prefix     VARCHAR(43)       NULL,
     PRIMARY KEY (card_id, login_number),
-    KEY session_by_nas (nas_id, due_at)                          -- open sessions of a NAS; what is due to be cut
+    KEY session_by_nas (nas_id, due_at)                          -- open sessions of a NAS; what is due to be disconnected
     -- No foreign key to card or nas: to check it, every packet would wait for whoever has locked that row. A login is
     -- written with a look at its card, and `prepaid nas remove` looks for sessions.
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;

@@ -44,8 +44,8 @@ from . import login as doctor_login
 CLOCK_SECONDS = 2
 # Accounting that waits for longer is not being charged.
 LAG_SECONDS = 60
-# `prepaid enforce --watch` cuts within two seconds.
-UNCUT_SECONDS = 300
+# `prepaid enforce --watch` disconnects within two seconds.
+OVERDUE_SECONDS = 300
 # The nightly work of two nights.
 UNSEALED_HOURS = 48
 # Archived every night, nothing is older than that; and a few days more do no harm.
@@ -327,20 +327,20 @@ class Doctor:
     def _nightly_work(self) -> Iterator[Finding]:
         """What has to run beside FreeRADIUS, by what is left undone when it does not."""
         with self.office.reading() as cursor:
-            uncut = store.doctor.uncut_since_seconds(cursor) or 0
+            overdue = store.doctor.overdue_since_seconds(cursor) or 0
             unsealed = store.doctor.unsealed_since_hours(cursor) or 0
             unarchived = len(store.archive.candidates(cursor, (0, 0), UNARCHIVED_MANY, UNARCHIVED_DAYS))
-        if uncut > UNCUT_SECONDS:
+        if overdue > OVERDUE_SECONDS:
             yield Finding(
                 "enforce",
                 "fault",
-                _("A session should be off for {minutes} minutes and nobody has tried to cut it.").format(
-                    minutes=uncut // 60
+                _("A session should be off for {minutes} minutes and nothing has tried to disconnect it.").format(
+                    minutes=overdue // 60
                 ),
                 "systemctl enable --now prepaid-enforce",
             )
         else:
-            yield Finding("enforce", "ok", _("no session waits to be cut"))
+            yield Finding("enforce", "ok", _("no session waits to be disconnected"))
         if unsealed > UNSEALED_HOURS:
             yield Finding(
                 "audit",

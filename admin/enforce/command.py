@@ -1,4 +1,4 @@
-"""prepaid enforce: cut every session that should be off, and see that it is.
+"""prepaid enforce: disconnect every session that should be off, and verify that it is.
 
 Once, for cron, or for good with --watch, for systemd.  Two at once do not disturb each other.
 """
@@ -46,12 +46,12 @@ COLUMNS = (
     "wait_seconds",
     type=click.IntRange(0, 300),
     default=5,
-    help="Seconds that the NAS have to report the end of what was cut, without --watch.  [5]",
+    help="Seconds that the NAS have to report the end of what was disconnected, without --watch.  [5]",
 )
 @json_option
 @pass_office
 def enforce(office, watch, wait_seconds, as_json):
-    """Cut every session that should be off: blocked, exhausted, expired, out of hours, replaced.
+    """Disconnect every session that should be off: blocked, exhausted, expired, out of hours, replaced.
 
     The NAS is asked to disconnect it (RFC 5176), again and again until it is off; that is believed when the NAS
     reports the session's end, or does not report it any more.  A session past its fair use gets its reduced speed.

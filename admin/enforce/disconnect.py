@@ -38,14 +38,14 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
             raise errors.UnknownCard(serial=serial, hint="")
         card_id = found[0]["id"]
         login_numbers = store.session.open_logins(cursor, card_id)
-        store.session.cut_card(cursor, card_id, "disconnected")
+        store.session.disconnect_card(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
         output.tell_rows([], as_json)
         output.hint(_("Card {serial} has no session.").format(serial=serial))
         return
-    rows = _cut(office, card_id, login_numbers, wait_seconds)
+    rows = _disconnect(office, card_id, login_numbers, wait_seconds)
     output.tell_rows(rows, as_json, COLUMNS)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
@@ -55,18 +55,18 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
         )
 
 
-def _cut(office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict]:
+def _disconnect(office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict]:
     """Ask the NAS, and wait until the sessions' own reports say that they are off, or the time is up."""
     enforcer = Enforcer(office)
     try:
         with office.reading() as cursor:
             due = store.session.due_of_card(cursor, card_id)
-        enforcer.cut([row for row in due if row["acct_session_id"]])
+        enforcer.disconnect([row for row in due if row["acct_session_id"]])
         until = time.monotonic() + wait_seconds
         while True:
             enforcer.hear(0.2)
             with office.reading() as cursor:
-                rows = store.session.card_cuts(cursor, card_id, login_numbers)
+                rows = store.session.disconnect_results(cursor, card_id, login_numbers)
             is_over = all(row["is_off"] for row in rows) or time.monotonic() >= until
             if is_over and not enforcer.is_waiting:
                 return rows

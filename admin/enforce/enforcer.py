@@ -1,4 +1,4 @@
-"""What has to be off is cut: look, decide, claim, send, record.
+"""Sessions that must be off are disconnected: look, decide, claim, send, record.
 
 The database says what has to be off (session.due_at); the NAS says what it did about it; and only the session's
 own packets, or their absence, say that it is off.  Any number of enforcers may work at once: each claims an attempt
@@ -29,7 +29,7 @@ ON_ITS_WAY_SECONDS = 5
 STOP_SECONDS = 10
 # The longest that a session goes on which nothing limits (settings.longest_session_seconds of the module).
 LONGEST_SESSION_SECONDS = 86_400
-# Session-Timeout ends a session by itself; only what is still on after that is cut.
+# Session-Timeout ends a session by itself; only what is still on after that is disconnected.
 TIMEOUT_GRACE_SECONDS = 15
 EXPIRED_AT_ONCE = 500
 
@@ -50,11 +50,11 @@ class Enforcer:
         with self._cursor() as cursor:
             rows = store.session.due(cursor, WINDOW)
             slow = store.session.slow_downs(cursor)
-        to_cut = []
+        to_disconnect = []
         for row in rows:
             match step(row):
                 case "send":
-                    to_cut.append(row)
+                    to_disconnect.append(row)
                 case "judge":
                     done += self._judge(row)
                 case "wait":
@@ -62,10 +62,10 @@ class Enforcer:
                 case cause:
                     with self.office.transaction() as cursor:
                         done += store.session.close(cursor, row, cause)
-        done += self.cut(to_cut)
+        done += self.disconnect(to_disconnect)
         return done + self._try("slow_down", [(row, self._slow_down_request(row)) for row in slow])
 
-    def cut(self, rows: list[dict]) -> int:
+    def disconnect(self, rows: list[dict]) -> int:
         """Ask the NAS to end these sessions; how many requests are ours to make."""
         return self._try("disconnect", [(row, self._disconnect_request(row)) for row in rows])
 
@@ -225,7 +225,7 @@ def step(row: dict) -> str:
 
     >>> acked = {**session, "attempt": 1, "outcome": "ack", "heard_after_seconds": -20.0}
     >>> step({**acked, "silent_seconds": 361.0}), step({**acked, "silent_seconds": 40.0, "heard_after_seconds": 270.0})
-    ('cut', 'send')
+    ('disconnected', 'send')
 
     So is a NAS that says it knows no such session: its own Stop may be on the way, or it may be wrong.
 
@@ -239,7 +239,7 @@ def step(row: dict) -> str:
     >>> step({**acked, "outcome": "no_answer", "silent_seconds": 961.0})
     'stale'
 
-    A login that did not begin is cut when it does, and forgotten if it never does:
+    A login whose session has not begun is disconnected when it begins, and closed if it never does:
 
     >>> step({**session, "acct_session_id": "", "silent_seconds": 20.0})
     'wait'
@@ -259,7 +259,7 @@ def step(row: dict) -> str:
         and silent_seconds > row["interim_seconds"] + GRACE_SECONDS
         and (heard_after is None or heard_after <= ON_ITS_WAY_SECONDS)
     ):
-        return "cut" if answer.outcome == "ack" else "gone"
+        return "disconnected" if answer.outcome == "ack" else "gone"
     if answer is not None and silent_seconds > MISSED_INTERIMS * row["interim_seconds"] + GRACE_SECONDS:
         return "stale"
     return "send"

@@ -248,7 +248,7 @@ def set_due(cursor, card_id: int, login_number: int, cause: str, in_seconds: int
     )
 
 
-def cut_card(cursor, card_id: int, cause: str) -> int:
+def disconnect_card(cursor, card_id: int, cause: str) -> int:
     """Say that a card's sessions have to be off now; how many were still allowed."""
     return cursor.execute(
         """
@@ -263,7 +263,7 @@ def cut_card(cursor, card_id: int, cause: str) -> int:
 
 
 def lock_card_for_judgement(cursor, card_id: int) -> dict:
-    """What decides whether a session may go on, with the card locked, so that two judges do not cut twice."""
+    """What decides whether a session may go on, with the card locked, so that two enforcers do not disconnect twice."""
     cursor.execute("SELECT id FROM card WHERE id = %(card_id)s FOR UPDATE", {"card_id": card_id})
     cursor.fetchone()
     cursor.execute(
@@ -301,8 +301,8 @@ def open_sessions_of_card(cursor, card_id: int, login_number: int) -> list[dict]
     return cursor.fetchall()
 
 
-def card_cuts(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
-    """What became of the sessions that were to be cut: the last attempt, and whether they are off."""
+def disconnect_results(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
+    """What became of the sessions that were to be disconnected: the last attempt, and whether they are off."""
     cursor.execute(
         f"""
         SELECT card.serial, nas.name AS nas, session.acct_session_id, session.due_at IS NULL AS is_off,

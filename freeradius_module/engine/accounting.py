@@ -211,7 +211,7 @@ class Charges:
             for row in rows:
                 if row.reached & store.REACHED_LIMIT:
                     connection.run(
-                        lambda cursor, one: store.cut_beyond_grant(cursor, one.card_id, one.login_number), row
+                        lambda cursor, one: store.disconnect_beyond_grant(cursor, one.card_id, one.login_number), row
                     )
             connection.run(store.lower_grants, rows[0].card_id)
         except RowLocked as locked:

@@ -308,7 +308,7 @@ def reserve_with_changes(cursor, reservation: Reservation) -> bool:
         cursor.execute("ROLLBACK")
         return bool(_written(cursor, [reservation]))
     for login_number in reservation.replaces:
-        _cut_session(cursor, reservation.card_id, login_number, "replaced")
+        _disconnect_session(cursor, reservation.card_id, login_number, "replaced")
     cursor.execute("COMMIT")
     return True
 
@@ -398,7 +398,7 @@ def _close_session(cursor, card_id: int, login_number: int, cause: str, used: Us
     return bool(has_ended)
 
 
-def _cut_session(cursor, card_id: int, login_number: int, cause: str) -> None:
+def _disconnect_session(cursor, card_id: int, login_number: int, cause: str) -> None:
     """Say that a session has to be off now; `prepaid enforce` disconnects it.  It counts no more as open."""
     cursor.execute(
         """
@@ -914,7 +914,7 @@ def read_serials(cursor, card_ids: Sequence[int]) -> dict[int, str]:
 def post(cursor, card_ids: Iterable[int]) -> dict[int, str]:
     """Post what the cards' sessions have used to the cards themselves; return the status of each.
 
-    A card whose credit is used up becomes exhausted, and its open sessions are due to be cut.  The card is locked first,
+    A card whose credit is used up becomes exhausted, and its open sessions are due to be disconnected.  The card is locked first,
     so that no login is written meanwhile; then its sessions, so that what is summed is what is posted: of a session that
     comes in between, nothing.
     """
@@ -1028,8 +1028,8 @@ def _exhaust(cursor, card_id: int, limit: str) -> None:
     )
 
 
-def cut_beyond_grant(cursor, card_id: int, login_number: int) -> None:
-    """A session has used all that it was granted, and its card has more, granted to others: it is due to be cut."""
+def disconnect_beyond_grant(cursor, card_id: int, login_number: int) -> None:
+    """A session has used all that it was granted, and its card has more, granted to others: it is due to be disconnected."""
     cursor.execute(
         f"""
         UPDATE session

@@ -213,7 +213,7 @@ def test_a_key_file_of_another_installation(doctor, options, stack, tmp_path):
     assert "key_file" in faults(doctor(option_file=options(str(stack.key_file), str(key))))
 
 
-def test_a_session_that_nobody_cuts(doctor, shop, database, radius):
+def test_a_session_that_nobody_disconnects(doctor, shop, database, radius):
     (card,) = shop.sell(1, credit_seconds=600)
     session = radius.session(card.serial, radius.login(card.serial, card.pin))
     radius.start(session)

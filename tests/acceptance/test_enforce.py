@@ -1,4 +1,4 @@
-"""Sessions are cut on a real dynamic-authorisation server: FreeRADIUS' own `listen { type = coa }`.
+"""Sessions are disconnected on a real dynamic-authorisation server: FreeRADIUS' own `listen { type = coa }`.
 
 A second radiusd is the NAS: it takes Disconnect- and CoA-Requests as FreeRADIUS does, refuses what it does not know,
 and writes each one down.  The logins and the reports come from the tests' NAS at the same address.
@@ -167,8 +167,8 @@ def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, 
     )
     wait_until(nas.requests)
     assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
-    cut = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "cut"][0]
-    assert cut["reason"] == "hours"
+    attempt = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "disconnect"][0]
+    assert attempt["reason"] == "hours"
 
 
 def test_a_session_is_off_when_its_cards_validity_is_over(office_with_nas, radius, nas, watch, database):

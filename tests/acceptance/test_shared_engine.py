@@ -36,9 +36,7 @@ class EngineClientSite:
             auth_port, acct_port = free_ports(2)
             own = folder / str(number)
             own.mkdir()
-            server = FreeRadius(
-                own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True
-            )
+            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
             server.copy_distribution()
             self.office.must(
                 "raddb",

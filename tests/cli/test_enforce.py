@@ -130,7 +130,7 @@ def pass_time(database, seconds):
         cursor.connection.commit()
 
 
-def test_a_session_that_is_due_is_cut_and_its_stop_believed(office, database, nas):
+def test_a_session_that_is_due_is_disconnected_and_its_stop_believed(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.on_request = stop(database)
@@ -160,7 +160,7 @@ def test_an_ack_and_a_missing_interim_are_believed(office, database, nas):
     heard_at = session_of(database, card)["heard_at"]
     assert office.json("enforce") == []
     row = session_of(database, card)
-    assert (row["close_cause"], row["closed_at"], row["due_at"]) == ("cut", heard_at, None)
+    assert (row["close_cause"], row["closed_at"], row["due_at"]) == ("disconnected", heard_at, None)
     assert len(nas.requests) == 1
 
 
@@ -344,17 +344,17 @@ def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
     assert row["due_cause"] == "time" and 550 <= left <= 555 and nas.requests == []
 
 
-@pytest.mark.parametrize("replace_oldest, cut", [(False, "80a2"), (True, "80a1")])
-def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database, nas, replace_oldest, cut):
+@pytest.mark.parametrize("replace_oldest, disconnected", [(False, "80a2"), (True, "80a1")])
+def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database, nas, replace_oldest, disconnected):
     (card,) = sell(office, database, 1, "--time", "10m", *(["--replace-oldest"] if replace_oldest else []))
     open_session(database, card, number=1, due_cause="revived")
     open_session(database, card, number=2, due_cause="time", due="-1 HOUR")
     nas.on_request = stop(database)
     assert office.json("enforce") == []
-    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [cut]
+    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [disconnected]
 
 
-def test_a_session_of_a_blocked_card_that_came_back_is_cut(office, database, nas):
+def test_a_session_of_a_blocked_card_that_came_back_is_disconnected(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due_cause="revived")
     database.execute("UPDATE card SET status = 'blocked'")
@@ -427,7 +427,7 @@ def test_cards_expire_with_their_product(office, database):
 # --- Watching --------------------------------------------------------------------------------------------
 
 
-def test_watch_cuts_what_becomes_due_and_ends_when_it_is_told(office, database, nas):
+def test_watch_disconnects_what_becomes_due_and_ends_when_it_is_told(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="-1 HOUR")
     nas.on_request = stop(database)
@@ -491,7 +491,7 @@ def test_the_service_runs_the_command_that_there_is():
     assert set(arguments[1:]) <= {name for parameter in command.params for name in parameter.opts}
 
 
-def test_how_long_a_cut_takes(office, database, nas):
+def test_how_long_a_disconnect_takes(office, database, nas):
     """Figures, no assertion on them: pytest -s shows them.  A dead NAS with many sessions stands beside."""
     due = {}
     with DisconnectServer("127.0.0.10", silence) as dead:

@@ -218,7 +218,7 @@ def test_a_card_is_exhausted_by_the_last_unit_and_not_before(shop, engine, colum
     ) == [{"to_status": "exhausted", "reason": ended_by}]
 
 
-def test_an_exhausted_cards_other_sessions_are_due_to_be_cut(shop, engine):
+def test_an_exhausted_cards_other_sessions_are_due_to_be_disconnected(shop, engine):
     (card,) = shop.sell(1, credit_seconds=100, max_sessions=2)
     phone, laptop = class_of(log_in(engine, card, PHONE)), class_of(log_in(engine, card, LAPTOP))
     engine.account(report(card, "Interim-Update", 40, laptop, session_id="id-2", device=LAPTOP))
