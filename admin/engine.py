@@ -8,9 +8,9 @@ from freeradius_module.engine.engine import Engine
 from freeradius_module.engine.server import EngineServer, NoPlace
 from freeradius_module.sealing.keyring import KeyFileError
 
-from .queue.charge import module_settings
 from .shell import errors, output
 from .shell.command import cli, json_option, pass_office
+from .shell.module_settings import module_settings
 from .shell.text import _, told
 
 

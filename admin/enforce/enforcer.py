@@ -9,11 +9,17 @@ import ipaddress
 from typing import NamedTuple
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
+from freeradius_module.rules.login import (
+    GRACE_SECONDS,
+    MISSED_INTERIMS,
+    RESERVATION_SECONDS,
+    TIMEOUT_GRACE_SECONDS,
+)
 from freeradius_module.rules.vendors import SessionIdentity, disconnect_attributes, speed_change_attributes
 from freeradius_module.sealing import keyring, pin
 
 from .. import store
+from ..shell.module_settings import module_settings
 from .requests import WINDOW, Answer, Exchange, Request
 
 # An attempt that was begun and not finished by then belongs to a enforcer that died.
@@ -27,10 +33,6 @@ NAK_PAUSE_SECONDS = 1
 ON_ITS_WAY_SECONDS = 5
 # How long a Stop may take after the ACK before its absence means anything.
 STOP_SECONDS = 10
-# The longest that a session goes on which nothing limits (settings.longest_session_seconds of the module).
-LONGEST_SESSION_SECONDS = 86_400
-# Session-Timeout ends a session by itself; only what is still on after that is disconnected.
-TIMEOUT_GRACE_SECONDS = 15
 EXPIRED_AT_ONCE = 500
 
 NOT_FOUND = "503"
@@ -42,6 +44,7 @@ class Enforcer:
     def __init__(self, office):
         self.office = office
         self.exchange = Exchange()
+        self._longest_session_seconds = module_settings(office).longest_session_seconds
         self._attempts: dict[tuple[str, int, int], dict] = {}
 
     def look(self) -> int:
@@ -193,7 +196,7 @@ class Enforcer:
                 one["login_number"] == row["login_number"] and one["due_cause"] in TO_BE_JUDGED for one in sessions
             ):
                 return 0  # Another enforcer was quicker, or it has ended.
-            verdicts = judged(card, sessions, row["login_number"])
+            verdicts = judged(card, sessions, row["login_number"], self._longest_session_seconds)
             for verdict in verdicts:
                 store.session.set_due(cursor, row["card_id"], *verdict)
         return len(verdicts)
@@ -310,7 +313,7 @@ def nas_address(row: dict) -> str | None:
     return str(network.network_address) if network.num_addresses == 1 else None
 
 
-def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]:
+def judged(card: dict, sessions: list[dict], login_number: int, longest_session_seconds: int) -> list[Verdict]:
     """Until when a session may go on for which nobody has decided it; and who has to go instead, if anybody.
 
     `sessions` are the card's open ones in the order of their logins, this one among them.
@@ -319,21 +322,21 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
     ...         "max_sessions": 1, "replace_oldest": False, "now": None}
     >>> back = {"login_number": 1, "due_cause": "revived", "is_due": 1, "granted_left_seconds": 600,
     ...         "is_over": 0}
-    >>> judged(card, [back], 1)
+    >>> judged(card, [back], 1, 86_400)
     [Verdict(login_number=1, cause='time', in_seconds=615)]
-    >>> judged({**card, "status": "blocked"}, [back], 1)
+    >>> judged({**card, "status": "blocked"}, [back], 1, 86_400)
     [Verdict(login_number=1, cause='blocked', in_seconds=0)]
 
     Two are on where one may be: the one that has used up what it was granted goes, else the newest, or the oldest where the
     product says so.
 
-    >>> [verdict for verdict in judged(card, [{**back, "is_over": 1}, {**back, "login_number": 2, "is_due": 0}], 1)]
+    >>> [verdict for verdict in judged(card, [{**back, "is_over": 1}, {**back, "login_number": 2, "is_due": 0}], 1, 86_400)]
     [Verdict(login_number=1, cause='granted', in_seconds=0)]
 
     >>> later = {**back, "login_number": 2, "due_cause": "time", "is_due": 0}
-    >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1) if not verdict.in_seconds]
+    >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1, 86_400) if not verdict.in_seconds]
     [(2, 'too_many')]
-    >>> judged({**card, "replace_oldest": True}, [back, later], 1)
+    >>> judged({**card, "replace_oldest": True}, [back, later], 1, 86_400)
     [Verdict(login_number=1, cause='replaced', in_seconds=0)]
     """
     refusal = _refusal(card)
@@ -353,7 +356,7 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
         verdicts.append(
             Verdict(login_number, "granted", 0)
             if own["is_over"]
-            else Verdict(login_number, *_limit(card, own["granted_left_seconds"]))
+            else Verdict(login_number, *_limit(card, own["granted_left_seconds"], longest_session_seconds))
         )
     return verdicts
 
@@ -369,8 +372,8 @@ def _refusal(card: dict) -> str | None:
     return None
 
 
-def _limit(card: dict, granted_left_seconds: int | None) -> tuple[str, int]:
-    limits = [("longest", LONGEST_SESSION_SECONDS)]
+def _limit(card: dict, granted_left_seconds: int | None, longest_session_seconds: int) -> tuple[str, int]:
+    limits = [("longest", longest_session_seconds)]
     if granted_left_seconds is not None:
         limits.append(("time", max(granted_left_seconds, 0) + TIMEOUT_GRACE_SECONDS))
     if card["expires_in_seconds"] is not None:

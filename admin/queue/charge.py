@@ -24,7 +24,8 @@ from freeradius_module.queue_record import Record, Unreadable
 
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
-from ..shell.text import _, told
+from ..shell.module_settings import module_settings
+from ..shell.text import _
 from .files import Group, Queue, WorkFile
 
 GROUP_RECORDS = 500
@@ -254,10 +255,3 @@ class Charger:
 
 def _reason(fault: Exception) -> str:
     return str(fault) if isinstance(fault, NeverCharged) else f"{type(fault).__name__}: {fault}"
-
-
-def module_settings(office) -> settings.Settings:
-    try:
-        return settings.load(office.config_path)
-    except settings.SettingsError as fault:
-        raise errors.WrongUsage(told(fault)) from fault

@@ -18,7 +18,7 @@ from admin.cli import cli
 from admin.enforce.requests import WINDOW
 from tests.database import without_triggers
 from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
-from tests.office import Card
+from tests.office import Card, Office
 
 NOW = "UTC_TIMESTAMP(3)"
 
@@ -342,6 +342,21 @@ def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
     row = session_of(database, card)
     left = database.value(f"SELECT TIMESTAMPDIFF(SECOND, {NOW}, due_at) FROM session")
     assert row["due_cause"] == "time" and 550 <= left <= 555 and nas.requests == []
+
+
+def test_a_session_that_nothing_limits_ends_when_the_option_file_says(office, database, nas, tmp_path):
+    """`longest_session_seconds` binds the enforcer as it binds a login."""
+    (card,) = sell(office, database, 1, "--traffic", "1GB")
+    open_session(database, card, due_cause="revived", granted_seconds=None)
+    option_file = tmp_path / "prepaid.cnf"
+    option_file.write_text(
+        office.option_file.read_text().replace("[prepaid]\n", "[prepaid]\nlongest_session_seconds = 7200\n")
+    )
+    Office(option_file).must("enforce")
+    (row,) = database.query(
+        f"SELECT due_cause, TIMESTAMPDIFF(SECOND, {NOW}, due_at) AS seconds FROM session WHERE acct_session_id = '80a1'"
+    )
+    assert row["due_cause"] == "longest" and 7100 < row["seconds"] <= 7200
 
 
 @pytest.mark.parametrize("replace_oldest, disconnected", [(False, "80a2"), (True, "80a1")])
