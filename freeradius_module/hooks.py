@@ -22,13 +22,12 @@ from .engine.client import EngineClient, EngineFault
 from .engine.engine import Engine, safe_text
 from .engine.logins import Answer
 from .printable import one_line
+from .rules import freeradius_versions
 from .sealing.keyring import KeyFileClosed
 
 # One engine for all instances of this radiusd (they share this module): they share statements through it.
 _engine: Engine | EngineClient | None = None
 
-# These lose the values that a module returns, or read no queue (facts of their release notes); see raddb-config/README.md.
-REFUSED_VERSIONS = ("3.2.9", "3.2.10")
 # As much of a reason as a record of the quarantine takes.
 REASON_MAX = 160
 
@@ -42,7 +41,7 @@ def instantiate(_packet) -> int:
     try:
         config = getattr(radiusd, "config", None) or {}
         version = config.get("server_version", "")
-        if version in REFUSED_VERSIONS:
+        if freeradius_versions.is_refused(version):
             _log_error(f"FreeRADIUS {version} loses what a Python module answers. Install 3.2.8 or 3.2.11.")
             return -1
         found = settings.load(config.get("option_file"))

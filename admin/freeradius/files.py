@@ -11,6 +11,8 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+from freeradius_module.rules import freeradius_versions
+
 from ..shell import errors
 from ..shell.text import _
 from . import local_dictionary
@@ -34,8 +36,6 @@ INSTANCES_MAX = 384
 
 FIRST_SUPPORTED = (3, 2, 1)
 FIRST_WITH_SEVERAL_INSTANCES = (3, 2, 4)
-# In these, rlm_python3 reads the values that Python returns only in debug mode (FreeRADIUS #5911).
-BROKEN = ((3, 2, 9), (3, 2, 10))
 
 
 class Choice(NamedTuple):
@@ -151,7 +151,7 @@ def check_version(version: tuple[int, int, int]) -> None:
 would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10.
     """
     shown = ".".join(map(str, version))
-    if version in BROKEN:
+    if freeradius_versions.is_refused(shown):
         raise errors.Refused(
             _(
                 "FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "

@@ -5,6 +5,7 @@ Sessions are read by NAS and due time (`session_by_nas`) or by card, never by re
 
 import json
 
+from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS
 from freeradius_module.store import GRANT_IS_USED, QUEUE_LAG
 
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
@@ -22,7 +23,7 @@ _IS_DUE = f"""
 # What waits in a queue may be the session's report, so its silence is counted up to what is charged.
 _SILENT_SECONDS = f"""(TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)) / 1e6
         - {QUEUE_LAG})"""
-_IS_STALE = f"{_SILENT_SECONDS} > 3 * session.interim_seconds + 60"
+_IS_STALE = f"{_SILENT_SECONDS} > {MISSED_INTERIMS} * session.interim_seconds + {GRACE_SECONDS}"
 
 # A session, its NAS, and the last attempt of an action: what a step is decided on and a request is made of.
 _CANDIDATE_COLUMNS = f"""
