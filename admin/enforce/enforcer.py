@@ -9,12 +9,7 @@ import ipaddress
 from typing import NamedTuple
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import (
-    GRACE_SECONDS,
-    MISSED_INTERIMS,
-    RESERVATION_SECONDS,
-    TIMEOUT_GRACE_SECONDS,
-)
+from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS, TIMEOUT_GRACE_SECONDS
 from freeradius_module.rules.vendors import SessionIdentity, disconnect_attributes, speed_change_attributes
 from freeradius_module.sealing import keyring, pin
 

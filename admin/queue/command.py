@@ -1,5 +1,6 @@
 """prepaid queue status, replay, quarantine: look after the accounting queue."""
 
+import copy
 from datetime import UTC, datetime
 
 from freeradius_module import attributes
@@ -81,6 +82,12 @@ def quarantine(office, as_json):
     output.tell_rows(
         map(_row, queue_of(office).quarantined()), as_json, columns=["received_at", "nas", "serial", "what", "reason"]
     )
+
+
+# Other programs call the group by its former name, `prepaid spool`.
+_former_name = copy.copy(queue)
+_former_name.hidden = True
+cli.add_command(_former_name, "spool")
 
 
 def _row(part) -> dict:

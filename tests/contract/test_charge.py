@@ -286,6 +286,16 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
     assert office.json("queue", "status")["lag_seconds"] == 0
 
 
+def test_the_groups_former_name_works_and_is_not_shown(office, queue, shop, database):
+    (card,) = shop.sell(1)
+    queue.write(report(card.serial, "Stop", seconds=60))
+    for verb in ("status", "quarantine", "replay", "status"):
+        assert office.run("spool", verb, "--json").exit_status == 0
+    assert office.json("spool", "status") == office.json("queue", "status")
+    assert used_seconds(database, card) == 60
+    assert "spool" not in office.must("--help").stdout
+
+
 def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, queue, shop, database, _unstarted_stack):
     (card,) = shop.sell(1)
     queue.write(report(card.serial, "Stop", seconds=60))
