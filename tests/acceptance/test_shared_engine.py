@@ -145,7 +145,7 @@ def test_without_the_engine_each_server_is_its_own(site, shop, wait_until):
 
 def lines_to(window: Path) -> int:
     """Lines that the engine has taken: each is a socket of the window's name, beside the one that it listens on."""
-    return sum(wire.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
+    return sum(line.endswith(f" {window}") for line in Path("/proc/net/unix").read_text().splitlines()) - 1
 
 
 def test_a_engine_that_is_killed_costs_nobody_anything(site, engine, shop, wait_until):
