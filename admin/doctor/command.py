@@ -13,7 +13,7 @@ from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.sealing import keyring, pin
 from freeradius_module.settings import SettingsError
 
-from ..freeradius import raddb
+from ..freeradius import files as raddb_files
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
@@ -50,7 +50,7 @@ def doctor(office: Office, directory: Path | None, serial_text: str | None, as_j
         sudo prepaid doctor --card LIVRE000000016 < pin.txt
     """
     card_pin = read_pin() if serial_text else None
-    directory = directory or Path(office.settings("prepaid").get("raddb") or raddb.DEFAULT_DIR)
+    directory = directory or Path(office.settings("prepaid").get("raddb") or raddb_files.DEFAULT_DIR)
     findings = list(examine(Installation(office, directory, serial_text, card_pin)))
     output.tell_rows((finding._asdict() for finding in findings), as_json)
     faults = sum(finding.state == "fault" for finding in findings)

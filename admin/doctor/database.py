@@ -159,7 +159,7 @@ def check_clock(installation: Installation) -> Iterator[Finding]:
 def check_services(installation: Installation) -> Iterator[Finding]:
     """The enforcer, the history's chain and the archive run.  Each is known by the work that is left undone without it."""
     with installation.office.reading() as cursor:
-        overdue_seconds = store.doctor.overdue_since_seconds(cursor) or 0
+        overdue_seconds = store.doctor.unenforced_since_seconds(cursor) or 0
         unchained_hours = store.doctor.unsealed_since_hours(cursor) or 0
         unarchived = len(store.archive.candidates(cursor, (0, 0), UNARCHIVED_MANY, UNARCHIVED_DAYS))
     if overdue_seconds > OVERDUE_SECONDS:

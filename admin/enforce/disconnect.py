@@ -40,7 +40,7 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
             raise errors.UnknownCard(serial=serial, hint="")
         card_id = found[0]["id"]
         login_numbers = store.session.open_logins(cursor, card_id)
-        store.session.disconnect_card(cursor, card_id, "disconnected")
+        store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:

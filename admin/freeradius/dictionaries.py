@@ -17,10 +17,10 @@ from ..shell import errors, share
 from ..shell.office import Office
 from ..shell.text import _
 from . import local_dictionary
+from .files import DEFAULT_DIR
 
-# Debian's folders; the option file may name others (`dictionaries`, `raddb`).
+# Debian's folder; the option file may name another one (`dictionaries`).
 DICTIONARIES = "/usr/share/freeradius"
-RADDB = "/etc/freeradius/3.0"
 
 # Attributes of these types contain other attributes and have no value of their own.
 GROUPS = frozenset({"tlv", "vsa", "extended", "long-extended", "evs"})
@@ -63,7 +63,7 @@ def check_replies(office: Office, replies: list[tuple[str, str, str]]) -> None:
     if not replies:
         return
     folder = Path(office.settings("prepaid").get("dictionaries") or DICTIONARIES)
-    local = Path(office.settings("prepaid").get("raddb") or RADDB) / local_dictionary.LOCAL
+    local = Path(office.settings("prepaid").get("raddb") or DEFAULT_DIR) / local_dictionary.LOCAL
     known, unreadable = read([folder / "dictionary", local, share.folder("raddb-config") / local_dictionary.OURS])
     if folder / "dictionary" in unreadable:
         raise errors.Refused(

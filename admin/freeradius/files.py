@@ -18,6 +18,9 @@ from ..shell import errors
 from ..shell.text import _
 from . import local_dictionary
 
+# FreeRADIUS' directory on Debian.
+DEFAULT_DIR = "/etc/freeradius/3.0"
+
 # Debian's modules that the sites call by name.
 NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
 

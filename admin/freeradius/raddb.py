@@ -27,7 +27,6 @@ from . import files as raddb_files
 from . import local_dictionary
 from .files import Choice
 
-DEFAULT_DIR = "/etc/freeradius/3.0"
 RECORD = "prepaid.installed"
 
 CERTIFICATES = Path("certs/prepaid")
@@ -53,7 +52,7 @@ dir_option = option(
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_DIR,
+    default=raddb_files.DEFAULT_DIR,
     help="FreeRADIUS' directory, where radiusd.conf is.  [/etc/freeradius/3.0]",
 )
 
@@ -79,7 +78,7 @@ dir_option = option(
     type=click.IntRange(1, raddb_files.INSTANCES_MAX),
     help="How many Python instances, where FreeRADIUS can have several.  [192]",
 )
-@option("--force", is_flag=True, help="Overwrite files that somebody has edited; they are kept as FILE.before.")
+@option("--force", is_flag=True, help="Overwrite edited files; they are kept as FILE.before.")
 @json_option
 @pass_office
 def install(

@@ -72,7 +72,7 @@ def far_counters(cursor) -> list[str]:
     return [row["name"] for row in cursor.fetchall()]
 
 
-def overdue_since_seconds(cursor) -> int | None:
+def unenforced_since_seconds(cursor) -> int | None:
     """For how long the session that should have been disconnected first has waited without any attempt; None if none waits."""
     cursor.execute(
         """

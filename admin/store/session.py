@@ -249,7 +249,7 @@ def set_due(cursor, card_id: int, login_number: int, cause: str, in_seconds: int
     )
 
 
-def disconnect_card(cursor, card_id: int, cause: str) -> int:
+def make_due(cursor, card_id: int, cause: str) -> int:
     """Say that a card's sessions have to be off now; how many were still allowed."""
     return cursor.execute(
         """

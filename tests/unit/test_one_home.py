@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from admin.freeradius import files
 from freeradius_module.rules import freeradius_versions
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS
 
@@ -26,3 +27,8 @@ def test_the_views_count_a_session_as_open_for_as_long_as_a_login_does():
 def test_every_page_names_each_freeradius_that_is_refused(page):
     named = re.findall(r"3\.2\.\d+", (ROOT / page).read_text())
     assert set(freeradius_versions.REFUSED) <= set(named)
+
+
+def test_the_pages_name_the_default_number_of_python_instances():
+    assert f"{files.INSTANCES} times" in (ROOT / "raddb-config" / "mods-available" / "prepaid").read_text()
+    assert f"{files.INSTANCES} from 3.2.4 on" in (ROOT / "raddb-config" / "README.md").read_text()
