@@ -7,21 +7,23 @@ from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine.engine import Engine
 from freeradius_module.engine.server import CannotListen, EngineServer
 from freeradius_module.sealing.keyring import KeyFileError
+from freeradius_module.settings import Settings
 
-from .queue.charge import module_settings
 from .shell import errors, output
 from .shell.command import cli, json_option, pass_office
+from .shell.module_settings import module_settings
+from .shell.office import Office
 from .shell.text import _, told
 
 
 @cli.command()
 @json_option
 @pass_office
-def engine(office, as_json):
+def engine(office: Office, as_json: bool) -> None:
     """Decide logins and charge accounting for all FreeRADIUS processes of this machine, as a service.
 
-    It opens at the socket that `engine` in the group [prepaid] of the option file names. FreeRADIUS hands its packets over
-    while it is there, and decides by itself while it is not. Runs until it is ended.
+    The engine listens at the socket that `engine` in the group [prepaid] of the option file names. While it runs, FreeRADIUS
+    passes its packets to it; while it does not, FreeRADIUS decides by itself. It runs until it is stopped.
 
     \b
     Example:
@@ -36,7 +38,7 @@ def engine(office, as_json):
     try:
         service = EngineServer(_engine(settings), Path(settings.engine))
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: service.end())
+            signal.signal(number, lambda *_signal: service.end())
         service.serve()
     except (CannotListen, KeyFileError, WrongSchema) as fault:
         raise errors.Refused(told(fault)) from fault
@@ -49,11 +51,11 @@ def engine(office, as_json):
     )
 
 
-def _engine(settings) -> Engine:
-    """Open while the database is away, too: as FreeRADIUS itself does."""
+def _engine(settings: Settings) -> Engine:
+    """An engine that starts even while the database is away, as FreeRADIUS does."""
     found = Engine(settings)
     try:
         found.check()
     except DatabaseAway as away:
-        output.hint(_("The database is away; opening nevertheless: {cause}").format(cause=away))
+        output.hint(_("The database is away; the engine starts nevertheless: {cause}").format(cause=away))
     return found

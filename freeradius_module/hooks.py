@@ -22,6 +22,7 @@ from .engine.client import EngineClient, EngineFault
 from .engine.engine import Engine, safe_text
 from .engine.logins import Answer
 from .printable import one_line
+from .rules import freeradius_versions
 from .rules.vendors import Attribute
 from .sealing.keyring import KeyFileClosed
 
@@ -33,8 +34,6 @@ Packet = tuple[tuple[str, str], ...] | None
 # What FreeRADIUS takes: a code, or a code, attributes of the reply and attributes of "config".
 Returned = int | tuple[int, tuple[Attribute, ...], tuple[Attribute, ...]]
 
-# These ignore the values that a module returns, or do not read the queue, by their release notes; see raddb-config/README.md.
-REFUSED_VERSIONS = ("3.2.9", "3.2.10")
 # How many characters of a reason a record of the quarantine holds.
 REASON_MAX = 160
 
@@ -49,7 +48,7 @@ def instantiate(_packet: object) -> int:
     try:
         config = getattr(radiusd, "config", None) or {}
         version = config.get("server_version", "")
-        if version in REFUSED_VERSIONS:
+        if freeradius_versions.is_refused(version):
             _log_error(f"FreeRADIUS {version} ignores what a Python module returns. Install 3.2.8 or 3.2.11.")
             return -1
         found = settings.load(config.get("option_file"))

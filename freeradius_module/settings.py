@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     # Language of the texts that the customer reads: en or pt_BR.
     lang: str = "pt_BR"
     currency: str = DEFAULT_CURRENCY
-    # The longest session, where nothing else limits time.
+    # The longest session, where nothing else limits time; at most SESSION_SECONDS_MAX.
     longest_session_seconds: int = 86_400
     # Wrong PINs of one source for one card in a quarter of an hour, before that source is locked out of that card.
     wrong_pin_tries: int = 5
@@ -58,6 +58,8 @@ class Settings(NamedTuple):
 # What `load` finds out by itself.
 NOT_SET_BY_HAND = {"path", "group", "connection_file", "closed", "unix_socket", "hosts"}
 MARIADB_PORT = 3306
+# The guard in raddb-config/policy.d/prepaid rejects an Accept with a longer Session-Timeout.
+SESSION_SECONDS_MAX = 31 * 86_400
 
 
 class SettingsError(Exception):
@@ -119,6 +121,16 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
                 )
             value = int(value)
         found[name] = value
+    if found.get("longest_session_seconds", 0) > SESSION_SECONDS_MAX:
+        raise SettingsError(
+            Sentence(
+                "longest_session_seconds in {path} is {seconds}; it must be at most {most} (31 days), because FreeRADIUS' "
+                "site rejects a login with a longer Session-Timeout.",
+                path=path,
+                seconds=found["longest_session_seconds"],
+                most=SESSION_SECONDS_MAX,
+            )
+        )
     found.setdefault("key_file", str(Path(path).with_name("key")))
     return Settings(**found)
 

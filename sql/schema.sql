@@ -986,7 +986,7 @@ CREATE TABLE session (
     stopped_at           DATETIME(3)       NULL,                 -- when the NAS sent its Stop
     stop_cause           VARCHAR(32)       NULL,                 -- Acct-Terminate-Cause
     closed_at            DATETIME(3)       NULL,                 -- when we closed it without a Stop; later usage revives it
-    -- superseded, stale, nas_reboot, not_begun, cut (the NAS sent an ACK, then no packets), gone (the NAS answered that it
+    -- superseded, stale, nas_reboot, not_begun, disconnected (the NAS sent an ACK, then no packets), gone (it answered that it
     -- has no such session, then no packets).
     close_cause          VARCHAR(16)       NULL,
     -- A packet that was sent after this moment shows that a closed session continues. NULL: closed_at applies.

@@ -68,7 +68,8 @@ def _entries(command: click.Command, parent: click.Context | None) -> Iterator[E
         context.command_path, usage, text.parts_of_help(command.help), options, isinstance(command, click.Group)
     )
     for _name, inner in sorted(getattr(command, "commands", {}).items()):
-        yield from _entries(inner, context)
+        if not inner.hidden:
+            yield from _entries(inner, context)
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------

@@ -1,102 +1,125 @@
-"""A NAS of one login, for `prepaid doctor`: asks the running FreeRADIUS by its own port (RFC 2865, RFC 2866)."""
+"""The NAS, and a login on the running FreeRADIUS."""
 
-import secrets
-import socket
-import time
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from pyrad import packet as codec
+import pymysql.cursors
 
-from ..freeradius.radius_dictionary import dictionary
+from freeradius_module import store as module_store
+from freeradius_module.connection import Connection
+from freeradius_module.engine.catalogue import Catalogue
+from freeradius_module.rules import serial
+from freeradius_module.sealing import pin
 
-# FreeRADIUS holds a refusal back for a second.
-TIMEOUT_SECONDS = 5.0
-DEVICE = "02-00-00-00-00-00"
-# Acct-Status-Type (RFC 2866, 5.1).
-STOP = 2
-
-
-class Answer(NamedTuple):
-    is_accept: bool
-    words: str
-    session_timeout: int
-    class_values: list[bytes]
-    seconds: float
+from ..freeradius import raddb
+from ..freeradius.files import Choice
+from ..shell.text import _
+from .finding import Finding, Installation
+from .radius_client import Client, random_pin, unknown_serial
 
 
-class Client:
-    def __init__(self, host: str, auth_port: int, acct_port: int, secret: bytes):
-        self.host = host
-        self.auth_port = auth_port
-        self.acct_port = acct_port
-        self._secret = secret
-
-    def log_in(self, serial: str, pin: str) -> Answer | None:
-        """By PAP; None if there is no answer that a NAS would take."""
-        request = codec.AuthPacket(**self._header(codec.AccessRequest))
-        request.authenticator = request.CreateAuthenticator()
-        request["User-Name"] = serial
-        request["User-Password"] = request.PwCrypt(pin)
-        self._say_who(request)
-        request.add_message_authenticator()
-        began = time.monotonic()
-        reply = self._exchange(request, self.auth_port)
-        if reply is None:
-            return None
-        return Answer(
-            is_accept=reply.code == codec.AccessAccept,
-            words=" ".join(_all(reply, "Reply-Message")),
-            session_timeout=sum(_all(reply, "Session-Timeout")),
-            class_values=_all(reply, "Class"),
-            seconds=time.monotonic() - began,
+def check_nas(installation: Installation) -> Iterator[Finding]:
+    """There are NAS, every secret can be opened, and every NAS must sign its requests."""
+    with installation.office.reading(), installation.office.stream(pymysql.cursors.Cursor) as cursor:
+        rows = module_store.read_nas(cursor)
+    unsigned = [row.name for row in rows if not row.require_message_authenticator]
+    if unsigned:
+        yield Finding(
+            "nas",
+            "look",
+            _("These may leave out Message-Authenticator, so answers to them can be forged: {names}.").format(
+                names=", ".join(unsigned)
+            ),
+            "prepaid nas edit NAME --message-authenticator",
         )
-
-    def report_nothing(self, serial: str, answer: Answer) -> bool:
-        """The Stop of a session that used nothing; whether it was acknowledged."""
-        request = codec.AcctPacket(**self._header(codec.AccountingRequest))
-        request["User-Name"] = serial
-        request["Acct-Status-Type"] = STOP
-        request["Acct-Session-Id"] = secrets.token_hex(8)
-        request["Acct-Session-Time"] = 0
-        for value in answer.class_values:
-            request.AddAttribute("Class", value)
-        self._say_who(request)
-        return self._exchange(request, self.acct_port) is not None
-
-    def _header(self, code: int) -> dict:
-        return {"code": code, "secret": self._secret, "dict": dictionary(), "id": secrets.randbelow(256)}
-
-    @staticmethod
-    def _say_who(request) -> None:
-        request["NAS-Identifier"] = "prepaid-doctor"
-        request["NAS-Port"] = 1
-        request["Calling-Station-Id"] = DEVICE
-
-    def _exchange(self, request, port: int):
-        data = request.RequestPacket()
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as udp:
-            udp.settimeout(TIMEOUT_SECONDS)
-            try:
-                udp.connect((self.host, port))
-                udp.send(data)
-                answer = udp.recv(4096)
-            except OSError:
-                # Nobody listens, or nobody answers.
-                return None
-        reply = request.CreateReply(packet=answer)
-        is_signed = request.code == codec.AccessRequest
-        return reply if request.VerifyReply(reply, answer, enforce_ma=is_signed) else None
+    for row in rows:
+        _secret(installation, row)
+    if not rows:
+        yield Finding("nas", "look", _("There is none."), "prepaid nas add")
+    elif not unsigned:
+        yield Finding("nas", "ok", str(len(rows)))
 
 
-def unknown_serial() -> str:
-    """What is no card's serial: these have no such check digit, and no letters in lower case."""
-    return f"doctor-{secrets.token_hex(8)}"
+def check_login(installation: Installation) -> Iterator[Finding]:
+    """FreeRADIUS refuses a serial that does not exist, and accepts the card that the caller gave."""
+    choice = raddb.installed_choice(installation.office, raddb.read_record(installation.directory))
+    if choice.serve == "acct":
+        return
+    host = _host(choice)
+    # FreeRADIUS asks the module's catalogue in the same way which NAS this machine is.
+    nas = Catalogue(Connection(installation.module_settings)).nas(host)
+    if nas is None:
+        yield Finding(
+            "login",
+            "look",
+            _("No login was tried, because no NAS has the address {address}.").format(address=host),
+            f"prepaid nas add doctor --address {host} --secret-file FILE",
+        )
+        return
+    client = Client(host, choice.auth_port, choice.acct_port, _secret(installation, nas).encode())
+    yield _login_of_stranger(client)
+    if installation.serial_text and installation.card_pin is not None:
+        yield from _login_of_card(client, choice, installation, installation.serial_text, installation.card_pin)
 
 
-def any_pin() -> str:
-    return secrets.token_hex(6)
+def _host(choice: Choice) -> str:
+    """The address at which this machine reaches its own FreeRADIUS."""
+    given = [address for address in choice.addresses if address not in ("*", "::")]
+    return given[0] if given else ("::1" if choice.addresses == ("::",) else "127.0.0.1")
 
 
-def _all(reply, name: str) -> list:
-    return list(reply[name]) if name in reply.keys() else []
+def _secret(installation: Installation, nas: module_store.Nas) -> str:
+    return pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, installation.office.keyring)
+
+
+def _login_of_stranger(client: Client) -> Finding:
+    answer = client.log_in(unknown_serial(), random_pin())
+    if answer is None:
+        return Finding(
+            "login",
+            "fault",
+            _("FreeRADIUS does not answer on {host}, port {port}.").format(host=client.host, port=client.auth_port),
+            "systemctl status freeradius; journalctl -u freeradius",
+        )
+    if answer.is_accept:
+        return Finding(
+            "login",
+            "fault",
+            _("A login with a serial that does not exist was accepted."),
+            _("Stop FreeRADIUS: something other than prepaid cards answers these logins."),
+        )
+    return Finding(
+        "login",
+        "ok",
+        _("an unknown serial was refused within {milliseconds} ms").format(milliseconds=round(answer.seconds * 1000)),
+    )
+
+
+def _login_of_card(
+    client: Client, choice: Choice, installation: Installation, serial_text: str, card_pin: str
+) -> Iterator[Finding]:
+    name = "card"
+    answer = client.log_in(serial.compact(serial_text), card_pin)
+    if answer is None or not answer.is_accept:
+        yield Finding(
+            name,
+            "fault",
+            _("Its login was refused: {words}").format(words=answer.words) if answer else _("Its login got no answer."),
+            f"prepaid simulate {serial_text}",
+        )
+        return
+    if not answer.session_timeout:
+        yield Finding(
+            name,
+            "fault",
+            _("Its login was accepted without a Session-Timeout."),
+            f"prepaid raddb check --dir {installation.directory}",
+        )
+    if choice.serve == "both" and not client.report_unused_session(serial.compact(serial_text), answer):
+        yield Finding(
+            name,
+            "fault",
+            _("Its login was accepted, but its accounting is not acknowledged."),
+            _("Read FreeRADIUS' log."),
+        )
+        return
+    yield Finding(name, "ok", _("accepted, for {seconds} s").format(seconds=answer.session_timeout))

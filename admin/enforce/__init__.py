@@ -1,1 +1,1 @@
-"""Sessions that have to end: prepaid enforce, prepaid disconnect, and the requests of RFC 5176."""
+"""The enforcer: disconnects sessions that must be off.  Commands `prepaid enforce` and `prepaid disconnect`."""

@@ -1,10 +1,11 @@
-"""prepaid enforce: cut every session that should be off, and see that it is.
+"""prepaid enforce: disconnect every session that should be off, and verify that it is.
 
-Once, for cron, or for good with --watch, for systemd.  Two at once do not disturb each other.
+It runs once, for cron, or until stopped with --watch, for systemd.  Several enforcers may run at the same time.
 """
 
 import signal
 import time
+from types import FrameType
 
 import click
 import pymysql
@@ -13,15 +14,17 @@ from .. import store
 from ..books.audit import Sealer
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
 from .enforcer import Enforcer
 
-# How often the database is asked what is due: with this, a cause is acted on within a second.
+# How often the database is asked for sessions that are due.
 POLL_SECONDS = 0.5
-# And this often while there is more to do than the NAS may be asked at once.
+# The same while more requests wait than the NAS may be sent at once.
 BUSY_POLL_SECONDS = 0.05
+# How often cards are marked as expired.
 HOUSE_SECONDS = 30
-# After a failure of the database, doubled up to the longest.
+# The pause after a failure of the database, doubled up to the longest.
 RETRY_SECONDS = 1
 LONGEST_RETRY_SECONDS = 30
 
@@ -40,22 +43,22 @@ COLUMNS = (
 
 
 @cli.command()
-@option("--watch", is_flag=True, help="Go on for good: a cause is acted on within two seconds.")
+@option("--watch", is_flag=True, help="Run until stopped, as a service: a cause is acted on within two seconds.")
 @option(
     "--wait",
     "wait_seconds",
     type=click.IntRange(0, 300),
     default=5,
-    help="Seconds that the NAS have to report the end of what was cut, without --watch.  [5]",
+    help="Without --watch: how many seconds to wait for the NAS to report the ends of the sessions.  [5]",
 )
 @json_option
 @pass_office
-def enforce(office, watch, wait_seconds, as_json):
-    """Cut every session that should be off: blocked, exhausted, expired, out of hours, replaced.
+def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> None:
+    """Disconnect every session that should be off: blocked, exhausted, expired, out of hours, replaced.
 
-    The NAS is asked to disconnect it (RFC 5176), again and again until it is off; that is believed when the NAS
-    reports the session's end, or does not report it any more.  A session past its fair use gets its reduced speed.
-    What is still on is listed, and the exit status is 1.
+    The NAS is asked to disconnect it (RFC 5176), repeatedly until it is off. A session counts as off when the NAS
+    reports its end, or no longer reports it. A session past its fair use gets its reduced speed.
+    Sessions that are still on are listed, and the exit status is 1.
 
     \b
     Example:
@@ -76,14 +79,14 @@ def enforce(office, watch, wait_seconds, as_json):
     output.tell_rows(rows, as_json, COLUMNS)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
-            _("Sessions that should be off are still on: {count}. What their NAS said is listed.").format(
+            _("Sessions that should be off are still on: {count}. The NAS' answers are listed.").format(
                 count=sum(row["action"] == "disconnect" for row in rows)
             )
         )
 
 
-def _once(office, enforcer: Enforcer, wait_seconds: float) -> None:
-    """Try what is due, each until its NAS has answered or not, and give the Stops some time to come."""
+def _once(office: Office, enforcer: Enforcer, wait_seconds: float) -> None:
+    """Try each session that is due, wait for the NAS' answers, and then up to `wait_seconds` for the Stops."""
     while enforcer.keep_house():
         pass
     while enforcer.look() or enforcer.is_waiting:
@@ -91,15 +94,15 @@ def _once(office, enforcer: Enforcer, wait_seconds: float) -> None:
     until = time.monotonic() + wait_seconds
     while time.monotonic() < until and _waits_for_a_stop(office):
         time.sleep(0.1)
-        # A NAK is answered at once by the same question in fewer words.
+        # After a NAK the request is repeated at once with fewer attributes.
         enforcer.look()
         enforcer.hear(0.1)
     while enforcer.is_waiting:
         enforcer.hear(1.0)
 
 
-def _waits_for_a_stop(office) -> bool:
-    """Whether an answer may still come, another enforcer's included, or the end that a NAS has promised."""
+def _waits_for_a_stop(office: Office) -> bool:
+    """Whether a NAS may still answer, this enforcer or another one, or may still send the Stop that it has agreed to."""
     with office.reading() as cursor:
         return any(
             row["outcome"] in ("sent", "ack", "nak")
@@ -108,8 +111,8 @@ def _waits_for_a_stop(office) -> bool:
         )
 
 
-def _watch(office, enforcer: Enforcer) -> None:
-    """Until SIGTERM or SIGINT.  A database that is away is waited for: what is due then is still due after it."""
+def _watch(office: Office, enforcer: Enforcer) -> None:
+    """Run until SIGTERM or SIGINT.  Waits while the database is away: a session that is due then is still due afterwards."""
     stop = _Stop()
     sealer = Sealer(office)
     retry_seconds = RETRY_SECONDS
@@ -118,7 +121,7 @@ def _watch(office, enforcer: Enforcer) -> None:
         try:
             next_look = time.monotonic() + (BUSY_POLL_SECONDS if enforcer.look() else POLL_SECONDS)
             if time.monotonic() >= next_house:
-                # While there are more cards to turn to expired, some at each look.
+                # While more cards are to be marked as expired, some are marked after each look.
                 next_house = time.monotonic() + (0 if enforcer.keep_house() else HOUSE_SECONDS)
                 sealer.keep_up()
             while not stop.is_asked and (left := next_look - time.monotonic()) > 0:
@@ -135,9 +138,9 @@ def _watch(office, enforcer: Enforcer) -> None:
 
 
 class _Stop:
-    """What a signal asks for: an end after the statement that is under way."""
+    """Notes SIGTERM and SIGINT, so that the enforcer stops after the statement that it is executing."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.is_asked = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
@@ -147,5 +150,5 @@ class _Stop:
         while not self.is_asked and time.monotonic() < until:
             time.sleep(0.1)
 
-    def _ask(self, number, frame) -> None:
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.is_asked = True

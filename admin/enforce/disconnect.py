@@ -1,12 +1,14 @@
-"""prepaid disconnect: end a card's sessions now, and say what happened."""
+"""prepaid disconnect: end a card's sessions now, and report the result."""
 
 import time
+from typing import Any
 
 import click
 
 from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
 from .enforcer import Enforcer
 
@@ -15,18 +17,18 @@ COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause
 
 @cli.command()
 @click.argument("serial")
-@option("--reason", help="Why; it is in the card's history.")
+@option("--reason", help="Why; written to the card's history.")
 @option(
     "--wait",
     "wait_seconds",
     type=click.IntRange(0, 300),
     default=10,
-    help="Seconds that the NAS has to report the end.  [10]",
+    help="How many seconds to wait for the NAS to report the end.  [10]",
 )
 @json_option
 @pass_office
-def disconnect(office, serial, reason, wait_seconds, as_json):
-    """End a card's sessions now.  The card stays as it is: 'prepaid block' keeps it from logging in again.
+def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: int, as_json: bool) -> None:
+    """End a card's sessions now.  The card can log in again; 'prepaid block' prevents that.
 
     \b
     Example:
@@ -38,35 +40,33 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
             raise errors.UnknownCard(serial=serial, hint="")
         card_id = found[0]["id"]
         login_numbers = store.session.open_logins(cursor, card_id)
-        store.session.cut_card(cursor, card_id, "disconnected")
+        store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
         output.tell_rows([], as_json)
         output.hint(_("Card {serial} has no session.").format(serial=serial))
         return
-    rows = _cut(office, card_id, login_numbers, wait_seconds)
+    rows = _disconnect(office, card_id, login_numbers, wait_seconds)
     output.tell_rows(rows, as_json, COLUMNS)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
-            _(
-                "Not every session is known to be off yet. 'prepaid enforce' goes on trying; what the NAS said is listed."
-            )
+            _("Not every session is known to be off yet. 'prepaid enforce' keeps trying; the NAS' answers are listed.")
         )
 
 
-def _cut(office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict]:
-    """Ask the NAS, and wait until the sessions' own reports say that they are off, or the time is up."""
+def _disconnect(office: Office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict[str, Any]]:
+    """Send the requests, and wait until the sessions' own reports show that they are off, or the time is up."""
     enforcer = Enforcer(office)
     try:
         with office.reading() as cursor:
             due = store.session.due_of_card(cursor, card_id)
-        enforcer.cut([row for row in due if row["acct_session_id"]])
+        enforcer.disconnect([row for row in due if row["acct_session_id"]])
         until = time.monotonic() + wait_seconds
         while True:
             enforcer.hear(0.2)
             with office.reading() as cursor:
-                rows = store.session.card_cuts(cursor, card_id, login_numbers)
+                rows = store.session.disconnect_results(cursor, card_id, login_numbers)
             is_over = all(row["is_off"] for row in rows) or time.monotonic() >= until
             if is_over and not enforcer.is_waiting:
                 return rows

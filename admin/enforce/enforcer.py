@@ -1,60 +1,71 @@
-"""What has to be off is cut: look, decide, claim, send, record.
+"""Sessions that must be off are disconnected: look, decide, claim, send, record.
 
-The database says what has to be off (session.due_at); the NAS says what it did about it; and only the session's
-own packets, or their absence, say that it is off.  Any number of enforcers may work at once: each claims an attempt
-by writing its row (disconnect_attempt) before it sends, and the row can be written once.
+The database says which sessions must be off (session.due_at).  The NAS answers what it did about a request.  But only the
+session's own packets, or their absence, prove that it is off.  Any number of enforcers may work at the same time: each
+claims an attempt by writing its row (disconnect_attempt) before it sends the request, and the row can be written only once.
 """
 
 import ipaddress
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pymysql.cursors import DictCursor
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
-from freeradius_module.rules.vendors import SessionIdentity, disconnect_attributes, speed_change_attributes
+from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS, TIMEOUT_GRACE_SECONDS
+from freeradius_module.rules.vendors import Attribute, SessionIdentity, disconnect_attributes, speed_change_attributes
 from freeradius_module.sealing import keyring, pin
 
 from .. import store
+from ..shell.module_settings import module_settings
+from ..shell.office import Office
 from .requests import WINDOW, Answer, Exchange, Request
 
-# An attempt that was begun and not finished by then belongs to a enforcer that died.
+# After this time an attempt without an outcome belongs to an enforcer that has ended, and may be made again.
 CLAIM_SECONDS = 30
-# The pause after the first attempt that did not help; each further one is twice as long.
+# The pause after the first attempt without success; each further pause is twice as long.
 FIRST_PAUSE_SECONDS = 5
 LONGEST_PAUSE_SECONDS = 300
-# After a NAK the same question in fewer words, at once.
+# The pause after a NAK, before the request is repeated with fewer attributes.
 NAK_PAUSE_SECONDS = 1
-# A report of this little after the NAS' ACK was on its way already.
+# A report that arrives so soon after the NAS' ACK was sent before it.
 ON_ITS_WAY_SECONDS = 5
-# How long a Stop may take after the ACK before its absence means anything.
+# A missing Stop means nothing until this long after the ACK.
 STOP_SECONDS = 10
-# The longest that a session goes on which nothing limits (settings.longest_session_seconds of the module).
-LONGEST_SESSION_SECONDS = 86_400
-# Session-Timeout ends a session by itself; only what is still on after that is cut.
-TIMEOUT_GRACE_SECONDS = 15
+# How many cards are marked as expired in one transaction.
 EXPIRED_AT_ONCE = 500
 
+# Error-Cause 503, Session-Context-Not-Found (RFC 5176, section 3.6).
 NOT_FOUND = "503"
-# Sessions of these causes came without a decision, or came back: whether they may go on is decided first.
+# The due_cause of sessions that came back, or came without a login.  Whether they may go on is decided first.
 TO_BE_JUDGED = ("revived", "unknown")
 
 
+# A row of a query in admin/store/session.py.
+Row = dict[str, Any]
+# action, card id, login number
+Key = tuple[str, int, int]
+
+
 class Enforcer:
-    def __init__(self, office):
+    """Finds the sessions that must be off, and has their NAS disconnect them."""
+
+    def __init__(self, office: Office):
         self.office = office
-        self.exchange = Exchange()
-        self._attempts: dict[tuple[str, int, int], dict] = {}
+        self.exchange: Exchange[Key] = Exchange()
+        self._longest_session_seconds = module_settings(office).longest_session_seconds
+        self._attempts: dict[Key, Row] = {}
 
     def look(self) -> int:
-        """Decide what is due and send what is to be sent; how many things there were to do."""
+        """Decide on the sessions that are due and send the requests.  Returns how many things there were to do."""
         done = 0
         with self._cursor() as cursor:
             rows = store.session.due(cursor, WINDOW)
             slow = store.session.slow_downs(cursor)
-        to_cut = []
+        to_disconnect = []
         for row in rows:
             match step(row):
                 case "send":
-                    to_cut.append(row)
+                    to_disconnect.append(row)
                 case "judge":
                     done += self._judge(row)
                 case "wait":
@@ -62,15 +73,15 @@ class Enforcer:
                 case cause:
                     with self.office.transaction() as cursor:
                         done += store.session.close(cursor, row, cause)
-        done += self.cut(to_cut)
+        done += self.disconnect(to_disconnect)
         return done + self._try("slow_down", [(row, self._slow_down_request(row)) for row in slow])
 
-    def cut(self, rows: list[dict]) -> int:
-        """Ask the NAS to end these sessions; how many requests are ours to make."""
+    def disconnect(self, rows: list[Row]) -> int:
+        """Ask the NAS to end these sessions.  Returns how many requests this enforcer made; others may make the rest."""
         return self._try("disconnect", [(row, self._disconnect_request(row)) for row in rows])
 
     def hear(self, seconds: float) -> int:
-        """Record the answers that come within this time, as soon as there are some; how many."""
+        """Wait up to `seconds` for answers, and record the first that arrive.  Returns how many."""
         answers = self.exchange.wait(seconds)
         if answers:
             with self.office.transaction() as cursor:
@@ -79,8 +90,10 @@ class Enforcer:
         return len(answers)
 
     def keep_house(self) -> int:
-        """Say of some cards that their validity is over, and of sessions on cards that may not log in that they have to be
-        off; how many: call again while there are more."""
+        """Mark some cards whose validity is over as expired, and sessions on cards that may not log in as due.
+
+        Returns how many.  Call it again until it returns 0.
+        """
         with self._cursor() as cursor:
             found = store.session.not_allowed(cursor, EXPIRED_AT_ONCE)
         with self.office.transaction() as cursor:
@@ -92,6 +105,7 @@ class Enforcer:
 
     @property
     def is_waiting(self) -> bool:
+        """Whether a request of this enforcer has no answer yet."""
         return bool(self._attempts)
 
     def close(self) -> None:
@@ -99,9 +113,12 @@ class Enforcer:
 
     # --- One attempt -----------------------------------------------------------------------------------
 
-    def _try(self, action: str, tries: list[tuple[dict, "Request | Answer | None"]]) -> int:
-        """Claim, then send: what is written first can be lost, but never be done twice at the same time."""
-        chosen: list[tuple[dict, Request | Answer]] = []
+    def _try(self, action: str, tries: list[tuple[Row, Request | Answer | None]]) -> int:
+        """Claim each attempt, then send its request, so that no two enforcers send it at the same time.
+
+        An Answer in the place of a request is recorded as it is: the request cannot be made.  Returns how many were claimed.
+        """
+        chosen: list[tuple[Row, Request | Answer]] = []
         planned: dict[tuple[str, int], int] = {}
         for row, request in tries:
             if request is None:
@@ -113,7 +130,7 @@ class Enforcer:
                     continue
             chosen.append((row, request))
         with self._cursor() as cursor:
-            ours = store.session.claim(cursor, action, [row for row, _ in chosen], CLAIM_SECONDS)
+            ours = store.session.claim(cursor, action, [row for row, _request in chosen], CLAIM_SECONDS)
             for row, request in chosen:
                 if (row["card_id"], row["login_number"]) not in ours:
                     continue
@@ -126,7 +143,7 @@ class Enforcer:
                     self.exchange.send(key, request)
         return len(ours)
 
-    def _record(self, cursor, key: tuple[str, int, int], attempt: dict, answer: Answer) -> None:
+    def _record(self, cursor: DictCursor, key: Key, attempt: Row, answer: Answer) -> None:
         action, card_id, login_number = key
         store.session.record_outcome(
             cursor,
@@ -145,20 +162,20 @@ class Enforcer:
         if action == "slow_down" and answer.outcome == "ack":
             store.session.slow_down_is_done(cursor, card_id, login_number)
 
-    def _disconnect_request(self, row: dict) -> Request | Answer:
-        # A NAS has to match all that it is told (RFC 5176, section 3), and it may know itself by another address,
-        # behind a NAT for one, or the customer by what he typed: after a NAK only the session is named.
-        in_few_words = row["outcome"] == "nak" and row["vendor"] != "chilli"
+    def _disconnect_request(self, row: Row) -> Request | Answer:
+        # A NAS must match every attribute of the request (RFC 5176, section 3).  It may know itself by another address, for
+        # example behind a NAT, and the customer by the name that was typed.  So after a NAK only the session is named.
+        names_session_only = row["outcome"] == "nak" and row["vendor"] != "chilli"
         address = nas_address(row)
         identity = SessionIdentity(
-            user_name=None if in_few_words else row["serial"],
+            user_name=None if names_session_only else row["serial"],
             acct_session_id=row["acct_session_id"],
-            nas_ip_address=None if in_few_words else address,
+            nas_ip_address=None if names_session_only else address,
             framed_ip_address=row["framed_ipv4"],
         )
         return self._request("disconnect", row, address, disconnect_attributes(row["vendor"], identity))
 
-    def _slow_down_request(self, row: dict) -> Request | Answer | None:
+    def _slow_down_request(self, row: Row) -> Request | Answer | None:
         speeds = speed_change_attributes(row["vendor"], row["fup_down_kbit"], row["fup_up_kbit"])
         if not speeds:
             return None
@@ -171,7 +188,9 @@ class Enforcer:
         )
         return self._request("slow_down", row, address, disconnect_attributes(row["vendor"], identity) + speeds)
 
-    def _request(self, action: str, row: dict, address: str | None, attributes) -> Request | Answer:
+    def _request(
+        self, action: str, row: Row, address: str | None, attributes: tuple[Attribute, ...]
+    ) -> Request | Answer:
         if not row["secret_sealed"]:
             return Answer("not_sent", "no secret: the NAS is not in 'prepaid nas list'")
         if address is None:
@@ -184,35 +203,35 @@ class Enforcer:
 
     # --- Whether a session may go on -------------------------------------------------------------------
 
-    def _judge(self, row: dict) -> int:
-        """Decide on a session that nobody has decided on: one that came back, or that came without a login."""
+    def _judge(self, row: Row) -> int:
+        """Decide whether a session may go on that came back, or that came without a login."""
         with self.office.transaction() as cursor:
             card = store.session.lock_card_for_judgement(cursor, row["card_id"])
             sessions = store.session.open_sessions_of_card(cursor, row["card_id"], row["login_number"])
             if not any(
                 one["login_number"] == row["login_number"] and one["due_cause"] in TO_BE_JUDGED for one in sessions
             ):
-                return 0  # Another enforcer was quicker, or it has ended.
-            verdicts = judged(card, sessions, row["login_number"])
+                return 0  # Another enforcer has decided, or the session has ended.
+            verdicts = judged(card, sessions, row["login_number"], self._longest_session_seconds)
             for verdict in verdicts:
                 store.session.set_due(cursor, row["card_id"], *verdict)
         return len(verdicts)
 
-    def _cursor(self):
-        """Each statement for itself: what is claimed or recorded must be seen at once."""
-        return self.office.connection.cursor()
+    def _cursor(self) -> DictCursor:
+        """A cursor that commits each statement, because other enforcers must see a claim at once."""
+        return self.office.connection.cursor(DictCursor)
 
 
 class Verdict(NamedTuple):
-    """Until when a session may go on, and what ends it then."""
+    """How long a session may go on, and the cause that ends it then."""
 
     login_number: int
     cause: str
     in_seconds: int
 
 
-def step(row: dict) -> str:
-    """What to do about a session that is due: send, judge, wait, or the cause to close it with.
+def step(row: Row) -> str:
+    """What to do about a session that is due: "send", "judge", "wait", or the close_cause to close it with.
 
     >>> session = {"acct_session_id": "80a1", "due_cause": "blocked", "silent_seconds": 20.0, "interim_seconds": 300,
     ...            "attempt": None, "outcome": None, "error_cause": None, "heard_after_seconds": None}
@@ -225,21 +244,21 @@ def step(row: dict) -> str:
 
     >>> acked = {**session, "attempt": 1, "outcome": "ack", "heard_after_seconds": -20.0}
     >>> step({**acked, "silent_seconds": 361.0}), step({**acked, "silent_seconds": 40.0, "heard_after_seconds": 270.0})
-    ('cut', 'send')
+    ('disconnected', 'send')
 
-    So is a NAS that says it knows no such session: its own Stop may be on the way, or it may be wrong.
+    A NAS that knows no such session is believed in the same way: its Stop may be on the way, or it may be wrong.
 
     >>> step({**acked, "outcome": "nak", "error_cause": "503 Session-Context-Not-Found", "silent_seconds": 361.0})
     'gone'
 
-    A NAS that does not answer is asked again, until the session is silent for so long that nobody counts it:
+    A NAS that does not answer is asked again, until the session is silent for so long that it no longer counts as open:
 
     >>> step({**acked, "outcome": "no_answer", "silent_seconds": 361.0})
     'send'
     >>> step({**acked, "outcome": "no_answer", "silent_seconds": 961.0})
     'stale'
 
-    A login that did not begin is cut when it does, and forgotten if it never does:
+    A login whose session has not begun is disconnected when it begins, and closed if it never does:
 
     >>> step({**session, "acct_session_id": "", "silent_seconds": 20.0})
     'wait'
@@ -252,33 +271,34 @@ def step(row: dict) -> str:
     if row["due_cause"] in TO_BE_JUDGED:
         return "judge"
     answer = Answer(row["outcome"], row["error_cause"]) if row["attempt"] else None
-    is_told_off = answer is not None and (answer.outcome == "ack" or is_unknown_there(answer))
     heard_after = row["heard_after_seconds"]
     if (
-        is_told_off
+        answer is not None
+        and (answer.outcome == "ack" or is_unknown_there(answer))
         and silent_seconds > row["interim_seconds"] + GRACE_SECONDS
         and (heard_after is None or heard_after <= ON_ITS_WAY_SECONDS)
     ):
-        return "cut" if answer.outcome == "ack" else "gone"
+        return "disconnected" if answer.outcome == "ack" else "gone"
     if answer is not None and silent_seconds > MISSED_INTERIMS * row["interim_seconds"] + GRACE_SECONDS:
         return "stale"
     return "send"
 
 
 def is_unknown_there(answer: Answer) -> bool:
-    """Whether the NAS says that it has no such session."""
+    """Whether the NAS answered that it has no such session."""
     return answer.outcome == "nak" and (answer.error_cause or "").startswith(NOT_FOUND)
 
 
 def pause_seconds(answer: Answer, attempt: int, silent_seconds: float, interim_seconds: int) -> int:
-    """How long an attempt has to show what it did before the next.
+    """How many seconds to wait after an attempt before the next one.
 
-    Until an interim is missing, where the NAS says that the session is off:
+    If the NAS answered that the session is off, until an interim is missing:
 
     >>> pause_seconds(Answer("ack"), 1, silent_seconds=100, interim_seconds=300)
     260
 
-    A NAK may be of our own making, so the same is said at once in fewer words; a dead NAS is asked less and less:
+    A NAK may be due to the attributes, so the request is repeated at once with fewer.  A NAS that does not answer is asked
+    less and less often:
 
     >>> pause_seconds(Answer("nak", "503 Session-Context-Not-Found"), 1, 100, 300)
     1
@@ -289,11 +309,11 @@ def pause_seconds(answer: Answer, attempt: int, silent_seconds: float, interim_s
         return NAK_PAUSE_SECONDS
     if answer.outcome == "ack" or is_unknown_there(answer):
         return max(STOP_SECONDS, int(interim_seconds + GRACE_SECONDS - silent_seconds))
-    return min(FIRST_PAUSE_SECONDS * 2 ** min(attempt - 1, 10), LONGEST_PAUSE_SECONDS)
+    return min(FIRST_PAUSE_SECONDS * (1 << min(attempt - 1, 10)), LONGEST_PAUSE_SECONDS)
 
 
-def nas_address(row: dict) -> str | None:
-    """Where a session's NAS is: where its packets came from, or what its row says, if that is one address.
+def nas_address(row: Row) -> str | None:
+    """The address of a session's NAS: where its packets came from, or the NAS' own row if that is a single address.
 
     >>> nas_address({"nas_address": "", "nas_network": "10.1.2.3/32"})
     '10.1.2.3'
@@ -310,30 +330,30 @@ def nas_address(row: dict) -> str | None:
     return str(network.network_address) if network.num_addresses == 1 else None
 
 
-def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]:
-    """Until when a session may go on for which nobody has decided it; and who has to go instead, if anybody.
+def judged(card: Row, sessions: list[Row], login_number: int, longest_session_seconds: int) -> list[Verdict]:
+    """How long a session may go on that came back or came without a login; and which sessions must end instead, if any.
 
-    `sessions` are the card's open ones in the order of their logins, this one among them.
+    `sessions` are the card's open sessions in the order of their logins, this one among them.
 
     >>> card = {"status": "in_use", "expires_in_seconds": 7200, "allowed_hours": None, "timezone": "UTC",
     ...         "max_sessions": 1, "replace_oldest": False, "now": None}
     >>> back = {"login_number": 1, "due_cause": "revived", "is_due": 1, "granted_left_seconds": 600,
     ...         "is_over": 0}
-    >>> judged(card, [back], 1)
+    >>> judged(card, [back], 1, 86_400)
     [Verdict(login_number=1, cause='time', in_seconds=615)]
-    >>> judged({**card, "status": "blocked"}, [back], 1)
+    >>> judged({**card, "status": "blocked"}, [back], 1, 86_400)
     [Verdict(login_number=1, cause='blocked', in_seconds=0)]
 
-    Two are on where one may be: the one that has used up what it was granted goes, else the newest, or the oldest where the
-    product says so.
+    If two sessions are on where one is allowed, the one that has used up its grant must end; otherwise the newest, or the
+    oldest if the product says so.
 
-    >>> [verdict for verdict in judged(card, [{**back, "is_over": 1}, {**back, "login_number": 2, "is_due": 0}], 1)]
+    >>> [verdict for verdict in judged(card, [{**back, "is_over": 1}, {**back, "login_number": 2, "is_due": 0}], 1, 86_400)]
     [Verdict(login_number=1, cause='granted', in_seconds=0)]
 
     >>> later = {**back, "login_number": 2, "due_cause": "time", "is_due": 0}
-    >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1) if not verdict.in_seconds]
+    >>> [(verdict.login_number, verdict.cause) for verdict in judged(card, [back, later], 1, 86_400) if not verdict.in_seconds]
     [(2, 'too_many')]
-    >>> judged({**card, "replace_oldest": True}, [back, later], 1)
+    >>> judged({**card, "replace_oldest": True}, [back, later], 1, 86_400)
     [Verdict(login_number=1, cause='replaced', in_seconds=0)]
     """
     refusal = _refusal(card)
@@ -353,15 +373,18 @@ def judged(card: dict, sessions: list[dict], login_number: int) -> list[Verdict]
         verdicts.append(
             Verdict(login_number, "granted", 0)
             if own["is_over"]
-            else Verdict(login_number, *_limit(card, own["granted_left_seconds"]))
+            else Verdict(login_number, *_limit(card, own["granted_left_seconds"], longest_session_seconds))
         )
     return verdicts
 
 
-def _refusal(card: dict) -> str | None:
-    """Why nobody may be on with this card now.  A card that was never used has a session that FreeRADIUS never saw."""
+def _refusal(card: Row) -> str | None:
+    """Why no session of this card may be on now.
+
+    A "delivered" card may have a session: one that came without a login.
+    """
     if card["status"] not in ("delivered", "in_use"):
-        return card["status"]
+        return str(card["status"])
     if card["expires_in_seconds"] is not None and card["expires_in_seconds"] <= 0:
         return "validity"
     if _hours_left(card) == 0:
@@ -369,18 +392,20 @@ def _refusal(card: dict) -> str | None:
     return None
 
 
-def _limit(card: dict, granted_left_seconds: int | None) -> tuple[str, int]:
-    limits = [("longest", LONGEST_SESSION_SECONDS)]
+def _limit(card: Row, granted_left_seconds: int | None, longest_session_seconds: int) -> tuple[str, int]:
+    limits = [("longest", longest_session_seconds)]
     if granted_left_seconds is not None:
         limits.append(("time", max(granted_left_seconds, 0) + TIMEOUT_GRACE_SECONDS))
     if card["expires_in_seconds"] is not None:
         limits.append(("validity", card["expires_in_seconds"]))
-    if _hours_left(card) is not None:
-        limits.append(("hours", _hours_left(card)))
+    hours_left = _hours_left(card)
+    if hours_left is not None:
+        limits.append(("hours", hours_left))
     return min(limits, key=lambda limit: limit[1])
 
 
-def _hours_left(card: dict) -> int | None:
+def _hours_left(card: Row) -> int | None:
+    """How many seconds of the allowed hours are left; None if all hours are allowed."""
     if not card["allowed_hours"]:
         return None
     return hours.seconds_left(hours.parse(card["allowed_hours"]), card["now"], card["timezone"])

@@ -1,4 +1,4 @@
-"""Disconnect-Requests and CoA-Requests (RFC 5176): many at once, to many NAS, in one thread.
+"""Disconnect-Requests and CoA-Requests (RFC 5176): many at the same time, to many NAS, in one thread.
 
     exchange = Exchange()
     exchange.send("session 1", Request("disconnect", "10.1.2.3", 3799, b"secret", attributes))
@@ -6,7 +6,7 @@
         for key, answer in exchange.wait(seconds=1):
             print(key, answer.outcome)
 
-Nothing here waits for one NAS: a dead one costs its own requests their time, and nobody else's.
+Nothing waits for a single NAS: only the requests to a NAS that does not answer take longer.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from pyrad import packet as codec
 
@@ -24,9 +24,9 @@ from freeradius_module.rules.vendors import Attribute
 
 from ..freeradius.radius_dictionary import dictionary
 
-# The same request again after this long, then given up: some six seconds for a NAS that is there.
+# The time-outs of a request and its two repetitions; after the last one it is given up.
 RESEND_SECONDS = (1.0, 2.0, 3.0)
-# Requests that one NAS has to answer at the same time; small boxes drop what they cannot queue.
+# The most requests to one NAS that have no answer yet; a small NAS drops what it cannot queue.
 WINDOW = 32
 
 CODES = {"disconnect": codec.DisconnectRequest, "slow_down": codec.CoARequest}
@@ -55,8 +55,14 @@ ERROR_CAUSES = {
 }
 
 
+# What the caller knows a request by.
+KeyT = TypeVar("KeyT", bound=Hashable)
+# address, port, identifier of the packet
+Place = tuple[str, int, int]
+
+
 class Request(NamedTuple):
-    """What to send, and where to."""
+    """A request, and the NAS to send it to."""
 
     action: str  # disconnect, slow_down
     address: str
@@ -66,30 +72,32 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of a request."""
+    """The outcome of a request.  `error_cause` is the NAS' Error-Cause, or why the request was not sent."""
 
     outcome: str  # ack, nak, no_answer, not_sent
     error_cause: str | None = None
 
 
-class Exchange:
-    def __init__(self):
+class Exchange(Generic[KeyT]):
+    """The requests that have no answer yet."""
+
+    def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
-        self._waiting: dict[tuple[str, int, int], _Waiting] = {}
+        self._waiting: dict[Place, _Waiting[KeyT]] = {}
         self._load: Counter[tuple[str, int]] = Counter()
-        self._answers: list[tuple[Hashable, Answer]] = []
+        self._answers: list[tuple[KeyT, Answer]] = []
 
     @property
     def under_way(self) -> int:
-        """How many requests have no answer yet that `wait` has told."""
+        """How many requests have an answer that `wait` has not returned, or none yet."""
         return len(self._waiting) + len(self._answers)
 
     def room(self, address: str, port: int) -> int:
-        """How many more requests this NAS may get now."""
+        """How many more requests may be sent to this NAS now."""
         return WINDOW - self._load[address, port]
 
-    def send(self, key: Hashable, request: Request) -> None:
-        """Send a request; `wait` will tell its answer under this key."""
+    def send(self, key: KeyT, request: Request) -> None:
+        """Send a request.  `wait` returns its answer with this key."""
         packet = encoded(request)
         place = (request.address, request.port, self._free_identifier(request))
         packet.id = place[2]
@@ -98,8 +106,8 @@ class Exchange:
         self._load[place[:2]] += 1
         self._transmit(place, waiting)
 
-    def wait(self, seconds: float) -> list[tuple[Hashable, Answer]]:
-        """The answers that are there, or come within this time; as soon as there is one."""
+    def wait(self, seconds: float) -> list[tuple[KeyT, Answer]]:
+        """Return the answers as soon as there are any, or an empty list after `seconds`."""
         until = time.monotonic() + seconds
         while not self._answers:
             now = time.monotonic()
@@ -120,14 +128,14 @@ class Exchange:
             each.close()
         self._sockets.clear()
 
-    def _transmit(self, place: tuple[str, int, int], waiting: "_Waiting") -> None:
+    def _transmit(self, place: Place, waiting: "_Waiting[KeyT]") -> None:
         if waiting.sent == len(RESEND_SECONDS):
             self._finish(place, Answer("no_answer"))
             return
         try:
             self._socket(place[0]).sendto(waiting.data, place[:2])
         except BlockingIOError:
-            pass  # The send buffer is full: as good as lost on the way, and sent again.
+            pass  # The send buffer is full.  This is like a lost packet: it is sent again.
         except OSError as error:
             self._finish(place, Answer("not_sent", (error.strerror or str(error))[:64]))
             return
@@ -141,7 +149,7 @@ class Exchange:
             except BlockingIOError:
                 return
             except OSError:
-                continue  # An ICMP error of some earlier request; its own time-out tells.
+                continue  # An ICMP error of an earlier request, which will time out.
             if len(data) < 20:
                 continue
             place = (str(ipaddress.ip_address(host)), port, data[1])
@@ -150,17 +158,17 @@ class Exchange:
             if answer:
                 self._finish(place, answer)
 
-    def _finish(self, place: tuple[str, int, int], answer: Answer) -> None:
+    def _finish(self, place: Place, answer: Answer) -> None:
         self._answers.append((self._waiting.pop(place).key, answer))
         self._load[place[:2]] -= 1
 
     def _free_identifier(self, request: Request) -> int:
-        """A random one of those that this NAS is not using: its answers to an older request must not fit."""
+        """A random unused identifier, so that a late answer to an older request does not match."""
         start = secrets.randbelow(256)
         for number in range(start, start + 256):
             if (request.address, request.port, number % 256) not in self._waiting:
                 return number % 256
-        raise ValueError(f"256 requests to {request.address} are under way; ask `room` before.")
+        raise ValueError(f"256 requests to {request.address} are under way; call `room` first.")
 
     def _socket(self, address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -170,10 +178,10 @@ class Exchange:
         return self._sockets[family]
 
 
-class _Waiting:
-    """A request that has no answer yet."""
+class _Waiting(Generic[KeyT]):
+    """A request without an answer.  `sent` counts how often it was sent; `next_at` is when its time is out."""
 
-    def __init__(self, key: Hashable, packet: codec.CoAPacket, data: bytes):
+    def __init__(self, key: KeyT, packet: codec.CoAPacket, data: bytes):
         self.key = key
         self.packet = packet
         self.data = data
@@ -182,7 +190,7 @@ class _Waiting:
 
 
 def encoded(request: Request) -> codec.CoAPacket:
-    """The packet of a request: signed, and dated, because a NAS may refuse what is older than 300 seconds.
+    """The packet of a request, signed.  It has an Event-Timestamp, because a NAS may refuse requests older than 300 seconds.
 
     >>> packet = encoded(Request("disconnect", "192.0.2.1", 3799, b"secret", (("User-Name", ":=", "4000"),)))
     >>> packet.code, packet["User-Name"], len(packet["Event-Timestamp"])
@@ -197,7 +205,7 @@ def encoded(request: Request) -> codec.CoAPacket:
 
 
 def decoded(request: codec.CoAPacket, data: bytes) -> Answer | None:
-    """What the NAS answers; None if this is not its answer to this request."""
+    """The NAS' answer; None if these octets are not a genuine answer to this request."""
     try:
         reply = request.CreateReply(packet=data)
         if not request.VerifyReply(reply, data):
@@ -211,8 +219,8 @@ def decoded(request: codec.CoAPacket, data: bytes) -> Answer | None:
     return None
 
 
-def error_cause(values: list | None) -> str | None:
-    """An Error-Cause by number and name.
+def error_cause(values: list[int] | None) -> str | None:
+    """The number and the name of an Error-Cause.
 
     >>> error_cause([503]), error_cause([599]), error_cause(None)
     ('503 Session-Context-Not-Found', '599', None)

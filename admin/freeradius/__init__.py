@@ -1,1 +1,1 @@
-"""FreeRADIUS' own directory: its files, its dictionaries, prepaid raddb."""
+"""FreeRADIUS' directory: its files, its dictionaries, and the command `prepaid raddb`."""

@@ -1,23 +1,26 @@
-"""A private authority and a server certificate for EAP, for an installation that has none yet; good for a trial."""
+"""A private certificate authority and a server certificate for EAP, for a trial without certificates of one's own."""
 
 import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CERTIFICATE_DAYS = 5 * 365
 
 
 def certificates(host: str) -> dict[str, bytes]:
-    """server.pem, server.key and ca.pem.  The authority's own key is forgotten: it signs nothing else."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+    """The contents of ca.pem, server.key and server.pem (PEM), by file name.
 
+    The authority's key is not kept, so the authority signs nothing else.
+    """
     now = datetime.datetime.now(datetime.UTC)
 
-    def named(text):
+    def named(text: str) -> x509.Name:
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
 
-    def certificate(subject, key, issuer):
+    def certificate(subject: str, key: ec.EllipticCurvePrivateKey, issuer: str) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(named(subject))
@@ -45,6 +48,6 @@ def certificates(host: str) -> dict[str, bytes]:
     return {
         "ca.pem": authority.public_bytes(pem),
         "server.key": server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-        # The last one: a folder that has it is complete.
+        # Written last: a folder that has this file has the others, too.
         "server.pem": server.public_bytes(pem) + authority.public_bytes(pem),
     }

@@ -1,10 +1,11 @@
-"""FreeRADIUS' dictionaries: whether it knows a reply attribute and can send this value.
+"""FreeRADIUS' dictionaries: does FreeRADIUS know a reply attribute, and can it send this value?
 
-FreeRADIUS drops what it does not know or cannot read from an answer, and the site's guard then turns the answer
-into a Reject.  So a product's reply attributes are tried here, when the product is made, and not at its first login.
+FreeRADIUS drops an attribute from an answer if it does not know the name or cannot read the value, and the site's guard
+then turns the answer into a Reject.  So a product's reply attributes are checked when the product is added, and not at the
+first login.
 
-Read are the dictionaries that FreeRADIUS itself would read, the administrator's local one included, and the one that
-`prepaid raddb install` puts beside it.
+The dictionaries are those that FreeRADIUS itself reads, the administrator's local one included, and the one that `prepaid
+raddb install` puts beside it.
 """
 
 import ipaddress
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..shell import errors, share
+from ..shell.office import Office
 from ..shell.text import _
 from . import local_dictionary
+from .files import DEFAULT_DIR
 
-# Debian's places; the option file may name others.
+# Debian's folder; the option file may name another one (`dictionaries`).
 DICTIONARIES = "/usr/share/freeradius"
-RADDB = "/etc/freeradius/3.0"
 
-# These hold other attributes and have no value that could be written down.
+# Attributes of these types contain other attributes and have no value of their own.
 GROUPS = frozenset({"tlv", "vsa", "extended", "long-extended", "evs"})
 WHOLE_NUMBERS = {
     "byte": (0, 2**8 - 1),
@@ -31,40 +33,43 @@ WHOLE_NUMBERS = {
     "integer64": (0, 2**64 - 1),
     "signed": (-(2**31), 2**31 - 1),
 }
-# The type of an attribute takes one octet, its length another; a vendor's has six more.
+# An attribute has 255 octets: one for its type, one for its length, and a vendor's attribute uses six more.
 TEXT_OCTETS = 253
 VENDOR_TEXT_OCTETS = 247
 
 
 class Attribute(NamedTuple):
-    """What a dictionary says of one."""
+    """An attribute as a dictionary defines it."""
 
     name: str
     type: str
-    is_sent: bool  # in a packet; others are for FreeRADIUS itself, Auth-Type for one
+    is_sent: bool  # in a packet; others are internal to FreeRADIUS, for example Auth-Type
     is_vendors: bool
     has_tag: bool
 
 
 class Dictionary(NamedTuple):
-    """Attributes, and the names of their values, by their names in small letters: FreeRADIUS takes any case."""
+    """Attributes and the names of their values.  All keys are in lower case, because FreeRADIUS accepts any case."""
 
     attributes: dict[str, Attribute]
     values: dict[str, set[str]]
 
 
-def check_replies(office, replies: list[tuple[str, str, str]]) -> None:
-    """Refuse reply attributes that FreeRADIUS would drop."""
+def check_replies(office: Office, replies: list[tuple[str, str, str]]) -> None:
+    """Refuse reply attributes (name, operator, value) that FreeRADIUS would drop.
+
+    Raises NotFound for an unknown name, WrongUsage for a value, Refused if there are no dictionaries.
+    """
     if not replies:
         return
     folder = Path(office.settings("prepaid").get("dictionaries") or DICTIONARIES)
-    local = Path(office.settings("prepaid").get("raddb") or RADDB) / local_dictionary.LOCAL
+    local = Path(office.settings("prepaid").get("raddb") or DEFAULT_DIR) / local_dictionary.LOCAL
     known, unreadable = read([folder / "dictionary", local, share.folder("raddb-config") / local_dictionary.OURS])
     if folder / "dictionary" in unreadable:
         raise errors.Refused(
             _(
-                "FreeRADIUS' dictionaries are not at {folder}, so the reply attribute {name} cannot be tried. Install them "
-                "(apt-get install freeradius-common), or say in {config}, group [prepaid], where they are: dictionaries = …"
+                "FreeRADIUS' dictionaries are not at {folder}, so the reply attribute {name} cannot be checked. Install "
+                "them (apt-get install freeradius-common), or name their folder in {config}, group [prepaid]: dictionaries = …"
             ),
             folder=folder,
             name=replies[0][0],
@@ -77,12 +82,12 @@ def check_replies(office, replies: list[tuple[str, str, str]]) -> None:
             if not unreadable:
                 raise
             raise errors.NotFound(
-                _("{refusal} {path} may not be read by you, and could know it."), refusal=error, path=unreadable[0]
+                _("{refusal} You may not read {path}, which could define it."), refusal=error, path=unreadable[0]
             ) from None
 
 
 def check(known: Dictionary, name: str, value: str) -> None:
-    """Refuse an attribute that FreeRADIUS would not send, with the reason.
+    """Refuse an attribute that FreeRADIUS would not send, and give the reason.
 
     >>> known = Dictionary({}, {})
     >>> read_lines(["ATTRIBUTE Filter-Id 11 string", "ATTRIBUTE Auth-Type 1000 integer"], known)
@@ -93,28 +98,28 @@ def check(known: Dictionary, name: str, value: str) -> None:
     admin.shell.errors.NotFound: FreeRADIUS' dictionaries have no attribute FilterId. Did you mean 'Filter-Id'?
     >>> check(known, "Auth-Type", "Accept")
     Traceback (most recent call last):
-    admin.shell.errors.WrongUsage: Auth-Type is FreeRADIUS' own and is in no answer to a NAS.
+    admin.shell.errors.WrongUsage: Auth-Type is internal to FreeRADIUS and is never sent to a NAS.
     """
     base, colon, _tag = name.partition(":")
     attribute = known.attributes.get(base.lower())
     if attribute is None:
-        names = {found.name for found in known.attributes.values() if found.is_sent}
+        names = [found.name for found in known.attributes.values() if found.is_sent]
         raise errors.NotFound(
             _("FreeRADIUS' dictionaries have no attribute {name}.{hint}"),
             name=base,
             hint=errors.did_you_mean(base, names),
         )
     if not attribute.is_sent:
-        raise errors.WrongUsage(_("{name} is FreeRADIUS' own and is in no answer to a NAS."), name=attribute.name)
+        raise errors.WrongUsage(_("{name} is internal to FreeRADIUS and is never sent to a NAS."), name=attribute.name)
     if attribute.type in GROUPS:
         raise errors.WrongUsage(
-            _("{name} is a group of attributes; name the one in it that you mean."), name=attribute.name
+            _("{name} is a group of attributes; give the attribute in it that you mean."), name=attribute.name
         )
     if colon and not attribute.has_tag:
-        raise errors.WrongUsage(_("{name} takes no tag; write it without the colon."), name=attribute.name)
+        raise errors.WrongUsage(_("{name} has no tag; write it without the colon."), name=attribute.name)
     if not is_value(attribute, value, known.values.get(base.lower(), set())):
         raise errors.WrongUsage(
-            _("{value!r} is no value of {name}, which is of FreeRADIUS' type {type}."),
+            _("{value!r} is not a value of {name}, whose type in FreeRADIUS is {type}."),
             value=value,
             name=attribute.name,
             type=attribute.type,
@@ -122,7 +127,7 @@ def check(known: Dictionary, name: str, value: str) -> None:
 
 
 def is_value(attribute: Attribute, value: str, names: set[str]) -> bool:
-    """Whether FreeRADIUS can read this as the attribute's value.  What it is lenient with, we are not.
+    """Whether FreeRADIUS can read this as the attribute's value.  This check is stricter than FreeRADIUS.
 
     >>> number = Attribute("Service-Type", "integer", True, False, False)
     >>> [is_value(number, value, {"framed-user"}) for value in ("2", "Framed-User", "Framed", "4294967296", "-1")]
@@ -164,13 +169,13 @@ def is_value(attribute: Attribute, value: str, names: set[str]) -> bool:
 
 
 def read(paths: list[Path]) -> tuple[Dictionary, list[Path]]:
-    """All that these files and those they include define; and which of these could not be read."""
+    """What these files define, with the files that they include; and those of `paths` that could not be read."""
     known, unreadable = Dictionary({}, {}), []
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
-            # A local dictionary need not be there.
+            # The local dictionary is optional.
             if path.name != local_dictionary.LOCAL or path == paths[0]:
                 unreadable.append(path)
             continue
@@ -182,7 +187,7 @@ def read(paths: list[Path]) -> tuple[Dictionary, list[Path]]:
 
 
 def read_lines(lines: list[str], known: Dictionary, folder: Path | None = None) -> None:
-    """Add what the lines of one file define, and what the files define that it includes."""
+    """Add what these lines define, and the files that they include, to `known`.  Without `folder` nothing is included."""
     vendor, groups = False, 0
     for line in lines:
         words = line.partition("#")[0].split()
@@ -209,5 +214,5 @@ def read_lines(lines: list[str], known: Dictionary, folder: Path | None = None) 
                 try:
                     read_lines(path.read_text(encoding="utf-8", errors="replace").splitlines(), known, path.parent)
                 except OSError:
-                    # FreeRADIUS would not start without it; nor does it know what is in there.
+                    # FreeRADIUS does not start without this file, so it cannot know what the file would define.
                     continue

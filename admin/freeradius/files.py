@@ -1,21 +1,27 @@
-"""What `prepaid raddb install` puts into a FreeRADIUS directory, as plain text: nothing is read or written here.
+"""The text of the files that `prepaid raddb install` puts into FreeRADIUS' directory.  This module reads and writes nothing.
 
-The files in raddb-config/ are complete and hold the default of every setting.  What an installation chooses is
-put in by two means, so that the result reads like the original:
+The files in raddb-config/ are complete and have the default of every setting.  An installation changes them in two ways, so
+that the result looks like the original:
 
-- a setting is a line `name = value`, and gets another value;
-- lines between `# repeat for each …` and `# end of repeat` are repeated, once for each instance or address.
+- a line `name = value` gets another value;
+- the lines between `# repeat for each …` and `# end of repeat` are repeated for each instance or address.
 """
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import NamedTuple
+
+from freeradius_module.rules import freeradius_versions
 
 from ..shell import errors
 from ..shell.text import _
 from . import local_dictionary
 
-# Debian's own modules that our sites call by name.
+# FreeRADIUS' directory on Debian.
+DEFAULT_DIR = "/etc/freeradius/3.0"
+
+# Debian's modules that the sites call by name.
 NEEDED_MODULES = ("always", "attr_filter", "chap", "expr", "mschap", "pap", "utf8")
 
 MODULES = ("prepaid", "prepaid_queue")
@@ -25,7 +31,7 @@ ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
 POLICIES = ("prepaid",)
 
-# The directory of the queue, as mods-available/prepaid_queue has it.
+# The queue's directory, as in mods-available/prepaid_queue.
 QUEUE = "/var/spool/prepaid-cards"
 
 SERVES = ("both", "auth", "acct")
@@ -34,12 +40,10 @@ INSTANCES_MAX = 384
 
 FIRST_SUPPORTED = (3, 2, 1)
 FIRST_WITH_SEVERAL_INSTANCES = (3, 2, 4)
-# In these, rlm_python3 reads the values that Python returns only in debug mode (FreeRADIUS #5911).
-BROKEN = ((3, 2, 9), (3, 2, 10))
 
 
 class Choice(NamedTuple):
-    """All that an installation can choose."""
+    """What an installation can choose."""
 
     python_path: str
     option_file: str
@@ -52,8 +56,8 @@ class Choice(NamedTuple):
     queue: str | None = None
 
 
-def files(choice: Choice, template) -> dict[str, str]:
-    """The text of every file by its path in the FreeRADIUS directory; `template(path)` is the original's text."""
+def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
+    """The text of every file, by its path in FreeRADIUS' directory.  `template(path)` returns the original text."""
     texts = {path: template(path) for path in paths(choice)}
     numbers = [f"{number:02}" for number in range(1, choice.instances + 1)]
 
@@ -87,7 +91,7 @@ def files(choice: Choice, template) -> dict[str, str]:
 
 
 def paths(choice: Choice) -> list[str]:
-    """Every file of an installation."""
+    """The paths of the files of an installation, in FreeRADIUS' directory."""
     return [
         local_dictionary.OURS,
         *(f"mods-available/{name}" for name in modules(choice)),
@@ -97,23 +101,23 @@ def paths(choice: Choice) -> list[str]:
 
 
 def links(choice: Choice) -> dict[str, str]:
-    """What is enabled, as FreeRADIUS does it: a link in *-enabled, and where it points."""
+    """The links that enable modules and sites, as FreeRADIUS does it: the path of each link, and its target."""
     enabled = {f"mods-enabled/{name}": f"../mods-available/{name}" for name in (*NEEDED_MODULES, *modules(choice))}
     return enabled | {f"sites-enabled/{name}": f"../sites-available/{name}" for name in sites(choice)}
 
 
 def unwanted_links(choice: Choice) -> list[str]:
-    """What this choice does not serve: another one before it may have enabled it."""
+    """The links that an earlier choice may have made and that this choice does not need."""
     return sorted(links(choice._replace(serve="both")).keys() - links(choice).keys())
 
 
 def modules(choice: Choice) -> list[str]:
-    """Our own modules that the sites need."""
+    """The product's own modules that the sites need."""
     return [*MODULES, *(LOGIN_MODULES if choice.serve in ("both", "auth") else ())]
 
 
 def sites(choice: Choice) -> list[str]:
-    """The sites that are served.
+    """The sites that this server has.
 
     >>> sites(Choice("", "", serve="acct"))
     ['prepaid-clients', 'prepaid-accounting']
@@ -130,19 +134,19 @@ def sites(choice: Choice) -> list[str]:
 
 
 def parse_version(words: str) -> tuple[int, int, int]:
-    """The version in the words of `freeradius -v`.
+    """The version in the output of `freeradius -v`.
 
     >>> parse_version("radiusd: FreeRADIUS Version 3.2.7, for host x86_64-pc-linux-gnu, built on Dec  6 2025")
     (3, 2, 7)
     """
     found = re.search(r"FreeRADIUS Version (\d+)\.(\d+)\.(\d+)", words)
     if not found:
-        raise errors.Refused(_("'freeradius -v' does not say its version but: {words}"), words=words.strip()[:200])
-    return tuple(map(int, found.groups()))
+        raise errors.Refused(_("'freeradius -v' prints no version but: {words}"), words=words.strip()[:200])
+    return int(found[1]), int(found[2]), int(found[3])
 
 
 def check_version(version: tuple[int, int, int]) -> None:
-    """Refuse a FreeRADIUS that cannot serve prepaid cards, and say why.
+    """Refuse a FreeRADIUS that cannot serve prepaid cards, and give the reason.
 
     >>> check_version((3, 2, 1))
     >>> check_version((3, 2, 9))
@@ -151,7 +155,7 @@ def check_version(version: tuple[int, int, int]) -> None:
 would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or one after 3.2.10.
     """
     shown = ".".join(map(str, version))
-    if version in BROKEN:
+    if freeradius_versions.is_refused(shown):
         raise errors.Refused(
             _(
                 "FreeRADIUS {version} reads what Python returns in debug mode only (its issue 5911); live, it would accept "
@@ -167,7 +171,7 @@ would accept logins without a limit. Install another release: 3.2.1 to 3.2.8, or
 
 
 def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
-    """How many Python instances this FreeRADIUS gets.
+    """How many Python instances this FreeRADIUS gets, if the administrator wants so many (None: the default).
 
     >>> instances_for((3, 2, 7), None), instances_for((3, 2, 7), 8), instances_for((3, 2, 1), None)
     (192, 8, 1)
@@ -186,7 +190,7 @@ def instances_for(version: tuple[int, int, int], wanted: int | None) -> int:
 
 
 def checked_address(address: str) -> str:
-    """An address to listen on, or * for every IPv4 address.
+    """The address in its normal form.  * stands for every IPv4 address.
 
     >>> checked_address("127.0.0.1"), checked_address("::"), checked_address("*")
     ('127.0.0.1', '::', '*')
@@ -202,10 +206,13 @@ def checked_address(address: str) -> str:
 
 
 def checked_path(path: str) -> str:
-    """A path that can stand between quotes in FreeRADIUS' files as it is."""
+    """The path, if it can be written between quotes in FreeRADIUS' files without escapes."""
     if re.search(r"[\x00-\x1f\"\\$%{}]", path):
         raise errors.WrongUsage(
-            _("FreeRADIUS cannot be told the path {path!r}: it holds a quote, a backslash, $, % or a brace."), path=path
+            _(
+                "The path {path!r} cannot be written in FreeRADIUS' files: it contains a quote, a backslash, $, % or a brace."
+            ),
+            path=path,
         )
     return path
 
@@ -214,7 +221,9 @@ def checked_path(path: str) -> str:
 
 
 def set_value(text: str, name: str, value: str, within: str = "") -> str:
-    """Give the one line `name = …` another value; comments are left alone.
+    """Change the value of the only line `name = …`, in the section `within` if that is given.  Comments stay.
+
+    Raises ValueError if there is no such line, or several.
 
     >>> set_value("#  port = 1\\nlisten {\\n\\tport = 1812\\n}\\n", "port", "11812")
     '#  port = 1\\nlisten {\\n\\tport = 11812\\n}\\n'
@@ -232,7 +241,7 @@ def set_value(text: str, name: str, value: str, within: str = "") -> str:
 
 
 def repeat(text: str, what: str, first: str, all_of_them: list[str]) -> str:
-    """Write the marked lines once for each of them, with each in the place of the first.
+    """Repeat the marked lines for each of `all_of_them`, and put each in the place of `first`.
 
     >>> text = "x {\\n\\t# repeat for each instance\\n\\tp_01\\n\\t# end of repeat\\n}\\n"
     >>> repeat(text, "instance", "p_01", ["p_01", "p_02"])
@@ -245,12 +254,13 @@ def repeat(text: str, what: str, first: str, all_of_them: list[str]) -> str:
 
 
 def listeners(text: str) -> set[tuple[str, str]]:
-    """What a site listens on: (type, port) of each of its listen sections; port 0 is RADIUS' own.
+    """The type ("auth", "acct") and the port of each listen section of a site.  Port 0 stands for RADIUS' own port.
 
     >>> sorted(listeners("listen {\\n type = auth\\n limit {\\n }\\n}\\nlisten {\\n type = acct\\n port = 11813\\n}\\n"))
     [('acct', '11813'), ('auth', '1812')]
     """
-    found, depth, type_, port = set(), 0, "", "0"
+    found: set[tuple[str, str]] = set()
+    depth, type_, port = 0, "", "0"
     for line in text.splitlines():
         code = line.partition("#")[0]
         if depth == 0 and re.match(r"\s*listen\b.*\{", code):

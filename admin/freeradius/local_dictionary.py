@@ -1,6 +1,6 @@
-"""The local file `dictionary` of a FreeRADIUS directory: it is the administrator's, and gets one line of ours.
+"""The file `dictionary` in FreeRADIUS' directory.  It belongs to the administrator; the product adds one line.
 
-What it holds stays, byte by byte, and so do its owner, its mode and the link that it may be.
+Its other content stays byte by byte, and so do its owner and its mode.  If it is a link, it stays a link.
 """
 
 import re
@@ -19,7 +19,7 @@ $INCLUDE\t{OURS}
 
 
 def is_included(text: bytes) -> bool:
-    """Whether a dictionary includes ours, however the line is written.
+    """Whether a dictionary includes the product's, in any spelling that FreeRADIUS accepts.
 
     >>> is_included(b"$INCLUDE dictionary.prepaid\\n"), is_included(b"# $INCLUDE dictionary.prepaid\\n")
     (True, False)
@@ -30,16 +30,16 @@ def is_included(text: bytes) -> bool:
 
 
 def include(directory: Path) -> list[str]:
-    """Have the local dictionary include ours, once; what was changed."""
+    """Make the local dictionary include the product's, once.  Returns the changed files."""
     path = directory / LOCAL
     text = content(path)
     if is_included(text):
         return []
-    begins_anew = not text or text.endswith(b"\n")
+    line_feed = b"" if not text or text.endswith(b"\n") else b"\n"
     try:
-        # Appended and not written anew: one short write, and all that is there stays as it is.
+        # One short append, so that the administrator's content cannot be lost.
         with path.open("ab") as file:
-            file.write(("" if begins_anew else "\n").encode() + LINE.encode())
+            file.write(line_feed + LINE.encode())
     except OSError as error:
         raise errors.Refused(
             _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
@@ -48,6 +48,7 @@ def include(directory: Path) -> list[str]:
 
 
 def content(path: Path) -> bytes:
+    """What a file contains; nothing if it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

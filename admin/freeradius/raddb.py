@@ -1,10 +1,11 @@
-"""prepaid raddb install, check: raddb-config/ in FreeRADIUS' own directory.
+"""prepaid raddb install, check: put raddb-config/ into FreeRADIUS' directory, and compare the two.
 
-Beside the files lies `prepaid.installed`: what was chosen, and a checksum of every file as we wrote it.  By it a
-second install chooses the same again, and a file that somebody has edited since is known and not overwritten.
+The directory also gets the file `prepaid.installed`, with the choices of the installation and a checksum of every file as it
+was written.  So the next install makes the same choices, and does not overwrite a file that was edited since.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import socket
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypedDict
 
 import click
 
@@ -21,27 +23,38 @@ from freeradius_module.whole_file import WholeFile
 
 from ..shell import errors, output, share
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
-from . import certificates, local_dictionary
 from . import files as raddb_files
+from . import local_dictionary
 from .files import Choice
 
-DEFAULT_DIR = "/etc/freeradius/3.0"
 RECORD = "prepaid.installed"
 
 CERTIFICATES = Path("certs/prepaid")
 
 
+class Record(TypedDict):
+    """The content of prepaid.installed: the options of the install, and the SHA-256 of each file by its path."""
+
+    choice: dict[str, Any]
+    files: dict[str, str]
+
+
+# A row of `prepaid raddb check`: `path` and `what`.
+Problem = dict[str, Any]
+
+
 @cli.group()
-def raddb():
-    """FreeRADIUS' side: put our sites and modules into its directory, and see whether they are there as they should."""
+def raddb() -> None:
+    """FreeRADIUS' side: put the product's sites and modules into its directory, and compare them with what is there."""
 
 
 dir_option = option(
     "--dir",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_DIR,
+    default=raddb_files.DEFAULT_DIR,
     help="FreeRADIUS' directory, where radiusd.conf is.  [/etc/freeradius/3.0]",
 )
 
@@ -67,14 +80,24 @@ dir_option = option(
     type=click.IntRange(1, raddb_files.INSTANCES_MAX),
     help="How many Python instances, where FreeRADIUS can have several.  [192]",
 )
-@option("--force", is_flag=True, help="Overwrite files that somebody has edited; they are kept as FILE.before.")
+@option("--force", is_flag=True, help="Overwrite edited files; they are kept as FILE.before.")
 @json_option
 @pass_office
-def install(office, directory, serve, addresses, auth_port, acct_port, instances, force, as_json):
+def install(
+    office: Office,
+    directory: Path,
+    serve: str | None,
+    addresses: tuple[str, ...],
+    auth_port: int | None,
+    acct_port: int | None,
+    instances: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Put the sites, modules and policies of prepaid cards into FreeRADIUS' directory and enable them.
 
-    What is there already stays as it is; what was chosen the last time is chosen again unless it is said anew.
-    Restart FreeRADIUS afterwards: it does not read Python again by itself.
+    Files that are up to date stay as they are. An option that is not given has the value of the last install.
+    Restart FreeRADIUS afterwards: it does not reload Python by itself.
 
     \b
     Example:
@@ -101,8 +124,8 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
     if edited and not force:
         raise errors.Refused(
             _(
-                "Somebody has edited {files} since they were installed. See the changes with 'prepaid raddb check --dir "
-                "{directory}'; --force writes ours over them and keeps theirs as FILE.before."
+                "These files were edited since they were installed: {files}. See the changes with 'prepaid raddb check --dir "
+                "{directory}'; --force overwrites them and keeps the edited ones as FILE.before."
             ),
             files=", ".join(edited),
             directory=directory,
@@ -124,7 +147,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
         },
         _("Put into {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))
         if done
-        else _("Nothing to do: {directory} has it all.").format(directory=directory),
+        else _("Nothing to do: {directory} is up to date.").format(directory=directory),
         as_json,
     )
     for problem in surroundings(office, directory, choice):
@@ -135,8 +158,8 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
 @dir_option
 @json_option
 @pass_office
-def check(office, directory, as_json):
-    """Say what differs from what `prepaid raddb install` would put there, and what is in the way; exit 1 if anything.
+def check(office: Office, directory: Path, as_json: bool) -> None:
+    """List what differs from what `prepaid raddb install` would write, and what is in the way; exit 1 if there is anything.
 
     \b
     Example:
@@ -153,8 +176,8 @@ def check(office, directory, as_json):
         output.tell(_("{directory} is as it should be.").format(directory=directory))
 
 
-def problems_of(office, directory: Path) -> list[dict]:
-    """What differs from an installation, and what is in its way: `path` and `what` of each."""
+def problems_of(office: Office, directory: Path) -> list[Problem]:
+    """What differs from an installation, and what is in its way."""
     check_is_raddb(directory)
     raddb_files.check_version(freeradius_version())
     record = read_record(directory)
@@ -165,8 +188,8 @@ def problems_of(office, directory: Path) -> list[dict]:
 # --- What is chosen ---------------------------------------------------------------------------------------
 
 
-def chosen(office, given: dict) -> Choice:
-    """The choice of the command line, or of the last installation, and that of the option file."""
+def chosen(office: Office, given: dict[str, Any]) -> Choice:
+    """The choices of the command line or of the last installation (`given`), and those of the option file."""
     settings = office.settings("prepaid")
     accounting = settings.get("accounting") or "direct"
     if accounting not in ("direct", "queued"):
@@ -190,8 +213,8 @@ def chosen(office, given: dict) -> Choice:
     )
 
 
-def installed_choice(office, record: dict) -> Choice:
-    """What was chosen at the last installation, with the option file as it is now."""
+def installed_choice(office: Office, record: Record) -> Choice:
+    """The choices of the last installation, with the option file as it is now."""
     before = record["choice"]
     return chosen(
         office,
@@ -206,17 +229,13 @@ def installed_choice(office, record: dict) -> Choice:
 
 
 def python_path() -> str:
-    """Where radiusd finds the module and what it needs: usually one folder, the site-packages of our installation."""
-    folders = []
-    for package in ("freeradius_module", "pymysql", "cryptography"):
-        folder = str(Path(__import__(package).__file__).resolve().parent.parent)
-        if folder not in folders:
-            folders.append(folder)
-    return ":".join(folders)
+    """The folders in which radiusd finds the module and its libraries: usually one, the site-packages of the installation."""
+    packages = map(importlib.import_module, ("freeradius_module", "pymysql", "cryptography"))
+    return ":".join(dict.fromkeys(str(Path(package.__path__[0]).resolve().parent) for package in packages))
 
 
 def freeradius_program() -> str:
-    """Where the FreeRADIUS is that is installed here; an ordinary user's PATH may lack its folder."""
+    """The path of this machine's FreeRADIUS.  Its folder may be missing in an ordinary user's PATH."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     program = shutil.which("freeradius", path=path) or shutil.which("radiusd", path=path)
     if not program:
@@ -232,10 +251,11 @@ def freeradius_version() -> tuple[int, int, int]:
 
 
 def check_is_raddb(directory: Path) -> None:
+    """Refuse a directory that is not FreeRADIUS'."""
     try:
         found = (directory / "radiusd.conf").exists()
     except PermissionError:
-        raise errors.Refused(_("{directory} may not be read. Run this as root."), directory=directory) from None
+        raise errors.Refused(_("You may not read {directory}. Run this as root."), directory=directory) from None
     if not found:
         raise errors.Refused(
             _("{directory} is not FreeRADIUS' directory: it has no radiusd.conf. Name the right one with --dir."),
@@ -244,15 +264,18 @@ def check_is_raddb(directory: Path) -> None:
 
 
 def template(path: str) -> str:
+    """The text of a file in raddb-config/."""
     return (share.folder("raddb-config") / path).read_text(encoding="utf-8")
 
 
 # --- What is there ----------------------------------------------------------------------------------------
 
 
-def read_record(directory: Path) -> dict:
+def read_record(directory: Path) -> Record:
+    """The record of the last installation; an empty one if there was none."""
     try:
-        return json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        record: Record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        return record
     except FileNotFoundError:
         return {"choice": {}, "files": {}}
     except (OSError, ValueError) as error:
@@ -263,15 +286,15 @@ def read_record(directory: Path) -> dict:
         ) from None
 
 
-def is_edited(directory: Path, path: str, wanted: str, record: dict) -> bool:
-    """Whether a file is neither as we want it nor as we left it."""
+def is_edited(directory: Path, path: str, wanted: str, record: Record) -> bool:
+    """Whether a file is neither as it should be nor as the last install wrote it."""
     found = content(directory / path)
-    return found not in (None, wanted) and checksum(found) != record["files"].get(path)
+    return found is not None and found != wanted and checksum(found) != record["files"].get(path)
 
 
-def differences(directory: Path, choice: Choice, record: dict) -> list[dict]:
+def differences(directory: Path, choice: Choice, record: Record) -> list[Problem]:
     """What an installation of this choice would change."""
-    found = []
+    found: list[Problem] = []
     for path, wanted in raddb_files.files(choice, template).items():
         text = content(directory / path)
         if text is None:
@@ -298,21 +321,23 @@ def differences(directory: Path, choice: Choice, record: dict) -> list[dict]:
     return found
 
 
-def surroundings(office, directory: Path, choice: Choice) -> list[dict]:
-    """What is not ours and is in the way of serving prepaid cards."""
-    found = []
+def surroundings(office: Office, directory: Path, choice: Choice) -> list[Problem]:
+    """Settings outside the product's files that prevent FreeRADIUS from serving prepaid cards."""
+    found: list[Problem] = []
     ours = {("auth", str(choice.auth_port))} if choice.serve in ("both", "auth") else set()
     ours |= {("acct", str(choice.acct_port))} if choice.serve in ("both", "acct") else set()
     own_sites = raddb_files.sites(choice)
     for site in sorted((directory / "sites-enabled").iterdir()):
-        taken = set() if site.name in own_sites else raddb_files.listeners(content(site) or "") & ours
+        taken: set[tuple[str, str]] = (
+            set() if site.name in own_sites else raddb_files.listeners(content(site) or "") & ours
+        )
         if taken:
             found.append(
                 {
                     "path": f"sites-enabled/{site.name}",
                     "what": _(
-                        "The site {site} listens on {ports}, too, so FreeRADIUS will not start. Disable it (rm "
-                        "{path}), or install with --auth-port and --acct-port for others."
+                        "The site {site} also listens on {ports}, so FreeRADIUS cannot start. Disable it (rm "
+                        "{path}), or choose other ports with --auth-port and --acct-port."
                     ).format(site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site),
                 }
             )
@@ -322,7 +347,7 @@ def surroundings(office, directory: Path, choice: Choice) -> list[dict]:
             {
                 "path": choice.option_file,
                 "what": _(
-                    "FreeRADIUS runs as {user}, who may not read {path}. Say: chgrp {group} {path}; chmod 0640 {path} "
+                    "FreeRADIUS runs as {user}, who may not read {path}. Run: chgrp {group} {path}; chmod 0640 {path} "
                     "(and the same for the key file)."
                 ).format(user=user, group=user, path=choice.option_file),
             }
@@ -334,6 +359,7 @@ def surroundings(office, directory: Path, choice: Choice) -> list[dict]:
 
 
 def write_files(directory: Path, texts: dict[str, str], keep: list[str]) -> list[str]:
+    """Write the files that differ, and copy those in `keep` to FILE.before.  Returns the changed paths, like the next functions."""
     done = []
     for path, text in texts.items():
         target = directory / path
@@ -355,7 +381,7 @@ def write_links(directory: Path, choice: Choice) -> list[str]:
         if not (path.parent / target).exists():
             raise errors.Refused(
                 _(
-                    "FreeRADIUS' own module {module} is not in {directory}/mods-available. Restore the packaged files of "
+                    "FreeRADIUS' own module {module} is not in {directory}/mods-available. Restore the files of the package "
                     "freeradius-config."
                 ),
                 module=path.name,
@@ -373,19 +399,22 @@ def write_links(directory: Path, choice: Choice) -> list[str]:
 
 
 def make_certificates(directory: Path) -> list[str]:
-    """A private authority and a certificate signed by it for EAP, if there is none; good for a trial."""
+    """Make a private authority and a certificate for EAP, for a trial, if there is no certificate."""
+    # Imported here, because cryptography's x509 takes a tenth of a second, and every command imports this file.
+    from .certificates import certificates
+
     folder = directory / CERTIFICATES
     if (folder / "server.pem").exists():
         return []
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     give(directory, folder)
-    for name, content_bytes in certificates.certificates(socket.getfqdn()).items():
+    for name, content_bytes in certificates(socket.getfqdn()).items():
         write(directory, folder / name, content_bytes.decode())
     return [str(CERTIFICATES)]
 
 
 def make_queue(directory: Path, choice: Choice) -> list[str]:
-    """The directory of the queue; only who charges may look inside."""
+    """Make the queue's directory, which only FreeRADIUS' account may use."""
     if not choice.queue or Path(choice.queue).is_dir():
         return []
     try:
@@ -400,7 +429,7 @@ def make_queue(directory: Path, choice: Choice) -> list[str]:
 
 def write_record(directory: Path, choice: Choice, wanted_instances: int | None, texts: dict[str, str]) -> None:
     record = {
-        "about": "Written by 'prepaid raddb install'; it knows by this what it wrote and what was edited since.",
+        "about": "Written by 'prepaid raddb install', so that it knows later what it wrote and what was edited since.",
         "version": metadata.version("prepaid-cards"),
         "choice": {
             "serve": choice.serve,
@@ -428,7 +457,7 @@ def write(directory: Path, path: Path, text: str) -> None:
 
 
 def give(directory: Path, file: Path | int) -> None:
-    """Give a file, by its path or descriptor, to the account that owns FreeRADIUS' own files."""
+    """Give a file, by its path or descriptor, to the owner of FreeRADIUS' own files."""
     if os.geteuid() == 0:
         owner = (directory / "radiusd.conf").stat()
         os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(file, int))
@@ -438,11 +467,10 @@ def give(directory: Path, file: Path | int) -> None:
 
 
 def content(path: Path) -> str | None:
+    """The text of a file; None if there is no such file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except IsADirectoryError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
 
 
@@ -451,7 +479,7 @@ def checksum(text: str) -> str:
 
 
 def first_difference(text: str, wanted: str) -> int:
-    """The number of the first line that is not as it should.
+    """The number of the first line that differs.
 
     >>> first_difference("a\\nb\\n", "a\\nc\\n"), first_difference("a\\n", "a\\nb\\n")
     (2, 2)
@@ -464,27 +492,29 @@ def first_difference(text: str, wanted: str) -> int:
 
 
 def radiusd_user(directory: Path) -> str | None:
-    """Whom FreeRADIUS becomes, if its files say so and the account exists."""
+    """The account that FreeRADIUS runs as; None if radiusd.conf does not name an existing one."""
     found = re.search(r"(?m)^\s*user\s*=\s*(\S+)", content(directory / "radiusd.conf") or "")
+    if not found:
+        return None
     try:
-        return found and pwd.getpwnam(found[1]) and found[1]
+        return pwd.getpwnam(found[1]).pw_name
     except KeyError:
         return None
 
 
 def quarantine_in_log(directory: Path) -> Path:
-    """Where the quarantine is if the option file names no queue: as mods-available/prepaid_queue has it."""
+    """The quarantine's path if the option file names no queue, as in mods-available/prepaid_queue."""
     found = re.search(r"(?m)^\s*logdir\s*=\s*\"?([^\s\"$]+)\"?\s*$", content(directory / "radiusd.conf") or "")
     return Path(found[1] if found else "/var/log/freeradius") / "prepaid-quarantine"
 
 
 def may_read(user: str, path: Path) -> bool:
-    """Whether an account may read a file, by its mode."""
+    """Whether the mode of a file lets this account read it."""
     return _has_mode(user, path, 0o4)
 
 
 def may_write(user: str, folder: Path) -> bool:
-    """Whether an account may make files in a folder, by its mode."""
+    """Whether the mode of a folder lets this account make files in it."""
     return _has_mode(user, folder, 0o3)
 
 

@@ -1,4 +1,4 @@
-"""The attributes that the office itself sends and reads: Disconnect- and CoA-Requests, and the login of `prepaid doctor`."""
+"""The attributes that the office itself sends and receives: in Disconnect- and CoA-Requests, and for `prepaid doctor`."""
 
 import io
 import logging
@@ -6,8 +6,8 @@ from functools import cache
 
 from pyrad.dictionary import Dictionary
 
-# By the names of vendors.py.  FreeRADIUS' own dictionaries are not read: the office's
-# machine need not have FreeRADIUS.  Numbers from RFC 2865, 2866, 2869, 3162, 5176 and the vendors' dictionaries.
+# The names are those of vendors.py.  The office's machine need not have FreeRADIUS, so its dictionaries are not used.  The
+# numbers are from RFC 2865, 2866, 2869, 3162, 5176 and the vendors' dictionaries.
 DICTIONARY = """
 ATTRIBUTE User-Name 1 string
 ATTRIBUTE User-Password 2 octets
@@ -59,5 +59,7 @@ END-VENDOR Mikrotik
 
 @cache
 def dictionary() -> Dictionary:
+    """DICTIONARY in pyrad's form."""
+    # pyrad logs a warning about each attribute that is not in the dictionary.
     logging.getLogger("pyrad").setLevel(logging.ERROR)
     return Dictionary(io.StringIO(DICTIONARY))

@@ -1,1 +1,1 @@
-"""The accounting queue: its files, prepaid charge and prepaid queue."""
+"""The accounting queue: its files, and the commands `prepaid charge` and `prepaid queue`."""

@@ -1,11 +1,12 @@
-"""prepaid charge: charge what waits in the accounting queue, by the module's own rules.
+"""prepaid charge: charge the packets in the accounting queue, by the module's own rules.
 
-A packet is charged with hundreds of others in one statement and one commit, and only then is it taken off the queue.  To be
-killed in between means to charge some again, which changes nothing: a session's counters only rise to what was
-reported.  So several chargers need not agree on the order of their files either, but for the packets of which
-`Charges.needs_order` says that they do.
+Hundreds of packets are charged in one statement and one commit, and only then are they removed from the queue.  A charger
+that is killed in between charges some packets again.  That changes nothing, because a session's counters only rise to
+what was reported.  For the same reason several chargers may charge their files in any order.  The exceptions are the
+packets for which `Charges.needs_order` returns True: they wait until all older files are charged.
 """
 
+import functools
 import gc
 import math
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pymysql
+from pymysql.constants import ER
 
 from freeradius_module import settings
 from freeradius_module.connection import DatabaseAway, RowLocked, WrongSchema
@@ -24,80 +26,84 @@ from freeradius_module.queue_record import Record, Unreadable
 
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
-from ..shell.text import _, told
+from ..shell.module_settings import module_settings
+from ..shell.office import Office
+from ..shell.text import _
 from .files import Group, Queue, WorkFile
 
 # The account that charges, where the option file has one for it; else FreeRADIUS'.
 CHARGE_GROUP = "prepaid-charge"
 GROUP_RECORDS = 500
-# What the database says of itself and not of a packet: disk full, read only, rights or tables missing, no memory.  Then
-# packets wait; to put them all into the quarantine would help nobody.
+# MariaDB's errors that are about the server and not about a packet: disk full, read only, rights or tables missing, no
+# memory.  The packets then wait.  In the quarantine they would have to be replayed by hand.
 SERVER_TROUBLE = {
-    3,
-    1021,
-    1030,
-    1036,
-    1037,
-    1038,
-    1041,
-    1044,
-    1045,
-    1054,
-    1114,
-    1142,
-    1143,
-    1146,
-    1206,
-    1227,
-    1290,
-    1370,
-    1792,
-    1836,
+    3,  # EE_WRITE: a file cannot be written
+    ER.DISK_FULL,
+    ER.GET_ERRNO,
+    ER.OPEN_AS_READONLY,
+    ER.OUTOFMEMORY,
+    ER.OUT_OF_SORTMEMORY,
+    ER.OUT_OF_RESOURCES,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.ACCESS_DENIED_ERROR,
+    ER.BAD_FIELD_ERROR,
+    ER.RECORD_FILE_FULL,
+    ER.TABLEACCESS_DENIED_ERROR,
+    ER.COLUMNACCESS_DENIED_ERROR,
+    ER.NO_SUCH_TABLE,
+    ER.LOCK_TABLE_FULL,
+    ER.SPECIFIC_ACCESS_DENIED_ERROR,
+    ER.OPTION_PREVENTS_STATEMENT,
+    ER.PROCACCESS_DENIED_ERROR,
+    1792,  # ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+    1836,  # ER_READ_ONLY_MODE
 }
-# How soon new packets are seen: at once while they come, and never later than this.
+# The pause between two looks at the queue: the shortest while packets arrive, doubled up to the longest while none do.
 PAUSE_SECONDS_MIN = 0.01
 PAUSE_SECONDS_MAX = 0.05
 DATABASE_PAUSE_SECONDS = 0.5
-# How often it is recorded how far the queue is charged.
+# The shortest time between two records of how far the queue is charged.
 RECORD_SECONDS = 1.0
-# A file that cannot be brought to its end because the disk is full does not hold up the others.
+# The pause after a file could not be finished, for example because the disk is full.  Other files do not wait for it.
 FILE_PAUSE_SECONDS = 5.0
 
 
 @cli.command()
-@option("--watch", is_flag=True, help="Go on for ever, as a service: new packets are charged at once.")
+@option("--watch", is_flag=True, help="Run until stopped, as a service: new packets are charged at once.")
 @json_option
 @pass_office
-def charge(office, watch, as_json):
-    """Charge what waits in the accounting queue.
+def charge(office: Office, watch: bool, as_json: bool) -> None:
+    """Charge the packets in the accounting queue.
 
-    Whatever cannot be charged goes to the quarantine with its reason and holds up nothing.  Several may run at once.
-    With --watch a database that is away is waited for.
+    A packet that cannot be charged goes to the quarantine with the reason, and no other packet waits for it.  Several
+    chargers may run at the same time.  With --watch the charger waits while the database is away.
 
     \b
     Example:
         prepaid charge
         prepaid charge --watch
     """
-    # A group is ten thousand small tuples that are soon gone; to look for rings among them takes a sixth of the time.
+    # A group is ten thousand small tuples that live for a moment.  Searching them for reference cycles would take a sixth of
+    # the time.
     gc.set_threshold(100_000)
     charger = charger_of(office, queue_of(office), is_patient=watch)
     if watch:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: charger.end())
+            signal.signal(number, lambda *_signal: charger.end())
         charger.watch()
     else:
         charger.charge_all()
-        tell_charged(charger, as_json)
+        print_charged(charger, as_json)
 
 
-def charger_of(office, queue: Queue, *, is_patient: bool = False) -> "Charger":
-    """With the module's rules, on the module's own connection."""
-    return Charger(Engine(module_settings(office)), queue, config_path=office.config_path, is_patient=is_patient)
+def charger_of(office: Office, queue: Queue, *, is_patient: bool = False) -> "Charger":
+    """A charger that works by the module's rules, on the module's own connection."""
+    return Charger(Engine(module_settings(office, CHARGE_GROUP)), queue, config_path=office.config_path, is_patient=is_patient)
 
 
-def queue_of(office) -> Queue:
-    folder = module_settings(office).queue
+def queue_of(office: Office) -> Queue:
+    """The queue that the option file names.  Raises WrongUsage if it names none."""
+    folder = module_settings(office, CHARGE_GROUP).queue
     if not folder:
         raise errors.WrongUsage(
             _("The group [prepaid] of {config} names no directory for the queue: queue = /var/spool/prepaid-cards"),
@@ -106,7 +112,7 @@ def queue_of(office) -> Queue:
     return Queue(Path(folder))
 
 
-def tell_charged(charger: "Charger", as_json: bool) -> None:
+def print_charged(charger: "Charger", as_json: bool) -> None:
     output.tell_done(
         {"charged": charger.charged, "quarantined": charger.quarantined},
         _("Charged {charged} packets; {quarantined} went to the quarantine.").format(
@@ -117,7 +123,10 @@ def tell_charged(charger: "Charger", as_json: bool) -> None:
 
 
 class Charger:
-    """`is_patient`: waits for a database that is away; otherwise that ends the command."""
+    """Charges the packets of one queue.
+
+    If `is_patient`, it waits while the database is away; otherwise that is an error.  `charged` and `quarantined` count packets.
+    """
 
     def __init__(self, engine: Engine, queue: Queue, *, config_path: str, is_patient: bool):
         self.charged = 0
@@ -132,12 +141,12 @@ class Charger:
         self._not_before: dict[Path, float] = {}
 
     def charge_all(self) -> None:
-        """Once: what waits now."""
+        """Charge what is in the queue now, and return."""
         self._when_database_answers(self._engine.check)
         self.charge_waiting()
 
     def watch(self) -> None:
-        """For ever, until `end`."""
+        """Charge what arrives, until `end` is called."""
         with self._queue.charging():
             self._when_database_answers(self._engine.check)
             pause_seconds = PAUSE_SECONDS_MIN
@@ -147,22 +156,23 @@ class Charger:
                 time.sleep(pause_seconds)
 
     def end(self) -> None:
-        """After the group that is being charged."""
+        """Stop after the group that is being charged."""
         self._is_ended = True
 
     def charge_waiting(self) -> bool:
-        """Charge what waits now and is not another charger's; whether there was anything."""
+        """Charge every work file that no other charger has claimed.  Returns whether there was any."""
         began = time.monotonic()
         self._queue.take_over()
         has_charged = False
         for path in self._queue.work_files():
             has_charged |= self._charge(path)
         if not self._queue.work_files() and began >= self._recorded_at + RECORD_SECONDS:
-            # What arrived before we looked is charged, by us or by another charger.
+            # Everything that arrived before `began` is charged, by this charger or by another one.
             self._when_database_answers(lambda: self._record_queue(time.monotonic() - began))
         return has_charged
 
     def _charge(self, path: Path) -> bool:
+        """Charge one work file.  Returns False if it is not available now, or could not be finished."""
         if self._not_before.get(path, 0.0) > time.monotonic():
             return False
         file = self._queue.claim(path)
@@ -174,7 +184,7 @@ class Charger:
             except OSError as fault:
                 if not self._is_patient:
                     raise errors.Refused(
-                        _("{path} stays as it is: {cause}. What was charged of it will not be charged twice."),
+                        _("{path} could not be finished: {cause}. What was charged of it will not be charged twice."),
                         path=path,
                         cause=fault.strerror or fault,
                     ) from fault
@@ -185,7 +195,7 @@ class Charger:
 
     def _charge_file(self, file: WorkFile) -> None:
         for group in file.groups(GROUP_RECORDS):
-            self._when_database_answers(lambda group=group: self._charge_group(file, group))
+            self._when_database_answers(functools.partial(self._charge_group, file, group))
             if self._is_ended:
                 return
             file.note_charged(group.end_octets)
@@ -204,7 +214,7 @@ class Charger:
         for fault in results:
             if isinstance(fault, pymysql.MySQLError) and fault.args[:1] and fault.args[0] in SERVER_TROUBLE:
                 raise DatabaseAway(str(fault)) from fault
-        # A row that somebody has locked keeps its own packets waiting, and no others.
+        # Packets whose row is locked wait; no others wait for them.
         locked = [record for record, fault in zip(records, results, strict=True) if isinstance(fault, RowLocked)]
         refused += [
             Unreadable(record.text, _reason(fault))
@@ -219,7 +229,7 @@ class Charger:
         self.quarantined += len(refused)
 
     def _record_queue(self, waiting_seconds: float) -> None:
-        """Say how far the queue is charged, so that logins take no session for silent whose report waits here."""
+        """Record how far the queue is charged, so that a login does not take a session for silent whose report is in the queue."""
         try:
             self._engine.charges.record_queue(self._name, waiting_seconds)
         except pymysql.MySQLError as fault:
@@ -227,14 +237,15 @@ class Charger:
         self._recorded_at = time.monotonic()
 
     def _charge_or_await(self, older: list[Path]) -> None:
-        """What came before: by us if nobody does it, else when another charger is ready with it."""
+        """Charge the older files, or wait until another charger has charged them."""
         for path in older:
             while path.exists() and not self._charge(path):
                 if self._is_ended or self._not_before.get(path, 0.0) > time.monotonic():
                     break
                 time.sleep(PAUSE_SECONDS_MIN)
 
-    def _when_database_answers(self, work: Callable[[], None]) -> None:
+    def _when_database_answers(self, work: Callable[[], object]) -> None:
+        """Do this work; a patient charger repeats it until the database answers."""
         was_away = False
         while not self._is_ended:
             try:
@@ -245,7 +256,7 @@ class Charger:
                         cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
                     ) from fault
                 if not was_away:
-                    output.hint(_("The database is away; the queue keeps what comes: {cause}").format(cause=fault))
+                    output.hint(_("The database is away, and packets stay in the queue: {cause}").format(cause=fault))
                 was_away = True
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
@@ -256,10 +267,3 @@ class Charger:
 
 def _reason(fault: Exception) -> str:
     return str(fault) if isinstance(fault, NeverCharged) else f"{type(fault).__name__}: {fault}"
-
-
-def module_settings(office) -> settings.Settings:
-    try:
-        return settings.load(office.config_path, CHARGE_GROUP)
-    except settings.SettingsError as fault:
-        raise errors.WrongUsage(told(fault)) from fault

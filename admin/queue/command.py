@@ -1,27 +1,30 @@
 """prepaid queue status, replay, quarantine: look after the accounting queue."""
 
+import copy
 from datetime import UTC, datetime
+from typing import Any
 
 from freeradius_module import attributes
-from freeradius_module.queue_record import Record
+from freeradius_module.queue_record import Record, Unreadable
 
 from ..shell import output
 from ..shell.command import cli, json_option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
-from .charge import charger_of, queue_of, tell_charged
+from .charge import charger_of, print_charged, queue_of
 from .files import age_seconds
 
 
 @cli.group()
-def queue():
-    """The accounting queue: what FreeRADIUS has answered and is not charged yet."""
+def queue() -> None:
+    """The accounting queue: packets that FreeRADIUS has answered and that are not charged yet."""
 
 
 @queue.command()
 @json_option
 @pass_office
-def status(office, as_json):
-    """How much waits, for how long already, whether a charger runs, and what is in the quarantine.
+def status(office: Office, as_json: bool) -> None:
+    """How many packets wait, for how long, whether a charger runs, and how many packets are in the quarantine.
 
     \b
     Example:
@@ -51,10 +54,11 @@ def status(office, as_json):
 @queue.command()
 @json_option
 @pass_office
-def replay(office, as_json):
-    """Charge what waits, and try again what is in the quarantine, after its cause was mended.
+def replay(office: Office, as_json: bool) -> None:
+    """Charge what waits, and try the packets in the quarantine again, once their cause is removed.
 
-    To replay twice changes nothing: a packet counts once.  What still cannot be charged goes back to the quarantine.
+    Replaying twice changes nothing, because a packet counts once.  A packet that still cannot be charged goes back to the
+    quarantine.
 
     \b
     Example:
@@ -65,13 +69,13 @@ def replay(office, as_json):
     charger = charger_of(office, place)
     place.take_over("quarantine")
     charger.charge_all()
-    tell_charged(charger, as_json)
+    print_charged(charger, as_json)
 
 
 @queue.command()
 @json_option
 @pass_office
-def quarantine(office, as_json):
+def quarantine(office: Office, as_json: bool) -> None:
     """Show the packets that could not be charged, and why.
 
     \b
@@ -83,7 +87,13 @@ def quarantine(office, as_json):
     )
 
 
-def _row(part) -> dict:
+# Other programs call the group by its former name, `prepaid spool`.
+_former_name = copy.copy(queue)
+_former_name.hidden = True
+cli.add_command(_former_name, "spool")
+
+
+def _row(part: Record | Unreadable) -> dict[str, Any]:
     request = attributes.values(part.pairs) if isinstance(part, Record) else {}
     return {
         "received_at": _moment(part.received_at) if isinstance(part, Record) else None,
@@ -92,8 +102,8 @@ def _row(part) -> dict:
         "what": request.get("Acct-Status-Type"),
         "acct_session_id": request.get("Acct-Session-Id"),
         "seconds": request.get("Acct-Session-Time"),
-        # FreeRADIUS itself writes no reason: it puts aside only what it cannot hand to a program.
-        "reason": part.reason or _("a text in it is not UTF-8 or holds a control character"),
+        # A record without a reason was written by FreeRADIUS itself, which quarantines only what it cannot pass to Python.
+        "reason": part.reason or _("it contains text that is not UTF-8, or a control character"),
         "record": part.text,
     }
 

@@ -1,16 +1,16 @@
-"""The queue directory: what FreeRADIUS has answered and nobody has charged yet, as files.
+"""The queue's directory: the packets that FreeRADIUS has answered and that are not charged yet.
 
     queue          FreeRADIUS appends to it; see raddb-config/mods-available/prepaid_queue
-    queue.N.work   taken over by a charger: the lower N, the older
-    quarantine     what cannot be charged, each record with its reason; FreeRADIUS adds what it cannot read itself
-    charger.lock   held by every charger that runs
+    queue.N.work   taken over by a charger; a lower N is older
+    quarantine     packets that cannot be charged, each with its reason; FreeRADIUS adds packets that it cannot pass on
+    charger.lock   held by every running charger
 
-To take the queue over is to rename it.  A writer that still has it open finds it locked and opens a new one by its
-name.  So a file that is locked is ours alone and grows no more, and it is removed while it is locked, after all of
-it is charged.  A charger that is killed leaves its file, and the lock to the next one.
+A charger takes the queue over by renaming it.  A writer that still has the old file open finds it locked, and opens a new
+file by the name.  So a locked file belongs to one charger and does not grow.  It is removed while it is locked, after all
+of it is charged.  If a charger is killed, its file stays and the next charger locks it.
 
-How far a file is charged is noted on the file itself (an extended attribute, gone with it), so that a killed
-charger's successor has little to do again.  Where the file system cannot do that it does all again, and that is no harm.
+How far a file is charged is noted in an extended attribute of the file, so that after a kill only little is charged again.
+On a file system without such attributes the whole file is charged again, which changes nothing.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from freeradius_module import queue_record
 from freeradius_module.queue_record import (
@@ -43,14 +43,14 @@ CHARGED_MARK = "user.prepaid.charged_octets"
 
 
 class Group(NamedTuple):
-    """Some records that follow each other, and where in the file they end."""
+    """Some consecutive records of a file.  `end_octets` is where in the file they end."""
 
     parts: list[Record | Unreadable]
     end_octets: int
 
 
 class Waiting(NamedTuple):
-    """How much is not charged yet, and when the oldest of it was received."""
+    """How much is not charged yet.  `oldest_at` is when the oldest record was received, in seconds since 1970."""
 
     records: int
     octets: int
@@ -58,6 +58,8 @@ class Waiting(NamedTuple):
 
 
 class Queue:
+    """The directory of a queue.  Raises Refused if it does not exist or this account may not use it."""
+
     def __init__(self, folder: Path):
         self.folder = folder
         if not folder.is_dir():
@@ -72,7 +74,7 @@ class Queue:
             )
 
     def work_files(self) -> list[Path]:
-        """What was taken over and is not charged to its end, the oldest first."""
+        """The files that were taken over and are not charged completely, oldest first."""
         numbered = {
             int(found[1]): path
             for path in self.folder.iterdir()
@@ -84,11 +86,11 @@ class Queue:
         return [each for each in self.work_files() if _number(each) < _number(path)]
 
     def take_over(self, name: str = "queue") -> None:
-        """Make what is in the queue (or in the quarantine) the newest work file, if there is anything."""
+        """Rename the queue (or the quarantine), if there is one, to the newest work file."""
         path = self.folder / name
         if not path.exists():
             return
-        # One after the other: two chargers would give their files the same number, and one file would be gone.
+        # Without the lock two chargers could choose the same number, and one file would overwrite the other.
         with self._lock_file() as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
             number = max(map(_number, self.work_files()), default=0) + 1
@@ -96,7 +98,7 @@ class Queue:
                 path.rename(self.folder / f"queue.{number}.work")
 
     def claim(self, path: Path) -> "WorkFile | None":
-        """The work file, ours alone; None if it is another charger's, or gone."""
+        """Lock a work file.  Returns None if another charger has locked it, or it no longer exists."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -112,11 +114,11 @@ class Queue:
         return WorkFile(path, descriptor)
 
     def set_aside(self, refused: Iterable[Unreadable]) -> None:
-        """Put records into the quarantine; they are on the disk when this returns."""
+        """Append records to the quarantine, each with its reason.  They are on the disk when this returns."""
         self._append("quarantine", "".join(with_reason(each.text, each.reason) for each in refused))
 
     def put_back(self, records: Iterable[Record]) -> None:
-        """Put records at the end of the queue, to be charged later; they are on the disk when this returns."""
+        """Append records to the queue, to be charged later.  They are on the disk when this returns."""
         self._append("queue", "".join(as_line(each.text) for each in records))
 
     def _append(self, name: str, text: str) -> None:
@@ -128,7 +130,7 @@ class Queue:
             except OSError:
                 os.ftruncate(descriptor, end_octets)
                 raise
-            # FreeRADIUS need not wait for the disk.
+            # Unlocked before fsync, so that FreeRADIUS does not wait for the disk.
             fcntl.lockf(descriptor, fcntl.LOCK_UN)
             os.fsync(descriptor)
         finally:
@@ -136,6 +138,7 @@ class Queue:
         self._sync_folder()
 
     def quarantined(self) -> Iterator[Record | Unreadable]:
+        """Every record of the quarantine, oldest first."""
         path = self.folder / "quarantine"
         if path.exists():
             with path.open("rb") as file:
@@ -143,9 +146,10 @@ class Queue:
                     yield from group.parts
 
     def waiting(self) -> Waiting:
+        """How much of the queue and of the work files is not charged yet."""
         records, octets, oldest_at = 0, 0, None
         for path in [*self.work_files(), self.folder / "queue"]:
-            # It may be charged and gone, or renamed, before we look into it.
+            # A charger may remove or rename the file before it is opened.
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 begin = _charged_octets(file.fileno())
                 if oldest_at is None:
@@ -156,8 +160,8 @@ class Queue:
         return Waiting(records, octets, oldest_at)
 
     @contextlib.contextmanager
-    def charging(self):
-        """Be a charger, as `is_charged` sees it."""
+    def charging(self) -> Iterator[None]:
+        """Count as a running charger, for `is_charged`."""
         with self._lock_file() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield
@@ -172,7 +176,7 @@ class Queue:
         return False
 
     @contextlib.contextmanager
-    def _lock_file(self):
+    def _lock_file(self) -> Iterator[int]:
         descriptor = self._open(self.folder / "charger.lock", os.O_RDWR | os.O_CREAT)
         try:
             yield descriptor
@@ -180,7 +184,7 @@ class Queue:
             os.close(descriptor)
 
     def _open_locked(self, path: Path) -> int:
-        """Open and locked.  Like FreeRADIUS: what was taken over while we waited for the lock is not it any more."""
+        """Open and lock a file to append to.  Like FreeRADIUS, open it again if it was renamed during the wait for the lock."""
         while True:
             descriptor = self._open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             fcntl.lockf(descriptor, fcntl.LOCK_EX)
@@ -192,7 +196,7 @@ class Queue:
     def _open(self, path: Path, flags: int) -> int:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         if os.geteuid() == 0:
-            # FreeRADIUS and the charger's service, who are not root, open it too.
+            # FreeRADIUS and the charger's service, which do not run as root, open it, too.
             owner = self.folder.stat()
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         return descriptor
@@ -206,29 +210,29 @@ class Queue:
 
 
 class WorkFile:
-    """A part of the queue that is locked: nobody else reads it, nobody writes it."""
+    """A locked work file: no other process reads or writes it."""
 
     def __init__(self, path: Path, descriptor: int):
         self.path = path
         self._descriptor = descriptor
 
-    def __enter__(self):
+    def __enter__(self) -> "WorkFile":
         return self
 
-    def __exit__(self, *_fault):
+    def __exit__(self, *_fault: object) -> None:
         os.close(self._descriptor)
 
     def groups(self, size: int) -> Iterator[Group]:
-        """What is not charged yet, so many records at a time, however large the file is."""
+        """The records that are not charged yet, `size` lines at a time.  The file is read in blocks, so it may be large."""
         return _groups(self._descriptor, _charged_octets(self._descriptor), size)
 
     def note_charged(self, octets: int) -> None:
-        """Only after the commit: a successor begins here."""
+        """Note that the file is charged up to here, after the commit.  The next charger begins here if this one is killed."""
         with contextlib.suppress(OSError):
             os.setxattr(self._descriptor, CHARGED_MARK, str(octets).encode())
 
     def remove(self) -> None:
-        """Only when all of it is charged, and while it is locked: a writer that waits sees that it is gone."""
+        """Remove the file when all of it is charged.  It is still locked, so a waiting writer sees that it was removed."""
         self.path.unlink()
 
 
@@ -251,7 +255,7 @@ def _groups(descriptor: int, begin: int, size: int) -> Iterator[Group]:
 
 
 def _lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, bool]]:
-    """Each line without its end, and whether that was there."""
+    """Each line without its line feed, and whether it had one."""
     os.lseek(descriptor, begin, os.SEEK_SET)
     rest = b""
     while block := os.read(descriptor, BLOCK_OCTETS):
@@ -259,7 +263,7 @@ def _lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, bool]]:
         for line in lines:
             yield line, True
         if len(rest) > RECORD_OCTETS_MAX:
-            # No record is as long: a crash has left something else here.  What may be the begin of a record is kept.
+            # No record is so long: a crash has left other octets here.  Keep what may be the beginning of a record.
             start = rest.rfind(FIRST)
             if start <= 0:
                 start = len(rest) - len(FIRST)
@@ -277,7 +281,7 @@ def _first_received_at(descriptor: int, begin: int) -> float | None:
     return None
 
 
-def _count_records(file) -> int:
+def _count_records(file: BinaryIO) -> int:
     count = 0
     while block := file.read(BLOCK_OCTETS):
         count += block.count(b"\n")
@@ -285,7 +289,7 @@ def _count_records(file) -> int:
 
 
 def count_lines(path: Path) -> int:
-    """How many records are in a file, which may not be there."""
+    """How many records a file has; 0 if it does not exist."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         return _count_records(file)
     return 0
@@ -308,4 +312,5 @@ def _number(path: Path) -> int:
 
 
 def age_seconds(moment: float | None) -> float:
+    """How long ago a moment was (in seconds since 1970); 0 for None and for a moment in the future."""
     return 0.0 if moment is None else max(time.time() - moment, 0.0)

@@ -316,7 +316,7 @@ def reopen_expired(cursor, card_id: int) -> int:
     )
 
 
-def cut_sessions(cursor, choice: Choice, cause: str) -> int:
+def make_sessions_due(cursor, choice: Choice, cause: str) -> int:
     """Say that the chosen cards' open sessions have to be off now; what enforces limits reads it."""
     return cursor.execute(
         f"""

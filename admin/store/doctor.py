@@ -78,8 +78,8 @@ def far_counters(cursor) -> list[str]:
     return [row["name"] for row in cursor.fetchall()]
 
 
-def uncut_since_seconds(cursor) -> int | None:
-    """For how long already the session waits that should have been cut first, by somebody who never tried."""
+def unenforced_since_seconds(cursor) -> int | None:
+    """For how long the session that should have been disconnected first has waited without any attempt; None if none waits."""
     cursor.execute(
         """
         SELECT TIMESTAMPDIFF(SECOND, MIN(due_at), UTC_TIMESTAMP(3)) AS seconds

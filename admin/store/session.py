@@ -5,6 +5,7 @@ Sessions are read by NAS and due time (`session_by_nas`) or by card, never by re
 
 import json
 
+from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS
 from freeradius_module.store.accounting import GRANT_IS_USED, QUEUE_LAG
 
 # What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
@@ -22,7 +23,7 @@ _IS_DUE = f"""
 # What waits in a queue may be the session's report, so its silence is counted up to what is charged.
 _SILENT_SECONDS = f"""(TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)) / 1e6
         - {QUEUE_LAG})"""
-_IS_STALE = f"{_SILENT_SECONDS} > 3 * session.interim_seconds + 60"
+_IS_STALE = f"{_SILENT_SECONDS} > {MISSED_INTERIMS} * session.interim_seconds + {GRACE_SECONDS}"
 
 # A session, its NAS, and the last attempt of an action: what a step is decided on and a request is made of.
 _CANDIDATE_COLUMNS = f"""
@@ -248,7 +249,7 @@ def set_due(cursor, card_id: int, login_number: int, cause: str, in_seconds: int
     )
 
 
-def cut_card(cursor, card_id: int, cause: str) -> int:
+def make_due(cursor, card_id: int, cause: str) -> int:
     """Say that a card's sessions have to be off now; how many were still allowed."""
     return cursor.execute(
         """
@@ -263,7 +264,7 @@ def cut_card(cursor, card_id: int, cause: str) -> int:
 
 
 def lock_card_for_judgement(cursor, card_id: int) -> dict:
-    """What decides whether a session may go on, with the card locked, so that two judges do not cut twice."""
+    """What decides whether a session may go on, with the card locked, so that two enforcers do not disconnect twice."""
     cursor.execute("SELECT id FROM card WHERE id = %(card_id)s FOR UPDATE", {"card_id": card_id})
     cursor.fetchone()
     cursor.execute(
@@ -301,8 +302,8 @@ def open_sessions_of_card(cursor, card_id: int, login_number: int) -> list[dict]
     return cursor.fetchall()
 
 
-def card_cuts(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
-    """What became of the sessions that were to be cut: the last attempt, and whether they are off."""
+def disconnect_results(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
+    """What became of the sessions that were to be disconnected: the last attempt, and whether they are off."""
     cursor.execute(
         f"""
         SELECT card.serial, nas.name AS nas, session.acct_session_id, session.due_at IS NULL AS is_off,

@@ -79,7 +79,7 @@ def refusals(cursor, card_id: int) -> list[dict]:
     return cursor.fetchall()
 
 
-def cuts(cursor, card_id: int) -> list[dict]:
+def disconnect_attempts(cursor, card_id: int) -> list[dict]:
     """Disconnect-Requests and changes of speed, and what the NAS answered."""
     cursor.execute(
         """

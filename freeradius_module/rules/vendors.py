@@ -104,7 +104,7 @@ def terms_attributes(vendor: str, terms: Terms) -> tuple[Attribute, ...]:
 def limit_attributes(vendor: str, limits: Limits) -> tuple[Attribute, ...]:
     """What this login may use, in the words of this vendor's NAS.
 
-    Where the NAS cannot count a volume, only the time is said, and the session is cut by a Disconnect-Request.
+    Where the NAS cannot count a volume, only the time is said, and the session is ended by a Disconnect-Request.
 
     >>> limit_attributes("generic", Limits(3600, octets=10_000_000))
     (('Session-Timeout', ':=', '3600'),)
@@ -273,7 +273,7 @@ def either_way(limits: Limits) -> int | None:
     """The total for a NAS that counts both directions together and knows nothing else.
 
     A limit on each direction bounds the total by their sum.  A limit on one direction bounds nothing:
-    saying it as a total would cut a customer off for traffic that the card does not count.
+    saying it as a total would disconnect a customer for traffic that the card does not count.
 
     >>> either_way(Limits(60, octets=700)), either_way(Limits(60, down_octets=500, up_octets=100))
     (700, 600)

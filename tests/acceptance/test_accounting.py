@@ -238,7 +238,7 @@ def test_traffic_that_is_used_up_ends_the_card_at_an_interim(shop, radius, log_i
     assert shop.status(card) == "in_use"
     radius.interim(session, 120, down_octets=6_000_000, up_octets=4_000_000)
     assert shop.status(card) == "exhausted"
-    # It is still on, and due to be cut.
+    # It is still on, and due to be disconnected.
     (row,) = shop.sessions(card)
     assert row["due_cause"] == "exhausted" and row["stopped_at"] is None
 

@@ -1,4 +1,4 @@
-"""Sessions are cut on a real dynamic-authorisation server: FreeRADIUS' own `listen { type = coa }`.
+"""Sessions are disconnected on a real dynamic-authorisation server: FreeRADIUS' own `listen { type = coa }`.
 
 A second radiusd is the NAS: it takes Disconnect- and CoA-Requests as FreeRADIUS does, refuses what it does not know,
 and writes each one down.  The logins and the reports come from the tests' NAS at the same address.
@@ -45,7 +45,7 @@ linelog nas_requests {{
 
 
 class DynamicNas(FreeRadius):
-    """A radiusd that plays the NAS' side of RFC 5176."""
+    """A radiusd in the role of the NAS (RFC 5176)."""
 
     def __init__(self, folder):
         self.coa_port, *unused = free_ports(3)
@@ -151,7 +151,7 @@ def test_money_that_time_and_traffic_use_up_together_ends_a_session(office_with_
 
 
 def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, watch, database):
-    # Allowed now and for some minutes more; then time passes for all that the session remembers.
+    # Allowed now and for some more minutes; then all times of the session are moved into the past.
     begins, ends = database.query(
         "SELECT TIME_FORMAT(UTC_TIMESTAMP() - INTERVAL 1 MINUTE, '%%H:%%i') AS begins,"
         " TIME_FORMAT(UTC_TIMESTAMP() + INTERVAL 5 MINUTE, '%%H:%%i') AS ends"
@@ -167,8 +167,8 @@ def test_a_session_is_off_when_its_hours_are_over(office_with_nas, radius, nas, 
     )
     wait_until(nas.requests)
     assert nas.requests() == [f"Disconnect-Request {card.serial} {session.session_id}"]
-    cut = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "cut"][0]
-    assert cut["reason"] == "hours"
+    attempt = [row for row in office_with_nas.json("track", card.serial) if row["what"] == "disconnect"][0]
+    assert attempt["reason"] == "hours"
 
 
 def test_a_session_is_off_when_its_cards_validity_is_over(office_with_nas, radius, nas, watch, database):
@@ -187,7 +187,7 @@ def test_the_oldest_session_makes_room_for_the_newest(office_with_nas, radius, n
     assert accept.is_accept
     wait_until(nas.requests)
     assert nas.requests() == [f"Disconnect-Request {card.serial} {first.session_id}"]
-    # What the old one used before it was off is charged, and what is left is nothing.
+    # The old session is charged up to its end, and no credit is left.
     radius.stop(first, seconds=200)
     second = radius.session(card.serial, accept, nas_ip=NAS_ADDRESS, calling_station_id="02-00-00-00-00-02")
     radius.start(second)

@@ -11,7 +11,7 @@ from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import FreeRadius, free_ports
 
-# Silence must be waited for; the server answers within milliseconds otherwise.
+# How long to wait before concluding that there is no answer; otherwise the server answers within milliseconds.
 SILENCE_SECONDS = 2
 
 
@@ -127,7 +127,7 @@ def test_nothing_answered_is_lost_however_often_the_charger_is_killed(queued, sh
     assert [used_seconds(database, card) for card in cards] == [8] * 50
 
 
-def test_the_charger_outlives_the_database(queued, stack, shop, database, wait_until):
+def test_the_charger_survives_a_restart_of_the_database(queued, stack, shop, database, wait_until):
     (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
     queued.start_charger()
@@ -162,10 +162,10 @@ def test_while_the_database_is_away_accounting_goes_to_the_queue(queueing, stack
     assert len(stopped) == 1 and stopped[0]["stopped_at"] and stopped[0]["due_at"] is None
 
 
-def test_what_python_cannot_read_can_be_charged_after_all(queued, shop, database):
+def test_what_python_cannot_receive_can_be_charged_from_the_quarantine(queued, shop, database):
     (card,) = shop.sell(1, credit_seconds=600)
     session = queued.nas.session(card.serial, queued.nas.login(card.serial, card.pin))
-    # A hot spot's name in Latin-1, without which nothing is wrong with the packet.
+    # A hot spot's name in Latin-1; the rest of the packet is valid.
     assert queued.nas.stop(session, 60, attributes={"Called-Station-Id": b"Caf\xe9"}).is_acknowledged
     assert queued.office.json("charge")["charged"] == 0
     (row,) = queued.office.json("queue", "quarantine")

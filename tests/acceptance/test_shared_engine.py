@@ -20,7 +20,7 @@ NOBODY = 65534
 
 
 class EngineClientSite:
-    """Two FreeRADIUS of their own on the stack's database, one of them without threads, and an engine."""
+    """Two FreeRADIUS of their own on the stack's database, and an engine."""
 
     def __init__(self, stack, folder):
         self.socket = folder / "engine"
@@ -36,9 +36,7 @@ class EngineClientSite:
             auth_port, acct_port = free_ports(2)
             own = folder / str(number)
             own.mkdir()
-            server = FreeRadius(
-                own, auth_port=auth_port, acct_port=acct_port, has_threads=number == 0, dies_with_parent=True
-            )
+            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
             server.copy_distribution()
             self.office.must(
                 "raddb",

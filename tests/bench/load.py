@@ -27,17 +27,12 @@ RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
 
 class Endpoint(NamedTuple):
-    """Where a side answers: one server, or several that have the ports after these, two by two."""
+    """Where a side answers."""
 
     auth_port: int
     acct_port: int
     secret: bytes = b"testing123"
     host: str = "127.0.0.1"
-    servers: int = 1
-
-    def of(self, number: int) -> "Endpoint":
-        """One of its servers."""
-        return self._replace(auth_port=self.auth_port + 2 * number, acct_port=self.acct_port + 2 * number, servers=1)
 
 
 @dataclass
@@ -90,9 +85,7 @@ def run(
 
 
 class Line:
-    """Sockets to the servers, and which identifiers are free on them.
-
-    To each server there is a socket at the least: they stand for NAS of which each has a server of its own.
+    """Sockets to the server, and which identifiers are free on them.
 
     A place is socket number * 256 + identifier.  Places are used in turn, so that an identifier
     rests as long as possible before it is used again.
@@ -101,9 +94,8 @@ class Line:
     def __init__(self, endpoint: Endpoint):
         self.secret = packet.Secret(endpoint.secret)
         self.sockets = []
-        self.count = max(SOCKETS, endpoint.servers)
-        places = [endpoint.of(number % endpoint.servers) for number in range(self.count)]
-        for port in [place.auth_port for place in places] + [place.acct_port for place in places]:
+        self.count = SOCKETS
+        for port in [endpoint.auth_port] * self.count + [endpoint.acct_port] * self.count:
             line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
             line.connect((endpoint.host, port))

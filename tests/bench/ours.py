@@ -1,7 +1,7 @@
 """This project as a side of the bench: the module, its schema and its site, set up by its own command.
 
-As the documents advise: with an engine, and on a FreeRADIUS that bears one Python instance alone (3.2.1) many radiusd that
-share it.
+As the documents advise: with an engine; and on a FreeRADIUS that supports only one Python instance (3.2.1), one radiusd for
+logins and one for accounting.
 """
 
 import time
@@ -60,11 +60,6 @@ ARCHIVE = """
 """
 
 
-# On a FreeRADIUS with one Python instance a server has one call under way, so as many servers as a group is to have, and no
-# second thread to wait for the first.
-MOST_SERVERS = 32
-
-
 class Ours:
     """`ours`: with the engine that all servers share; `ours_alone`: without; `ours_queued`: accounting is queued, and has a
     charger of its own beside radiusd."""
@@ -87,7 +82,8 @@ class Ours:
             settings=settings,
             dies_with_parent=True,
         )
-        self.radiusds, self.endpoint = servers_of(folder, endpoint, threads, shares_engine="engine" in settings)
+        self.radiusds = servers_of(folder, endpoint, threads)
+        self.endpoint = endpoint
         self.engine = self.stack.service("engine", "engine", is_batch=True) if "engine" in settings else None
         self.charger = self.stack.service("charger", "charge", "--watch") if "queue" in settings else None
 
@@ -209,23 +205,14 @@ def has_many_instances() -> bool:
     return raddb_files.instances_for(version, None) > 1
 
 
-def servers_of(
-    folder: Path, endpoint: Endpoint, threads: int, shares_engine: bool
-) -> tuple[list[tuple[str, FreeRadius]], Endpoint]:
-    """The servers by what they serve: one where it can have several Python instances, else one for each port, or many that
-    share an engine; and where they answer, all together."""
+def servers_of(folder: Path, endpoint: Endpoint, threads: int) -> list[tuple[str, FreeRadius]]:
+    """The servers by what they serve: one if it can have several Python instances, otherwise one for each port."""
     if has_many_instances():
-        return [("both", servers.radiusd(folder, endpoint, threads))], endpoint
-    if shares_engine:
-        many = endpoint._replace(servers=MOST_SERVERS)
-        return [
-            ("both", servers.radiusd(folder, many.of(number), threads=0, name=f"radiusd-{number}"))
-            for number in range(MOST_SERVERS)
-        ], many
+        return [("both", servers.radiusd(folder, endpoint, threads))]
     return [
         ("auth", servers.radiusd(folder, endpoint._replace(acct_port=None), threads, name="auth")),
         ("acct", servers.radiusd(folder, endpoint._replace(auth_port=None), threads, name="acct")),
-    ], endpoint
+    ]
 
 
 def write_sealed(path: Path, count: int, keys):

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import ceilings, load, measure, packet, peer, servers, table, traffic
 from .cards import Deck
-from .ours import MOST_SERVERS, Ours
+from .ours import Ours
 
 SHARE_OF_HIGHEST_RATE = 0.7
 WINDOW = 64
@@ -142,7 +142,7 @@ def bench(options, cards: int, history: int) -> list[Round]:
             if not options.keep:
                 shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
-            port = options.port + 2 * MOST_SERVERS * place
+            port = options.port + 2 * place
             endpoint = load.Endpoint(port, port + 1)
             side = SIDES[name](folder, endpoint, options.threads)
             stack.callback(side.stop)  # before its start: half a side is stopped, too

@@ -66,16 +66,14 @@ def warm(cursor, *keys: tuple[str, str]) -> None:
 
 
 def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> FreeRadius:
-    """With so many threads, and under the batch policy, by which the peer gains, too; or with none beside its own, and without
-    it, as raddb-config/systemd has them."""
+    """A radiusd with this many threads, under the scheduler's batch policy, which makes the peer faster, too."""
     return FreeRadius(
         folder,
         name=name,
         auth_port=endpoint.auth_port,
         acct_port=endpoint.acct_port,
-        options=thread_options(threads) if threads else {},
-        has_threads=bool(threads),
-        is_batch=bool(threads),
+        options=thread_options(threads),
+        is_batch=True,
         dies_with_parent=True,
     )
 

@@ -181,11 +181,11 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--sessions", "0"), 2, "1"),
         # FreeRADIUS would drop these, and the guard refuse each login.
         (("--time", "1h", "--reply", "Mikrotik-Grupp := guests"), 1, "Did you mean 'Mikrotik-Group'"),
-        (("--time", "1h", "--reply", "Service-Type := Frame"), 2, "'Frame' is no value of Service-Type"),
+        (("--time", "1h", "--reply", "Service-Type := Frame"), 2, "'Frame' is not a value of Service-Type"),
         (("--time", "1h", "--reply", "Framed-IP-Address := 10.0.0.256"), 2, "ipaddr"),
         (("--time", "1h", "--reply", "Filter-Id := " + "x" * 254), 2, "Filter-Id"),
         (("--time", "1h", "--reply", "Mikrotik-Group := " + "x" * 248), 2, "Mikrotik-Group"),
-        (("--time", "1h", "--reply", "Auth-Type := Accept"), 2, "in no answer"),
+        (("--time", "1h", "--reply", "Auth-Type := Accept"), 2, "never sent"),
         (("--time", "1h", "--reply", "Mikrotik-Group:1 := guests"), 2, "no tag"),
         # Known from the dictionary of ours, and a volume, which is the login's to say.
         (("--time", "1h", "--reply", "ChilliSpot-Max-Total-Gigawords := 1"), 2, "set at each login"),

@@ -18,14 +18,14 @@ from admin.cli import cli
 from admin.enforce.requests import WINDOW
 from tests.database import without_triggers
 from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
-from tests.office import Card
+from tests.office import Card, Office
 
 NOW = "UTC_TIMESTAMP(3)"
 
 
 @pytest.fixture
 def nas(office):
-    """A NAS at 127.0.0.9 that does as it is told; and its row in the office."""
+    """A NAS at 127.0.0.9 that ends sessions on request, and its row in the office."""
     with DisconnectServer() as server:
         add_nas(office, "centro", server)
         yield server
@@ -49,7 +49,7 @@ def add_nas(office, name, server, vendor="mikrotik", address=None):
 
 
 def sell(office, database, count, *product_options):
-    """Delivered cards; nobody here needs their PINs."""
+    """Delivered cards, without their PINs."""
     product = office.product(*product_options)
     batch = office.json("generate", "--product", product, "--count", count)["batch"]
     office.must("deliver", "--batch", batch, "--partner", office.partner())
@@ -105,7 +105,7 @@ def attempts(database, card):
 
 
 def stop(database, number=1):
-    """What the NAS does then: its Stop, as the module writes it."""
+    """The Stop of the NAS, as the module writes it."""
     return lambda request: database.execute(
         f"UPDATE session SET stopped_at = {NOW}, stop_cause = 'Admin-Reset', due_at = NULL WHERE acct_session_id = %s",
         [request["Acct-Session-Id"][0]],
@@ -117,7 +117,7 @@ def hear_again(database):
 
 
 def pass_time(database, seconds):
-    """As if this had been a while ago."""
+    """Move all sessions and attempts into the past."""
     database.execute(
         f"UPDATE session SET heard_at = heard_at - INTERVAL {seconds} SECOND,"
         f" login_at = login_at - INTERVAL {seconds} SECOND"
@@ -130,7 +130,7 @@ def pass_time(database, seconds):
         cursor.connection.commit()
 
 
-def test_a_session_that_is_due_is_cut_and_its_stop_believed(office, database, nas):
+def test_a_session_that_is_due_is_disconnected_and_its_stop_believed(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.on_request = stop(database)
@@ -160,11 +160,11 @@ def test_an_ack_and_a_missing_interim_are_believed(office, database, nas):
     heard_at = session_of(database, card)["heard_at"]
     assert office.json("enforce") == []
     row = session_of(database, card)
-    assert (row["close_cause"], row["closed_at"], row["due_at"]) == ("cut", heard_at, None)
+    assert (row["close_cause"], row["closed_at"], row["due_at"]) == ("disconnected", heard_at, None)
     assert len(nas.requests) == 1
 
 
-def test_a_report_after_the_ack_has_it_asked_again(office, database, nas):
+def test_after_a_report_that_follows_the_ack_the_nas_is_asked_again(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     office.run("enforce", "--wait", "0")
@@ -175,7 +175,7 @@ def test_a_report_after_the_ack_has_it_asked_again(office, database, nas):
     assert attempts(database, card) == [("ack", None), ("ack", None)]
 
 
-def test_a_nak_is_followed_by_fewer_words(office, database, nas):
+def test_after_a_nak_the_request_has_fewer_attributes(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card)
     nas.behaviour = in_turn(nak(403), ack)
@@ -219,7 +219,7 @@ def test_a_lost_answer_is_answered_when_the_request_comes_again(office, database
     assert attempts(database, card) == [("ack", None)]
 
 
-def test_a_dead_nas_does_not_hold_up_the_others(office, database, nas):
+def test_a_nas_that_does_not_answer_does_not_delay_the_others(office, database, nas):
     with DisconnectServer("127.0.0.10", silence) as dead:
         add_nas(office, "norte", dead)
         cards = sell(office, database, 3 * WINDOW + 1, "--time", "10m")
@@ -282,7 +282,7 @@ def test_time_is_counted_from_the_start_of_the_session(office, database, nas):
     assert len(nas.requests) == 1
 
 
-def test_a_login_that_did_not_begin_is_forgotten_after_a_minute(office, database, nas):
+def test_a_login_that_did_not_begin_is_closed_after_a_minute(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, acct_session_id="", used_seconds=0)
     database.execute(f"UPDATE session SET heard_at = NULL, started_at = NULL, login_at = {NOW} - INTERVAL 30 SECOND")
@@ -344,17 +344,34 @@ def test_a_session_that_came_back_goes_on_if_it_may(office, database, nas):
     assert row["due_cause"] == "time" and 550 <= left <= 555 and nas.requests == []
 
 
-@pytest.mark.parametrize("replace_oldest, cut", [(False, "80a2"), (True, "80a1")])
-def test_of_more_sessions_than_the_product_allows_one_has_to_go(office, database, nas, replace_oldest, cut):
+def test_a_session_that_nothing_limits_ends_when_the_option_file_says(office, database, nas, tmp_path):
+    """`longest_session_seconds` binds the enforcer as it binds a login."""
+    (card,) = sell(office, database, 1, "--traffic", "1GB")
+    open_session(database, card, due_cause="revived", granted_seconds=None)
+    option_file = tmp_path / "prepaid.cnf"
+    option_file.write_text(
+        office.option_file.read_text().replace("[prepaid]\n", "[prepaid]\nlongest_session_seconds = 7200\n")
+    )
+    Office(option_file).must("enforce")
+    (row,) = database.query(
+        f"SELECT due_cause, TIMESTAMPDIFF(SECOND, {NOW}, due_at) AS seconds FROM session WHERE acct_session_id = '80a1'"
+    )
+    assert row["due_cause"] == "longest" and 7100 < row["seconds"] <= 7200
+
+
+@pytest.mark.parametrize("replace_oldest, disconnected", [(False, "80a2"), (True, "80a1")])
+def test_of_more_sessions_than_the_product_allows_one_is_disconnected(
+    office, database, nas, replace_oldest, disconnected
+):
     (card,) = sell(office, database, 1, "--time", "10m", *(["--replace-oldest"] if replace_oldest else []))
     open_session(database, card, number=1, due_cause="revived")
     open_session(database, card, number=2, due_cause="time", due="-1 HOUR")
     nas.on_request = stop(database)
     assert office.json("enforce") == []
-    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [cut]
+    assert [request["Acct-Session-Id"][0] for request in nas.requests] == [disconnected]
 
 
-def test_a_session_of_a_blocked_card_that_came_back_is_cut(office, database, nas):
+def test_a_session_of_a_blocked_card_that_came_back_is_disconnected(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due_cause="revived")
     database.execute("UPDATE card SET status = 'blocked'")
@@ -455,7 +472,7 @@ def test_cards_expire_with_their_product(office, database):
 # --- Watching --------------------------------------------------------------------------------------------
 
 
-def test_watch_cuts_what_becomes_due_and_ends_when_it_is_told(office, database, nas):
+def test_watch_disconnects_what_becomes_due_and_stops_on_a_signal(office, database, nas):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, due="-1 HOUR")
     nas.on_request = stop(database)
@@ -489,7 +506,7 @@ def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb)
 
 
 def test_a_thousand_sessions_of_one_nas(office, database, nas):
-    """A batch is blocked: the NAS is asked as fast as it answers, never more at once than it may hold."""
+    """A batch is blocked: requests follow as fast as the NAS answers, and never more at once than it may hold."""
     cards = sell(office, database, 1000, "--time", "10m")
     open_session(database, cards[0])
     database.execute(
@@ -519,8 +536,8 @@ def test_the_service_runs_the_command_that_there_is():
     assert set(arguments[1:]) <= {name for parameter in command.params for name in parameter.opts}
 
 
-def test_how_long_a_cut_takes(office, database, nas):
-    """Figures, no assertion on them: pytest -s shows them.  A dead NAS with many sessions stands beside."""
+def test_how_long_a_disconnect_takes(office, database, nas):
+    """Prints figures (pytest -s) and asserts nothing about them.  Another NAS with many sessions does not answer."""
     due = {}
     with DisconnectServer("127.0.0.10", silence) as dead:
         add_nas(office, "norte", dead)

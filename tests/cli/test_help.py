@@ -9,6 +9,8 @@ from admin.shell.command import Option
 
 def commands(group=cli, path=("prepaid",)):
     for name, command in sorted(group.commands.items()):
+        if command.hidden:
+            continue
         yield (*path, name), command
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))

@@ -209,9 +209,9 @@ def test_every_command_is_tried_or_known_to_tell_a_sentence():
 
     def commands(group, path=()):
         for name, command in group.commands.items():
-            if isinstance(command, click.Group):
+            if isinstance(command, click.Group) and not command.hidden:
                 yield from commands(command, (*path, name))
-            else:
+            elif not command.hidden:
                 yield " ".join((*path, name))
 
     assert set(commands(cli)) == {*SHOWING, *DOING, "completion"}

@@ -16,7 +16,7 @@ def test_the_life_of_a_card_in_order(office):
     assert all(row["at"].endswith("Z") for row in rows)
 
 
-def test_logins_sessions_refusals_and_cuts_are_told(office, database):
+def test_logins_sessions_refusals_and_disconnects_are_listed(office, database):
     (card,) = office.sell(1, "--time", "10m")
     card_id = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
     nas_id = database.value("SELECT id FROM nas WHERE name = 'loopback'")

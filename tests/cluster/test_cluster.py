@@ -258,7 +258,7 @@ def test_all_nodes_died_and_none_starts_before_positions_were_compared(cluster, 
         cluster.nodes[0].start()
     positions = [node.position() for node in cluster.nodes]
     uuid, _, number = positions[0].rpartition(":")
-    with pytest.raises(StackError, match="further than this one"):
+    with pytest.raises(StackError, match="higher than this node"):
         cluster.nodes[0].start("--first", positions[1], f"{uuid}:{int(number) + 1}")
     with pytest.raises(StackError, match="has been a node already"):
         cluster.nodes[0].start("--new")

@@ -133,7 +133,7 @@ def test_an_archived_session_that_goes_on_counts_for_the_next_login(engine, shop
     assert log_in(engine, card, "02-00-00-00-00-03").reason == "too_many_sessions"
 
 
-def test_an_archived_session_that_goes_on_is_limited_and_cut(engine, shop, clock, enforcer, going_on):
+def test_an_archived_session_that_goes_on_is_limited_and_disconnected(engine, shop, clock, enforcer, going_on):
     card, classes = going_on
     card_id = shop.id(card)
     engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
@@ -151,7 +151,9 @@ def test_an_archived_session_that_goes_on_is_limited_and_cut(engine, shop, clock
     assert enforcer.exchange.disconnected(card_id) == {1}
 
 
-def test_an_archived_session_that_goes_on_and_whose_card_is_blocked_is_cut(engine, shop, enforcer, office, going_on):
+def test_an_archived_session_that_goes_on_and_whose_card_is_blocked_is_disconnected(
+    engine, shop, enforcer, office, going_on
+):
     card, classes = going_on
     engine.account(report(card, "Interim-Update", BACK_AFTER_SECONDS, classes))
     shop.set_status(card, "blocked")

@@ -1,4 +1,4 @@
-"""The charger on a real database: what FreeRADIUS has answered is charged once, whatever happens."""
+"""The charger on a real database: every packet that FreeRADIUS has answered is charged exactly once."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def queue(tmp_path):
 
 @pytest.fixture
 def office(office, queue, tmp_path, _unstarted_stack):
-    """The office of an installation that has a queue_folder."""
+    """The office of an installation with a queue."""
     option_file = tmp_path / "prepaid.cnf"
     option_file.write_text(
         _unstarted_stack.option_file.read_text().replace("[prepaid]\n", f"[prepaid]\nqueue = {queue.folder}\n")
@@ -74,7 +74,7 @@ def sessions(database, card) -> list[dict]:
     )
 
 
-# --- Charged as if it had been charged at once ------------------------------------------------------------
+# --- The same result as without a queue ------------------------------------------------------------
 
 
 def test_a_session_from_the_queue(office, queue, shop, database):
@@ -113,7 +113,7 @@ def test_an_empty_queue_is_no_fault(office):
     assert office.json("charge") == {"charged": 0, "quarantined": 0}
 
 
-def test_to_charge_twice_is_to_charge_once(office, queue, shop, database):
+def test_a_packet_that_is_charged_twice_counts_once(office, queue, shop, database):
     (card,) = shop.sell(1)
     records = [report(card.serial, "Start", ago_seconds=61), report(card.serial, "Stop", seconds=60)]
     for _ in range(3):
@@ -144,7 +144,7 @@ def test_a_record_that_cannot_be_charged_fails_alone(office, queue, shop, databa
         report("a\0b", "Start"),
         report(cards[0].serial, "Stop").replace("&End=&", "&End"),
     ]
-    # Among hundreds of good ones, so that they share statements with them.
+    # Among hundreds of valid packets, so that they share statements.
     good = [report(card.serial, "Interim-Update", seconds=seconds) for seconds in range(1, 200) for card in cards]
     for number, record in enumerate(bad):
         good.insert(number * 70, record)
@@ -173,7 +173,7 @@ def test_a_record_that_the_database_refuses_fails_alone(office, queue, shop, dat
     finally:
         database.execute("ALTER TABLE session DROP CONSTRAINT tried")
     assert (used_seconds(database, first), used_seconds(database, second)) == (0, 60)
-    # The cause is mended.
+    # The cause is removed.
     assert office.json("queue", "replay") == {"charged": 1, "quarantined": 0}
     assert used_seconds(database, first) == 60
     assert office.json("queue", "quarantine") == []
@@ -213,7 +213,7 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
         start_charger()
         taken = queue.folder / "queue.2.work"
         wait_until(taken.exists)
-        # It has taken the restart over, and looks at it again and again.
+        # It has claimed the file with the restart, and waits.
         for _ in range(20):
             assert taken.exists()
             time.sleep(0.02)
@@ -225,7 +225,7 @@ def test_a_restart_waits_for_what_another_charger_has_from_before(office, queue,
 # --- The service ------------------------------------------------------------------------------------------
 
 
-def test_the_service_charges_what_comes_and_ends_when_it_is_told(queue, shop, database, start_charger):
+def test_the_service_charges_new_packets_and_stops_on_a_signal(queue, shop, database, start_charger):
     (card,) = shop.sell(1)
     service = start_charger()
     for seconds in (60, 120, 180):
@@ -236,14 +236,14 @@ def test_the_service_charges_what_comes_and_ends_when_it_is_told(queue, shop, da
 
 
 def test_killed_at_any_moment_each_packet_counts_once(queue, shop, database, start_charger):
-    """Each packet is a session of its own, so that no later packet makes good what was lost."""
+    """Each packet is a session of its own, so that no later packet can hide a loss."""
     cards = shop.sell(40, credit_seconds=10**6)
     queue.write(
         *(report(card.serial, "Stop", seconds=1, session_id=str(number)) for number in range(200) for card in cards)
     )
     for life in range(8):
         service, seen = start_charger(), used_seconds(database, *cards)
-        # After a commit, and a little later in each life: before it is noted, in the middle of the next group, ...
+        # Soon after a commit, each time a little later: before the commit is noted, in the middle of the next group, ...
         wait_until(lambda seen=seen: used_seconds(database, *cards) > seen or queue.is_empty())
         time.sleep(life * 0.02)
         os.kill(service.pid, signal.SIGKILL)
@@ -254,7 +254,7 @@ def test_killed_at_any_moment_each_packet_counts_once(queue, shop, database, sta
     assert used_seconds(database, *cards) == 8008
 
 
-def test_several_chargers_do_not_disturb_each_other(queue, shop, database, start_charger):
+def test_several_chargers_charge_each_packet_once(queue, shop, database, start_charger):
     cards = shop.sell(5, credit_seconds=10**6)
     services = [start_charger() for _ in range(3)]
     for seconds in range(1, 301):
@@ -286,6 +286,16 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
     assert office.json("queue", "status")["lag_seconds"] == 0
 
 
+def test_the_groups_former_name_works_and_is_not_shown(office, queue, shop, database):
+    (card,) = shop.sell(1)
+    queue.write(report(card.serial, "Stop", seconds=60))
+    for verb in ("status", "quarantine", "replay", "status"):
+        assert office.run("spool", verb, "--json").exit_status == 0
+    assert office.json("spool", "status") == office.json("queue", "status")
+    assert used_seconds(database, card) == 60
+    assert "spool" not in office.must("--help").stdout
+
+
 def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, queue, shop, database, _unstarted_stack):
     (card,) = shop.sell(1)
     queue.write(report(card.serial, "Stop", seconds=60))
@@ -299,7 +309,7 @@ def test_a_single_run_does_not_wait_for_a_database_and_loses_nothing(office, que
     assert used_seconds(database, card) == 60
 
 
-def test_what_ails_the_database_is_not_the_packets_fault(office, queue, shop, database):
+def test_after_an_error_of_the_server_packets_stay_in_the_queue(office, queue, shop, database):
     cards = shop.sell(2)
     queue.write(*(report(card.serial, "Stop", seconds=60) for card in cards))
     database.execute("SET GLOBAL read_only = ON")
@@ -320,7 +330,7 @@ def test_without_a_queue_the_sentence_says_which_setting(office):
 
 
 def test_memory_holds_open_sessions_only(engine, shop):
-    """Ten thousand sessions a day, and a server that runs for a year."""
+    """A server that runs for a year with ten thousand sessions a day must not keep them all in memory."""
     cards = shop.sell(20, credit_seconds=10_000)
     for card in cards:
         for kind, seconds in ("Start", None), ("Interim-Update", 60), ("Interim-Update", 90):

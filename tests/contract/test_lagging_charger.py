@@ -81,7 +81,7 @@ def test_a_session_whose_interims_may_be_in_the_queue_is_not_stale(engine, shop,
 
 
 @pytest.mark.parametrize("cause", ["blocked", "exhausted"])
-def test_a_session_that_is_to_be_cut_is_not_taken_for_gone_while_its_packets_may_be_in_the_queue(
+def test_a_session_that_is_to_be_disconnected_is_not_taken_for_gone_while_its_packets_may_be_in_the_queue(
     engine, shop, clock, charged_until, enforcer, cause
 ):
     """A NAS that does not answer is asked again, as long as the session may be on."""

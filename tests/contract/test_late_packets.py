@@ -147,7 +147,7 @@ def test_a_restart_of_a_nas_that_comes_late_ends_what_was_on_then_and_nothing_th
 def test_of_too_many_sessions_the_one_that_used_more_than_it_was_granted_goes(
     engine, shop, clock, enforcer, credit, added, down
 ):
-    """It was silent, another login got its place, and it comes back beyond its grant: the newest is not the one to cut.
+    """It was silent, another login got its place, and it comes back beyond its grant: the newest is not the one to disconnect.
 
     The card has enough for all of them, because the office has added some meanwhile.
     """

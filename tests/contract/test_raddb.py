@@ -18,7 +18,7 @@ DEBIAN = Path("/etc/freeradius/3.0")
 
 
 class Raddb:
-    """A copy of Debian's directory, an option file, and a FreeRADIUS that says it is of some version."""
+    """A copy of Debian's directory, an option file, and a FreeRADIUS that reports any version."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -72,9 +72,9 @@ class Raddb:
 @pytest.fixture
 def raddb(tmp_path):
     raddb = Raddb(tmp_path)
-    # Its ports are ours; what is said of that is the story of one test only.
+    # Its ports are the product's own, which only one test is about.
     (raddb.directory / "sites-enabled" / "default").unlink()
-    # Whoever runs the tests owns the option file; FreeRADIUS' account need not exist.
+    # The account that runs the tests owns the option file; FreeRADIUS' account need not exist.
     conf = raddb.directory / "radiusd.conf"
     conf.write_text(re.sub(r"(?m)^\s*(user|group) = .*$", "", conf.read_text()))
     return raddb
@@ -83,7 +83,7 @@ def raddb(tmp_path):
 # --- install --------------------------------------------------------------------------------------------------
 
 
-def test_everything_is_put_there_and_enabled(raddb):
+def test_install_writes_and_enables_everything(raddb):
     raddb.install()
     for kind in ("sites", "mods"):
         for path in (TEMPLATES / f"{kind}-available").iterdir():
@@ -100,7 +100,7 @@ def test_a_second_install_changes_nothing(raddb):
     assert raddb.state() == before
 
 
-def test_what_belongs_to_debian_is_left_alone(raddb):
+def test_debians_own_files_stay_unchanged(raddb):
     before = raddb.state()
     raddb.install()
     after = raddb.state()
@@ -120,7 +120,7 @@ def test_the_local_dictionary_includes_ours_once(raddb):
 
 
 @pytest.mark.parametrize("there", [b"", b"ATTRIBUTE My-Own 3000 string", b"# S\xe3o Paulo\r\n"])
-def test_what_the_administrator_wrote_there_stays_with_its_mode_and_its_link(raddb, there):
+def test_the_administrators_dictionary_keeps_its_content_its_mode_and_its_link(raddb, there):
     elsewhere = raddb.folder / "shared-dictionary"
     elsewhere.write_bytes(there)
     elsewhere.chmod(0o644)
@@ -133,7 +133,7 @@ def test_what_the_administrator_wrote_there_stays_with_its_mode_and_its_link(rad
     assert text.startswith(there) and b"\n$INCLUDE\tdictionary.prepaid\n" in text
 
 
-def test_a_line_that_the_administrator_wrote_is_enough(raddb):
+def test_an_include_line_by_the_administrator_is_accepted(raddb):
     local = raddb.directory / "dictionary"
     local.write_text(f"$INCLUDE {raddb.directory}/dictionary.prepaid  # gigawords\n")
     raddb.install()
@@ -141,7 +141,7 @@ def test_a_line_that_the_administrator_wrote_is_enough(raddb):
     assert raddb.problems() == {}
 
 
-def test_a_dictionary_that_was_replaced_is_noticed_and_mended(raddb):
+def test_a_dictionary_that_was_replaced_is_found_and_repaired(raddb):
     raddb.install()
     (raddb.directory / "dictionary").unlink()
     assert raddb.problems() == {"dictionary": "does not include dictionary.prepaid"}
@@ -175,7 +175,7 @@ def test_paths_are_filled_in(raddb):
     ("version", "arguments", "count"),
     [("3.2.1", [], 1), ("3.2.3", [], 1), ("3.2.4", [], 192), ("3.2.7", ["--instances", "8"], 8)],
 )
-def test_as_many_python_instances_as_this_freeradius_can_bear(raddb, version, arguments, count):
+def test_as_many_python_instances_as_this_freeradius_supports(raddb, version, arguments, count):
     raddb.set_version(version)
     raddb.install(*arguments)
     names = [f"prepaid_{number:02}" for number in range(1, count + 1)]
@@ -233,7 +233,7 @@ def test_accounting_is_as_the_option_file_says(raddb):
     assert queue.is_dir()
 
 
-def test_a_file_that_somebody_edited_is_not_overwritten_unsaid(raddb):
+def test_an_edited_file_is_overwritten_only_with_force(raddb):
     raddb.install()
     path = raddb.directory / "sites-available" / "prepaid-clients"
     edited = path.read_text().replace("0.0.0.0/0", "192.0.2.0/24")
@@ -252,7 +252,7 @@ def test_a_file_that_somebody_edited_is_not_overwritten_unsaid(raddb):
     assert path.with_name("prepaid-clients.before").read_text() == edited
 
 
-def test_a_file_of_ours_that_was_there_before_us_is_somebodys_work(raddb):
+def test_a_file_from_before_the_first_install_counts_as_edited(raddb):
     (raddb.directory / "mods-available" / "prepaid").write_text("# of the administrator\n")
     assert raddb.run("install").exit_status == 1
     assert raddb.text("mods-available/prepaid") == "# of the administrator\n"
@@ -291,7 +291,7 @@ def test_an_option_file_that_freeradius_may_not_read_is_named(raddb):
 
 
 @pytest.mark.parametrize("break_it", ["remove a link", "remove a file"])
-def test_what_is_missing_is_said_and_mended(raddb, break_it):
+def test_what_is_missing_is_reported_and_repaired(raddb, break_it):
     raddb.install()
     path = "sites-enabled/prepaid" if break_it == "remove a link" else "policy.d/prepaid"
     (raddb.directory / path).unlink()
@@ -376,7 +376,7 @@ def test_every_policy_that_a_site_calls_is_there():
 
 
 def test_every_setting_is_explained():
-    """A comment stands right above it, or above the lines that it stands together with."""
+    """A comment is directly above each setting, or above the block of lines that it belongs to."""
     unexplained = []
     for path in [*(TEMPLATES / "mods-available").iterdir(), *(TEMPLATES / "sites-available").iterdir()]:
         explained = False

@@ -30,7 +30,7 @@ WORD = 2**32
 INTERIM_SECONDS = 300
 RESERVATION_SECONDS = 60
 LONGEST_SECONDS = 86_400
-# Session-Timeout has ended a connection by itself; only what is on after that has to be cut.
+# Session-Timeout has ended a connection by itself; only what is on after that has to be disconnected.
 TIMEOUT_GRACE_SECONDS = 15
 
 

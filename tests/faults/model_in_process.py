@@ -618,14 +618,18 @@ class Life:
         ]
         over = [one for one in on if one.has_used_its_grant()]
         excess = max(len(on) - len(over) - card.product.max_sessions, 0)
-        cut_for_others = 0
+        disconnected_for_others = 0
         for one in card.connections:
             key = card_id, one.number
             row = rows.get(key)
             if row is None:
                 continue
             is_told = ("disconnect", *key) in told
-            if one.is_open and row["due_at"] is None and row["close_cause"] in ("cut", "gone", "stale", "not_begun"):
+            if (
+                one.is_open
+                and row["due_at"] is None
+                and row["close_cause"] in ("disconnected", "gone", "stale", "not_begun")
+            ):
                 self.check_closed(card, one, row, now)
                 continue
             if not one.is_open:
@@ -643,17 +647,17 @@ class Life:
                         f"heard of {self.lag_ends - one.heard_at:.0f} s ago; " + self.grants(card, None)
                     )
                 if not has_to_go and is_due:
-                    cut_for_others += 1
+                    disconnected_for_others += 1
             elif is_due and not has_to_go:
-                cut_for_others += 1
+                disconnected_for_others += 1
             elif is_told and not is_due:
                 raise Mismatch(f"{card.serial} {one.number} is told off and is not due")
             if is_due or key in judged:
                 self.say("enforce:", card.serial, one.number, row["due_cause"], "due" if is_due else "may go on")
                 one.due_at = row["due_at"]
-        if cut_for_others > excess:
+        if disconnected_for_others > excess:
             raise Mismatch(
-                f"{card.serial}: {cut_for_others} are disconnected though they may be on; "
+                f"{card.serial}: {disconnected_for_others} are disconnected though they may be on; "
                 f"{len(on)} are on, {len(over)} beyond their grant, {card.product.max_sessions} may be"
             )
 

@@ -2,8 +2,8 @@
 
 2, 5 and 10 devices at once on one card of time and on one of traffic, with the clock running 100 times faster
 (libfaketime).  Two kinds of NAS: one that keeps to what it was granted, and one that knows no volume limit and is told by
-`prepaid enforce` (here: cut at the first interim after its session is due).  A device that was cut logs in again until the
-card is used up.  The bound: one interim's worth for each session, and nothing for a NAS that keeps to the grant.
+`prepaid enforce` (here: disconnected at the first interim after its session is due).  A device that was disconnected logs in
+again until the card is used up.  The bound: one interim's worth for each session, and nothing for a NAS that keeps to the grant.
 """
 
 import random

@@ -210,7 +210,7 @@ ACTS = {
     ),
     "expire": Act(keep_house, ("overdue",), True),
     "archive": Act(move_to_archive, ("old",), True),
-    "enforce": Act(enforce, ("revived", "cut", "blocked"), True),
+    "enforce": Act(enforce, ("revived", "disconnected", "blocked"), True),
     "reseal": Act(reseal, ("in_use",)),
     "edit": Act(command(cards.edit, "{serial}", "--expires", "2090-01-01", "--reason", "Storm"), ("expired", "on")),
     "shorten": Act(command(cards.edit, "{serial}", "--expires", "2020-01-01T00:00:00", "--reason", "Mistake"), ("on",)),

@@ -183,7 +183,7 @@ class World:
         card, logins, acknowledged = on_again()
         self._end(card, "blocked", "blocked")
         self._keep("blocked", card, logins, acknowledged)
-        # The NAS has agreed to cut it, and nothing was heard since.
+        # The NAS has agreed to disconnect it, and nothing was heard since.
         card, logins, acknowledged = on_again()
         self._end(card, "blocked", "blocked")
         shop.age(card, 400)
@@ -192,7 +192,7 @@ class World:
             " VALUES (%s, 2, 'disconnect', 1, UTC_TIMESTAMP(3) - INTERVAL 390 SECOND, UTC_TIMESTAMP(3), 'blocked', 'ack')",
             [shop.id(card)],
         )
-        self._keep("cut", card, {number: seconds + 400 for number, seconds in logins.items()}, acknowledged)
+        self._keep("disconnected", card, {number: seconds + 400 for number, seconds in logins.items()}, acknowledged)
         # It was closed, and goes on: whether it may is to be judged.
         card, logins, acknowledged = on_again()
         self.database.execute(

@@ -40,7 +40,7 @@ ONLY = {
     "partners": ["UPDATE partner SET commission_basis_points = 10000"],
     "nas": ["UPDATE nas SET name = 'x' WHERE id = 1", "DELETE FROM nas WHERE id = 99"],
     "disconnect": [
-        "UPDATE session SET closed_at = UTC_TIMESTAMP(), close_cause = 'cut'",
+        "UPDATE session SET closed_at = UTC_TIMESTAMP(), close_cause = 'disconnected'",
         "SELECT secret_sealed FROM nas",
         "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
         " VALUES (C, 1, 'disconnect', 1, UTC_TIMESTAMP(), 'blocked')",

@@ -35,7 +35,6 @@ class FreeRadius:
         auth_port: int | None = None,
         acct_port: int | None = None,
         options: dict[str, str] | None = None,
-        has_threads: bool = True,
         is_batch: bool = False,
         dies_with_parent: bool = False,
         account: str | None = None,
@@ -55,9 +54,9 @@ class FreeRadius:
         self.log_file = self.folder / "log" / f"{name}.log"
         self.daemon = Daemon(
             "FreeRADIUS",
-            # In the foreground, as systemd runs it: with threads, or as one of the many that share an engine.  Never -X: debug
-            # mode is another server, and 3.2.9 and 3.2.10 work only there.
-            ["/usr/sbin/freeradius", "-f" if has_threads else "-ft", "-d", str(self.raddb), "-l", str(self.log_file)],
+            # In the foreground, as systemd runs it.  Never -X: debug mode behaves differently, and 3.2.9 and 3.2.10 work only
+            # there.
+            ["/usr/sbin/freeradius", "-f", "-d", str(self.raddb), "-l", str(self.log_file)],
             pid_file=self.folder / f"{name}.pid",
             log_file=self.log_file,
             mark=str(self.raddb),

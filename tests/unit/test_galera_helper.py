@@ -49,10 +49,10 @@ def test_a_lost_node_is_said_to_be_lost(check):
 @pytest.mark.parametrize(
     ("own", "others", "words"),
     [
-        (f"{UUID}:7", [f"{UUID}:6", f"{UUID}:8"], "further than this one"),
-        (f"{UUID}:7", [f"{UUID}:6"], "1 positions were named"),
+        (f"{UUID}:7", [f"{UUID}:6", f"{UUID}:8"], "higher than this node's"),
+        (f"{UUID}:7", [f"{UUID}:6"], "1 positions were given"),
         (f"{UUID}:7", [f"{OTHER}:6", f"{UUID}:6"], "belongs to another cluster"),
-        ("lost", [f"{UUID}:6", f"{UUID}:6"], "does not know what it holds"),
+        ("lost", [f"{UUID}:6", f"{UUID}:6"], "has no position"),
     ],
 )
 def test_another_one_does_not(helper, check, own, others, words):
@@ -68,7 +68,7 @@ def test_none_begins_while_the_cluster_runs(helper, check, monkeypatch):
 
 @pytest.mark.parametrize("text", ["", "7", f"{UUID}", f"{UUID}:x", f"{UUID}:7 ", "LOST"])
 def test_what_is_no_position_is_refused(helper, text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is no position"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a position"):
         helper.Position.parse(text)
 
 

@@ -221,7 +221,7 @@ def test_every_accept_has_a_time_above_zero_and_within_every_limit(login):
 @pytest.mark.parametrize(
     ("used", "is_slow", "until_slow"), [(0, False, 800), (799, False, 1), (800, True, None), (999, True, None)]
 )
-def test_beyond_its_share_a_card_is_slow_and_not_cut(used, is_slow, until_slow):
+def test_beyond_its_share_a_card_is_slow_and_not_disconnected(used, is_slow, until_slow):
     accept = decide(card(used=Usage(0, used)), product(credit=Credit(octets=1000), fup_octets=800), attempt())
     assert (accept.is_slowed_down, accept.fup_left_octets) == (is_slow, until_slow)
 

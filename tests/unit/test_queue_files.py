@@ -1,4 +1,4 @@
-"""The queue_folder directory: taken over in order, read in pieces, never by two, never lost."""
+"""The queue's directory: files are taken over in order, read in blocks, by one charger at a time, and never lost."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ def test_what_freeradius_writes_meanwhile_is_not_touched(queue_folder, queue):
     assert serials(queue_folder.claim(queue_folder.work_files()[0])) == ["2"]
 
 
-def test_a_successor_begins_where_the_killed_one_was(queue_folder, queue):
+def test_the_next_charger_begins_where_the_killed_one_stopped(queue_folder, queue):
     queue.write(*(report(str(number), "Start") for number in range(1200)))
     queue_folder.take_over()
     (path,) = queue_folder.work_files()
@@ -102,7 +102,7 @@ def test_a_file_of_any_size_is_read_in_pieces(queue_folder, queue):
     assert peak_octets < 4_000_000 < len(one) * 20_000
 
 
-def test_megabytes_of_nothing_after_a_power_cut_hide_no_record(queue_folder, queue):
+def test_megabytes_of_zeros_after_a_power_failure_hide_no_record(queue_folder, queue):
     queue.write(report("1", "Stop"), "\0" * 3_000_001, report("2", "Stop"))
     queue_folder.take_over()
     with queue_folder.claim(queue_folder.work_files()[0]) as file:
@@ -136,7 +136,7 @@ def test_what_is_set_aside_again_has_one_reason(queue_folder):
     assert list(queue_folder.quarantined())[1].text.count("Quarantine-Reason") == 1
 
 
-def test_the_quarantine_is_for_nobody_else_to_read(queue_folder, tmp_path):
+def test_only_its_owner_can_read_the_quarantine(queue_folder, tmp_path):
     queue_folder.set_aside([Unreadable("x", "y")])
     assert (tmp_path / "quarantine").stat().st_mode & 0o777 == 0o600
 
@@ -153,7 +153,7 @@ def test_how_much_waits_and_since_when(queue_folder, queue):
 def test_a_charger_is_seen_while_it_runs(queue_folder):
     assert not queue_folder.is_charged()
     with queue_folder.charging():
-        # Its lock is seen by others, not by itself.
+        # A process does not see its own lock.
         seen = subprocess.run(
             [
                 sys.executable,

@@ -1,8 +1,13 @@
 """The option file, as the module reads it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from freeradius_module.settings import Settings, SettingsError, load
+
+POLICY = Path(__file__).parents[2] / "raddb-config" / "policy.d" / "prepaid"
 
 
 @pytest.fixture
@@ -35,6 +40,15 @@ def test_what_is_said_holds(write):
 def test_a_number_that_is_none_is_named_with_its_file(write, value):
     path = write(f"[prepaid]\nwrong_pin_tries = {value}\n")
     with pytest.raises(SettingsError, match=f"wrong_pin_tries in {path} is '{value}'"):
+        load(path)
+
+
+def test_a_session_that_the_sites_guard_would_refuse_is_refused_in_the_option_file(write):
+    """The guard turns an Accept with a longer Session-Timeout into a Reject: the customer has paid and gets no session."""
+    (guard,) = re.findall(r"&reply:Session-Timeout > (\d+)", POLICY.read_text())
+    assert load(write(f"[prepaid]\nlongest_session_seconds = {guard}\n")).longest_session_seconds == int(guard)
+    path = write(f"[prepaid]\nlongest_session_seconds = {40 * 86_400}\n")
+    with pytest.raises(SettingsError, match=f"longest_session_seconds in {path} is 3456000; .*at most {guard}"):
         load(path)
 
 

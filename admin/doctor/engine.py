@@ -1,0 +1,45 @@
+"""The engine that the FreeRADIUS processes of a machine share."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from freeradius_module.engine.server import accounting_path
+
+from ..shell.text import _
+from .finding import Finding, Installation
+
+NAME = "engine"
+
+
+def check_engine(installation: Installation) -> Iterator[Finding]:
+    """Both sockets of the engine accept connections, and the engine serves FreeRADIUS' account."""
+    if not installation.module_settings.engine:
+        return
+    path = Path(installation.module_settings.engine)
+    for listener in (path, accounting_path(path)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            try:
+                connection.connect(str(listener))
+            except OSError as fault:
+                yield Finding(
+                    NAME,
+                    "fault",
+                    _("No engine listens at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
+                        path=listener, cause=fault.strerror
+                    ),
+                    "systemctl enable --now prepaid-engine",
+                )
+                return
+    user, owner = installation.radiusd_user, path.owner()
+    if user and user not in (owner, "root"):
+        yield Finding(
+            NAME,
+            "fault",
+            _("The engine runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
+                owner=owner, user=user
+            ),
+            _("Run 'prepaid engine' as {user}.").format(user=user),
+        )
+        return
+    yield Finding(NAME, "ok", str(path))
