@@ -20,7 +20,7 @@ from .radius_client import Client, random_pin, unknown_serial
 def check_nas(installation: Installation) -> Iterator[Finding]:
     """There are NAS, every secret can be opened, and every NAS must sign its requests."""
     with installation.office.reading(), installation.office.stream(pymysql.cursors.Cursor) as cursor:
-        rows = module_store.read_nas(cursor)
+        rows = module_store.catalogue.read_nas(cursor)
     unsigned = [row.name for row in rows if not row.require_message_authenticator]
     if unsigned:
         yield Finding(
@@ -67,7 +67,7 @@ def _host(choice: Choice) -> str:
     return given[0] if given else ("::1" if choice.addresses == ("::",) else "127.0.0.1")
 
 
-def _secret(installation: Installation, nas: module_store.Nas) -> str:
+def _secret(installation: Installation, nas: module_store.catalogue.Nas) -> str:
     return pin.open_nas_secret(nas.secret_sealed, nas.key_number, nas.name, installation.office.keyring)
 
 

@@ -64,7 +64,8 @@ WRONGS = {
     ),
     "more posted than used": (
         [
-            "UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
+            "UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5"
+            " WHERE serial = 'C' AND login_number = 2",
             "UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'",
         ],
         "sessions",
