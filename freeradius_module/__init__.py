@@ -1,7 +1,7 @@
 """Prepaid cards inside FreeRADIUS: decides every login and consumes credit.
 
-Read hooks.py first: it is what FreeRADIUS calls.  It translates packets into plain values and hands
-them to engine.py, which asks store.py for facts and login.py, usage.py and identity.py for judgement.
+Start with hooks.py, the functions that FreeRADIUS calls.  They translate packets into plain values and pass them to
+engine/, which reads facts from store/ and decides by rules/ (login, usage, identity).
 """
 
 SCHEMA_VERSION = 1

@@ -262,4 +262,4 @@ def _is_number(name: str) -> bool:
 
 def _currency() -> str:
     context = click.get_current_context(silent=True)
-    return context.obj.currency if context is not None and hasattr(context.obj, "currency") else "R$"
+    return context.obj.currency if context is not None and hasattr(context.obj, "currency") else units.DEFAULT_CURRENCY
