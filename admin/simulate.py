@@ -12,7 +12,7 @@ import pymysql.cursors
 from freeradius_module import attributes, settings
 from freeradius_module import store as module_store
 from freeradius_module.engine import reply
-from freeradius_module.rules import identity, login, messages, serial
+from freeradius_module.rules import identity, login, messages, refusals, serial
 
 from . import nas as nas_command
 from . import store
@@ -142,7 +142,7 @@ def _refused(reason: str, lang: str) -> dict:
     return {
         "accepted": False,
         "reason": reason,
-        "sentence": _(login.REFUSALS[reason]),
+        "sentence": _(refusals.REFUSALS[reason].sentence),
         "message": messages.refused(reason, lang),
         "reply": [
             dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)

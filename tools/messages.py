@@ -20,7 +20,7 @@ import freeradius_module
 from admin import cards, nas, store, track
 from admin.shell import errors, output, text
 from admin.shell.command import cli
-from freeradius_module.rules import login
+from freeradius_module.rules.refusals import REFUSALS
 
 KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
 MODULE_KEYWORDS = {"Sentence": None}
@@ -66,7 +66,7 @@ WORDS = (
     "ok",
     "look",
     "fault",
-    *login.REFUSALS,
+    *REFUSALS,
 )
 # Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
 COLUMNS = (
@@ -270,10 +270,13 @@ def collected():
     yield from _marked(Path(admin.__file__).parent, KEYWORDS)
     yield from _marked(Path(freeradius_module.__file__).parent, MODULE_KEYWORDS)
     yield from _marked(Path(click.__file__).parent, CLICK_KEYWORDS)
+    # click translates it as the value of a variable, where it cannot be found.
+    yield "required", None
     for kind in _kinds_of(errors.OfficeError):
         # As OfficeError itself puts it on one line.
         yield " ".join(kind.__doc__.split()), None
-    for sentence in (*errors.RULES.values(), *login.REFUSALS.values(), *store.roles.ROLES.values()):
+    sentences_of_refusals = [reason.sentence for reason in REFUSALS.values()]
+    for sentence in (*errors.RULES.values(), *sentences_of_refusals, *store.roles.ROLES.values()):
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None

@@ -9,7 +9,7 @@ import ipaddress
 from typing import NamedTuple
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
+from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS, TIMEOUT_GRACE_SECONDS
 from freeradius_module.rules.vendors import SessionIdentity, disconnect_attributes, speed_change_attributes
 from freeradius_module.sealing import keyring, pin
 
@@ -29,8 +29,6 @@ ON_ITS_WAY_SECONDS = 5
 STOP_SECONDS = 10
 # The longest that a session goes on which nothing limits (settings.longest_session_seconds of the module).
 LONGEST_SESSION_SECONDS = 86_400
-# Session-Timeout ends a session by itself; only what is still on after that is cut.
-TIMEOUT_GRACE_SECONDS = 15
 EXPIRED_AT_ONCE = 500
 
 NOT_FOUND = "503"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .. import attributes, store
 from ..attributes import Report
 from ..connection import Connection, DatabaseAway, RowLocked, TooLate
-from ..rules.identity import Candidate, Claim, Sign, fits, identify
+from ..rules.identity import Candidate, Claim, ReportedSession, fits, identify
 from ..settings import Settings
 from ..store import Charge
 from .catalogue import UNLISTED, Catalogue
@@ -370,8 +370,8 @@ class Charges:
         self._sessions[_remembered_as(report)] = (card_id, login_number, started_at)
 
 
-def _sign(report: Report, trusts_claims: bool = True) -> Sign:
-    return Sign(
+def _sign(report: Report, trusts_claims: bool = True) -> ReportedSession:
+    return ReportedSession(
         report.acct_session_id,
         report.nas_id,
         report.device,

@@ -10,7 +10,6 @@ from freeradius_module.rules.usage import (
     Credit,
     Tariff,
     Usage,
-    added,
     cost_millicents,
     counted_octets,
     is_used_up,
@@ -24,16 +23,6 @@ USAGES = st.builds(Usage, st.integers(0, 10**8), COUNTERS, COUNTERS)
 TARIFFS = st.builds(Tariff, st.integers(0, 10**6), st.integers(0, 10**6))
 AMOUNTS = st.none() | st.integers(0, 2**40)
 CREDITS = st.builds(Credit, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
-
-
-@given(st.lists(COUNTERS, min_size=1), st.randoms(use_true_random=False))
-def test_reports_in_any_order_and_number_add_up_to_the_highest(reports, random):
-    arrivals = reports + random.choices(reports, k=len(reports))
-    random.shuffle(arrivals)
-    seen = 0
-    for reported in arrivals:
-        seen += added(reported, seen)
-    assert seen == max(reports)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
