@@ -21,6 +21,7 @@ from admin import cards, nas, store, track
 from admin.shell import errors, output, text
 from admin.shell.command import cli
 from freeradius_module.rules.refusals import REFUSALS
+from freeradius_module.rules.usage import CREDIT_COLUMNS
 
 KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
 MODULE_KEYWORDS = {"Sentence": None}
@@ -77,10 +78,7 @@ COLUMNS = (
     "accepted",
     "acct_session_id",
     "action",
-    "added_cents",
-    "added_down_octets",
-    "added_octets",
-    "added_seconds",
+    *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     "address",
     "allowed_hours",
     "at",
@@ -100,11 +98,6 @@ COLUMNS = (
     "count",
     "counter_rule",
     "created",
-    "credit_cents",
-    "credit_down_octets",
-    "credit_octets",
-    "credit_seconds",
-    "credit_up_octets",
     "database",
     "day",
     "delegated_prefix",
@@ -176,11 +169,6 @@ COLUMNS = (
     "program",
     "reason",
     "redeemed",
-    "remaining_cents",
-    "remaining_down_octets",
-    "remaining_octets",
-    "remaining_seconds",
-    "remaining_up_octets",
     "replace_oldest",
     "reply",
     "require_message_authenticator",

@@ -57,6 +57,18 @@ class Credit(NamedTuple):
 CREDIT_COLUMNS = tuple("cents" if kind == "millicents" else kind for kind in Credit._fields)
 
 
+def by_column(credit: Credit) -> dict[str, int | None]:
+    """The amounts by the endings of CREDIT_COLUMNS; money in whole cents, rounded down.
+
+    >>> by_column(Credit(seconds=60, millicents=1999))
+    {'seconds': 60, 'octets': None, 'down_octets': None, 'up_octets': None, 'cents': 1}
+    """
+    return {
+        column: amount // MILLICENTS_A_CENT if column == "cents" and amount is not None else amount
+        for column, amount in zip(CREDIT_COLUMNS, credit, strict=True)
+    }
+
+
 def counted_octets(octets: int, gigawords: int) -> Octets:
     """One counter out of the two attributes that carry it (RFC 2869, 5.1 and 5.2).
 
