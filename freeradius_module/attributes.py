@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .rules import serial as serial_number
 from .rules.identity import Claim, read_class
 from .rules.units import Octets, Seconds
-from .rules.usage import counted_octets
+from .rules.usage import WORD_MAX, counted_octets
 from .sentence import Sentence
 
 SERIAL_MAX = serial_number.MAX_LENGTH
@@ -24,7 +24,6 @@ USER_NAME_OCTETS_MAX = 64
 DEVICE_OCTETS_MAX = 64
 # Appended to a User-Name that is too long to be a serial: no serial contains dots.
 TOO_LONG = "..."
-WORD_MAX = 2**32 - 1
 # More than one session can transfer (9 PB), yet the sum over a card's sessions fits into 63 bits.  A NAS that reports an
 # absurd counter must not make the other reports of its group fail, nor the card's next login.
 OCTETS_MAX = 2**53

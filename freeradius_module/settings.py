@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from . import option_file
 from .option_file import MARIADB_PORT
+from .rules.login import LONGEST_SESSION_SECONDS
 from .rules.units import DEFAULT_CURRENCY
 from .sentence import Sentence
 
@@ -39,7 +40,7 @@ class Settings(NamedTuple):
     lang: str = "pt_BR"
     currency: str = DEFAULT_CURRENCY
     # The longest session, where nothing else limits time.
-    longest_session_seconds: int = 86_400
+    longest_session_seconds: int = LONGEST_SESSION_SECONDS
     # How many wrong PINs one source may send for one card in a quarter of an hour before it is locked out of that card.
     wrong_pin_tries: int = 5
     # How long a database call may take before the packet is left unanswered.

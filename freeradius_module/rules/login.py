@@ -18,7 +18,7 @@ from .vendors import Limits, Terms
 RESERVATION_SECONDS = 60
 # Two logins of one device within this time arrived together; the later one is not the device coming back.
 TOGETHER_SECONDS = 1.0
-# An open session may be silent for three interims and a minute (design 7.5).
+# An open session may be silent for three interims and a minute.
 MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
 # Where a stranger cannot be told from the card's owner, this many times as many wrong PINs are allowed.
@@ -29,6 +29,8 @@ TIMEOUT_GRACE_SECONDS = 15
 NAS_SHARE = 2
 # For each card, reason and quarter of an hour, so many sources of refused logins are counted separately.
 SOURCES_MOST = 20
+# The longest session where nothing else limits time, unless the option file says otherwise.
+LONGEST_SESSION_SECONDS = 86_400
 # Session-Timeout has 32 bits, and some NAS read it as a signed number.
 SESSION_TIMEOUT_MAX = 2**31 - 1
 
@@ -135,7 +137,7 @@ def decide(
     card: Card,
     product: Product,
     attempt: Attempt,
-    longest_session_seconds: int = 86_400,
+    longest_session_seconds: int = LONGEST_SESSION_SECONDS,
     queue_lag_seconds: float = 0.0,
 ) -> Accept | Refusal:
     """Let a card in, or refuse it for the first reason that holds, in the order of REFUSALS.

@@ -16,7 +16,9 @@ from .units import Millicents, Octets, Seconds
 SECONDS_A_MINUTE = 60
 OCTETS_A_MB = 10**6
 MILLICENTS_A_CENT = 1000
+# One more than the largest number of 32 bits, of which RADIUS' counters are made.
 WORD = 2**32
+WORD_MAX = WORD - 1
 
 
 class Usage(NamedTuple):

@@ -32,11 +32,9 @@ from typing import NamedTuple, TypeVar
 
 from ..sentence import Sentence
 from .units import Octets, Seconds
+from .usage import WORD, WORD_MAX
 
 Attribute = tuple[str, str, str]
-
-WORD = 2**32
-WORD_MAX = WORD - 1
 
 
 class Limits(NamedTuple):

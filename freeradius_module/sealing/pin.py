@@ -12,7 +12,9 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ..rules.login import card_tries
 from ..sentence import Sentence
+from ..settings import Settings
 from .keyring import Keyring
 
 if TYPE_CHECKING:
@@ -24,9 +26,8 @@ SAFE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 DEFAULT_LENGTH = 10
 MAX_LENGTH = 64
-# How many wrong PINs of one card count in a window (a quarter of an hour), from all new devices together: this is
-# login.card_tries() of the default setting.
-TRIES_PER_WINDOW = 100
+# How many wrong PINs of one card count in a window (a quarter of an hour), from all new devices together.
+TRIES_PER_WINDOW = card_tries(Settings().wrong_pin_tries)
 # How many guesses for all cards are answered in a window: 10,000 a second, more than FreeRADIUS and MariaDB answered in any
 # measurement.
 GUESSES_PER_WINDOW = 9_000_000
