@@ -299,8 +299,10 @@ def credit_of(card: Card, product: Product) -> Credit:
     if not any(card.added):
         return product.credit
     return Credit._make(
-        None if bought is None else max(bought + (entered or 0), 0)
-        for bought, entered in zip(product.credit, card.added, strict=True)
+        [
+            None if bought is None else max(bought + (entered or 0), 0)
+            for bought, entered in zip(product.credit, card.added, strict=True)
+        ]
     )
 
 
@@ -367,14 +369,11 @@ def _share(balance: Credit, product: Product, others: Sequence[Session]) -> Cred
     if free_places == 1 and not others:
         return balance
     return Credit._make(
-        None if amount is None else max(-(-(amount - held) // free_places), 0)
-        for amount, held in zip(balance, _held(others), strict=True)
+        [
+            None if amount is None else max(-(-(amount - sum(filter(None, granted))) // free_places), 0)
+            for amount, *granted in zip(balance, *[session.granted_left for session in others], strict=True)
+        ]
     )
-
-
-def _held(sessions: Sequence[Session]) -> list[int]:
-    """How much the sessions were granted and have not used yet, for each kind of credit."""
-    return [sum(session.granted_left[kind] or 0 for session in sessions) for kind in range(len(Credit._fields))]
 
 
 def taken_back(balance: Credit, sessions: Sequence[Session]) -> list[tuple[Session, Credit]]:
@@ -388,11 +387,12 @@ def taken_back(balance: Credit, sessions: Sequence[Session]) -> list[tuple[Sessi
     [(2, 200), (1, 50)]
     """
     excess = [
-        0 if remains is None else max(held - remains, 0) for remains, held in zip(balance, _held(sessions), strict=True)
+        0 if remains is None else max(sum(filter(None, granted)) - remains, 0)
+        for remains, *granted in zip(balance, *[session.granted_left for session in sessions], strict=True)
     ]
     found = []
     for session in sorted(sessions, reverse=True):
-        taken = [min(over, held or 0) for over, held in zip(excess, session.granted_left, strict=True)]
+        taken = [min(over, granted or 0) for over, granted in zip(excess, session.granted_left, strict=True)]
         excess = [over - less for over, less in zip(excess, taken, strict=True)]
         if any(taken):
             found.append((session, Credit._make(taken)))

@@ -44,7 +44,7 @@ FREE = Tariff()
 class Credit(NamedTuple):
     """An amount of each kind of credit: what was bought, granted, or is left.  None: the product has no such credit.
 
-    Each field is a kind of credit.  `spent` returns what uses it up, in the same order.
+    Each field is a kind of credit; `left` says what uses it up.
     """
 
     seconds: Seconds | None = None
@@ -117,15 +117,6 @@ def cost_millicents(used: Usage, tariff: Tariff) -> Millicents:
     )
 
 
-def spent(used: Usage, tariff: Tariff = FREE) -> tuple[Seconds, Octets, Octets, Octets, Millicents]:
-    """How much of each kind of credit the usage takes, in the order of Credit.
-
-    >>> spent(Usage(60, 700, 500), Tariff(5000, 0))
-    (60, 1200, 700, 500, 5000)
-    """
-    return used.seconds, used.octets, used.down_octets, used.up_octets, cost_millicents(used, tariff)
-
-
 def left(credit: Credit, used: Usage, tariff: Tariff = FREE) -> Credit:
     """What remains of a credit.  Usage beyond the credit (overrun) leaves zero.
 
@@ -134,9 +125,13 @@ def left(credit: Credit, used: Usage, tariff: Tariff = FREE) -> Credit:
     >>> left(Credit(millicents=100_000), Usage(600, 0, 0), Tariff(5000, 0)).millicents
     50000
     """
-    return Credit._make(
-        None if bought is None else max(bought - taken, 0)
-        for bought, taken in zip(credit, spent(used, tariff), strict=True)
+    cost = cost_millicents(used, tariff) if credit.millicents is not None else 0
+    return Credit(
+        None if credit.seconds is None else Seconds(max(credit.seconds - used.seconds, 0)),
+        None if credit.octets is None else Octets(max(credit.octets - used.octets, 0)),
+        None if credit.down_octets is None else Octets(max(credit.down_octets - used.down_octets, 0)),
+        None if credit.up_octets is None else Octets(max(credit.up_octets - used.up_octets, 0)),
+        None if credit.millicents is None else Millicents(max(credit.millicents - cost, 0)),
     )
 
 
