@@ -12,7 +12,8 @@ import pymysql.cursors
 from freeradius_module import attributes, settings
 from freeradius_module import store as module_store
 from freeradius_module.engine import reply
-from freeradius_module.rules import identity, login, messages, serial
+from freeradius_module.rules import identity, login, messages, refusals, serial
+from freeradius_module.rules.usage import by_column
 
 from . import nas as nas_command
 from . import store
@@ -109,7 +110,6 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
         rules.lang,
         rules.currency,
     )
-    balance = decision.balance
     return {
         "accepted": True,
         "reason": None,
@@ -122,11 +122,7 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
         "session_octets": decision.limits.octets,
         "session_down_octets": decision.limits.down_octets,
         "session_up_octets": decision.limits.up_octets,
-        "remaining_seconds": balance.seconds,
-        "remaining_octets": balance.octets,
-        "remaining_down_octets": balance.down_octets,
-        "remaining_up_octets": balance.up_octets,
-        "remaining_cents": None if balance.millicents is None else balance.millicents // 1000,
+        **{f"remaining_{kind}": amount for kind, amount in by_column(decision.balance).items()},
         "slowed_down": decision.is_slowed_down,
         "fup_left_octets": decision.fup_left_octets,
         "login_number": decision.login_number,
@@ -142,7 +138,7 @@ def _refused(reason: str, lang: str) -> dict:
     return {
         "accepted": False,
         "reason": reason,
-        "sentence": _(login.REFUSALS[reason]),
+        "sentence": _(refusals.REFUSALS[reason].sentence),
         "message": messages.refused(reason, lang),
         "reply": [
             dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)

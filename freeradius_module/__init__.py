@@ -1,7 +1,7 @@
 """Prepaid cards inside FreeRADIUS: decides every login and consumes credit.
 
-Read hooks.py first: FreeRADIUS calls it.  It translates packets into plain values and gives them to the engine/, which
-reads facts from the database through the store/ and decides by the rules/.
+Start with hooks.py, the functions that FreeRADIUS calls.  They translate packets into plain values and pass them to
+engine/, which reads facts from store/ and decides by rules/ (login, usage, identity).
 """
 
 SCHEMA_VERSION = 1

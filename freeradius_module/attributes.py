@@ -1,9 +1,8 @@
-"""The border to RADIUS' attributes: pairs of strings in, plain values out; and back.
+"""RADIUS attributes as FreeRADIUS passes them, turned into plain values; and the check of every reply.
 
-rlm_python3 hands over pairs of strings (octets as ``0x…``, named integers by their names) and takes
-triples of strings.  What it does with anything else is in its reply to a hostile module: a value
-that is not exactly a str, an unknown name or a number beyond 32 bits is dropped or wrapped, **and the
-Accept still leaves**.  So every reply passes ``checked_reply``, and any doubt is an exception.
+rlm_python3 passes pairs of strings (octets as ``0x…``, named integers by their names) and accepts triples of strings.
+It drops or wraps everything else: a value that is not exactly a str, an unknown name, a number beyond 32 bits.  **The
+Accept is sent nevertheless**.  So every reply passes ``checked_reply``, which raises an exception in any doubt.
 """
 
 import functools
@@ -14,27 +13,28 @@ from typing import NamedTuple
 
 from .rules import serial as serial_number
 from .rules.identity import Claim, read_class
-from .rules.usage import counted_octets
+from .rules.units import Octets, Seconds
+from .rules.usage import WORD_MAX, counted_octets
+from .sentence import Sentence
 
-SERIAL_MAX = 32
-# A record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid), and a packet is to mean the same
+SERIAL_MAX = serial_number.MAX_LENGTH
+# A record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid).  A packet must mean the same
 # whether it is charged directly or from the queue.
 USER_NAME_OCTETS_MAX = 64
 DEVICE_OCTETS_MAX = 64
-# Behind a User-Name that is too long to be a serial: no serial has points.
+# Appended to a User-Name that is too long to be a serial: no serial contains dots.
 TOO_LONG = "..."
-WORD_MAX = 2**32 - 1
-# More than a line carries in a session (9 PB), and so little that the sums over a card's sessions fit into 63 bits:
-# a NAS that reports nonsense must not stop what it reports together with, nor the card's next login.
+# More than one session can transfer (9 PB), yet the sum over a card's sessions fits into 63 bits.  A NAS that reports an
+# absurd counter must not make the other reports of its group fail, nor the card's next login.
 OCTETS_MAX = 2**53
 MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
-# What raddb-config/ puts into the request for us, because the packet does not say it.
+# Attributes that raddb-config/ adds to the request, because the packet does not contain them.
 SOURCE_ADDRESS = "Tmp-String-0"
 RECEIVED_AT = "Tmp-String-1"
-AUTHENTICATOR = "Tmp-String-2"  # of Accounting-On and Accounting-Off alone: the same in an identical repetition
+AUTHENTICATOR = "Tmp-String-2"  # only of Accounting-On and Accounting-Off; a repeated packet has the same one
 READ_MARK = "Tmp-String-3"  # what authorize returned for this request, see read_mark.py
-OUTER_NAME = "Tmp-String-4"  # of a login in an EAP tunnel: the User-Name outside it
-# How long a packet may have waited in FreeRADIUS at most; more is a clock that was put forward meanwhile.
+OUTER_NAME = "Tmp-String-4"  # of a login in an EAP tunnel: the User-Name outside the tunnel
+# The longest that a packet waits in FreeRADIUS.  A longer time means that the clock was put forward meanwhile.
 WAIT_MOST_SECONDS = 60.0
 
 ON_OFF = ("Accounting-On", "Accounting-Off")
@@ -42,7 +42,7 @@ KINDS = ("Start", "Interim-Update", "Stop", *ON_OFF)
 
 
 class Report(NamedTuple):
-    """One accounting packet.  A counter that the packet does not carry is None, which is not zero."""
+    """One accounting packet.  A counter that the packet does not contain is None, which is not zero."""
 
     kind: str
     serial: str
@@ -53,19 +53,19 @@ class Report(NamedTuple):
     device: str
     age_seconds: float  # between the event and now: Acct-Delay-Time, and the time in a queue
     at: float  # now, by this server's clock: seconds since 1970
-    seconds: int | None
-    down_octets: int | None
-    up_octets: int | None
+    seconds: Seconds | None
+    down_octets: Octets | None
+    up_octets: Octets | None
     has_gigawords: bool
     stop_cause: str | None
     framed_ipv4: str | None
     framed_ipv6: str | None
     delegated_prefix: str | None
-    authenticator: str = ""  # of Accounting-On and -Off: what a packet that is sent again has in common with the first
+    authenticator: str = ""  # of Accounting-On and -Off; a repeated packet has the same one
 
 
 class AttributeFault(ValueError):
-    """An attribute that cannot be what it says."""
+    """A packet cannot be used because of one of its attributes.  The only argument is a Sentence."""
 
 
 def values(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
@@ -74,12 +74,12 @@ def values(pairs: Sequence[tuple[str, str]] | None) -> dict[str, str]:
     >>> values([("Class", "0x01"), ("Class", "0x02")])
     {'Class': '0x01'}
     """
-    # Backwards, because a dictionary keeps the last: it is done for each packet, and so without a loop of ours.
+    # Reversed, because a dictionary keeps the last value.  This runs for each packet, so it avoids a loop in Python.
     return dict(reversed(pairs or ()))
 
 
 def serial_of(request: Mapping[str, str]) -> str:
-    """The serial number in User-Name, as people type it: with blanks and hyphens between the groups.
+    """The serial number in User-Name; people type it with spaces and hyphens between the groups.
 
     >>> serial_of({"User-Name": " 4000-1234 "})
     '40001234'
@@ -92,7 +92,7 @@ def serial_of(request: Mapping[str, str]) -> str:
 
 
 def outer_serial_of(request: Mapping[str, str]) -> str:
-    """The User-Name outside the EAP tunnel, as a serial number; "" if it is the one inside, or there is no tunnel.
+    """The User-Name outside the EAP tunnel as a serial number; "" if it equals the one inside, or there is no tunnel.
 
     >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000 9999"})
     '40009999'
@@ -104,7 +104,7 @@ def outer_serial_of(request: Mapping[str, str]) -> str:
 
 
 def device_of(request: Mapping[str, str]) -> str:
-    """The device that asks, by Calling-Station-Id; a MAC address in one form, however the NAS writes it.
+    """The device in Calling-Station-Id.  A MAC address gets one form, however the NAS writes it.
 
     >>> device_of({"Calling-Station-Id": "02:00:5e:10:00:01"})
     '02-00-5E-10-00-01'
@@ -116,11 +116,11 @@ def device_of(request: Mapping[str, str]) -> str:
     return _device(request.get("Calling-Station-Id", ""))
 
 
-@functools.lru_cache(16_384)  # A device is in each of its session's packets.
+@functools.lru_cache(16_384)  # Each packet of a session names the same device.
 def _device(text: str) -> str:
     name = text.strip(" ")
     if _octets_of(name) > DEVICE_OCTETS_MAX:
-        # A character that the end falls into is left out.
+        # "ignore" drops a character that is cut in the middle.
         name = name.encode("utf-8", "surrogateescape")[:DEVICE_OCTETS_MAX].decode("utf-8", "ignore").rstrip(" ")
     if MAC.fullmatch(name):
         digits = re.sub(r"[^0-9A-Fa-f]", "", name).upper()
@@ -129,7 +129,9 @@ def _device(text: str) -> str:
 
 
 def received_at(request: Mapping[str, str]) -> float:
-    """When FreeRADIUS received the packet, by its own clock: "seconds.microseconds", as raddb-config/ says it.
+    """When FreeRADIUS received the packet, in seconds since 1970; now, if the request does not contain it.
+
+    raddb-config/ adds "seconds.microseconds", where the microseconds have no leading zeros.
 
     >>> received_at({"Tmp-String-1": "1770000000.90"})
     1770000000.00009
@@ -143,21 +145,22 @@ def received_at(request: Mapping[str, str]) -> float:
 def report(
     pairs: Sequence[tuple[str, str]], nas_id: int, class_key: bytes, queued_seconds: float | None = None
 ) -> Report:
-    """What an accounting packet says (RFC 2866, RFC 2869).
+    """The report in an accounting packet (RFC 2866, RFC 2869).
 
-    *queued_seconds* is how long it waited in a queue; None: it came from FreeRADIUS, which says when it received it.
+    *queued_seconds* is how long the packet waited in the queue; None: it came from FreeRADIUS directly.
 
-    Raises AttributeFault if it says nothing that can be charged, now or later.
+    Raises AttributeFault if the packet can never be charged.
     """
     request = values(pairs)
     kind = request.get("Acct-Status-Type", "")
     if kind not in KINDS:
-        raise AttributeFault(f"Acct-Status-Type is {kind or 'missing'}")
+        raise AttributeFault(Sentence("Acct-Status-Type is {kind}", kind=kind or "missing"))
     serial = serial_of(request)
     acct_session_id = request.get("Acct-Session-Id", "")[:253]
     if kind not in ON_OFF and not (serial and acct_session_id):
-        raise AttributeFault("User-Name or Acct-Session-Id is missing")
+        raise AttributeFault(Sentence("User-Name or Acct-Session-Id is missing"))
     classes = [value for name, value in pairs if name == "Class"]
+    seconds = _number(request, "Acct-Session-Time")
     now = time.time()
     arrived_at = received_at(request)
     if queued_seconds is None:
@@ -172,8 +175,8 @@ def report(
         device=device_of(request),
         age_seconds=(_number(request, "Acct-Delay-Time") or 0) + queued_seconds,
         at=arrived_at + queued_seconds,
-        seconds=_number(request, "Acct-Session-Time"),
-        # Output is what the NAS sent to the customer: his download.
+        seconds=None if seconds is None else Seconds(seconds),
+        # Output is what the NAS sent to the customer, so it is the download.
         down_octets=_octets(request, "Acct-Output-Octets", "Acct-Output-Gigawords"),
         up_octets=_octets(request, "Acct-Input-Octets", "Acct-Input-Gigawords"),
         has_gigawords="Acct-Output-Gigawords" in request or "Acct-Input-Gigawords" in request,
@@ -186,7 +189,7 @@ def report(
 
 
 def checked_reply(attributes: Iterable[tuple[str, str, str]]) -> tuple[tuple[str, str, str], ...]:
-    """A reply that FreeRADIUS will take as it is, or ValueError.
+    """The reply, if FreeRADIUS will send it exactly as it is; otherwise ValueError.
 
     >>> checked_reply([("Session-Timeout", ":=", "600")])
     (('Session-Timeout', ':=', '600'),)
@@ -197,34 +200,36 @@ def checked_reply(attributes: Iterable[tuple[str, str, str]]) -> tuple[tuple[str
     attributes = tuple(attributes)
     for attribute in attributes:
         if type(attribute) is not tuple or len(attribute) != 3:
-            raise ValueError("a reply attribute is not (name, operator, value)")
+            raise ValueError(Sentence("a reply attribute is not (name, operator, value)"))
         name, operator, value = attribute
         if not (type(name) is type(operator) is type(value) is str):
-            kinds = {type(part).__name__ for part in attribute if type(part) is not str}
-            raise ValueError(f"reply attribute {name} is not text but {', '.join(sorted(kinds))}")
+            kinds = ", ".join(sorted({type(part).__name__ for part in attribute if type(part) is not str}))
+            raise ValueError(Sentence("reply attribute {name} is not text but {kinds}", name=name, kinds=kinds))
         if operator not in (":=", "+="):
-            raise ValueError(f"reply attribute {name} has the operator {operator}")
+            raise ValueError(
+                Sentence("reply attribute {name} has the operator {operator}", name=name, operator=operator)
+            )
         if "\0" in value or len(value.encode()) > 253 * (2 if value.startswith("0x") else 1):
-            raise ValueError(f"reply attribute {name} is too long or holds a NUL")
+            raise ValueError(Sentence("reply attribute {name} is too long or contains a NUL", name=name))
         if name == "Session-Timeout" and not (value.isascii() and value.isdigit() and 0 < int(value) <= WORD_MAX):
-            raise ValueError(f"Session-Timeout is {value}")
+            raise ValueError(Sentence("Session-Timeout is {value}", value=value))
     return attributes
 
 
 def _number(request: Mapping[str, str], name: str) -> int | None:
-    """An unsigned 32-bit attribute; None where the packet does not carry it or it is no number."""
+    """An unsigned 32-bit attribute; None if the packet does not contain it, or if it is not a number."""
     value = request.get(name)
     if value is None or not (value.isascii() and value.isdigit()):
         return None
     return min(int(value), WORD_MAX)
 
 
-def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -> int | None:
+def _octets(request: Mapping[str, str], octets_name: str, gigawords_name: str) -> Octets | None:
     octets = _number(request, octets_name)
     gigawords = _number(request, gigawords_name)
-    if gigawords is None:
-        return octets
-    return min(counted_octets(octets or 0, gigawords), OCTETS_MAX)
+    if octets is None and gigawords is None:
+        return None
+    return Octets(min(counted_octets(octets or 0, gigawords or 0), OCTETS_MAX))
 
 
 def _octets_of(text: str) -> int:

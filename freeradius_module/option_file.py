@@ -1,7 +1,7 @@
-"""MySQL option files: groups in brackets, `name = value`, and `!include FILE`.
+"""The parser of MySQL option files: groups in brackets, `name = value`, and `!include FILE`.
 
-The option file may hold everything, or include files that hold one group each, so that each program's password is in
-a file that this program alone may read:
+One file may hold everything.  Or it includes files that hold one group each, so that only the program that needs a
+password may read the file that holds it:
 
     !include radius.cnf
     !include admin.cnf
@@ -9,8 +9,10 @@ a file that this program alone may read:
     [prepaid]
     lang = pt_BR
 
-A file that this account may not read, or that is not on this machine, is passed over, and named where one of its
-settings is needed.  What comes later wins.
+An included file that does not exist, or that this account may not read, is skipped; it is named when a setting is
+missing.  A later setting replaces an earlier one.
+
+PyMySQL reads the connection to the database from the same files by itself, see connection.py.
 """
 
 import configparser
@@ -20,31 +22,53 @@ from pathlib import Path
 from .sentence import Sentence
 
 INCLUDE = "!include"
-# An option file that includes itself must not be read for ever.
+# A file that includes itself would be read for ever.
 FILES_MOST = 32
+MARIADB_PORT = 3306
 
 
 class OptionFileError(Exception):
-    """This is not an option file."""
+    """The file is not an option file, or one of its values is wrong.  Its only argument is a Sentence."""
 
 
 class OptionFile:
-    """What an option file says, with all that it includes."""
+    """The settings of an option file and of all files that it includes."""
 
     def __init__(self, path: str):
         self.path = path
+        # By group and name; in a name, "-" is written "_".
         self.groups: dict[str, dict[str, str]] = {}
-        # The file that each group was read from: PyMySQL reads the connection from there once more.
+        # By group, the file that it was last read from.
         self.places: dict[str, str] = {}
-        # All files that were read, and those that this account may not read, or that are not there.
-        self.files: list[str] = []
-        self.closed: list[str] = []
-        self.missing: list[str] = []
-        # Files whose first line of weight is an !include, which PyMySQL cannot read.
+        self.files: list[str] = []  # that were read
+        self.closed: list[str] = []  # that this account may not read
+        self.missing: list[str] = []  # that do not exist
+        # Files with an !include above their first group, which PyMySQL cannot read.
         self.headed_by_include: set[str] = set()
 
     def group(self, name: str) -> dict[str, str]:
+        """The settings of one group; empty if there is no such group."""
         return self.groups.get(name, {})
+
+    def number(self, group: str, name: str, default: int, least: int = 1, most: int = 2**32 - 1) -> int:
+        """A whole number from `least` to `most`; OptionFileError if the setting is something else."""
+        text = self.group(group).get(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+            raise OptionFileError(
+                Sentence(
+                    "{name} in {path} is {value!r}; it must be a whole number from {least} to {most}.",
+                    name=name,
+                    path=self.places.get(group, self.path),
+                    value=text,
+                    least=least,
+                    most=most,
+                )
+            )
+        return int(text)
+
+    def port(self, group: str) -> int:
+        """The TCP port of the database server that a group names, MariaDB's own if it names none."""
+        return self.number(group, "port", MARIADB_PORT, most=65_535)
 
     @property
     def unread(self) -> list[str]:
@@ -52,7 +76,7 @@ class OptionFile:
 
 
 def read(path: str) -> OptionFile:
-    """Raises OSError, UnicodeDecodeError or OptionFileError."""
+    """Read an option file and what it includes.  Raises OSError, UnicodeDecodeError or OptionFileError."""
     found = OptionFile(path)
     _add(found, path, is_included=False)
     return found
@@ -74,14 +98,14 @@ def _add(found: OptionFile, path: str, is_included: bool) -> None:
         found.missing.append(path)
         return
     found.files.append(path)
-    own = []
+    own: list[str] = []
     for line in text.splitlines():
         word, _, included = line.strip().partition(" ")
         if word == INCLUDE:
             if not any(line.startswith("[") for line in own):
                 found.headed_by_include.add(path)
             _add(found, os.path.join(os.path.dirname(path), included.strip()), is_included=True)
-        # The number of a wrong line must stay right; !includedir is for the server's own files.
+        # An empty line keeps the line numbers of errors right.  !includedir is for the server's own files.
         own.append("" if line.startswith("!") else line)
     for group, settings in _parsed("\n".join(own), path).items():
         found.groups.setdefault(group, {}).update(settings)
@@ -95,7 +119,7 @@ def _parsed(text: str, path: str) -> dict[str, dict[str, str]]:
     try:
         parser.read_string(text)
     except configparser.Error as error:
-        # Its own text repeats the line, which may hold a password, and would go to FreeRADIUS' log.
+        # The parser's message repeats the line.  The line may hold a password, and the message goes to FreeRADIUS' log.
         raise OptionFileError(
             Sentence(
                 "{path} is not an option file: line {line} is neither a [group] nor a setting.",
@@ -110,11 +134,14 @@ def _parsed(text: str, path: str) -> dict[str, dict[str, str]]:
 
 
 def _line_of(error: configparser.Error) -> int:
-    return error.errors[0][0] if getattr(error, "errors", None) else getattr(error, "lineno", 0)
+    """The number of the wrong line; 0 if the parser names none."""
+    errors = getattr(error, "errors", None)
+    line: int = errors[0][0] if errors else getattr(error, "lineno", 0)
+    return line
 
 
 def unquoted(value: str) -> str:
-    """A value without the quotes that an option file may put around it.
+    """A value without the quotes that may stand around it.
 
     >>> unquoted('"a b"'), unquoted("'"), unquoted("it's")
     ('a b', "'", "it's")

@@ -1,19 +1,19 @@
-"""Text of strangers on a screen or in a log: nothing in it steers the terminal or turns the direction of reading.
+"""Text from strangers, made safe for a terminal or a log.
 
-A User-Name, a device or a session's name is whatever a customer or a NAS sends.  U+009B begins a command to the
-terminal as ESC [ does, and U+202E lets the rest of a line read backwards.
+A User-Name, a device or the name of a session is whatever a customer or a NAS sends.  It may contain control characters
+that a terminal obeys (U+009B begins a command as ESC [ does) or characters that reverse the reading direction (U+202E).
 """
 
 import re
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# The escapes of JSON are of UTF-16 units, so a character beyond U+FFFF takes two.
+# JSON escapes UTF-16 code units, so a character beyond U+FFFF takes two escapes.
 _JSON_ESCAPE = re.compile(r"[\x7f-\U0010ffff]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with a mark in the place of each character that is not printed; those in `keep` stay.
+    """The text with U+FFFD for each character that cannot be printed; the characters in `keep` stay.
 
     >>> printable("a\\u009b2Jb"), printable("São João"), printable("one\\ntwo", keep="\\n")
     ('a\ufffd2Jb', 'São João', 'one\\ntwo')
@@ -24,7 +24,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def one_line(text: str) -> str:
-    """The same for a value in a table or a list, which has one line.
+    """The same on one line, for a value in a table or a list: a line break or a tab becomes a space.
 
     >>> one_line("one\\ntwo\\tthree"), one_line("a\\x85b\\u202ec")
     ('one two three', 'a b\ufffdc')
@@ -35,7 +35,7 @@ def one_line(text: str) -> str:
 
 
 def json_escaped(json: str) -> str:
-    """JSON that means the same, with escapes in the place of characters that are not printed.
+    """The same JSON value, with characters that cannot be printed escaped.
 
     >>> json_escaped('["a\\u202eb é"]')
     '["a\\\\u202eb é"]'
@@ -46,7 +46,7 @@ def json_escaped(json: str) -> str:
 
 
 def _is_printed(character: str) -> bool:
-    # Python's isprintable() is false for blanks that are not U+0020, such as the no-break space in "2 h 13 min".
+    # str.isprintable() is false for spaces other than U+0020, such as the no-break space in "2 h 13 min".
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 

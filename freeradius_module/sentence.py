@@ -1,24 +1,30 @@
-"""A sentence that remembers how it was made, so that it can be said in another language.
+"""A text that remembers its template and its values, so that it can be translated after it was made.
 
-This package says what is wrong in English.  The office, which reads the same rules, shows the same sentences to people
-who may speak another language: it translates the template and puts the values in afterwards (admin/shell/text.py).
+freeradius_module writes what is wrong in English.  The office raises and shows the same sentences to people who may read
+another language: it translates the template and inserts the values afterwards (admin/shell/text.py).  Every error of this
+package that the office may show carries a Sentence as its only argument.
 """
+
+from typing import Any
 
 
 class Sentence(str):
-    """A text, its template and the values that stand in it; a value may be a sentence itself.
+    """The filled-in template.  A value may be a Sentence itself, and is then translated, too.
 
-    >>> said = Sentence("{text!r} is no number of {what}.", text="x", what=Sentence("cards"))
-    >>> said
-    "'x' is no number of cards."
-    >>> said.template, said.values
-    ('{text!r} is no number of {what}.', {'text': 'x', 'what': 'cards'})
+    >>> text = Sentence("{text!r} is not a number of {what}.", text="x", what=Sentence("cards"))
+    >>> text
+    "'x' is not a number of cards."
+    >>> text.template, text.values
+    ('{text!r} is not a number of {what}.', {'text': 'x', 'what': 'cards'})
     """
 
     __slots__ = ("template", "values")
 
-    def __new__(cls, template: str, **values):
-        said = super().__new__(cls, template.format(**values))
-        said.template = template
-        said.values = values
-        return said
+    template: str
+    values: dict[str, Any]
+
+    def __new__(cls, template: str, **values: Any) -> "Sentence":
+        sentence = super().__new__(cls, template.format(**values))
+        sentence.template = template
+        sentence.values = values
+        return sentence

@@ -1,7 +1,7 @@
-"""The module's settings: group [prepaid] of the option file, with the connection in [prepaid-radius].
+"""The module's settings: group [prepaid] of the option file; [prepaid-radius] is its connection to the database.
 
-The file is the one that the office uses: $PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf.  It is an
-ordinary MySQL option file, and may include others (option_file.py); PyMySQL reads the connection by itself.
+The office uses the same file: $PREPAID_CONFIG, or /etc/prepaid-cards/prepaid.cnf.  docs/configuration.md explains every
+setting.
 """
 
 import contextlib
@@ -9,9 +9,11 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import option_file
+from .option_file import MARIADB_PORT
+from .rules.login import LONGEST_SESSION_SECONDS
 from .rules.units import DEFAULT_CURRENCY
 from .sentence import Sentence
 
@@ -20,54 +22,57 @@ RADIUS_GROUP = "prepaid-radius"
 
 
 class Settings(NamedTuple):
-    """Group [prepaid]; what is not said there has the value shown here."""
+    """The settings of group [prepaid], with their defaults, and where the connection is described."""
 
     path: str = DEFAULT_PATH
-    # The connection to the database: its group, and the file that this group is in.
+    # The group that describes the connection to the database, and the file in which it stands.
     group: str = RADIUS_GROUP
     connection_file: str = DEFAULT_PATH
-    # Where the group is not to be found: files that are included and cannot be read.
+    # If the group was not found: the included files that could not be read, one of which may contain it.
     closed: tuple[str, ...] = ()
-    # Of the connection, PyMySQL reads "socket" by itself; we take "unix_socket" too, as the office does.
+    # PyMySQL reads "socket" by itself; "unix_socket" is another name for it, which the office accepts, too.
     unix_socket: str | None = None
-    # Nodes of a cluster in the order in which they are tried; none: what PyMySQL reads (unix_socket, or host and port).
+    # The nodes of a cluster in the order in which they are tried.  Empty: PyMySQL reads unix_socket, or host and port.
     hosts: tuple[tuple[str, int], ...] = ()
-    # The keys that open PINs; beside the option file, unless said otherwise.
+    # The keys that open PINs.  `load` looks beside the option file if the setting is missing.
     key_file: str = "/etc/prepaid-cards/key"
     # Language of the texts that the customer reads: en or pt_BR.
     lang: str = "pt_BR"
     currency: str = DEFAULT_CURRENCY
     # The longest session, where nothing else limits time; at most SESSION_SECONDS_MAX.
-    longest_session_seconds: int = 86_400
-    # Wrong PINs of one source for one card in a quarter of an hour, before that source is locked out of that card.
+    longest_session_seconds: int = LONGEST_SESSION_SECONDS
+    # How many wrong PINs one source may send for one card in a quarter of an hour before it is locked out of that card.
     wrong_pin_tries: int = 5
-    # How long a database call may take before the packet is given up.
+    # How long a database call may take before the packet is left unanswered.
     database_timeout_seconds: int = 2
     # How many waiting packets share one statement at most.
     group_size: int = 64
-    # Whether a packet is charged before it is answered (direct), or written to the queue and charged from there (queued).
+    # direct: a packet is charged before it is answered.  queued: it is written to the queue and charged from there.
     accounting: str = "direct"
-    # The directory of the queue; with direct accounting it is used while the database is away.  None: there is no queue.
+    # The directory of the queue.  With direct accounting it is used while the database is away.  None: there is no queue.
     queue: str | None = None
-    # The socket of an engine that all FreeRADIUS processes of this machine share (`prepaid engine`).  None: each has its own.
+    # The socket of the engine that all FreeRADIUS processes of this machine share (`prepaid engine`).  None: each process
+    # has an engine of its own.
     engine: str | None = None
-    # The system accounts that the engine serves beside its own and root: FreeRADIUS', where the engine has one of its own.
+    # The system accounts that the shared engine serves beside root and its own account: FreeRADIUS', if it has another one.
     engine_callers: str = ""
 
 
-# What `load` finds out by itself.
+# The fields that `load` fills in from elsewhere than group [prepaid].
 NOT_SET_BY_HAND = {"path", "group", "connection_file", "closed", "unix_socket", "hosts"}
-MARIADB_PORT = 3306
 # The guard in raddb-config/policy.d/prepaid rejects an Accept with a longer Session-Timeout.
 SESSION_SECONDS_MAX = 31 * 86_400
 
 
 class SettingsError(Exception):
-    """The option file cannot be read."""
+    """The option file cannot be used.  Its only argument is a Sentence."""
 
 
 def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
-    """Read the option file, or say which line of it is wrong.  `group` is the connection to the database."""
+    """Read the option file.  `group` describes the connection to the database.
+
+    A daemon names a group of its own; if the file has none, it uses [prepaid-radius].  SettingsError says what is wrong.
+    """
     path = path or os.environ.get("PREPAID_CONFIG") or DEFAULT_PATH
     if not Path(path).is_file():
         raise SettingsError(
@@ -76,9 +81,12 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
             )
         )
     try:
-        options = option_file.read(path)
+        return _loaded(option_file.read(path), path, group)
     except option_file.OptionFileError as error:
         raise SettingsError(*error.args) from None
+
+
+def _loaded(options: option_file.OptionFile, path: str, group: str) -> Settings:
     if group not in options.groups and RADIUS_GROUP in options.groups:
         group = RADIUS_GROUP
     connection, place = options.group(group), options.places.get(group, path)
@@ -91,7 +99,9 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
                 group=group,
             )
         )
-    found: dict = {"path": path, "group": group, "connection_file": place}
+    # PyMySQL reads the port by itself, and fails without a sentence if it is not a number.
+    options.port(group)
+    found: dict[str, Any] = {"path": path, "group": group, "connection_file": place}
     for name in ("socket", "unix_socket"):
         if name in connection:
             found["unix_socket"] = connection[name]
@@ -100,9 +110,7 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
         if "unix_socket" in found:
             raise SettingsError(
                 Sentence(
-                    "[{group}] in {path} has both hosts and a socket; take one of the two away.",
-                    group=group,
-                    path=place,
+                    "[{group}] in {path} has both hosts and a socket; remove one of the two.", group=group, path=place
                 )
             )
     if group not in options.groups:
@@ -111,16 +119,7 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
     for name, default in Settings._field_defaults.items():
         if name in found or name in NOT_SET_BY_HAND or name not in own:
             continue
-        value = own[name]
-        if isinstance(default, int):
-            if not value.isdigit() or int(value) == 0:
-                raise SettingsError(
-                    Sentence(
-                        "{name} in {path} is '{value}'; it must be a number above 0.", name=name, path=path, value=value
-                    )
-                )
-            value = int(value)
-        found[name] = value
+        found[name] = options.number("prepaid", name, default) if isinstance(default, int) else own[name]
     if found.get("longest_session_seconds", 0) > SESSION_SECONDS_MAX:
         raise SettingsError(
             Sentence(
@@ -136,7 +135,7 @@ def load(path: str | None = None, group: str = RADIUS_GROUP) -> Settings:
 
 
 def hosts_of(text: str) -> tuple[tuple[str, int], ...]:
-    """The nodes of a cluster as `hosts` names them, in the order in which they are tried.
+    """The nodes of a cluster in a setting `hosts`: (address, port), in the order in which they are tried.
 
     >>> hosts_of("192.0.2.1, 192.0.2.2:3307, [2001:db8::3]:3307, 2001:db8::4")
     (('192.0.2.1', 3306), ('192.0.2.2', 3307), ('2001:db8::3', 3307), ('2001:db8::4', 3306))
@@ -150,6 +149,6 @@ def _host(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::([1-9][0-9]{0,4}))?", text)
     if not match:
         raise SettingsError(
-            Sentence("'{text}' in hosts is no node; write ADDRESS or ADDRESS:PORT, with commas between.", text=text)
+            Sentence("{text!r} in hosts is not a node; write ADDRESS or ADDRESS:PORT, separated by commas.", text=text)
         )
     return match[1] or match[2], int(match[3] or MARIADB_PORT)

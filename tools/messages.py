@@ -23,7 +23,8 @@ from admin.report import data as report_data
 from admin.report import files as report_files
 from admin.shell import errors, output, text
 from admin.shell.command import cli
-from freeradius_module.rules import login
+from freeradius_module.rules.refusals import REFUSALS
+from freeradius_module.rules.usage import CREDIT_COLUMNS
 
 KEYWORDS = {"_": None, "plural": (1, 2), "in_context": ((1, "c"), 2)}
 MODULE_KEYWORDS = {"Sentence": None}
@@ -69,7 +70,7 @@ WORDS = (
     "ok",
     "look",
     "fault",
-    *login.REFUSALS,
+    *REFUSALS,
 )
 # Columns of tables and lines of `show`; those that the commands name themselves are taken from there.
 COLUMNS = (
@@ -82,10 +83,7 @@ COLUMNS = (
     "accepted",
     "acct_session_id",
     "action",
-    "added_cents",
-    "added_down_octets",
-    "added_octets",
-    "added_seconds",
+    *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     "address",
     "allowed_hours",
     "at",
@@ -105,11 +103,6 @@ COLUMNS = (
     "count",
     "counter_rule",
     "created",
-    "credit_cents",
-    "credit_down_octets",
-    "credit_octets",
-    "credit_seconds",
-    "credit_up_octets",
     "database",
     "day",
     "delegated_prefix",
@@ -181,11 +174,6 @@ COLUMNS = (
     "program",
     "reason",
     "redeemed",
-    "remaining_cents",
-    "remaining_down_octets",
-    "remaining_octets",
-    "remaining_seconds",
-    "remaining_up_octets",
     "replace_oldest",
     "reply",
     "require_message_authenticator",
@@ -275,10 +263,13 @@ def collected():
     yield from _marked(Path(admin.__file__).parent, KEYWORDS)
     yield from _marked(Path(freeradius_module.__file__).parent, MODULE_KEYWORDS)
     yield from _marked(Path(click.__file__).parent, CLICK_KEYWORDS)
+    # click translates it as the value of a variable, where it cannot be found.
+    yield "required", None
     for kind in _kinds_of(errors.OfficeError):
         # As OfficeError itself puts it on one line.
         yield " ".join(kind.__doc__.split()), None
-    for sentence in (*errors.RULES.values(), *login.REFUSALS.values(), *store.roles.ROLES.values()):
+    sentences_of_refusals = [reason.sentence for reason in REFUSALS.values()]
+    for sentence in (*errors.RULES.values(), *sentences_of_refusals, *store.roles.ROLES.values()):
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None

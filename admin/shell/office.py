@@ -22,6 +22,7 @@ import pymysql.cursors
 
 from freeradius_module import SCHEMA_VERSION, option_file
 from freeradius_module.rules.login import card_tries
+from freeradius_module.rules.units import DEFAULT_CURRENCY
 from freeradius_module.sealing import keyring
 from freeradius_module.settings import DEFAULT_PATH, Settings, SettingsError, hosts_of
 
@@ -140,24 +141,19 @@ class Office:
 
     @property
     def currency(self) -> str:
-        return self.settings("prepaid").get("currency", Settings().currency)
+        return self.settings("prepaid").get("currency", DEFAULT_CURRENCY)
 
     @property
     def card_tries(self) -> int:
         """How many wrong PINs of a card count in a quarter of an hour."""
-        return card_tries(self.number("wrong_pin_tries", Settings().wrong_pin_tries))
+        return card_tries(self.number("wrong_pin_tries", Settings().wrong_pin_tries, least=1))
 
-    def number(self, name: str, default: int) -> int:
+    def number(self, name: str, default: int, least: int = 0) -> int:
         """A whole number of the group [prepaid]."""
-        text = self.settings("prepaid").get(name, str(default))
-        if not text.isascii() or not text.isdigit():
-            raise errors.WrongUsage(
-                _("{name} in {config} is {value!r}; it must be a whole number."),
-                name=name,
-                config=self.config_path,
-                value=text,
-            )
-        return int(text)
+        try:
+            return self.options.number("prepaid", name, default, least)
+        except option_file.OptionFileError as error:
+            raise errors.WrongUsage(told(error)) from None
 
     def settings(self, group: str) -> dict[str, str]:
         """One group of the option file; empty if it is not there."""
@@ -169,7 +165,7 @@ class Office:
         settings = self.settings(group)
         if not settings and not changes:
             self.refuse_lacking(group)
-        arguments = self._arguments(settings, changes)
+        arguments = self._arguments(group, changes)
         nodes = self.nodes(group)
         for node in nodes[:-1]:
             with contextlib.suppress(errors.NotReachable):
@@ -196,21 +192,25 @@ class Office:
 
     def connect_to_each(self, group: str, **changes):
         """One after the other, a connection to each node that this group names and that serves."""
-        arguments = self._arguments(self.settings(group), changes) | {"unix_socket": None}
+        arguments = self._arguments(group, changes) | {"unix_socket": None}
         for node in self.nodes(group):
             with contextlib.suppress(errors.NotReachable):
                 with contextlib.closing(self._connect_to_node(group, arguments | node)) as connection:
                     yield connection
 
-    @staticmethod
-    def _arguments(settings: dict[str, str], changes: dict) -> dict:
+    def _arguments(self, group: str, changes: dict) -> dict:
+        settings = self.settings(group)
+        try:
+            port = self.options.port(group)
+        except option_file.OptionFileError as error:
+            raise errors.WrongUsage(told(error)) from None
         return {
             "user": settings.get("user"),
             "password": settings.get("password", ""),
             "database": settings.get("database", "prepaid"),
             "unix_socket": settings.get("unix_socket") or settings.get("socket"),
             "host": settings.get("host"),
-            "port": int(settings.get("port") or 3306),
+            "port": port,
         } | changes
 
     def nodes(self, group: str) -> list[dict]:

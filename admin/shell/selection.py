@@ -9,9 +9,8 @@ from freeradius_module.rules import serial
 from .. import store
 from . import errors
 from .command import option
-from .text import _, in_context
+from .text import _, in_context, told
 
-HYPHENS = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 RANGES_NAMED = 4
 SUGGESTIONS = 3
 
@@ -175,22 +174,11 @@ def _range(cursor, text: str) -> Selection:
 
 
 def split_range(text: str) -> tuple[str, str]:
-    """The two ends of FIRST-LAST; serials may be typed with hyphens of their own, so the middle one counts.
-
-    >>> split_range("A017-A025"), split_range("a0-17 - a0-25")
-    (('A017', 'A025'), ('a0-17 ', ' a0-25'))
-    >>> split_range("A017")
-    Traceback (most recent call last):
-        ...
-    admin.shell.errors.WrongUsage: 'A017' is not a range. Write it FIRST-LAST, like A017-A025.
-    """
-    for hyphen in HYPHENS[1:]:
-        text = text.replace(hyphen, "-")
-    parts = text.split("-")
-    if len(parts) % 2 or not all(part.strip() for part in parts):
-        raise errors.WrongUsage(_("{text!r} is not a range. Write it FIRST-LAST, like A017-A025."), text=text)
-    middle = len(parts) // 2
-    return "-".join(parts[:middle]), "-".join(parts[middle:])
+    """The two ends of FIRST-LAST, as they were typed."""
+    try:
+        return serial.split_range(text)
+    except ValueError as error:
+        raise errors.WrongUsage(told(error)) from None
 
 
 def _length(first: str, last: str) -> int | None:

@@ -1,9 +1,7 @@
 """The statements about compensating entries: credit added or moved by hand, devices set free."""
 
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
-
-# The kinds of credit, by the end of their columns' names.
-KINDS = ("seconds", "octets", "down_octets", "up_octets", "cents")
+from freeradius_module.rules.usage import CREDIT_COLUMNS as KINDS
 
 
 def lock(cursor, card_ids) -> None:
@@ -27,11 +25,11 @@ def add(
 ) -> int:
     """An entry; its trigger brings the card up to date.  `added` is by kind, negative where credit goes away."""
     cursor.execute(
-        """
+        f"""
         INSERT INTO card_entry (card_id, what, reason, idempotency_key, other_card_id, expires_at,
-                                added_seconds, added_octets, added_down_octets, added_up_octets, added_cents)
+                                {", ".join(f"added_{kind}" for kind in KINDS)})
         VALUES (%(card_id)s, %(what)s, %(reason)s, %(key)s, %(other_card_id)s, %(expires_at)s,
-                %(seconds)s, %(octets)s, %(down_octets)s, %(up_octets)s, %(cents)s)
+                {", ".join(f"%({kind})s" for kind in KINDS)})
         """,
         {
             "card_id": card_id,
@@ -49,10 +47,9 @@ def add(
 def made_with_key(cursor, card_id: int, key: str) -> dict | None:
     """The entry that was made on this card with this key."""
     cursor.execute(
-        """
+        f"""
         SELECT id AS entry, at, what, operator, other_card_id, expires_at,
-               added_seconds AS seconds, added_octets AS octets, added_down_octets AS down_octets,
-               added_up_octets AS up_octets, added_cents AS cents
+               {", ".join(f"added_{kind} AS {kind}" for kind in KINDS)}
           FROM card_entry
          WHERE card_id = %(card_id)s
            AND idempotency_key = %(key)s

@@ -1,13 +1,11 @@
 """The statements about products."""
 
+from freeradius_module.rules.usage import CREDIT_COLUMNS
+
 COLUMNS = (
     "name",
     "kind",
-    "credit_seconds",
-    "credit_octets",
-    "credit_down_octets",
-    "credit_up_octets",
-    "credit_cents",
+    *(f"credit_{kind}" for kind in CREDIT_COLUMNS),
     "tariff_minute_millicents",
     "tariff_mb_millicents",
     "valid_days",

@@ -4,6 +4,8 @@ By ranges of cards, each with whole sets and no question for each card, so that 
 ranges.  All within one snapshot: logins go on meanwhile and are not seen.
 """
 
+from freeradius_module.rules.usage import CREDIT_COLUMNS
+
 
 def card_ids(cursor) -> tuple[int, int]:
     """The first and the last card; (0, -1) where there is none."""
@@ -20,10 +22,9 @@ def wrong_entries(cursor, first: int, last: int) -> list[tuple]:
         last,
         "added",
         "added_",
-        ("seconds", "octets", "down_octets", "up_octets", "cents"),
-        """
-        SELECT card_id, SUM(added_seconds) AS seconds, SUM(added_octets) AS octets,
-               SUM(added_down_octets) AS down_octets, SUM(added_up_octets) AS up_octets, SUM(added_cents) AS cents
+        CREDIT_COLUMNS,
+        f"""
+        SELECT card_id, {", ".join(f"SUM(added_{kind}) AS {kind}" for kind in CREDIT_COLUMNS)}
           FROM card_entry
          WHERE card_id BETWEEN %(first)s AND %(last)s
          GROUP BY card_id""",
@@ -169,23 +170,21 @@ def wrong_events(cursor, first: int, last: int) -> list[tuple]:
 
 def wrong_transfers(cursor, first: int, last: int) -> list[tuple]:
     """Between two cards, what was taken from one was given to the other."""
+    given = ", ".join(f"SUM(added_{kind})" for kind in CREDIT_COLUMNS)
+    taken = ", ".join(f"-SUM(added_{kind})" for kind in CREDIT_COLUMNS)
     cursor.execute(
-        """
-        SELECT card.serial, 'transferred seconds, octets, down_octets, up_octets, cents: here, and on the other card',
+        f"""
+        SELECT card.serial, 'transferred {", ".join(CREDIT_COLUMNS)}: here, and on the other card',
                here.amounts, COALESCE(there.amounts, '-')
           FROM (SELECT card_id, other_card_id,
-                       CONCAT_WS(' ', SUM(added_seconds), SUM(added_octets), SUM(added_down_octets), SUM(added_up_octets),
-                                 SUM(added_cents)) AS amounts,
-                       CONCAT_WS(' ', -SUM(added_seconds), -SUM(added_octets), -SUM(added_down_octets), -SUM(added_up_octets),
-                                 -SUM(added_cents)) AS turned_round
+                       CONCAT_WS(' ', {given}) AS amounts, CONCAT_WS(' ', {taken}) AS turned_round
                   FROM card_entry
                  WHERE card_id BETWEEN %(first)s AND %(last)s
                    AND what = 'transferred'
                  GROUP BY card_id, other_card_id) AS here
           JOIN card ON card.id = here.card_id
           LEFT JOIN (SELECT card_id, other_card_id,
-                            CONCAT_WS(' ', SUM(added_seconds), SUM(added_octets), SUM(added_down_octets),
-                                      SUM(added_up_octets), SUM(added_cents)) AS amounts
+                            CONCAT_WS(' ', {given}) AS amounts
                        FROM card_entry
                       WHERE other_card_id BETWEEN %(first)s AND %(last)s
                         AND what = 'transferred'

@@ -1,5 +1,7 @@
 """The statements behind `prepaid track`: everything that is known of one card, each kind on its own."""
 
+from freeradius_module.rules.usage import CREDIT_COLUMNS
+
 
 def batch_events(cursor, batch_id: int) -> list[dict]:
     cursor.execute(
@@ -18,14 +20,10 @@ def batch_events(cursor, batch_id: int) -> list[dict]:
 def card_events(cursor, card_id: int) -> list[dict]:
     """Changes of status and compensating entries, each with the word for it."""
     cursor.execute(
-        """
+        f"""
         SELECT card_event.at, COALESCE(card_event.what, card_transition.what) AS what, card_event.operator,
                card_event.reason, card_event.note_id AS note, card_event.from_status, card_event.to_status,
-               NULLIF(card_entry.added_seconds, 0) AS added_seconds,
-               NULLIF(card_entry.added_octets, 0) AS added_octets,
-               NULLIF(card_entry.added_down_octets, 0) AS added_down_octets,
-               NULLIF(card_entry.added_up_octets, 0) AS added_up_octets,
-               NULLIF(card_entry.added_cents, 0) AS added_cents,
+               {", ".join(f"NULLIF(card_entry.added_{kind}, 0) AS added_{kind}" for kind in CREDIT_COLUMNS)},
                card_entry.expires_at, other.serial AS other_card
           FROM card_event
           LEFT JOIN card_transition ON card_transition.from_status = card_event.from_status

@@ -15,7 +15,7 @@ from pymysql.cursors import Cursor
 from .. import attributes, store
 from ..attributes import Report
 from ..connection import Connection, DatabaseAway, RowLocked, TooLate
-from ..rules.identity import Candidate, Claim, Sign, fits, identify
+from ..rules.identity import Candidate, Claim, ReportedSession, fits, identify
 from ..settings import Settings
 from ..store.accounting import REACHED_LIMIT, Anomaly, Candidates, Charge, Charged
 from ..store.catalogue import Nas
@@ -406,8 +406,8 @@ class Charges:
         self._sessions[_remembered_as(report)] = Remembered(card_id, login_number, started_at)
 
 
-def _sign(report: Report, trusts_claims: bool = True) -> Sign:
-    return Sign(
+def _sign(report: Report, trusts_claims: bool = True) -> ReportedSession:
+    return ReportedSession(
         report.acct_session_id,
         report.nas_id,
         report.device,

@@ -1,1 +1,1 @@
-"""What the rules of the trade say: values in, values out; no database, no packet."""
+"""The rules of prepaid cards as pure functions: values in, values out; no database, no packet."""

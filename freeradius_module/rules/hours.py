@@ -4,13 +4,12 @@
     window   = [days] HH:MM-HH:MM
     days     = Mo Tu We Th Fr Sa Su, as one day, as Mo-Fr, or as Mo, We, Fr; none means every day
 
-A window that ends at or before its start runs past midnight and belongs to the day on which it
-starts: "Fr 22:00-06:00" ends on Saturday morning.  Windows that touch are one window.
+A window that ends at or before its start runs past midnight and belongs to the day on which it starts:
+"Fr 22:00-06:00" ends on Saturday morning.  Windows that touch become one window.
 
-The hours are those of the clock on the wall where the provider is.  When the clock is put
-forward, a window that starts or ends in the hour that is left out does so at the change.  When
-it is put back, a window opens the first time the clock shows its start and closes the last time
-it shows its end: rather an hour for nothing than a paid card refused.
+The hours are local time at the provider.  When the clock is put forward, a window that starts or ends in the skipped hour
+starts or ends at the change.  When the clock is put back, a window opens the first time the clock shows its start, and
+closes the last time it shows its end: an hour too much is better than to refuse a paid card.
 
 >>> office = parse("Mo-Fr 08:00-18:00")
 >>> seconds_left(office, datetime(2026, 3, 2, 20, 30), "America/Sao_Paulo")  # Monday, 17:30 there
@@ -29,8 +28,7 @@ from zoneinfo import ZoneInfo
 
 from ..sentence import Sentence
 
-# Merged and sorted (start, end), in minutes since Monday 00:00 by the clock on the wall.  An end
-# beyond 10080 lies in the next week.
+# (start, end), merged and sorted, in minutes since Monday 00:00 local time.  An end beyond 10080 is in the next week.
 Windows = tuple[tuple[int, int], ...]
 
 DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
@@ -38,7 +36,9 @@ ALWAYS: Windows = ((0, 10080),)
 
 
 def seconds_left(windows: Windows, now_utc: datetime | float, timezone: str) -> int | None:
-    """Real seconds until the hours are over; 0 when they are not on, None when they never end.
+    """Elapsed seconds until the current window closes; 0 outside the hours, None if they never end.
+
+    A datetime without a time zone is UTC; a float is seconds since 1970.  ValueError if the time zone does not exist.
 
     >>> seconds_left(parse("00:00-24:00"), 0, "UTC") is None
     True
@@ -54,7 +54,7 @@ def seconds_left(windows: Windows, now_utc: datetime | float, timezone: str) -> 
 
 
 def next_opening(windows: Windows, now_utc: datetime | float, timezone: str) -> datetime:
-    """When a login is possible again, by the clock on the wall; now, if it is possible now.
+    """When a login is possible again, in local time; now, if it is possible now.
 
     >>> next_opening(parse("Sa 09:00-13:00"), datetime(2026, 3, 2), "Europe/Lisbon").isoformat()
     '2026-03-07T09:00:00+00:00'
@@ -69,7 +69,7 @@ def next_opening(windows: Windows, now_utc: datetime | float, timezone: str) -> 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Windows:
-    """The windows in minutes of the week, or a ValueError that says what is wrong.
+    """The windows in minutes of the week; ValueError with a Sentence if the text is something else.
 
     >>> parse("Mo 08:00-18:00")
     ((480, 1080),)
@@ -83,7 +83,7 @@ def parse(text: str) -> Windows:
     ValueError: '8-18' is not a time of day from and to. Write it like 08:00-18:00.
     """
     spans = []
-    days_so_far: list[int] = []  # "Mo, We 08:00-12:00": Monday waits for Wednesday's hours.
+    days_so_far: list[int] = []  # of "Mo, We 08:00-12:00", Monday until Wednesday's hours are read
     items = [item.strip() for item in re.split("[,;]", text)]
     for item in items:
         if not item:
@@ -124,13 +124,15 @@ def _split(item: str) -> tuple[list[int], str]:
     >>> _split("Sa-Mo 08:00-12:00")
     ([5, 6, 0], '08:00-12:00')
     """
-    words, times = _ITEM.fullmatch(item).groups()
-    if not words.strip():
+    first_digit = _DIGIT.search(item)
+    times_at = first_digit.start() if first_digit else len(item)
+    words, times = item[:times_at].strip(), item[times_at:]
+    if not words:
         return [], times
-    match = _DAY_RANGE.fullmatch(words.strip())
+    match = _DAY_RANGE.fullmatch(words)
     if match is None:
         raise ValueError(
-            Sentence("{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words.strip(), days=" ".join(DAYS))
+            Sentence("{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words, days=" ".join(DAYS))
         )
     first = _DAY_NUMBERS[match["first"].lower()]
     last = _DAY_NUMBERS[(match["last"] or match["first"]).lower()]
@@ -156,22 +158,22 @@ def _times(text: str) -> tuple[int, int]:
 
 
 def _merged(spans: list[tuple[int, int]]) -> Windows:
-    """Spans that touch or overlap made one, over the end of the week too.
+    """The spans with those that touch or overlap joined, also across the end of the week.
 
     >>> _merged([(60, 120), (120, 180), (10000, 10100)])
     ((60, 180), (10000, 10100))
     >>> _merged([(0, 120), (10000, 10080)])
     ((10000, 10200),)
     """
-    # The week is laid out three times in a row; what starts in the middle one is complete.
+    # Three weeks in a row: a span that starts in the middle one has all its neighbours.
     merged = _unions([(start + shift, end + shift) for shift in (0, _WEEK, 2 * _WEEK) for start, end in spans])
     if any(end - start >= _WEEK for start, end in merged):
         return ALWAYS
     return tuple((start - _WEEK, end - _WEEK) for start, end in merged if _WEEK <= start < 2 * _WEEK)
 
 
-def _unions(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    unions: list[tuple[float, float]] = []
+def _unions(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    unions: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if unions and start <= unions[-1][1]:
             unions[-1] = (unions[-1][0], max(end, unions[-1][1]))
@@ -182,10 +184,10 @@ def _unions(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 @lru_cache(maxsize=1024)
 def _schedule(windows: Windows, timezone: str, utc_day: int) -> tuple[list[int], list[int]]:
-    """When the hours open and close around one day, in seconds since 1970.
+    """When the windows around one day open and close, in seconds since 1970.
 
-    Worked out once a day for each product; a login then only looks its place up.  Two weeks
-    ahead are enough: the one window of a week may fall into an hour that the clock leaves out.
+    It is computed once a day for each product, so that a login only has to search the list.  The schedule reaches more than
+    two weeks ahead, because the only window of a week may fall into an hour that the clock skips.
     """
     place = zone(timezone)
     today = datetime(1970, 1, 1) + timedelta(days=utc_day)
@@ -202,16 +204,16 @@ def _schedule(windows: Windows, timezone: str, utc_day: int) -> tuple[list[int],
 
 
 def _instant(wall: datetime, place: tzinfo, fold: int) -> int:
-    """When the clock shows this: the first (fold 0) or the last time (fold 1).
+    """When the local clock shows this time, for the first (fold 0) or the last time (fold 1).
 
-    What the clock never shows, because it is put forward, is the moment of that change.
+    A time that the clock skips when it is put forward is the moment of that change.
     """
     shown = wall.replace(tzinfo=place, fold=fold)
     instant = int(shown.timestamp())
     if datetime.fromtimestamp(instant, place).replace(tzinfo=None) == wall:
         return instant
-    # Python reads such a time with the offset before (fold 0) or after the change (fold 1): the
-    # first is too late, the second too early, and the change lies between them.
+    # Python interprets a skipped time with the offset before (fold 0) or after the change (fold 1).  The first is too
+    # late and the second too early; the change lies between them.
     late = int(wall.replace(tzinfo=place, fold=0).timestamp())
     early = int(wall.replace(tzinfo=place, fold=1).timestamp())
     while late - early > 1:
@@ -233,7 +235,7 @@ def _epoch(moment: datetime | float) -> float:
 _WEEK = 7 * 1440
 _EXAMPLE = "Mo-Fr 08:00-18:00, Sa 09:00-13:00"
 _DAY_NUMBERS = {day.lower(): number for number, day in enumerate(DAYS)}
-_ITEM = re.compile(r"([^0-9]*)(.*)", re.DOTALL)
+_DIGIT = re.compile("[0-9]")
 _DAY = "(?:" + "|".join(DAYS) + ")"
 _DAY_RANGE = re.compile(rf"(?P<first>{_DAY})(?:\s*-\s*(?P<last>{_DAY}))?", re.IGNORECASE)
 _TIMES = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})")

@@ -1,18 +1,22 @@
-"""Whose usage a packet reports: what survives of a session's identity, and how it is read.
+"""Which session an accounting packet reports on.
 
-A session is one accepted login: a card and the number of that login.  The Access-Accept says so in
-a Class attribute, which a NAS is to send back unchanged in accounting (RFC 2865, 5.25).  It holds
+A session is one accepted login: a card and the number of that login.  The Access-Accept names it in a Class attribute,
+which a NAS should return unchanged in accounting (RFC 2865, 5.25):
 
-    prepaid:CARD:LOGIN:SECONDS:TOKEN:HASH:SERIAL
+    prepaid:CARD:LOGIN:SECONDS:TOKEN:HASH:NAMEHASH
 
-card id, login number, time of the login (seconds since 1970), a random number that is on the login's row too (after a
-restore of the database the number of a login may be another login's), a keyed hash over these, so that a Class of another
-installation is nobody's, and one over these and the serial: it tells whether the packet's User-Name is the card's.
-With EAP it may not be: there it is the customer's own word ("anonymous", or another card's serial).  So a Class that fits
-the packet decides, see ``fits``; only if it does not, as one that a NAS returns long after its session, a User-Name that is
-another card's wins over it.
+CARD, LOGIN  card id and login number
+SECONDS      time of the login, seconds since 1970
+TOKEN        a random number that the login's row has, too.  After a restore of the database the same login number may
+             belong to another login.
+HASH         a keyed hash over these four, so that the Class of another installation is not accepted
+NAMEHASH     a keyed hash over these four and the card's serial: it shows whether the packet's User-Name is the serial
 
-A packet without our Class is matched with the card's sessions by ``identify``.
+With EAP the User-Name may be another one: it is the customer's own word ("anonymous", or the serial of another card).  So
+a Class that fits the packet decides, see ``fits``.  If it does not fit (a NAS may return a Class long after its session),
+a User-Name that is the serial of another card decides.
+
+A packet without our Class is compared with the card's sessions, see ``identify``.
 """
 
 import functools
@@ -22,28 +26,28 @@ from typing import NamedTuple
 PREFIX = b"prepaid:"
 HASH_SIZE = 8
 
-# A NAS counts whole seconds from a moment shortly after our Accept.
+# A NAS counts whole seconds, and begins shortly after our Accept.
 START_TOLERANCE_SECONDS = 10.0
-# Two packets that put a session's start this close to each other speak of one session.
+# Two packets whose sessions began this close to each other report on the same session.
 SAME_START_SECONDS = 30.0
 
 
 class Claim(NamedTuple):
-    """What a Class says, once its hash is proved."""
+    """The content of a Class whose hash is right."""
 
     card_id: int
     login_number: int
     login_epoch: int
     token: int = 0
-    is_named: bool = True  # the packet's User-Name is the card's serial
+    is_named: bool = True  # whether the packet's User-Name is the card's serial
 
 
 class Candidate(NamedTuple):
-    """A session of the card that a packet without Class may belong to.  Ages in seconds before now."""
+    """A session of the card that a packet may belong to.  An age is in seconds before now."""
 
     login_number: int
     nas_id: int
-    acct_session_id: str  # '' is a login whose accounting has not begun
+    acct_session_id: str  # '': a login whose accounting has not begun
     device: str
     is_open: bool
     is_stopped: bool
@@ -54,7 +58,7 @@ class Candidate(NamedTuple):
 
 
 def make_class(claim: Claim, serial: str, key: bytes) -> str:
-    """The Class attribute for an Accept, as FreeRADIUS takes octets.
+    """The value of Class for an Accept, in FreeRADIUS' notation for octets (0x…).
 
     >>> value = make_class(Claim(4711, 3, 1770000000, 99), "4000123", b"k" * 32)
     >>> read_class([value], "4000123", b"k" * 32)
@@ -69,14 +73,17 @@ def make_class(claim: Claim, serial: str, key: bytes) -> str:
 
 
 def read_class(values: list[str], serial: str, key: bytes) -> Claim | None:
-    """Our claim among the Class attributes of a packet (there may be others')."""
+    """The claim of our Class among all Class attributes of a packet; None if none is ours.
+
+    *serial* is the packet's User-Name, as a serial number.
+    """
     for value in values:
         if claim := _claim_of(value, serial, key):
             return claim
     return None
 
 
-@functools.lru_cache(16_384)  # A Class is in each of its session's packets.
+@functools.lru_cache(16_384)  # Each packet of a session brings the same Class.
 def _claim_of(value: str, serial: str, key: bytes) -> Claim | None:
     try:
         octets = bytes.fromhex(value[2:])
@@ -92,8 +99,8 @@ def _claim_of(value: str, serial: str, key: bytes) -> Claim | None:
     return Claim(card_id, login_number, login_epoch, token, is_named)
 
 
-class Sign(NamedTuple):
-    """What a packet says of its session."""
+class ReportedSession(NamedTuple):
+    """A session as an accounting packet describes it."""
 
     acct_session_id: str
     nas_id: int
@@ -101,7 +108,7 @@ class Sign(NamedTuple):
     kind: str  # Start, Interim-Update, Stop
     age_seconds: float  # of the packet
     seconds: int | None  # Acct-Session-Time
-    claimed: int | None = None  # the login that its Class names
+    claimed: int | None = None  # the number of the login that its Class names
 
     @property
     def start_age(self) -> float:
@@ -109,110 +116,114 @@ class Sign(NamedTuple):
         return self.age_seconds + (self.seconds or 0)
 
 
-def fits(sign: Sign, session: Candidate) -> bool:
-    """Whether the login that a packet's Class names can be the packet's, although its User-Name is another's.
+def fits(reported: ReportedSession, session: Candidate) -> bool:
+    """Whether a packet can belong to the login that its Class names, although its User-Name is another card's.
 
-    It was on this NAS, with this device where both are known, and no other session of the NAS has come of it.
+    The login was on the same NAS, with the same device if both name one, and is not yet another session of the NAS.
 
     >>> login = Candidate(3, 2, "", "02-00-5E-10-00-01", True, False, 60.0, None, None, 0)
-    >>> packet = Sign("8001", 2, "02-00-5E-10-00-01", "Stop", 0.0, 55, 3)
+    >>> packet = ReportedSession("8001", 2, "02-00-5E-10-00-01", "Stop", 0.0, 55, 3)
     >>> fits(packet, login), fits(packet, login._replace(acct_session_id="8001"))
     (True, True)
     >>> fits(packet, login._replace(acct_session_id="7999")), fits(packet, login._replace(nas_id=3))
     (False, False)
     """
     return (
-        session.nas_id == sign.nas_id
-        and (not sign.device or not session.device or session.device == sign.device)
+        session.nas_id == reported.nas_id
+        and (not reported.device or not session.device or session.device == reported.device)
         and (
-            session.acct_session_id == sign.acct_session_id
-            or (session.acct_session_id == "" and _may_begin(sign, session))
+            session.acct_session_id == reported.acct_session_id
+            or (session.acct_session_id == "" and _may_begin(reported, session))
         )
     )
 
 
-def identify(sign: Sign, candidates: list[Candidate]) -> int | None:
-    """Which of a card's sessions a packet belongs to, where its Class alone does not say; None: a new one.
+def identify(reported: ReportedSession, candidates: list[Candidate]) -> int | None:
+    """The login number of the session that a packet belongs to; None: a session that the card does not have yet.
 
-    1. The login that its Class names; but if a session with this Acct-Session-Id began when the packet's did,
-       before that login, it is that one: it went on through a new authentication.
+    *candidates* are the card's sessions.  The first rule that finds one decides:
+
+    1. The login that the Class names.  But a session with this Acct-Session-Id that began at the same time as the packet's,
+       before that login, is the right one: it continued through a new authentication.
     2. The newest session with this Acct-Session-Id on this NAS, unless the NAS has used the identifier again
        (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
-    3. One of this device with this Acct-Session-Id on another NAS that began when the packet's did: a NAS whose address
-       changed.  But not if a login on this NAS waits for its first packet that came just then.
-    4. A login that waits for its first packet, of this device where both are known: on this NAS, the one that came
-       when the packet's session began, else the newest; then on another.
+    3. A session of this device with this Acct-Session-Id on another NAS, which began at the same time as the packet's: the
+       address of the NAS changed.  But not if a login at that time on this NAS still waits for its first packet.
+    4. A login that waits for its first packet, of the same device if both name one.  On this NAS: the login at the time when
+       the packet's session began, else the newest.  Then on another NAS.
     """
-    known = sorted(one for one in candidates if one.acct_session_id == sign.acct_session_id)
-    continued = [one for one in known if _began_together(sign, one) and _is_same_device(sign, one)]
-    if sign.claimed is not None:
-        earlier = [one for one in continued if one.login_number < sign.claimed]
-        return earlier[-1].login_number if earlier else sign.claimed
+    known = sorted(one for one in candidates if one.acct_session_id == reported.acct_session_id)
+    continued = [one for one in known if _began_together(reported, one) and _is_same_device(reported, one)]
+    if reported.claimed is not None:
+        earlier = [one for one in continued if one.login_number < reported.claimed]
+        return earlier[-1].login_number if earlier else reported.claimed
     waiting = [
         one
-        for one in sorted(candidates, key=lambda one: (_distance(sign, one), -one.login_number))
-        if one.acct_session_id == "" and _may_begin(sign, one) and _is_same_device(sign, one)
+        for one in sorted(candidates, key=lambda one: (_distance(reported, one), -one.login_number))
+        if one.acct_session_id == "" and _may_begin(reported, one) and _is_same_device(reported, one)
     ]
-    known_here = [one for one in known if one.nas_id == sign.nas_id]
+    known_here = [one for one in known if one.nas_id == reported.nas_id]
     if known_here:
         for login in waiting:
-            if login.nas_id == sign.nas_id and _is_used_again(sign, known_here[-1], login):
+            if login.nas_id == reported.nas_id and _is_used_again(reported, known_here[-1], login):
                 return login.login_number
         return known_here[-1].login_number
     just_then = [
-        one for one in waiting if one.nas_id == sign.nas_id and _distance(sign, one) <= START_TOLERANCE_SECONDS
+        one for one in waiting if one.nas_id == reported.nas_id and _distance(reported, one) <= START_TOLERANCE_SECONDS
     ]
     if continued and not just_then:
         return continued[-1].login_number
-    waiting.sort(key=lambda login: (login.nas_id != sign.nas_id, not _could_have_begun(sign, login)))
+    waiting.sort(key=lambda login: (login.nas_id != reported.nas_id, not _could_have_begun(reported, login)))
     return waiting[0].login_number if waiting else None
 
 
-def _may_begin(sign: Sign, login: Candidate) -> bool:
-    """Whether a login waits for its first packet; one that took longer than a login waits is still the one that began then."""
-    return login.is_open or _distance(sign, login) <= START_TOLERANCE_SECONDS
+def _may_begin(reported: ReportedSession, login: Candidate) -> bool:
+    """Whether a packet can be the first of a login: the login is open, or came when the packet's session began."""
+    return login.is_open or _distance(reported, login) <= START_TOLERANCE_SECONDS
 
 
-def _distance(sign: Sign, login: Candidate) -> float:
-    """How far from this login the packet's session began, where it is near enough to say anything."""
-    distance = abs(sign.start_age - login.login_age) if login.login_age is not None else START_TOLERANCE_SECONDS * 2
+def _distance(reported: ReportedSession, login: Candidate) -> float:
+    """The seconds between a login and the start of the packet's session, up to the limit beyond which they mean nothing."""
+    distance = abs(reported.start_age - login.login_age) if login.login_age is not None else START_TOLERANCE_SECONDS * 2
     return min(distance, START_TOLERANCE_SECONDS * 2)
 
 
-def _could_have_begun(sign: Sign, login: Candidate) -> bool:
-    """Whether the login came before the packet's session began: the better choice where several wait."""
-    return login.login_age is not None and sign.start_age <= login.login_age + START_TOLERANCE_SECONDS
+def _could_have_begun(reported: ReportedSession, login: Candidate) -> bool:
+    """Whether the login came before the packet's session began.  Of several logins that wait, such a one is preferred."""
+    return login.login_age is not None and reported.start_age <= login.login_age + START_TOLERANCE_SECONDS
 
 
-def _is_same_device(sign: Sign, candidate: Candidate) -> bool:
-    """Whether both may be one device: they are not said to be two."""
-    return not sign.device or not candidate.device or candidate.device == sign.device
+def _is_same_device(reported: ReportedSession, candidate: Candidate) -> bool:
+    """Whether both may be one device: they do not name two different ones."""
+    return not reported.device or not candidate.device or candidate.device == reported.device
 
 
-def _began_together(sign: Sign, known: Candidate) -> bool:
-    """Whether the packet's session began when this one did, as far as two clocks and whole seconds can tell."""
-    return known.start_age is not None and abs(known.start_age - sign.start_age) <= SAME_START_SECONDS
+def _began_together(reported: ReportedSession, known: Candidate) -> bool:
+    """Whether both sessions began at the same time, within the precision of two clocks and whole seconds."""
+    return known.start_age is not None and abs(known.start_age - reported.start_age) <= SAME_START_SECONDS
 
 
-def _is_used_again(sign: Sign, known: Candidate, login: Candidate) -> bool:
-    """Whether a packet with a known session's identifier is the first of the session that a later login began.
+def _is_used_again(reported: ReportedSession, known: Candidate, login: Candidate) -> bool:
+    """Whether a packet belongs to a later login, although a known session has the same identifier.
 
-    The login must have come after the known session was last heard of, and nearer to when the packet's session began: a Start
-    that comes again is the known session's, whoever logs in meanwhile.  Then the packet tells: it is a Start; or
-    its session began after the known one was last heard of; or it is a Stop, and the known one has had
-    another.  Else it is a late packet of the known session, and adds nothing that was not used there.
+    The login must have come after the last packet of the known session, and be nearer to the start of the packet's session:
+    a repeated Start belongs to the known session, whoever logs in meanwhile.  Then one of these must hold: the packet is a
+    Start; its session began after the last packet of the known session; it is a Stop, and the known session had a different
+    Stop.  Otherwise it is a late packet of the known session, and adds nothing that was not used there.
     """
     if login.login_number < known.login_number or login.login_age is None:
         return False
     if known.heard_age is not None and login.login_age > known.heard_age:
         return False
-    if known.start_age is not None and abs(sign.start_age - known.start_age) < abs(sign.start_age - login.login_age):
+    if known.start_age is not None and abs(reported.start_age - known.start_age) < abs(
+        reported.start_age - login.login_age
+    ):
         return False
     return (
-        sign.kind == "Start"
+        reported.kind == "Start"
         or known.heard_age is None
-        or sign.start_age <= min(login.login_age + START_TOLERANCE_SECONDS, known.heard_age)
-        or (sign.kind == "Stop" and known.is_stopped and sign.seconds not in (None, known.used_seconds))
+        or reported.start_age <= min(login.login_age + START_TOLERANCE_SECONDS, known.heard_age)
+        or (reported.kind == "Stop" and known.is_stopped and reported.seconds not in (None, known.used_seconds))
     )
 
 
@@ -222,6 +233,6 @@ def _hash(text: bytes, key: bytes) -> bytes:
     return hashed.hexdigest().encode()
 
 
-@functools.lru_cache(8)  # A key is half the work, and always the same.
-def _keyed(key: bytes) -> "hashlib._Hash":
+@functools.lru_cache(8)  # Taking in the key is half the work of a hash, and the key is always the same.
+def _keyed(key: bytes) -> "hashlib.blake2b":
     return hashlib.blake2b(key=key, digest_size=HASH_SIZE)

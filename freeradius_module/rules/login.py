@@ -1,55 +1,44 @@
-"""The decision on a login: a pure function of what the database says, with its reason.
+"""The decision on a login: a pure function of what the database says.
 
-``decide`` is only asked after the PIN has been proved.  Two refusals come earlier, from the engine:
-unknown_card and wrong_pin, which the person at the device cannot tell apart.
-
-Refusals, in order of precedence, each with its word in the log, in ``prepaid track`` and in
-``prepaid simulate``: see REFUSALS.
+``decide`` is called only after the PIN was proved.  Two refusals come earlier, from the engine: unknown_card and
+wrong_pin, which look the same to the person at the device.  All refusals, in their order: refusals.py.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
+from ..sentence import Sentence
 from . import hours
+from .units import Octets, Seconds
 from .usage import Credit, Tariff, Usage, is_used_up, left, octets_for, seconds_for
 from .vendors import Limits, Terms
 
-REFUSALS = {
-    "unknown_card": "There is no card with this serial number.",
-    "wrong_pin": "The PIN is not this card's.",
-    "locked_out": "Too many wrong PINs for this card came from this device, or from devices that never used it;"
-    " they count again in the next quarter of an hour.",
-    "not_delivered": "The card has not been delivered to a partner.",
-    "blocked": "The office has blocked the card.",
-    "wrong_kind": "It is a telephony card: its credit is added by the subscriber centre.",
-    "expired": "The card's validity is over.",
-    "exhausted": "The card's credit is used up.",
-    "outside_hours": "The product does not allow logins at this hour.",
-    "wrong_device": "The card belongs to another device.",
-    "too_many_sessions": "As many sessions as the product allows are open.",
-}
-
-# A login whose first accounting packet has not come by then did not begin: its reservation is free again.
+# A login reserves credit.  If its first accounting packet has not come after this time, the reservation ends.
 RESERVATION_SECONDS = 60
-# Two logins of one device within this time are two that arrived together, not one that came back.
+# Two logins of one device within this time arrived together; the later one is not the device coming back.
 TOGETHER_SECONDS = 1.0
-# What a session may be silent: three interims and a minute (design 7.5).
+# An open session may be silent for three interims and a minute.
 MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
-# How many times as many wrong PINs are allowed where a stranger and the card's owner look alike.
+# Where a stranger cannot be told from the card's owner, this many times as many wrong PINs are allowed.
 SHARED_SOURCE_FACTOR = 20
-# Session-Timeout ends a session by itself; only what is still on after that is disconnected.
+# The NAS ends a session by Session-Timeout.  A session that is still on this much later is disconnected.
 TIMEOUT_GRACE_SECONDS = 15
-# Of the wrong PINs that a card is allowed, one NAS may use one part in so many.
+# One NAS may use up this part (one half) of the wrong PINs that a card is allowed.
 NAS_SHARE = 2
-# So many sources of refused logins have rows of their own, for each card, reason and quarter of an hour.
+# For each card, reason and quarter of an hour, so many sources of refused logins are counted separately.
 SOURCES_MOST = 20
-# 32 bits on the wire, and some NAS keep it signed.
+# The longest session where nothing else limits time, unless the option file says otherwise.
+LONGEST_SESSION_SECONDS = 86_400
+# Session-Timeout has 32 bits, and some NAS read it as a signed number.
 SESSION_TIMEOUT_MAX = 2**31 - 1
+
+_Amount = TypeVar("_Amount", bound=int)
 
 
 class Product(NamedTuple):
-    """The rules of a type of credit, as the module keeps them: loaded once, used for every login."""
+    """A type of credit, as the engine keeps it in memory for all logins."""
 
     id: int
     revision: int
@@ -59,7 +48,7 @@ class Product(NamedTuple):
     tariff: Tariff
     terms: Terms
     fup_terms: Terms | None
-    fup_octets: int | None  # usage beyond which fup_terms apply
+    fup_octets: Octets | None  # from this usage on, fup_terms apply
     hours: hours.Windows | None
     timezone: str
     max_sessions: int
@@ -68,41 +57,41 @@ class Product(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One login of a card that is open: not stopped, not closed."""
+    """An open session of a card: neither stopped nor closed."""
 
     login_number: int
     nas_id: int
     device: str
     is_begun: bool  # an accounting packet has come
-    silent_seconds: float  # since it was last heard of, or since the login
+    silent_seconds: float  # since its last packet, or since the login; negative if the clock was put back
     interim_seconds: int
-    granted_left: Credit  # granted and not used yet
+    granted_left: Credit  # granted and not yet used
     used: Usage = Usage()
 
 
 class Card(NamedTuple):
-    """What one read of the database says about a card."""
+    """A card, from one read of the database."""
 
     id: int
     serial: str
     status: str
-    version: int  # of what this decision depends on
+    version: int  # grows with each change that a decision depends on
     product_id: int
     product_revision: int
     expires_in_seconds: int | None
     device: str | None
-    added: Credit  # sum of the compensating entries
-    used: Usage  # by all its sessions, posted to its row or not
+    added: Credit  # the sum of the compensating entries; may be negative
+    used: Usage  # by all its sessions, whether posted to the card or not
     last_login_number: int  # 0: it never logged in
-    sessions: tuple[Session, ...]  # that are open
-    unposted: int  # how many have ended and are not posted to its row
+    sessions: tuple[Session, ...]  # the open ones
+    unposted: int  # how many ended sessions are not posted to the card yet
     pin_sealed: bytes
     key_number: int
-    was_tried: int  # how often somebody sent a wrong PIN in this quarter of an hour
+    was_tried: int  # how many wrong PINs were sent for it in this quarter of an hour
 
 
 class Attempt(NamedTuple):
-    """Who asks, from where."""
+    """One login: for which card, from which NAS and device."""
 
     serial: str
     nas_id: int
@@ -114,7 +103,7 @@ class Attempt(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The wrong PINs of one card in this quarter of an hour, as they count against a source's next try."""
+    """How many wrong PINs of one card count against the next login from a source, in this quarter of an hour."""
 
     of_source: int
     of_nas: int
@@ -124,23 +113,23 @@ class Standing(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    reason: str
+    reason: str  # a key of REFUSALS
 
 
 class Accept(NamedTuple):
-    """Everything that follows from a login that is let in."""
+    """A login that is let in: its limits, and what has to be done."""
 
     login_number: int
     limits: Limits
-    limited_by: str  # which limit ends the session: time, traffic, download, upload, money, validity, hours, longest
-    volume_limited_by: str | None
+    limited_by: str  # the limit that ends the session: time, money, validity, hours, longest
+    volume_limited_by: str | None  # the limit of its octets: traffic, money; None: there is none
     granted: Credit
     balance: Credit  # what is left on the card, for the message
     is_slowed_down: bool
-    fup_left_octets: int | None  # until the speed drops; None: never, or it has
-    closes: tuple[tuple[int, str], ...] = ()  # sessions that this login ends: (login number, cause)
+    fup_left_octets: Octets | None  # until the speed is reduced; None: never, or it is reduced already
+    closes: tuple[tuple[int, str], ...] = ()  # sessions that this login closes: (login number, cause)
     replaces: tuple[int, ...] = ()  # sessions that have to be disconnected for this one
-    activates: bool = False
+    activates: bool = False  # it is the card's first login
     binds_device: bool = False
 
 
@@ -148,13 +137,15 @@ def decide(
     card: Card,
     product: Product,
     attempt: Attempt,
-    longest_session_seconds: int = 86_400,
+    longest_session_seconds: int = LONGEST_SESSION_SECONDS,
     queue_lag_seconds: float = 0.0,
 ) -> Accept | Refusal:
-    """Let a card in, or say why not.  The first reason that holds, in the order of REFUSALS, is the answer.
+    """Let a card in, or refuse it for the first reason that holds, in the order of REFUSALS.
 
-    *queue_lag_seconds* is how long accounting waits in a queue before it is charged: so much of a session's silence says
-    nothing.
+    *queue_lag_seconds* is how long accounting packets wait in the queue before they are charged.  A session's silence of
+    that length means nothing.
+
+    Raises ValueError for a status that no rule covers.
     """
     if attempt.is_locked_out:
         return Refusal("locked_out")
@@ -165,8 +156,8 @@ def decide(
     if product.kind != "internet" or card.status == "redeemed":
         return Refusal("wrong_kind")
     if card.status not in ("delivered", "in_use", "exhausted", "expired"):
-        # Of a newer schema, perhaps: no answer is better than a card let in by mistake.
-        raise ValueError(f"no rule says whether a card that is {card.status} may log in")
+        # Perhaps a status of a newer schema.  No answer is better than to let a card in by mistake.
+        raise ValueError(Sentence("no rule says whether a card that is {status} may log in", status=card.status))
     if card.status == "expired" or (card.expires_in_seconds is not None and card.expires_in_seconds <= 0):
         return Refusal("expired")
     balance = balance_of(card, product)
@@ -183,32 +174,34 @@ def decide(
     others, closes = _others(card, attempt, queue_lag_seconds)
     if len(others) >= product.max_sessions and not product.replace_oldest:
         return Refusal("too_many_sessions")
-    # Not closed: they stay on until their NAS has ended them, which `prepaid enforce` sees to.  One that came back may make
-    # them more than the product allows.
+    # These sessions are not closed here: they are open until their NAS has ended them, which `prepaid enforce` takes care
+    # of.  A session that was closed and came back may make them more than the product allows.
     excess = max(len(others) - (product.max_sessions - 1), 0)
     replaces, others = others[:excess], others[excess:]
     granted = _share(balance, product, others)
     if is_used_up(granted):
-        # All that is left is granted to sessions that are still open.
+        # Everything that is left is granted to sessions that are still open.
         return Refusal("too_many_sessions")
 
-    seconds, limited_by = _smallest(
+    limits = _given(
         ("time", granted.seconds),
         ("money", None if granted.millicents is None else seconds_for(granted.millicents, product.tariff)),
         ("validity", card.expires_in_seconds),
         ("hours", hours_left),
         ("longest", longest_session_seconds),
     )
-    octets, volume_limited_by = _smallest(
+    limited_by, seconds = min(limits, key=_AMOUNT)
+    volume_limits = _given(
         ("traffic", granted.octets),
         ("money", None if granted.millicents is None else octets_for(granted.millicents, product.tariff)),
     )
+    volume_limited_by, octets = min(volume_limits, key=_AMOUNT, default=(None, None))
     fair_use = fair_use_octets(card.used, product)
     is_slowed_down = product.fup_octets is not None and fair_use >= product.fup_octets
     return Accept(
-        # Whoever claims a number first has decided on the facts as they are.
+        # Of two logins at once, the first to store its number wins; the other is decided again.
         login_number=card.last_login_number + 1,
-        limits=Limits(min(seconds, SESSION_TIMEOUT_MAX), octets, granted.down_octets, granted.up_octets),
+        limits=Limits(Seconds(min(seconds, SESSION_TIMEOUT_MAX)), octets, granted.down_octets, granted.up_octets),
         limited_by=limited_by,
         volume_limited_by=volume_limited_by,
         granted=granted,
@@ -223,15 +216,15 @@ def decide(
 
 
 def is_locked_out(standing: Standing, wrong_pin_tries: int, device: str) -> bool:
-    """Whether too many wrong PINs came for a card in this quarter of an hour for one more try of this source to count.
+    """Whether a source has to wait for the next quarter of an hour, because too many wrong PINs came for the card.
 
-    One device has *wrong_pin_tries*.  A stranger changes his device's address at will, so all devices that never used
-    the card have together no more than card_tries(), half of them at one NAS: a stranger at one NAS cannot keep a
+    One device has *wrong_pin_tries*.  But a stranger can change the address of his device at will.  So all devices that
+    never used the card have card_tries() together, and half of them at one NAS: a stranger at one NAS cannot lock a
     buyer's new device out at the others.
 
-    A device that has used the card is its owner's, and what others have tried does not count against it.  A stranger
-    may pretend to be that device, and where the NAS names no device all look alike: there the limit of the source is
-    as high as the card's.
+    A device that has used the card belongs to its owner, and the wrong PINs of others do not count against it.  A stranger
+    may pretend to be that device, and where the NAS names no device all devices look alike: there the limit of the source
+    is as high as the card's.
 
     >>> is_locked_out(Standing(5, 5, 5), 5, "02-00-5E-10-00-01")
     True
@@ -251,7 +244,7 @@ def is_locked_out(standing: Standing, wrong_pin_tries: int, device: str) -> bool
 
 
 def card_tries(wrong_pin_tries: int) -> int:
-    """How many wrong PINs of a card count in a quarter of an hour, from all devices that never used it together.
+    """How many wrong PINs all devices that never used a card may send for it together in a quarter of an hour.
 
     >>> card_tries(5)
     100
@@ -260,15 +253,15 @@ def card_tries(wrong_pin_tries: int) -> int:
 
 
 def source_of(nas_id: int, device: str) -> str:
-    """Where a login comes from, as wrong PINs are counted."""
+    """The source of a login, under which its wrong PINs are counted."""
     return f"{nas_id}/{device}"
 
 
 def counted_source(standing: Standing, nas_id: int, device: str, is_locked_out: bool) -> str:
-    """The source under which one more try is counted.
+    """The source under which one more wrong PIN is counted.
 
-    The first SOURCES_MOST devices of a card and quarter of an hour have rows of their own, further ones share one row
-    for each NAS: who sends another address with each guess does not fill the table.
+    In each quarter of an hour, the first SOURCES_MOST devices of a card have rows of their own; further devices share one
+    row for each NAS.  So a stranger who sends another address with each guess cannot fill the table.
 
     >>> counted_source(Standing(0, 19, 19, 19), 3, "02-00-5E-10-00-01", False)
     '3/02-00-5E-10-00-01'
@@ -282,52 +275,53 @@ def counted_source(standing: Standing, nas_id: int, device: str, is_locked_out: 
 
 
 def shared_source_of(nas_id: int) -> str:
-    """Devices of a NAS that are counted together."""
+    """The source that stands for all further devices of a NAS."""
     return source_of(nas_id, "*")
 
 
-def fair_use_octets(used: Usage, product: Product) -> int:
-    """What counts towards the share of the traffic: both directions, or the download where that alone was bought."""
+def fair_use_octets(used: Usage, product: Product) -> Octets:
+    """The usage that counts towards fair use: both directions, or the download if the product has a download alone."""
     return used.down_octets if product.credit.octets is None else used.octets
 
 
-def _fup_left_octets(product: Product, used_octets: int) -> int | None:
-    """What a session may use until the card's share has to be looked at; None: never.
+def _fup_left_octets(product: Product, used_octets: int) -> Octets | None:
+    """How much a session may use before the card's fair use has to be checked again; None: never.
 
-    The share is the card's.  Where several sessions may use it up together, it is looked at with each report.
+    Several sessions may use up the card's share together, so there it is checked with each report (0).
     """
     if product.fup_octets is None or used_octets >= product.fup_octets:
         return None
-    return product.fup_octets - used_octets if product.max_sessions == 1 else 0
+    return Octets(product.fup_octets - used_octets if product.max_sessions == 1 else 0)
 
 
 def credit_of(card: Card, product: Product) -> Credit:
-    """What was bought: the product's credit and the entries made by hand since."""
+    """What was bought: the product's credit and the card's compensating entries."""
     if not any(card.added):
         return product.credit
-    return Credit(
-        *(
-            None if bought is None else max(bought + entered, 0)
+    return Credit._make(
+        [
+            None if bought is None else max(bought + (entered or 0), 0)
             for bought, entered in zip(product.credit, card.added, strict=True)
-        )
+        ]
     )
 
 
 def balance_of(card: Card, product: Product) -> Credit:
+    """What is left on a card."""
     return left(credit_of(card, product), card.used, product.tariff)
 
 
 def is_stale(session: Session, queue_lag_seconds: float = 0.0) -> bool:
-    """Whether an open session has been silent for so long that it no longer counts as open.
+    """Whether an open session was silent for so long that it no longer counts as open.
 
-    Packets that wait in a queue may be its reports: silence is counted up to the packet that was charged last.
+    Its reports may wait in the queue, so the time that packets wait there is not counted.
 
     >>> session = Session(1, 1, "", True, 1000.0, 300, Credit())
     >>> is_stale(session), is_stale(session, queue_lag_seconds=120.0)
     (True, False)
     """
     if not session.is_begun:
-        # Or made in what is the future now, because the clock was put back: it would be in the way until then.
+        # A clock that was put back leaves logins in the future, which would otherwise count until then.
         return (
             session.silent_seconds - queue_lag_seconds > RESERVATION_SECONDS
             or session.silent_seconds < -RESERVATION_SECONDS
@@ -336,13 +330,13 @@ def is_stale(session: Session, queue_lag_seconds: float = 0.0) -> bool:
 
 
 def _others(card: Card, attempt: Attempt, queue_lag_seconds: float) -> tuple[list[Session], list[tuple[int, str]]]:
-    """The open sessions that this login has to reckon with, oldest first, and those that it ends.
+    """The open sessions that stay beside this login, oldest first, and those that it closes: (login number, cause).
 
-    It ends what is stale, and takes over what is its own: the same device on the same NAS.  Where the
-    NAS names no device, only a login that never began can be taken over.  Logins that arrive together
-    are rivals, not one device that came back.
+    It closes stale sessions, and takes over a session of the same device on the same NAS.  Where the NAS names no device,
+    only a login that never began can be taken over.  Logins that arrive together are rivals, not one device coming back.
     """
-    others, closes = [], []
+    others: list[Session] = []
+    closes: list[tuple[int, str]] = []
     for session in sorted(card.sessions):
         if is_stale(session, queue_lag_seconds):
             closes.append((session.login_number, "stale" if session.is_begun else "not_begun"))
@@ -361,10 +355,10 @@ def _is_own(session: Session, attempt: Attempt) -> bool:
     return session.silent_seconds - attempt.asked_seconds_ago >= TOGETHER_SECONDS
 
 
-def _share(balance: Credit, product: Product, others: list[Session]) -> Credit:
-    """What this login may have: what nobody else was granted, shared by the sessions that may still come.
+def _share(balance: Credit, product: Product, others: Sequence[Session]) -> Credit:
+    """The grant of a login: what the others were not granted, divided by the sessions that may still come.
 
-    So all open sessions together never hold more than is left, and the first does not take it all.
+    So all open sessions together never hold more than is left, and the first does not take everything.
 
     >>> product = Product(1, 1, "p", "internet", Credit(600), Tariff(), Terms(), None,
     ...                   None, None, "UTC", max_sessions=2, replace_oldest=False, bind_device=False)
@@ -374,20 +368,18 @@ def _share(balance: Credit, product: Product, others: list[Session]) -> Credit:
     free_places = product.max_sessions - len(others)
     if free_places == 1 and not others:
         return balance
-    shares = []
-    for index, amount in enumerate(balance):
-        if amount is None:
-            shares.append(None)
-            continue
-        for session in others:
-            amount -= session.granted_left[index] or 0
-        shares.append(max(-(-amount // free_places), 0))
-    return Credit(*shares)
+    return Credit._make(
+        [
+            None if amount is None else max(-(-(amount - sum(filter(None, granted))) // free_places), 0)
+            for amount, *granted in zip(balance, *[session.granted_left for session in others], strict=True)
+        ]
+    )
 
 
-def taken_back(balance: Credit, sessions: Iterable[Session]) -> list[tuple[Session, Credit]]:
-    """What open sessions hold beyond what is left on their card, taken from the newest first: by session how much, 0 of
-    a credit that needs no change.
+def taken_back(balance: Credit, sessions: Sequence[Session]) -> list[tuple[Session, Credit]]:
+    """What open sessions hold beyond what is left on their card, taken from the newest first.
+
+    Returns each session that has to give something back, and how much; 0 for a kind of credit that does not change.
 
     >>> first = Session(1, 1, "", True, 0.0, 300, Credit(seconds=300))
     >>> second = Session(2, 1, "", True, 0.0, 300, Credit(seconds=200))
@@ -395,26 +387,25 @@ def taken_back(balance: Credit, sessions: Iterable[Session]) -> list[tuple[Sessi
     [(2, 200), (1, 50)]
     """
     excess = [
-        None if left is None else sum(session.granted_left[index] or 0 for session in sessions) - left
-        for index, left in enumerate(balance)
+        0 if remains is None else max(sum(filter(None, granted)) - remains, 0)
+        for remains, *granted in zip(balance, *[session.granted_left for session in sessions], strict=True)
     ]
     found = []
     for session in sorted(sessions, reverse=True):
-        taken = [min(max(over or 0, 0), session.granted_left[index] or 0) for index, over in enumerate(excess)]
-        excess = [over and over - less for over, less in zip(excess, taken, strict=True)]
+        taken = [min(over, granted or 0) for over, granted in zip(excess, session.granted_left, strict=True)]
+        excess = [over - less for over, less in zip(excess, taken, strict=True)]
         if any(taken):
-            found.append((session, Credit(*taken)))
+            found.append((session, Credit._make(taken)))
     return found
 
 
-def _smallest(*limits: tuple[str, int | None]) -> tuple[int | None, str | None]:
-    """The smallest of the limits that there are, and its name; the earlier of two that are equal.
+def _given(*limits: tuple[str, _Amount | None]) -> list[tuple[str, _Amount]]:
+    """The limits that there are, by name.
 
-    >>> _smallest(("time", 600), ("validity", None), ("longest", 86400))
-    (600, 'time')
+    >>> min(_given(("time", 600), ("validity", None), ("longest", 600)), key=_AMOUNT)  # of equal limits, the first
+    ('time', 600)
     """
-    smallest, name = None, None
-    for limit_name, limit in limits:
-        if limit is not None and (smallest is None or limit < smallest):
-            smallest, name = limit, limit_name
-    return smallest, name
+    return [(name, limit) for name, limit in limits if limit is not None]
+
+
+_AMOUNT = operator.itemgetter(1)

@@ -2,15 +2,13 @@
 
     LIVRE 00000042 4
     ----- -------- -
-    |     |        one check digit over all that stands before it
+    |     |        one check digit over everything before it
     |     the number, decimal, padded with zeros to the batch's width
     the prefix: capital letters and digits, may be empty
 
-The check digit is Damm's.  Between digits it catches every single wrong digit and every
-exchange of two neighbours, so a slip of the finger is told apart from an attack without
-asking the database.  A letter of the prefix counts as two digits (A is 10, Z is 35), as in
-an IBAN; one wrong letter is then caught nine times in ten, which is what one decimal digit
-can do against 36 possible characters.
+The check digit is Damm's.  It catches every single wrong digit and every exchange of two neighbouring digits, so a typing
+error is recognised without the database.  A letter of the prefix counts as two digits (A is 10, Z is 35), as in an IBAN.
+One wrong letter is then caught nine times in ten, the best that one decimal digit can do against 36 characters.
 
 >>> build("LIVRE", 42, digits=8)
 'LIVRE000000424'
@@ -23,11 +21,11 @@ Traceback (most recent call last):
     ...
 ValueError: Serial LIVRE000000442 has a wrong check digit: please compare it with the card.
 
-A serial is kept, compared and sent as ASCII, byte by byte.  All serials of one batch have one
-length, so their order as text is their order as numbers: ``BETWEEN first AND last`` is right.
+A serial is stored, compared and sent as ASCII, byte by byte.  All serials of one batch have the same length, so their order
+as text is their order as numbers, and ``BETWEEN first AND last`` selects a range.
 
-Cards that were made elsewhere and imported keep the serial that is printed on them, with or
-without a check digit.  Look a serial up as it was typed before you call it invalid.
+Imported cards keep the serial that is printed on them, with or without a check digit.  So look a serial up as it was typed
+before you call it invalid.
 """
 
 import re
@@ -38,11 +36,11 @@ from ..sentence import Sentence
 
 MAX_LENGTH = 32
 MAX_PREFIX_LENGTH = 16
-MAX_DIGITS = 18  # A number then fits a signed BIGINT.
+MAX_DIGITS = 18  # such a number fits a signed BIGINT
 
 
 def validate(serial: str) -> str:
-    """Return the serial in its compact form, or raise ValueError and say what is wrong.
+    """The serial in its compact form; ValueError with a Sentence if it is not valid.
 
     >>> validate("")
     Traceback (most recent call last):
@@ -86,7 +84,7 @@ def is_valid(serial: str) -> bool:
 
 
 def compact(text: str) -> str:
-    """A serial as people type or paste it, without blanks and hyphens, in capital letters.
+    """A serial as people type or paste it, without spaces and hyphens, in capital letters.
 
     >>> compact(" ab-0001 2345\\n")
     'AB00012345'
@@ -95,7 +93,7 @@ def compact(text: str) -> str:
 
 
 def format(serial: str) -> str:
-    """A serial in groups of four, for reading and reading aloud.
+    """A serial in groups of four characters, easier to read.
 
     >>> format("00000000424")
     '0000 0000 424'
@@ -105,7 +103,7 @@ def format(serial: str) -> str:
 
 
 def build(prefix: str, number: int, digits: int) -> str:
-    """The serial of one number.
+    """The serial of one number; ValueError with a Sentence if prefix, number and digits do not fit.
 
     >>> build("", 572, digits=3)
     '5724'
@@ -120,7 +118,7 @@ def build(prefix: str, number: int, digits: int) -> str:
 
 
 def build_all(prefix: str, first_number: int, count: int, digits: int) -> Iterator[str]:
-    """The serials of `count` numbers in order; the same as `build` for each, but quick for millions.
+    """The serials of `count` numbers in order: the same as `build` for each, but fast for millions.
 
     >>> list(build_all("A", 8, count=3, digits=2)) == [build("A", n, digits=2) for n in (8, 9, 10)]
     True
@@ -134,7 +132,7 @@ def build_all(prefix: str, first_number: int, count: int, digits: int) -> Iterat
 
 
 def complete(body: str) -> str:
-    """A body with its check digit: how a card with one random code gets its serial.
+    """A serial made of its first characters and their check digit, for example of the random code of a card without PIN.
 
     >>> complete("572")
     '5724'
@@ -143,63 +141,40 @@ def complete(body: str) -> str:
 
 
 def check_digit(body: str) -> str:
-    """The check digit of what stands before it.
+    """The check digit of the characters before it.
 
     >>> check_digit("572")
     '4'
     """
     if not _BODY.fullmatch(body):
         raise ValueError(Sentence("{body!a} is not made of the letters A-Z and the digits 0-9.", body=body))
-    # In Damm's table a digit leads from itself to 0, so the state reached is the digit wanted.
+    # In Damm's table, the digit of the state leads to 0, so the state that was reached is the check digit.
     return str(_damm(_decimal(body)))
 
 
-def number_of(serial: str, prefix: str) -> int:
-    """The number in a serial; the prefix must be told, because it may end in digits too.
+def split_range(text: str) -> tuple[str, str]:
+    """The two ends of FIRST-LAST.  Serials may be typed with hyphens of their own, so the middle hyphen separates them.
 
-    >>> number_of("LIVRE000000424", "LIVRE")
-    42
-    >>> number_of("LIVRE000000424", "NATAL")
+    The ends are as they were typed.  ValueError with a Sentence if the text is not a range.
+
+    >>> split_range("A017-A025"), split_range("a0-17 - a0-25")
+    (('A017', 'A025'), ('a0-17 ', ' a0-25'))
+    >>> split_range("A017")
     Traceback (most recent call last):
         ...
-    ValueError: Serial LIVRE000000424 does not belong to prefix NATAL.
-    """
-    serial = validate(serial)
-    number = serial[len(prefix) : -1]
-    if not serial.startswith(prefix) or not _DIGITS.fullmatch(number):
-        raise ValueError(Sentence("Serial {serial} does not belong to prefix {prefix}.", serial=serial, prefix=prefix))
-    return int(number)
-
-
-def parse_range(text: str) -> tuple[str, str]:
-    """The first and the last serial of FIRST-LAST, both valid and in order.
-
-    Serials may be typed with hyphens of their own: the middle hyphen is the one that counts.
-
-    >>> parse_range("A008-A024")
-    ('A008', 'A024')
-    >>> parse_range("a0-08 - a0-24")
-    ('A008', 'A024')
-    >>> parse_range("A024-A008")
-    Traceback (most recent call last):
-        ...
-    ValueError: Range A024-A008 runs backwards: write A008-A024.
+    ValueError: 'A017' is not a range. Write it FIRST-LAST, like A017-A025.
     """
     parts = _HYPHEN.split(text)
-    if len(parts) % 2:
-        raise ValueError(Sentence("{text!a} is not a range: write FIRST-LAST, for example A008-A024.", text=text))
+    if len(parts) % 2 or not all(part.strip() for part in parts):
+        raise ValueError(Sentence("{text!r} is not a range. Write it FIRST-LAST, like A017-A025.", text=text))
     middle = len(parts) // 2
-    first = validate("".join(parts[:middle]))
-    last = validate("".join(parts[middle:]))
-    count_range(first, last)
-    return first, last
+    return "-".join(parts[:middle]), "-".join(parts[middle:])
 
 
 def count_range(first: str, last: str) -> int:
-    """How many serials a range names, both ends counted.
+    """How many serials a range has, both ends included; ValueError with a Sentence if they are not the ends of a range.
 
-    This is arithmetic: whether all of them exist in one batch is for the database to say,
-    and where it has fewer, the range has a gap.
+    This is arithmetic.  If the database has fewer cards, the range has a gap.
 
     >>> count_range("A008", "A024")
     3
@@ -221,18 +196,17 @@ def count_range(first: str, last: str) -> int:
 
 
 def _split(serial: str) -> tuple[str, int]:
-    """Everything to the last letter, and the number after it.
+    """The characters up to the last letter, and the number after it, without the check digit.
 
-    Digits of the prefix become part of the number, which changes no difference between
-    two serials of one batch.
+    Digits at the end of the prefix become part of the number.  The difference of two serials of one batch stays the same.
     """
-    head, number = _HEAD_AND_NUMBER.fullmatch(serial[:-1]).groups()
-    return head, int(number or 0)
+    head = serial[:-1].rstrip(string.digits)
+    return head, int(serial[len(head) : -1] or 0)
 
 
 def _build_all(prefix: str, first_number: int, end_number: int, digits: int) -> Iterator[str]:
-    # The last three digits and the check digit depend only on the state before them, and
-    # there are ten states: 10,000 endings serve any number of serials.
+    # The last three digits and the check digit depend only on the state before them.  There are ten states, so 10,000
+    # endings are enough for any number of serials.
     if digits < 3:
         for number in range(first_number, end_number):
             yield complete(f"{prefix}{number:0{digits}}")
@@ -300,8 +274,8 @@ def _check_number(number: int, digits: int) -> None:
         )
 
 
-# A totally anti-symmetric quasigroup of order 10 (H. M. Damm, 2004): no row or column repeats
-# a digit, and (c*x)*y differs from (c*y)*x unless x is y.  The tests prove both.
+# A totally anti-symmetric quasigroup of order 10 (H. M. Damm, 2004): no row or column repeats a digit, and (c*x)*y differs
+# from (c*y)*x unless x is y.  The tests prove both.
 _TABLE = (
     (0, 3, 1, 7, 5, 9, 8, 6, 4, 2),
     (7, 0, 9, 2, 1, 5, 4, 8, 6, 3),
@@ -315,13 +289,11 @@ _TABLE = (
     (2, 5, 8, 1, 4, 3, 6, 7, 9, 0),
 )
 
-# Hyphens as word processors and telephones write them, beside the plain one.
+# The plain hyphen, and those that word processors and telephones write.
 _HYPHEN = re.compile("[-\u2010-\u2015\u2212]")
 _SEPARATORS = re.compile(r"[\s\u2010-\u2015\u2212-]")
-# Only these 26: str.upper() would make ASCII letters of some characters that are none.
+# Only these 26 letters: str.upper() turns some other characters into ASCII letters, too.
 _CAPITALS = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 _BODY = re.compile("[A-Z0-9]+")
-_DIGITS = re.compile("[0-9]+")
 _WELL_FORMED = re.compile("[A-Z0-9]+[0-9]")
 _PREFIX = re.compile(f"[A-Z0-9]{{0,{MAX_PREFIX_LENGTH}}}")
-_HEAD_AND_NUMBER = re.compile("(.*?)([0-9]*)", re.DOTALL)

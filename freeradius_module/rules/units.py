@@ -1,8 +1,8 @@
 """Time, traffic and money as people write and read them.
 
-Inside the product they are whole numbers: seconds, octets, cents; tariffs are millicents and
-shares are basis points.  Nothing here passes through a binary fraction.  What is displayed is
-rounded down, so that nobody is promised more than is left.
+Inside the product they are whole numbers: seconds, octets, cents; tariffs are millicents (1/1000 cent) and shares are
+basis points (1/100 per cent).  Nothing here passes through a binary fraction.  What is displayed is rounded down, so that
+nobody is promised more than is left.
 
 >>> parse_duration("2h30m"), parse_size("500MB"), parse_money("20,00"), parse_tariff("0.05")
 (9000, 500000000, 2000, 5000)
@@ -12,10 +12,18 @@ rounded down, so that nobody is promised more than is left.
 
 import re
 from decimal import Decimal
+from typing import NewType
 
 from ..sentence import Sentence
 
-# Used where the setting `currency` is not given.
+# What a number counts.  A type checker then refuses seconds where octets are wanted; at run time they are plain int.
+Seconds = NewType("Seconds", int)
+Octets = NewType("Octets", int)
+Cents = NewType("Cents", int)
+Millicents = NewType("Millicents", int)
+BasisPoints = NewType("BasisPoints", int)
+
+# The sign before amounts of money where the option file names none (setting `currency`).
 DEFAULT_CURRENCY = "R$"
 
 MAX_SECONDS = 100 * 366 * 86400
@@ -24,8 +32,8 @@ MAX_CENTS = 10**11
 MAX_TARIFF_MILLICENTS = 2**32 - 1
 
 
-def parse_duration(text: str) -> int:
-    """Seconds.
+def parse_duration(text: str) -> Seconds:
+    """A time with its unit, in seconds.  ValueError with a Sentence if it is something else or too much.
 
     >>> parse_duration("90m"), parse_duration("10h"), parse_duration("3600s"), parse_duration("1d")
     (5400, 36000, 3600, 86400)
@@ -43,18 +51,20 @@ def parse_duration(text: str) -> int:
     if match is None or not any(match.groups()):
         raise ValueError(Sentence("{text!r} is not a duration. Write it like 90m, 10h, 3600s, 2h30m or 1d.", text=text))
     days, hours, minutes, seconds = (int(count or 0) for count in match.groups())
-    return _at_most(MAX_SECONDS, days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "100 years")
+    return Seconds(_at_most(MAX_SECONDS, days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "100 years"))
 
 
-def parse_size(text: str) -> int:
-    """Octets.  kB, MB, GB, TB are powers of 1000 and KiB, MiB, GiB, TiB powers of 1024.
+def parse_size(text: str) -> Octets:
+    """An amount of traffic in octets; ValueError with a Sentence.
+
+    kB, MB, GB and TB are powers of 1000; KiB, MiB, GiB and TiB are powers of 1024.
 
     >>> parse_size("500MB"), parse_size("1GiB"), parse_size("1,5 GB"), parse_size("1048576")
     (500000000, 1073741824, 1500000000, 1048576)
     >>> parse_size("1.500MB")
     Traceback (most recent call last):
         ...
-    ValueError: '1.500MB' could be 1.5 or 1500. Write at most two decimals, and thousands without a mark.
+    ValueError: '1.500MB' could be 1.5 or 1500. Write at most two decimals and no thousands separator.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
@@ -67,25 +77,25 @@ def parse_size(text: str) -> int:
     octets = _decimal(match["number"], 2, text) * factor
     if octets != int(octets):
         raise ValueError(Sentence("{text!r} is not a whole number of octets. Write it like 500MB or 1.5GB.", text=text))
-    return _at_most(MAX_OCTETS, int(octets), text, "1000 TB")
+    return Octets(_at_most(MAX_OCTETS, int(octets), text, "1000 TB"))
 
 
-def parse_money(text: str) -> int:
-    """Cents.
+def parse_money(text: str) -> Cents:
+    """An amount of money in cents; ValueError with a Sentence.
 
     >>> parse_money("20.00"), parse_money("20,5"), parse_money("20")
     (2000, 2050, 2000)
     >>> parse_money("1.234")
     Traceback (most recent call last):
         ...
-    ValueError: '1.234' could be 1.23 or 1234. Write at most two decimals, and thousands without a mark.
+    ValueError: '1.234' could be 1.23 or 1234. Write at most two decimals and no thousands separator.
     """
     number = _decimal_of(text, Sentence("an amount of money"), "20.00")
-    return _at_most(MAX_CENTS, int(_decimal(number, 2, text) * 100), text, "1000000000.00")
+    return Cents(_at_most(MAX_CENTS, int(_decimal(number, 2, text) * 100), text, "1000000000.00"))
 
 
-def parse_tariff(text: str) -> int:
-    """Millicents, from an amount of money with up to five decimals.
+def parse_tariff(text: str) -> Millicents:
+    """An amount of money with up to five decimals, in millicents; ValueError with a Sentence.
 
     >>> parse_tariff("0.05"), parse_tariff("0,00125")
     (5000, 125)
@@ -98,11 +108,11 @@ def parse_tariff(text: str) -> int:
     tariff = Decimal(number) * 100_000
     if tariff != int(tariff):
         raise ValueError(Sentence("{text!r} has more than five decimals. The smallest tariff is 0.00001.", text=text))
-    return _at_most(MAX_TARIFF_MILLICENTS, int(tariff), text, "42949.67295")
+    return Millicents(_at_most(MAX_TARIFF_MILLICENTS, int(tariff), text, "42949.67295"))
 
 
-def parse_percent(text: str) -> int:
-    """Basis points: hundredths of a per cent.
+def parse_percent(text: str) -> BasisPoints:
+    """A percentage up to 100, in basis points; ValueError with a Sentence.
 
     >>> parse_percent("12.5"), parse_percent("80 %"), parse_percent("100")
     (1250, 8000, 10000)
@@ -112,11 +122,11 @@ def parse_percent(text: str) -> int:
     ValueError: '125' is too much: the most is 100.
     """
     number = _decimal_of(text.strip().removesuffix("%"), Sentence("a percentage"), "12.5")
-    return _at_most(10_000, int(_decimal(number, 2, text) * 100), text, "100")
+    return BasisPoints(_at_most(10_000, int(_decimal(number, 2, text) * 100), text, "100"))
 
 
 def parse_credit(text: str) -> tuple[str, int]:
-    """What is to be added to a card: time, traffic or money, told apart by the unit.
+    """What is to be added to a card, as its kind and amount.  The unit says whether it is time, traffic or money.
 
     >>> parse_credit("10m"), parse_credit("500MB"), parse_credit("5.00")
     (('seconds', 600), ('octets', 500000000), ('cents', 500))
@@ -173,7 +183,7 @@ def format_size(octets: int, lang: str = "en") -> str:
 
 
 def format_money(cents: int, lang: str = "en", currency: str = DEFAULT_CURRENCY) -> str:
-    """Money in the reader's form.
+    """Money as the language writes it.
 
     >>> format_money(420, "pt_BR"), format_money(420, "en"), format_money(123456789, "pt_BR")
     ('R$ 4,20', 'R$ 4.20', 'R$ 1.234.567,89')
@@ -186,13 +196,13 @@ def format_money(cents: int, lang: str = "en", currency: str = DEFAULT_CURRENCY)
 
 
 def format_tariff(millicents: int, lang: str = "en", currency: str = DEFAULT_CURRENCY) -> str:
-    """A tariff with as many decimals as it has, two at least.
+    """A tariff in millicents, with two to five decimals.
 
     >>> format_tariff(5000), format_tariff(125, "pt_BR")
     ('R$ 0.05', 'R$ 0,00125')
     """
-    whole, decimals = divmod(millicents, 100_000)
-    decimals = f"{decimals:05}"
+    whole, fraction = divmod(millicents, 100_000)
+    decimals = f"{fraction:05}"
     decimals = decimals[:2] + decimals[2:].rstrip("0")
     number = _in_language(f"{whole:,}.{decimals}", lang)
     return f"{currency} {number}" if currency else number
@@ -208,7 +218,7 @@ def format_count(count: int, lang: str = "en") -> str:
 
 
 def format_percent(basis_points: int, lang: str = "en") -> str:
-    """A share in per cent.
+    """A share in basis points as a percentage.
 
     >>> format_percent(1250, "pt_BR"), format_percent(8000)
     ('12,5 %', '80 %')
@@ -218,7 +228,7 @@ def format_percent(basis_points: int, lang: str = "en") -> str:
 
 
 def plain_money(cents: int) -> str:
-    """Money for other programs: a point, two decimals, nothing else.
+    """Money for other programs: a point and two decimals, no currency.
 
     >>> plain_money(123456), plain_money(-5)
     ('1234.56', '-0.05')
@@ -227,13 +237,13 @@ def plain_money(cents: int) -> str:
     return f"{sign}{cents // 100}.{cents % 100:02}"
 
 
-def _decimal_of(text: str, what: str, example: str) -> str:
-    """The number in a text, with a point."""
+def _decimal_of(text: str, what: Sentence, example: str) -> str:
+    """The number in a text, with a decimal point."""
     bare = text.strip()
     if not _DECIMAL.fullmatch(bare):
         raise ValueError(
             Sentence(
-                "{text!r} is not {what}. Write it like {example}, without a currency and a mark for thousands.",
+                "{text!r} is not {what}. Write it like {example}, without a currency or a thousands separator.",
                 text=text,
                 what=what,
                 example=example,
@@ -248,8 +258,8 @@ def _decimal(number: str, most_decimals: int, text: str) -> Decimal:
     if len(decimals) > most_decimals:
         raise ValueError(
             Sentence(
-                "{text!r} could be {whole}.{cents} or {whole}{decimals}. Write at most two decimals, and "
-                "thousands without a mark.",
+                "{text!r} could be {whole}.{cents} or {whole}{decimals}. Write at most two decimals and no "
+                "thousands separator.",
                 text=text,
                 whole=whole,
                 cents=decimals.rstrip("0")[:2] or "00",
@@ -270,11 +280,11 @@ def _sign(amount: int) -> tuple[str, int]:
 
 
 def _in_language(number: str, lang: str) -> str:
-    """Marks for thousands and decimals exchanged where the language writes them so."""
+    """The number with the language's thousands and decimal separators."""
     return number.translate(_EXCHANGED) if lang.startswith("pt") else number
 
 
-# [0-9], because \d is any script's digits; bounded, because nobody needs longer numbers.
+# [0-9], because \d matches the digits of every script.  The length is bounded, so that a text cannot cost much time.
 _NUMBER = re.compile("[0-9]{1,18}")
 _DECIMAL = re.compile("[0-9]{1,18}(?:[.,][0-9]{1,18})?")
 _DURATION = re.compile(

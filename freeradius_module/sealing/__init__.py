@@ -1,1 +1,1 @@
-"""How PINs and NAS secrets are drawn, sealed and opened, and the key file."""
+"""PINs and NAS secrets: how they are drawn, sealed and opened; and the key file."""

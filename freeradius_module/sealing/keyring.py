@@ -1,7 +1,7 @@
-"""The key file: the keys that seal PINs and NAS secrets, kept outside the database.
+"""The key file: the keys that seal PINs and NAS secrets.  It is kept outside the database.
 
-A text file, one key a line: its number, 64 hexadecimal digits, and perhaps its state.  Blank
-lines and what follows a ``#`` are ignored.
+It is a text file with one key on each line: its number, 64 hexadecimal digits, and perhaps its state.  Empty lines and
+text after a ``#`` are ignored.
 
     # prepaid-cards: whoever reads this file can read every PIN.  Keep a copy in a safe.
     1 7d0f...  retired
@@ -12,15 +12,15 @@ lines and what follows a ``#`` are ignored.
 state       opens  seals  when
 ==========  =====  =====  ==================================================================
 (none)      yes    yes    in use; of several, the highest number seals
-waiting     yes    no     new: on its way to every machine that opens, before the first seals
-retired     no     no     over: nothing in the database is sealed with it any more
+waiting     yes    no     new: it is copied to every machine that opens before one seals
+retired     no     no     old: nothing in the database is sealed with it any more
 ==========  =====  =====  ==================================================================
 
-To change keys: add one as waiting, copy the file to every machine, activate it, seal anew
-what the old key sealed, retire the old one.  No login fails on the way.
+To change keys: add one as waiting, copy the file to every machine, activate the key, seal again what the old key sealed,
+retire the old key.  Logins succeed all the time.
 
-The file must belong to root or to the account that reads it, and must not be open to others;
-its group may read, because radiusd and the office run under different accounts.
+The file must belong to root or to the account that reads it, and others must not have access.  Its group may read it,
+because radiusd and the office run under different accounts.
 """
 
 import contextlib
@@ -32,18 +32,22 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ..sentence import Sentence
 from ..whole_file import WholeFile
+
+StrPath = str | os.PathLike[str]
 
 KEY_OCTETS = 32
 MAX_NUMBER = 65535
 STATES = ("active", "waiting", "retired")
 
+_Made = TypeVar("_Made")
+
 
 class KeyFileError(Exception):
-    """The key file cannot be used."""
+    """The key file cannot be used.  Its only argument is a Sentence."""
 
 
 class KeyFileClosed(KeyFileError):
@@ -51,7 +55,7 @@ class KeyFileClosed(KeyFileError):
 
 
 class Keyring:
-    """The keys of one file.  It never shows a key, only numbers and fingerprints.
+    """The keys of one file, by number.  Its representation shows numbers and fingerprints, never a key.
 
     >>> ring = Keyring({1: Key(bytes(32), "retired"), 2: Key(bytes(range(32)), "active")})
     >>> ring
@@ -62,15 +66,15 @@ class Keyring:
 
     def __init__(self, keys: dict[int, "Key"], path: str = "the key file"):
         self.path = path
-        self.version: tuple[int, ...] | None = None  # Of the file it was read from.
+        self.version: tuple[int, ...] | None = None  # of the file that it was read from
         self._keys = dict(keys)
-        self._derived: dict[tuple[int, str], object] = {}
+        self._derived: dict[tuple[int, str], Any] = {}
         active = [number for number, key in keys.items() if key.state == "active"]
         if not active:
             raise KeyFileError(
                 Sentence(
                     "There is no active key in {path}, so nothing can be sealed. Add one, or remove the word "
-                    "behind a waiting key.",
+                    "after a waiting key.",
                     path=path,
                 )
             )
@@ -78,16 +82,16 @@ class Keyring:
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of the keys that open, lowest first."""
+        """The numbers of the keys that open, the lowest first."""
         return sorted(number for number, key in self._keys.items() if key.state != "retired")
 
     @property
     def states(self) -> dict[int, str]:
-        """The state of every key of the file, by number: see STATES."""
+        """The state of every key of the file, by number; one of STATES."""
         return {number: key.state for number, key in sorted(self._keys.items())}
 
     def key(self, number: int) -> bytes:
-        """The key with this number, if it opens."""
+        """The key with this number; KeyFileError if there is none, or if it is retired."""
         key = self._keys.get(number)
         if key is None:
             raise KeyFileError(
@@ -102,7 +106,7 @@ class Keyring:
             raise KeyFileError(
                 Sentence(
                     "Key {number} of {path} is retired, yet something is still sealed with it. Remove the word "
-                    "'retired' behind it, seal anew what it sealed, then retire it again.",
+                    "'retired' after it, seal again what it sealed, then retire it again.",
                     number=number,
                     path=self.path,
                 )
@@ -110,16 +114,18 @@ class Keyring:
         return key.secret
 
     def lasting(self, purpose: str) -> bytes:
-        """A key for one purpose that stays the same while keys change: made of the first key in the file, retired or
-        not.  For what is proved for some days, like a session's Class; never for what is sealed."""
+        """A key for one purpose that stays the same when keys change: it is derived from the first key, retired or not.
+
+        It is for values that are checked for some days, like a session's Class, and never for sealing.
+        """
         return derive(self._keys[min(self._keys)].secret, purpose)
 
     def fingerprint(self, number: int) -> str:
-        """The fingerprint of one key, for the database to remember which key is meant."""
+        """The fingerprint of one key, by which the database remembers the key that was used."""
         return fingerprint(self.key(number))
 
     def confirm(self, number: int, expected_fingerprint: str) -> None:
-        """Refuse a key file that belongs to another installation."""
+        """Raise KeyFileError if the key has another fingerprint: the file belongs to another installation."""
         found = self.fingerprint(number)
         if found != expected_fingerprint:
             raise KeyFileError(
@@ -134,14 +140,15 @@ class Keyring:
                 )
             )
 
-    def derived(self, number: int, purpose: str, make: Callable[[bytes], object] = bytes) -> object:
-        """What `make` makes of the key for one purpose; made once, because it is asked for at every login."""
+    def derived(self, number: int, purpose: str, make: Callable[[bytes], _Made]) -> _Made:
+        """What `make` makes of a key for one purpose.  It is made once and kept, because every login needs it."""
+        made: _Made
         try:
-            return self._derived[number, purpose]
+            made = self._derived[number, purpose]
         except KeyError:
             made = make(derive(self.key(number), purpose))
             self._derived[number, purpose] = made
-            return made
+        return made
 
     def __repr__(self) -> str:
         keys = ", ".join(
@@ -150,8 +157,8 @@ class Keyring:
         )
         return f"<Keyring {keys}>"
 
-    def __reduce__(self):
-        raise TypeError("A keyring is not written anywhere but to its own file.")
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A keyring is written to its own file only.")
 
 
 class Key(NamedTuple):
@@ -162,8 +169,8 @@ class Key(NamedTuple):
         return f"<Key {self.state}>"
 
 
-def load(path: str | os.PathLike) -> Keyring:
-    """Read the key file, or say why it cannot be trusted."""
+def load(path: StrPath) -> Keyring:
+    """Read the key file; KeyFileError if it cannot be read or trusted."""
     text, status = _read(path)
     keyring = Keyring(_parse(text, path), os.fspath(path))
     keyring.version = _version(status)
@@ -171,17 +178,17 @@ def load(path: str | os.PathLike) -> Keyring:
 
 
 def refreshed(keyring: Keyring) -> Keyring:
-    """The keyring as its file is now; the same object while the file is unchanged.
+    """The keyring of the file as it is now; the same object if the file has not changed.
 
-    For a server that runs for months: when a key is missing, ask once more with what this returns.
+    A server runs for months.  When it misses a key, it tries again with the keyring that this returns.
     """
     with _sentences_for(keyring.path):
         unchanged = _version(os.stat(keyring.path)) == keyring.version
     return keyring if unchanged else load(keyring.path)
 
 
-def create(path: str | os.PathLike) -> Keyring:
-    """Make a new key file with one key, readable by its owner only.  An existing file is never touched."""
+def create(path: StrPath) -> Keyring:
+    """Make a new key file with one key, readable by its owner only.  An existing file is never changed."""
     path = Path(path)
     text = (
         "# prepaid-cards: whoever reads this file can read every PIN.  Keep a copy in a safe;\n"
@@ -204,8 +211,8 @@ def create(path: str | os.PathLike) -> Keyring:
     return load(path)
 
 
-def add_key(path: str | os.PathLike, waiting: bool = False) -> int:
-    """Add a key with the next number and return the number.  It seals from now on, unless it is to wait."""
+def add_key(path: StrPath, waiting: bool = False) -> int:
+    """Add a key with the next number and return the number.  It seals from now on, unless it is added as waiting."""
     number = 0
 
     def added(text: str, keys: dict[int, Key]) -> str:
@@ -221,18 +228,18 @@ def add_key(path: str | os.PathLike, waiting: bool = False) -> int:
     return number
 
 
-def activate_key(path: str | os.PathLike, number: int) -> None:
-    """Let a waiting key seal.  Every machine that opens must have it by now."""
+def activate_key(path: StrPath, number: int) -> None:
+    """Let a waiting key seal.  Every machine that opens must have the key before."""
     _set_state(path, number, "active")
 
 
-def retire_key(path: str | os.PathLike, number: int) -> None:
-    """Let a key open no more.  Call this when nothing in the database is sealed with it."""
+def retire_key(path: StrPath, number: int) -> None:
+    """Stop using a key.  Nothing in the database may be sealed with it."""
     _set_state(path, number, "retired")
 
 
 def fingerprint(key: bytes) -> str:
-    """Eight hexadecimal digits that tell keys apart and tell nothing about the key.
+    """Eight hexadecimal digits that differ from key to key and reveal nothing about the key.
 
     >>> fingerprint(bytes(32))
     '4aafeb71'
@@ -241,7 +248,7 @@ def fingerprint(key: bytes) -> str:
 
 
 def derive(key: bytes, purpose: str) -> bytes:
-    """A key of its own for each purpose, so that no two uses of one key can meet.
+    """A separate key for each purpose, so that no key is used in two ways.
 
     >>> derive(bytes(32), "class") != derive(bytes(32), "seal")
     True
@@ -250,16 +257,16 @@ def derive(key: bytes, purpose: str) -> bytes:
     """
     person = purpose.encode()
     if not 1 <= len(person) <= hashlib.blake2b.PERSON_SIZE:
-        raise ValueError(f"A purpose has 1 to 16 octets, unlike {purpose!a}.")
+        raise ValueError(Sentence("A purpose has 1 to 16 octets, not {purpose!a}.", purpose=purpose))
     return hashlib.blake2b(b"derived key", key=key, person=person, digest_size=32).digest()
 
 
-def _read(path: str | os.PathLike) -> tuple[str, os.stat_result]:
+def _read(path: StrPath) -> tuple[str, os.stat_result]:
     with _sentences_for(path):
-        # Without O_NONBLOCK a pipe under this name would hold the caller for ever.
+        # Without O_NONBLOCK, a pipe with this name would block the caller for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            # The open file is asked, not its name, so that what was checked is what is read.
+            # The open file is checked, not its name, so that the file that was checked is the one that is read.
             status = os.fstat(descriptor)
             _check_trusted(path, status)
             with open(descriptor, "rb", closefd=False) as file:
@@ -276,7 +283,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
+def _check_trusted(path: StrPath, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(Sentence("{path} is not a regular file. Give the path of the key file.", path=path))
     mode = stat.S_IMODE(status.st_mode)
@@ -284,8 +291,8 @@ def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
         what = Sentence("be used by others") if mode & 0o007 else Sentence("be written by its group")
         raise KeyFileError(
             Sentence(
-                "{path} may {what} (mode {mode:04o}): whoever reads it can read every PIN. Say 'chmod "
-                "640 {path}', or 600 where one account alone reads it.",
+                "{path} may {what} (mode {mode:04o}): whoever reads it can read every PIN. Run 'chmod "
+                "640 {path}', or 600 if only one account reads it.",
                 path=path,
                 what=what,
                 mode=mode,
@@ -294,15 +301,15 @@ def _check_trusted(path: str | os.PathLike, status: os.stat_result) -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise KeyFileError(
             Sentence(
-                "{path} belongs to the account with uid {uid}, who could exchange the keys. Say 'chown root {path}'.",
+                "{path} belongs to the account with uid {uid}, which could replace the keys. Run 'chown root {path}'.",
                 path=path,
                 uid=status.st_uid,
             )
         )
 
 
-def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
-    """The keys by number.  No message repeats a line: it may hold most of a key."""
+def _parse(text: str, path: StrPath) -> dict[int, Key]:
+    """The keys by number.  No message repeats a line, because it may hold most of a key."""
     keys: dict[int, Key] = {}
     for line_number, line in enumerate(text.splitlines(), start=1):
         line = line.partition("#")[0].strip()
@@ -324,7 +331,7 @@ def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
         if number in keys:
             raise KeyFileError(
                 Sentence(
-                    "{path}, line {line_number}: key {number} is there twice. Remove the wrong one.",
+                    "{path}, line {line_number}: key {number} appears twice. Remove the wrong one.",
                     path=path,
                     line_number=line_number,
                     number=number,
@@ -332,11 +339,11 @@ def _parse(text: str, path: str | os.PathLike) -> dict[int, Key]:
             )
         keys[number] = Key(bytes.fromhex(match["hex"]), match["state"] or "active")
     if not keys:
-        raise KeyFileError(Sentence("{path} has no key in it. Put it back from your safe copy.", path=path))
+        raise KeyFileError(Sentence("{path} contains no key. Put it back from your safe copy.", path=path))
     return keys
 
 
-def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
+def _set_state(path: StrPath, number: int, state: str) -> None:
     def changed(text: str, keys: dict[int, Key]) -> str:
         if number not in keys:
             raise KeyFileError(
@@ -350,7 +357,9 @@ def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
         if state == "active" and keys[number].state == "retired":
             raise KeyFileError(
                 Sentence(
-                    "Key {number} of {path} is retired and does not come back. Add a new key.", number=number, path=path
+                    "Key {number} of {path} is retired and cannot be activated again. Add a new key.",
+                    number=number,
+                    path=path,
                 )
             )
         others = [n for n, key in keys.items() if key.state == "active" and n != number]
@@ -369,7 +378,7 @@ def _set_state(path: str | os.PathLike, number: int, state: str) -> None:
 
 
 def _with_state(line: str, number: int, state: str) -> str:
-    """A line with the key's new state; any other line, and every comment, as it was."""
+    """The line with the new state if it is this key's; its comment and all other lines stay as they were."""
     content, hash_sign, comment = line.partition("#")
     match = _LINE.fullmatch(content.strip())
     if match is None or int(match["number"]) != number:
@@ -378,9 +387,9 @@ def _with_state(line: str, number: int, state: str) -> str:
     return f"{match['number']} {match['hex']}{word}" + (f"  {hash_sign}{comment}" if hash_sign else "\n")
 
 
-def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], str]) -> None:
-    """Replace the file in one step, so that a reader finds the old or the new one, whole."""
-    path = Path(os.path.realpath(path))  # A link to the file stays a link.
+def _rewrite(path: StrPath, change: Callable[[str, dict[int, Key]], str]) -> None:
+    """Replace the file in one step, so that a reader finds the complete old or the complete new file."""
+    path = Path(os.path.realpath(path))  # a link to the file stays a link
     with _sentences_for(path), _locked(path.parent):
         text, status = _read(path)
         text = change(text, _parse(text, path))
@@ -395,7 +404,7 @@ def _rewrite(path: str | os.PathLike, change: Callable[[str, dict[int, Key]], st
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One change at a time.  The folder is locked because the file itself is replaced."""
+    """Allow one change at a time.  The folder is locked, because the file itself is replaced."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -405,8 +414,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sentences_for(path: str | os.PathLike) -> Iterator[None]:
-    """Say what the system's refusal means for the key file."""
+def _sentences_for(path: StrPath) -> Iterator[None]:
+    """Turn an OSError into a KeyFileError that says what it means for the key file."""
     try:
         yield
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The PIN of a card: how it is drawn, how many characters it needs, and how it is kept.
+"""The PIN of a card: how it is drawn, how many characters it needs, and how it is stored.
 
-A PIN is drawn from the system's random source and from nothing else.  It is sealed, not
-hashed, because CHAP, MS-CHAPv2 and EAP need it in the clear; the keys are in the key file,
-outside the database.  What is sealed for one card does not open for another.
+A PIN is drawn from the system's random source only.  It is sealed (AES-GCM) and not hashed, because CHAP, MS-CHAPv2 and
+EAP need the PIN itself; the keys are in the key file, outside the database.  A PIN that is sealed for one card does not
+open for another card.
 
 No message and no representation in this module contains a PIN.
 """
@@ -10,26 +10,33 @@ No message and no representation in this module contains a PIN.
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from ..rules.login import card_tries
 from ..sentence import Sentence
+from ..settings import Settings
 from .keyring import Keyring
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 DIGITS = "0123456789"
-# 32 characters without the look-alikes 0 O 1 I: eight of them make a trillion PINs.
+# 32 characters, without 0 O 1 I, which look alike.  Eight of them make a trillion PINs.
 SAFE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 DEFAULT_LENGTH = 10
 MAX_LENGTH = 64
-# Wrong PINs of one card that count in a quarter of an hour, from all new devices together: login.card_tries().
-TRIES_PER_WINDOW = 100
-# And of all cards: 10,000 guesses a second, more than FreeRADIUS and MariaDB answered in any measurement.
+# How many wrong PINs of one card count in a window (a quarter of an hour), from all new devices together.
+TRIES_PER_WINDOW = card_tries(Settings().wrong_pin_tries)
+# How many guesses for all cards are answered in a window: 10,000 a second, more than FreeRADIUS and MariaDB answered in any
+# measurement.
 GUESSES_PER_WINDOW = 9_000_000
 SINGLE_CODE_LENGTH = 16
-# Below a million PINs, somebody with a short list of serials gets lucky in an afternoon.
+# With fewer PINs, an attacker with a short list of serials succeeds within an afternoon.
 SMALLEST_SPACE = 10**6
-# One card stolen in a thousand lock windows (ten days and a half), by somebody who uses every try on every card in each
-# of them, and as many as can be answered.  Ten digits and eight safe characters keep this for any number of cards, nine
-# digits for 10,000 live cards.
+# One card stolen in a thousand windows (ten and a half days), by an attacker who uses every try of every card, and all the
+# guesses that can be answered.  Ten digits or eight safe characters are enough for any number of cards, nine digits for
+# 10,000 live cards.
 MOST_THEFTS_PER_WINDOW = 0.001
 
 
@@ -40,10 +47,10 @@ def check_shape(
     tries_per_window: int = TRIES_PER_WINDOW,
     single_code: bool = False,
 ) -> None:
-    """Refuse PINs that could be guessed, with a ValueError that says the odds and the remedy.
+    """Refuse PINs that could be guessed: ValueError with a Sentence that names the odds and the remedy.
 
-    `live_cards` are all cards that could be tried: those delivered and in use, and those about
-    to be made.  A card with one code only has no serial to count tries by, hence its own rule.
+    `live_cards` are all cards that could be tried: those delivered and in use, and those about to be made.  A card with a
+    single code has a rule of its own, because without a serial its tries cannot be counted.
 
     >>> check_shape(10, DIGITS, live_cards=1_000_000)
     >>> check_shape(8, SAFE_ALPHABET, live_cards=1_000_000)
@@ -108,31 +115,31 @@ def check_shape(
 
 
 def expected_thefts(live_cards: int, tries_per_window: int, length: int, alphabet_size: int) -> float:
-    """How many cards are stolen in one lock window by somebody who uses all tries of all live cards.
+    """How many cards are stolen in one window by an attacker who uses all tries of all live cards.
 
-    The guesses of a window, divided by the number of PINs that there are.  With few cards the cards' limits end them,
-    with many the number that can be answered in a quarter of an hour.
+    It is the number of guesses in a window divided by the number of possible PINs.  Few cards limit the guesses by their
+    tries, many cards by the number of guesses that can be answered in a window.
 
     >>> expected_thefts(1000, 100, length=8, alphabet_size=10)
     0.001
     >>> expected_thefts(1_000_000, 100, length=8, alphabet_size=10)
     0.09
     """
-    return min(tries_per_window * live_cards, GUESSES_PER_WINDOW) / alphabet_size**length
+    space: int = alphabet_size**length
+    return min(tries_per_window * live_cards, GUESSES_PER_WINDOW) / space
 
 
 def new_pin(length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -> str:
-    """One PIN, every one equally likely.
+    """One PIN; all PINs are equally likely.
 
-    1111111111 and 1234567890 are not left out: all PINs being equally likely, guessing these
-    first gains nobody anything.
+    1111111111 and 1234567890 are not excluded: they are as likely as any other, so to guess them first does not help.
     """
     _check_drawable(length, alphabet)
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
 def new_pins(count: int, length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -> Iterator[str]:
-    """Many PINs, from the same source as `new_pin` but drawn in blocks; they may repeat, as PINs may.
+    """Many PINs, from the same source as `new_pin` but drawn in blocks.  Two of them may be equal.
 
     >>> pins = list(new_pins(1000, length=8, alphabet=SAFE_ALPHABET))
     >>> len(pins), {len(pin) for pin in pins}, set("".join(pins)) <= set(SAFE_ALPHABET)
@@ -143,19 +150,19 @@ def new_pins(count: int, length: int = DEFAULT_LENGTH, alphabet: str = DIGITS) -
 
 
 def seal(pin: str, serial: str, keyring: Keyring) -> tuple[int, bytes]:
-    """The number of the key used, and the PIN sealed for this card and no other."""
+    """Seal a PIN for one card: the number of the key that was used, and the sealed PIN."""
     return _seal(pin, _PIN, serial, keyring)
 
 
 def open_sealed(sealed: bytes, key_number: int, serial: str, keyring: Keyring) -> str:
-    """The PIN that `seal` sealed for this card."""
+    """The PIN that `seal` sealed for this card; SealError if it does not open, KeyFileError if the key is missing."""
     return _open(sealed, key_number, _PIN, serial, keyring)
 
 
 def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[str]:
-    """The PINs of many cards, given as (serial, sealed PIN, key number): as `open_sealed` has each, but quicker."""
+    """The PINs of many cards, given as (serial, sealed PIN, key number): the same as `open_sealed` for each, but faster."""
     pins = []
-    ciphers = {}
+    ciphers: dict[int, AESGCM] = {}
     for serial, sealed, key_number in cards:
         try:
             cipher = ciphers[key_number]
@@ -166,26 +173,25 @@ def open_all(cards: Iterable[tuple[str, bytes, int]], keyring: Keyring) -> list[
                 cipher.decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], f"PIN:{serial}".encode()).decode()
             )
         except Exception:
-            # Once more, for the sentence that says whose it is.
+            # It fails again, with the sentence that names the card.
             pins.append(open_sealed(sealed, key_number, serial, keyring))
     return pins
 
 
 def seal_nas_secret(secret: str, nas_name: str, keyring: Keyring) -> tuple[int, bytes]:
-    """The number of the key used, and the shared secret sealed for this NAS and no other."""
+    """Seal the shared secret of one NAS: the number of the key that was used, and the sealed secret."""
     return _seal(secret, _NAS_SECRET, nas_name, keyring)
 
 
 def open_nas_secret(sealed: bytes, key_number: int, nas_name: str, keyring: Keyring) -> str:
-    """The shared secret that `seal_nas_secret` sealed for this NAS."""
+    """The shared secret that `seal_nas_secret` sealed for this NAS; the same errors as `open_sealed`."""
     return _open(sealed, key_number, _NAS_SECRET, nas_name, keyring)
 
 
 def prepare(keyring: Keyring) -> None:
-    """Load the cryptography library and try every key, so that what is missing is said at the start.
+    """Load the cryptography library and try every key, so that a problem is reported when the program starts.
 
-    Without this call the library is loaded at the first seal, where a failure would look like
-    a failed login.
+    Otherwise the library is loaded when it is first needed, where its failure would look like a failed login.
     """
     for number in keyring.numbers:
         nonce = os.urandom(_NONCE_OCTETS)
@@ -197,11 +203,11 @@ def prepare(keyring: Keyring) -> None:
 
 
 class SealError(Exception):
-    """What is sealed does not open: it was changed, or it belongs to another card."""
+    """A sealed text does not open: it was changed, or sealed for another card.  Its only argument is a Sentence."""
 
 
 class CryptographyError(Exception):
-    """The cryptography library cannot be used."""
+    """The cryptography library cannot be used.  Its only argument is a Sentence."""
 
 
 def _seal(text: str, what: str, owner: str, keyring: Keyring) -> tuple[int, bytes]:
@@ -209,11 +215,11 @@ def _seal(text: str, what: str, owner: str, keyring: Keyring) -> tuple[int, byte
     cipher = keyring.derived(number, "seal", _cipher)
     try:
         octets = text.encode()
-    except UnicodeEncodeError:  # It carries the whole text.
+    except UnicodeEncodeError:  # its message would contain the whole text
         raise ValueError(
             Sentence("The {what} to be sealed for {owner} is not valid text.", what=what, owner=owner)
         ) from None
-    # Random nonces are safe for some four billion seals a key; then add a key.
+    # Random nonces are safe for about four billion seals with one key; then a new key is needed.
     nonce = os.urandom(_NONCE_OCTETS)
     return number, nonce + cipher.encrypt(nonce, octets, f"{what}:{owner}".encode())
 
@@ -226,7 +232,7 @@ def _open(sealed: bytes, key_number: int, what: str, owner: str, keyring: Keyrin
     nonce, ciphertext = sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:]
     try:
         return cipher.decrypt(nonce, ciphertext, f"{what}:{owner}".encode()).decode()
-    except (InvalidTag, ValueError):  # ValueError: it is too short to hold a nonce.
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
         raise SealError(
             Sentence(
                 "The {what} sealed for {owner} does not open with key {key_number}: it was changed, it belongs "
@@ -239,12 +245,12 @@ def _open(sealed: bytes, key_number: int, what: str, owner: str, keyring: Keyrin
         ) from None
 
 
-def _cipher(key: bytes) -> object:
+def _cipher(key: bytes) -> "AESGCM":
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # The library's Rust half fails with what is not even an Exception.
+    except BaseException as error:  # the library's Rust part raises an error that is not an Exception
         raise CryptographyError(
             Sentence(
                 "The Python library cryptography cannot be loaded ({cause}). Install it for the Python that runs "
@@ -256,8 +262,8 @@ def _cipher(key: bytes) -> object:
 
 
 def _new_pins(count: int, length: int, alphabet: str) -> Iterator[str]:
-    # An octet stands for a character by its remainder.  The octets from the last full turn on are thrown
-    # away, or the first characters of the alphabet would come more often than the rest.
+    # A random octet selects a character by its remainder.  Octets beyond the last full turn of the alphabet are dropped;
+    # they would make the first characters more likely than the others.
     turns = 256 // len(alphabet)
     fair = turns * len(alphabet)
     characters = (alphabet * turns).encode("ascii").ljust(256, b"?")
@@ -277,7 +283,7 @@ def _check_drawable(length: int, alphabet: str) -> None:
     if not 1 <= length <= MAX_LENGTH:
         raise ValueError(Sentence("A PIN has 1 to {most} characters, not {length}.", most=MAX_LENGTH, length=length))
     if not (alphabet.isascii() and alphabet.isprintable()) or " " in alphabet:
-        raise ValueError(Sentence("A PIN's alphabet is made of ASCII letters, digits and punctuation, without blanks."))
+        raise ValueError(Sentence("A PIN's alphabet is made of ASCII letters, digits and punctuation, without spaces."))
     if len(alphabet) < 2 or len(set(alphabet)) < len(alphabet):
         raise ValueError(
             Sentence(
@@ -295,7 +301,7 @@ def _is_safe(length: int, alphabet_size: int, live_cards: int, tries_per_window:
 
 
 def _short(number: float) -> str:
-    """A number as people read it: 5, 0.05, 12,000.
+    """A number with few digits, for a sentence.
 
     >>> _short(5.0), _short(0.05), _short(12_000.0)
     ('5', '0.05', '12,000')
@@ -304,7 +310,7 @@ def _short(number: float) -> str:
 
 
 _NONCE_OCTETS = 12
-# What is sealed: its name is part of the seal, and stands in sentences.
+# What is sealed.  The name is part of the seal and appears in sentences.
 _PIN = Sentence("PIN")
 _NAS_SECRET = Sentence("NAS secret")
 _BLOCK_OCTETS = 1 << 16

@@ -4,7 +4,7 @@ import json
 import os
 from typing import NamedTuple
 
-from freeradius_module.rules.login import REFUSALS
+from freeradius_module.rules.refusals import REFUSALS
 from tests.interleaving.acts import ACTS
 from tests.interleaving.steps import AGAIN, Explorer, Run, following, one_after_the_other
 from tests.interleaving.world import GRANTED_OCTETS_AT, GRANTED_SECONDS_AT, INTERIM, INTERIM_OCTETS, World

@@ -11,7 +11,7 @@ import pytest
 import admin.cli  # noqa: F401  registers all commands
 from admin.export.formats import FORMATS, OPTIONS
 from freeradius_module import settings
-from freeradius_module.rules import login
+from freeradius_module.rules.refusals import REFUSALS
 from tools import reference
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -116,7 +116,7 @@ def test_the_help_of_a_formats_option_begins_with_the_formats_that_have_it():
 
 
 def test_every_refusal_is_explained_in_the_readme() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", page("README.md"), re.MULTILINE) == list(login.REFUSALS)
+    assert re.findall(r"^\| `(\w+)` \|", page("README.md"), re.MULTILINE) == list(REFUSALS)
 
 
 def test_every_table_and_view_is_named() -> None:

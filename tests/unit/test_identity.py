@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module.rules.identity import Candidate, Claim, Sign, identify, make_class, read_class
+from freeradius_module.rules.identity import Candidate, Claim, ReportedSession, identify, make_class, read_class
 
 KEY = b"k" * 32
 CLAIMS = st.builds(
@@ -97,7 +97,7 @@ def login(login_number=2, **changes) -> Candidate:
     return Candidate(**fields | changes)
 
 
-def packet(kind="Interim-Update", seconds: int | None = 1000, **changes) -> Sign:
+def packet(kind="Interim-Update", seconds: int | None = 1000, **changes) -> ReportedSession:
     fields = {
         "acct_session_id": "8001",
         "nas_id": 2,
@@ -107,7 +107,7 @@ def packet(kind="Interim-Update", seconds: int | None = 1000, **changes) -> Sign
         "seconds": seconds,
         "claimed": None,
     }
-    return Sign(**fields | changes)
+    return ReportedSession(**fields | changes)
 
 
 STOPPED = session(is_open=False, is_stopped=True)

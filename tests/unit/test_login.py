@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import REFUSALS, Accept, Attempt, Card, Product, Refusal, Session, balance_of, decide
+from freeradius_module.rules.login import Accept, Attempt, Card, Product, Refusal, Session, balance_of, decide
+from freeradius_module.rules.refusals import REFUSALS
 from freeradius_module.rules.usage import Credit, Tariff, Usage
 from freeradius_module.rules.vendors import Terms
 

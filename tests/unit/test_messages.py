@@ -3,7 +3,7 @@
 import pytest
 
 from freeradius_module.rules import messages
-from freeradius_module.rules.login import REFUSALS
+from freeradius_module.rules.refusals import REFUSALS
 from freeradius_module.rules.usage import Credit
 from tests.unit.test_login import attempt, card, decide, product
 

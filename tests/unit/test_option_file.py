@@ -102,3 +102,23 @@ def test_every_file_that_was_read_is_known(files, open_folder):
     found = option_file.read(path)
     assert found.files == [path, str(open_folder / "radius.cnf")] and found.missing == [str(open_folder / "none.cnf")]
     assert found.places == {"prepaid": path, "prepaid-radius": str(open_folder / "radius.cnf")}
+
+
+@pytest.mark.parametrize("port", ["abc", "", "0", "-1", "65536", "3306.0", "²"])
+def test_what_is_not_a_port_is_named_with_its_file(files, open_folder, port):
+    path = files(
+        prepaid="[prepaid]\n!include radius.cnf\n[prepaid-admin]\nuser = a\nport = " + port + "\n",
+        radius=f"[prepaid-radius]\nuser = r\nport = {port}\n",
+    )
+    what = "is '{}'; it must be a whole number from 1 to 65535."
+    with pytest.raises(settings.SettingsError, match=f"port in {open_folder / 'radius.cnf'} {what.format(port)}"):
+        settings.load(path)
+    with pytest.raises(errors.WrongUsage, match=f"port in {path} {what.format(port)}"):
+        Office(path).connect()
+
+
+def test_a_port_is_read_for_its_own_group_only(files):
+    path = files(prepaid="[prepaid-radius]\nuser = r\nport = 3307\n[prepaid-admin]\nuser = a\nport = abc\n")
+    assert settings.load(path).group == "prepaid-radius"
+    assert option_file.read(path).port("prepaid-radius") == 3307
+    assert option_file.read(path).port("prepaid-charge") == 3306

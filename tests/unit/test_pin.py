@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module.rules import login
 from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Key, KeyFileError, Keyring
-from freeradius_module.settings import Settings
 
 CANARY = "8675309421"
 
@@ -102,10 +100,6 @@ def test_six_digits_are_refused_once_there_are_many_cards():
         pin.check_shape(6, pin.DIGITS, live_cards=11)
     with pytest.raises(ValueError, match="9 cards are stolen in each lock window.*Use at least 10 characters"):
         pin.check_shape(6, pin.DIGITS, live_cards=1_000_000)
-
-
-def test_the_tries_that_a_shape_is_judged_by_are_those_that_a_card_has():
-    assert pin.TRIES_PER_WINDOW == login.card_tries(Settings().wrong_pin_tries)
 
 
 @pytest.mark.parametrize(("length", "most"), [(6, 10), (7, 100), (8, 1000), (9, 10_000)])

@@ -36,8 +36,8 @@ def test_what_is_said_holds(write):
     assert (loaded.currency, loaded.unix_socket) == ("100%", "/run/db.sock")
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", ""])
-def test_a_number_that_is_none_is_named_with_its_file(write, value):
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "", "²", "9" * 5000])
+def test_what_is_not_a_number_is_named_with_its_file(write, value):
     path = write(f"[prepaid]\nwrong_pin_tries = {value}\n")
     with pytest.raises(SettingsError, match=f"wrong_pin_tries in {path} is '{value}'"):
         load(path)
@@ -77,8 +77,8 @@ def test_the_nodes_of_a_cluster_are_tried_as_they_are_written(write):
 
 
 @pytest.mark.parametrize("hosts", ["a:b", "a b", "a:999999", "[::1"])
-def test_a_node_that_is_none_is_named(write, hosts):
-    with pytest.raises(SettingsError, match="is no node"):
+def test_what_is_not_a_node_is_named(write, hosts):
+    with pytest.raises(SettingsError, match="is not a node"):
         load(write(f"[prepaid-radius]\nhosts = {hosts}\n"))
 
 

@@ -9,7 +9,8 @@ import pytest
 from babel.messages import pofile
 
 import freeradius_module
-from admin.shell import text  # noqa: F401  cli: all commands are in the group, all errors under OfficeError.
+from admin import cli  # noqa: F401  Imports every command into the group, and every error under OfficeError.
+from admin.shell import text
 from tools import messages
 
 COMMAND_OR_OPTION = re.compile(r"['`]prepaid [a-z ]+|--[a-z-]+")

@@ -1,16 +1,18 @@
 """Counters, cost and what is left: the arithmetic that decides about money."""
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freeradius_module.rules.usage import (
+    CREDIT_COLUMNS,
     Credit,
     Tariff,
     Usage,
-    added,
     cost_millicents,
     counted_octets,
     is_used_up,
@@ -19,21 +21,13 @@ from freeradius_module.rules.usage import (
     seconds_for,
 )
 
+SQL = Path(__file__).parents[2] / "sql"
+SCHEMA = (SQL / "schema.sql").read_text(encoding="utf-8")
 COUNTERS = st.integers(0, 2**40)
 USAGES = st.builds(Usage, st.integers(0, 10**8), COUNTERS, COUNTERS)
 TARIFFS = st.builds(Tariff, st.integers(0, 10**6), st.integers(0, 10**6))
 AMOUNTS = st.none() | st.integers(0, 2**40)
 CREDITS = st.builds(Credit, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
-
-
-@given(st.lists(COUNTERS, min_size=1), st.randoms(use_true_random=False))
-def test_reports_in_any_order_and_number_add_up_to_the_highest(reports, random):
-    arrivals = reports + random.choices(reports, k=len(reports))
-    random.shuffle(arrivals)
-    seen = 0
-    for reported in arrivals:
-        seen += added(reported, seen)
-    assert seen == max(reports)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
@@ -108,3 +102,25 @@ def test_traffic_for_money_spends_the_last_cent_and_no_octet_more(millicents, mb
 def test_what_costs_nothing_is_not_limited_by_money():
     assert seconds_for(1000, Tariff(mb_millicents=5)) is None
     assert octets_for(1000, Tariff(minute_millicents=5)) is None
+
+
+def columns(table: str, prefix: str) -> list[str]:
+    """The endings of a table's columns with this prefix, in the order of the schema."""
+    start = SCHEMA.index(f"\nCREATE TABLE {table} (")
+    return re.findall(rf"^    {prefix}_(\w+) +\w*INT ", SCHEMA[start : SCHEMA.index("\n)", start)], re.MULTILINE)
+
+
+def test_the_schema_has_every_kind_of_credit():
+    assert columns("product", "credit") == list(CREDIT_COLUMNS)
+    assert columns("card", "added") == columns("card_entry", "added") == list(CREDIT_COLUMNS)
+    assert columns("session", "granted") == list(Credit._fields)
+
+
+@pytest.mark.parametrize("name", ["grants.sql", "roles.sql"])
+@pytest.mark.parametrize("prefix", ["credit", "added"])
+def test_who_may_use_one_kind_of_credit_may_use_all(name, prefix):
+    statements = (SQL / name).read_text(encoding="utf-8").split(";")
+    lists = [one for statement in statements for one in re.findall(rf"\([^)]*\b{prefix}_seconds\b[^)]*\)", statement)]
+    assert lists
+    for one in lists:
+        assert {f"{prefix}_{kind}" for kind in CREDIT_COLUMNS} <= set(re.findall(r"\w+", one)), one
