@@ -4,11 +4,11 @@ import ast
 import re
 from pathlib import Path
 
-import click
 import pytest
 
-from admin.export import command as export
-from freeradius_module.rules import login, messages, vendors
+from admin.export.formats import FORMATS
+from freeradius_module.rules import vendors
+from freeradius_module.rules.refusals import REFUSALS, WRONG
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -79,8 +79,8 @@ def test_the_vendors_are_those_of_the_module_the_schema_and_the_page() -> None:
 
 
 def test_the_refusals_have_a_text_for_the_customer_and_a_cause_in_the_tests() -> None:
-    unproved = {"unknown_card", "wrong_pin", "locked_out"}
-    assert set(login.REFUSALS) - unproved == set(messages.REFUSED)
+    for word, reason in REFUSALS.items():
+        assert set(reason.message) == set(WRONG), word
 
 
 def test_the_credit_kinds_are_the_columns_of_a_product() -> None:
@@ -90,8 +90,7 @@ def test_the_credit_kinds_are_the_columns_of_a_product() -> None:
 
 
 def test_the_export_formats_are_those_of_the_command() -> None:
-    form = next(param.type for param in export.export.params if param.name == "form")
-    assert isinstance(form, click.Choice) and listed("An export format") == list(form.choices)
+    assert listed("An export format") == list(FORMATS)
     page = (CHECKOUT / "docs" / "printing.md").read_text(encoding="utf-8")
     formats = page[page.index("\n### Which format\n") : page.index("\n### Which fields\n")]
     assert listed("An export format") == re.findall(r"^\| `(\w+)` \|", formats, re.MULTILINE)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from admin.store import roles
+from freeradius_module import attributes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCHEMA = (CHECKOUT / "sql" / "schema.sql").read_text(encoding="utf-8")
@@ -50,7 +51,7 @@ def test_the_longest_transaction_is_the_same() -> None:
 
 
 def test_a_serial_has_the_same_length() -> None:
-    assert set(re.findall(r"\b\w*serial +VARCHAR\((\d+)\)", SCHEMA)) == {str(constant("SERIAL_MAX"))}
+    assert set(re.findall(r"\b\w*serial +VARCHAR\((\d+)\)", SCHEMA)) == {str(attributes.SERIAL_MAX)}
 
 
 def test_a_batch_takes_as_many_serials_as_the_counter_permits() -> None:

@@ -1,4 +1,4 @@
-"""A window of the shared engine: a request that nobody waits for is not done, and a locked row keeps no other waiting."""
+"""A listener of the shared engine: a request that nobody waits for is not done, and a locked row keeps no other waiting."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ import pytest
 from freeradius_module.connection import RowLocked
 from freeradius_module.engine import wire
 from freeradius_module.engine.engine import answer_seconds
-from freeradius_module.engine.server import Window, listening
+from freeradius_module.engine.server import Listener, open_socket
 from freeradius_module.settings import Settings
 
 SETTINGS = Settings(database_timeout_seconds=1)
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
 
 
 class Open:
-    """A window at work; what was done is in `done`, and what is in `locked` cannot be done."""
+    """A listener at work; what was done is in `done`, and what is in `locked` cannot be done."""
 
     def __init__(self, path):
         self.path = path
@@ -33,11 +33,11 @@ class Open:
         self.locked: set[str] = set()
         self.callers: list[socket.socket] = []
         self._is_ended = threading.Event()
-        self._window = Window(
+        self._listener = Listener(
             path, lambda what, until, _: Asked(what, until), self._work, SETTINGS, frozenset({os.geteuid()})
         )
-        self._listening = listening(path, 0o600)
-        self._thread = threading.Thread(target=self._window.serve, args=(self._listening.__enter__(), self._is_ended))
+        self._listening = open_socket(path, 0o600)
+        self._thread = threading.Thread(target=self._listener.serve, args=(self._listening.__enter__(), self._is_ended))
 
     def _work(self, requests):
         self.tried += [request.what for request in requests]
@@ -66,54 +66,54 @@ class Open:
 
 
 @pytest.fixture
-def window(tmp_path):
-    window = Open(tmp_path / "engine")
-    yield window
-    window.end()
+def listener(tmp_path):
+    listener = Open(tmp_path / "engine")
+    yield listener
+    listener.end()
 
 
 def answer(caller) -> list[str]:
     return wire.words(caller.recv(1000))
 
 
-def test_what_is_older_than_its_answer_is_of_use_is_not_done(window):
-    window.ask("old", ANSWER_SECONDS + 0.1)
-    young = window.ask("young", 1)
-    window.begin()
+def test_what_is_older_than_its_answer_is_of_use_is_not_done(listener):
+    listener.ask("old", ANSWER_SECONDS + 0.1)
+    young = listener.ask("young", 1)
+    listener.begin()
     assert answer(young) == ["done", "young"]
-    assert answer(window.ask("last")) == ["done", "last"]
-    assert window.tried == ["young", "last"]
+    assert answer(listener.ask("last")) == ["done", "last"]
+    assert listener.tried == ["young", "last"]
 
 
-def test_what_its_caller_has_given_up_is_not_done(window):
-    window.ask("given up", 1).close()
-    waiting = window.ask("waited for", 1)
-    window.begin()
+def test_what_its_caller_has_given_up_is_not_done(listener):
+    listener.ask("given up", 1).close()
+    waiting = listener.ask("waited for", 1)
+    listener.begin()
     assert answer(waiting) == ["done", "waited for"]
-    assert answer(window.ask("last")) == ["done", "last"]
-    assert window.tried == ["waited for", "last"]
+    assert answer(listener.ask("last")) == ["done", "last"]
+    assert listener.tried == ["waited for", "last"]
 
 
-def test_what_needs_a_locked_row_keeps_no_other_waiting(window):
-    window.locked.add("locked")
-    locked = window.ask("locked")
-    window.begin()
+def test_what_needs_a_locked_row_keeps_no_other_waiting(listener):
+    listener.locked.add("locked")
+    locked = listener.ask("locked")
+    listener.begin()
     for number in range(20):
         began = time.monotonic()
-        assert answer(window.ask(f"other {number}")) == ["done", f"other {number}"]
+        assert answer(listener.ask(f"other {number}")) == ["done", f"other {number}"]
         assert time.monotonic() - began < 0.5
-    window.locked.clear()
+    listener.locked.clear()
     assert answer(locked) == ["done", "locked"]
-    assert window.done.count("locked") == 1
+    assert listener.done.count("locked") == 1
 
 
-def test_what_needs_a_locked_row_is_given_up_in_time(window):
-    window.locked.add("locked")
-    locked = window.ask("locked", ANSWER_SECONDS - 0.3)
-    window.begin()
+def test_what_needs_a_locked_row_is_given_up_in_time(listener):
+    listener.locked.add("locked")
+    locked = listener.ask("locked", ANSWER_SECONDS - 0.3)
+    listener.begin()
     locked.settimeout(0.8)
     with pytest.raises(TimeoutError):
         locked.recv(1000)
-    window.locked.clear()
-    assert answer(window.ask("last")) == ["done", "last"]
-    assert window.done == ["last"]
+    listener.locked.clear()
+    assert answer(listener.ask("last")) == ["done", "last"]
+    assert listener.done == ["last"]
