@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from tests.stack.accounts import open_way
@@ -18,8 +19,11 @@ from tests.stack.ports import is_taken
 
 DISTRIBUTION = Path(os.environ.get("FREERADIUS_CONFIG", "/etc/freeradius/3.0"))
 
-# Not served by a private stack, and not readable for everybody: Debian's certificates for EAP.
+# Debian's EAP certificates are not readable for everybody, and a private stack does not need them.
 MODULES_LEFT_OUT = ["eap"]
+
+# Holds the sitecustomize.py that measures coverage inside radiusd.
+MEASURED_RADIUSD = Path(__file__).resolve().parents[1] / "measured_radiusd"
 
 READY = "Ready to process requests"
 
@@ -146,8 +150,13 @@ class FreeRadius:
             subprocess.run(["chown", "-R", f"{self.account}:{self.account}", str(folder)], check=True)
 
     def _environment(self) -> dict[str, str]:
-        """UTC, because Event-Timestamp reaches Python as a local time; and no Python path but the product's own."""
+        """UTC, because Event-Timestamp reaches Python as a local time; and no PYTHONPATH, as at a user's.
+
+        `make coverage` sets COVERAGE_PROCESS_START; then radiusd's Python starts coverage before anything else.
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        if "COVERAGE_PROCESS_START" in kept:
+            kept["PYTHONPATH"] = f"{MEASURED_RADIUSD}:{sysconfig.get_path('purelib')}"
         return kept | {"TZ": "UTC"}
 
 
