@@ -1,13 +1,13 @@
-"""`python -m tests.mutants`: change one place at a time, and see whether a test notices.
+"""`python -m tests.mutants`: change one place at a time, and see whether a test fails.
 
     --short           30 places, chosen by a fixed seed
     --only TEXT       places whose name (path:line:column 'old' -> 'new') contains this
-    --list            name the places and do nothing
+    --list            print the names of the places and do nothing
 
-In a copy of the tree with a virtual environment of its own, under var/mutants, so that nothing here changes.  The tests
-of a file are listed below, in the order in which they run; the first that fails ends the try.  The chosen places, their
-order and the seed of `hypothesis` are fixed, so two runs give the same verdicts.  A place that may stay as it is, because
-the change changes nothing, is in `equal.txt` with the reason.  Exit status 1 if less than 95 of 100 others are noticed.
+The changes are made in a copy of the tree, under var/mutants, with its own virtual environment.  TESTS lists the tests of
+each file, in the order in which they run; the first test that fails ends the trial.  The chosen places, their order and
+the seed of `hypothesis` are fixed, so two runs give the same verdicts.  `equal.txt` lists, with the reason, the places
+where the change makes no difference.  Exit status 1 if less than 95 of 100 other changes make a test fail.
 """
 
 import argparse
@@ -26,7 +26,7 @@ EQUAL = Path(__file__).with_name("equal.txt")
 SEED = 1
 SAMPLE = 30
 LEAST_SHARE = 0.95
-# More than the tests of any file take on a busy machine; a change that makes a loop endless is noticed so.
+# The tests of any file take less, even on a busy machine.  A change that makes a loop endless ends here.
 SECONDS_MOST = 900
 
 STORE = [
@@ -40,7 +40,7 @@ STORE = [
     "tests/store/test_catalogue.py",
     "tests/contract",
 ]
-# The changed file, and the tests that cover it: the quick ones first.
+# A file, or a folder for all modules in it, and the tests that cover it: the quick ones first.
 TESTS = {
     "freeradius_module/rules/login.py": ["freeradius_module/rules/login.py", "tests/unit/test_login.py", *STORE[:4]],
     "freeradius_module/engine/logins.py": ["freeradius_module/engine/logins.py", *STORE],
@@ -76,7 +76,10 @@ def main() -> int:
     options = parser.parse_args()
     equal = reasons()
     changes = [
-        one for path in TESTS for one in places(path) if options.only in str(one) and lasting_name(one) not in equal
+        change
+        for path in files()
+        for change in places(path)
+        if options.only in str(change) and lasting_name(change) not in equal
     ]
     if options.short and len(changes) > SAMPLE:
         changes = sorted(random.Random(SEED).sample(changes, SAMPLE))
@@ -86,10 +89,7 @@ def main() -> int:
     prepare()
     for path in sorted({change.path for change in changes}):
         if tests_of(path) != 0:
-            print(
-                f"The tests of {path} fail without any change: nothing can be said about changes of it.",
-                file=sys.stderr,
-            )
+            print(f"The tests of {path} fail without any change, so they cannot judge changes.", file=sys.stderr)
             return 1
     verdicts = {}
     for change in changes:
@@ -98,10 +98,20 @@ def main() -> int:
         RESULTS.write_text(json.dumps({"verdicts": verdicts, "equal": equal}, indent=1))
     killed = sum(word != "alive" for word in verdicts.values())
     print(
-        f"{len(verdicts)} changes, {killed} noticed, {len(verdicts) - killed} not; {len(equal)} others change nothing, see "
-        f"{EQUAL.name}"
+        f"{len(verdicts)} changes, {killed} made a test fail, {len(verdicts) - killed} did not; {len(equal)} others make "
+        f"no difference, see {EQUAL.name}"
     )
     return int(killed < LEAST_SHARE * len(verdicts))
+
+
+def files() -> dict[str, list[str]]:
+    """Each file that is changed, and its tests."""
+    found = {}
+    for name, tests in TESTS.items():
+        path = CHECKOUT / name
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            found[str(file.relative_to(CHECKOUT))] = tests
+    return found
 
 
 def places(path: str) -> list[Change]:
@@ -110,13 +120,13 @@ def places(path: str) -> list[Change]:
 
 
 def lasting_name(change: Change) -> str:
-    """A place by its file and the text of its line, so that lines above it may come and go."""
+    """A name by the text of the line, so that it stays when the line moves, to another file too."""
     line = (CHECKOUT / change.path).read_text().splitlines()[change.line - 1].strip()
-    return f"{change.path}:{change.column} {change.old!r} -> {change.new!r} in {line}"
+    return f"{change.column} {change.old!r} -> {change.new!r} in {line}"
 
 
 def reasons() -> dict[str, str]:
-    """Places that need not be noticed: a line `place | reason` each."""
+    """The places where a change makes no difference, and why: one `place | reason` a line."""
     lines = [line for line in EQUAL.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split(" | ", 1) for line in lines)
 
@@ -133,7 +143,7 @@ def prepare() -> None:
 
 
 def verdict(change: Change) -> str:
-    """killed: a test failed; late: the tests came to no end; alive: nobody noticed."""
+    """killed: a test failed; late: the tests did not end; alive: no test failed."""
     path = COPY / change.path
     text = path.read_text()
     others = [COPY / "sql/migrations/0001_initial.sql"] if change.path == "sql/schema.sql" else []
@@ -149,7 +159,7 @@ def verdict(change: Change) -> str:
 
 
 def tests_of(path: str) -> int:
-    """Run the tests that cover a file, in the copy; pytest's exit status."""
+    """Run the tests that cover a file, in the copy; returns pytest's exit status."""
     done = subprocess.run(
         [
             ".venv/bin/python",
@@ -161,7 +171,7 @@ def tests_of(path: str) -> int:
             "no:cacheprovider",
             "--hypothesis-seed=1",
             "--doctest-modules",
-            *TESTS[path],
+            *files()[path],
         ],
         cwd=COPY,
         capture_output=True,
