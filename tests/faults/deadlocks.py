@@ -1,6 +1,6 @@
-"""A storm of deadlocks: rivals lock the same rows in the other order, until 10,000 were counted (short: 20).
+"""Many deadlocks: rivals lock the same rows in the opposite order, until 10,000 deadlocks were counted (short: 20).
 
-The rivals are heavy (each has written a hundred rows), so that InnoDB ends the module's transaction and not theirs.
+Each rival has written a hundred rows, so that InnoDB ends the module's smaller transaction and not the rival's.
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ def campaign(short: bool) -> Row:
         servers.sql(SCRATCH)
         servers.load_for(500)
         before = deadlocks(servers)
-        # Processes of their own: the customers have a thread to themselves here.
+        # In other processes, because the customers' thread needs this one.
         processes = multiprocessing.get_context("spawn")
         is_ending, lost = processes.Event(), processes.Value("i", 0)
         rivals = [
@@ -59,7 +59,7 @@ def deadlocks(servers: Campaign) -> int:
 
 
 def fight(folder, seed: int, is_ending, lost) -> None:
-    """One rival, until the end; *lost* counts the deadlocks in which it was the one to give way."""
+    """One rival, until the end; `lost` counts the deadlocks that ended its own transaction."""
     chance = random.Random(seed)
     with MariaDB(folder).connect(DATABASE) as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -74,7 +74,7 @@ def fight(folder, seed: int, is_ending, lost) -> None:
 
 
 def lock_downwards(cursor, chance: random.Random) -> None:
-    """One of the higher rows, until the module waits for it, and then those that the module has locked on its way."""
+    """Lock one of the higher rows until the module waits for it, and then the rows that the module has locked."""
     cursor.execute(
         "SELECT card_id, MAX(login_number) FROM session FORCE INDEX (session_by_nas)"
         " WHERE nas_id > 1 AND due_at IS NOT NULL GROUP BY card_id"

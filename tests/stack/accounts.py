@@ -1,4 +1,4 @@
-"""Another system account, taken on for a while by a test that runs as root."""
+"""A test that runs as root acts as another system account for a while."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def as_account(name: str, opening: Path | None = None):
-    """Read files as this account would; `opening` and the folders above it can be walked through."""
+    """Act as this account; `opening` and the folders above it are made accessible to it."""
     account = pwd.getpwnam(name)
     if opening is not None:
         open_way(opening)
@@ -25,7 +25,7 @@ def as_account(name: str, opening: Path | None = None):
 
 
 def open_way(folder: Path) -> None:
-    """Let every account walk through these folders; what is in them is protected by its own mode."""
+    """Let every account pass through this folder and those above it; their files stay protected by their own modes."""
     for one in (folder, *folder.parents):
         if not one.stat().st_mode & 0o001:
             one.chmod(one.stat().st_mode | 0o011)
