@@ -65,6 +65,7 @@ copy_checkout() {
     mkdir --parents "$target"
     find "$target" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf --one-file-system {} +
     tar --create --directory "$checkout" --exclude='./.git' --exclude='./.venv*' --exclude='./var' --exclude='./var-*' \
+        --exclude='./.*_cache' --exclude='./.hypothesis' --exclude='./build' --exclude='./*.egg-info' \
         --exclude='__pycache__' --exclude='*.mo' . | tar --extract --directory "$target" --no-same-owner
 }
 
