@@ -13,7 +13,7 @@ from freeradius_module import attributes, store
 from freeradius_module.connection import LOCKED, DatabaseAway, RowLocked, TooLate
 from freeradius_module.engine import accounting, logins
 from freeradius_module.engine.accounting import NeverCharged, Packet
-from freeradius_module.engine.logins import ADMIT, AUTHORIZE
+from freeradius_module.engine.logins import ADMIT, AUTHORIZE, WRONG_PIN
 from freeradius_module.rules.identity import Claim, make_class
 from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, nas_restart, report, request, session_timeout
 
@@ -142,10 +142,10 @@ def test_a_queue_is_charged_again_as_a_whole_when_the_database_was_away(shop, en
 
 def test_a_packet_is_not_answered_when_its_sessions_are_archived_again_and_again(shop, engine, monkeypatch):
     (card,) = shop.sell(1)
-    monkeypatch.setattr(accounting, "ROUNDS", 0)
-    with pytest.raises(DatabaseAway):
-        # Without a Class, so that the card's sessions are searched.
-        engine.charges.submit(Packet(report(card, "Interim-Update", 60), until=time.monotonic() + 5))
+    monkeypatch.setattr(store, "find_archived", lambda cursor, reports: [(NO_CARD, 1)])
+    # Without a Class, so that the card's sessions are searched.
+    (result,) = charge(engine, report(card, "Interim-Update", 60))
+    assert isinstance(result, DatabaseAway)
     assert shop.sessions(card) == []
 
 
@@ -223,6 +223,14 @@ def test_a_session_that_is_archived_while_it_is_charged_is_charged_once_when_its
 
 def ask(engine, card, what=ADMIT, device=PHONE, until=None, **attributes):
     return engine.ask(what, request(card, device) | attributes, until)
+
+
+def test_a_wrong_pin_and_a_refusal_of_one_group_are_each_counted(shop, engine):
+    (sold,) = shop.sell(1)
+    (in_stock,) = shop.stock(1)
+    engine.logins.submit_all([ask(engine, sold, WRONG_PIN), ask(engine, in_stock)])
+    assert shop.refusals(sold) == {"wrong_pin": 1}
+    assert shop.refusals(in_stock) == {"not_delivered": 1}
 
 
 def test_a_login_whose_caller_gave_up_reserves_nothing(shop, engine):
