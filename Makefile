@@ -114,14 +114,16 @@ COVERAGE := $(abspath $(VAR))/coverage
 CHARGING := freeradius_module/engine/accounting*.py,freeradius_module/engine/logins*.py,freeradius_module/rules/usage.py,freeradius_module/rules/identity.py,freeradius_module/store/*
 
 .PHONY: coverage
-coverage: system-test installed $(VENV)/test.stamp ## Measure the branch coverage of both packages through the real servers (var/coverage/html); PYTEST=FOLDERS some tests.
-	@rm -rf $(COVERAGE) && mkdir --parents $(COVERAGE)
-	@COVERAGE_FILE=$(COVERAGE)/data COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg \
-		$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
-	@export COVERAGE_FILE=$(COVERAGE)/data; $(VENV)/bin/coverage combine --quiet \
-		&& $(VENV)/bin/coverage html --quiet --directory $(COVERAGE)/html \
-		&& for package in freeradius_module admin; do $(VENV)/bin/coverage report --include "$$package/*" | tail -n 1 | sed "s/TOTAL/$$package/"; done \
-		&& $(VENV)/bin/coverage report --include "$(CHARGING)" --show-missing --skip-covered --fail-under 100
+coverage: system-test installed $(VENV)/test.stamp ## Measure the branch coverage of both packages through the real servers (var/coverage/html); PYTEST=FOLDERS: of some tests.
+	@rm -rf $(COVERAGE) && mkdir --parents --mode 1777 $(COVERAGE)
+	@COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg COVERAGE_FILE=$(COVERAGE)/data \
+		$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST) || failed=1; \
+	export COVERAGE_FILE=$(COVERAGE)/data; \
+	$(VENV)/bin/coverage combine --quiet && $(VENV)/bin/coverage html --quiet --directory $(COVERAGE)/html || exit 1; \
+	for package in freeradius_module admin; do \
+		$(VENV)/bin/coverage report --include "$$package/*" | sed -n "s/^TOTAL/$$package/p"; \
+	done; \
+	$(VENV)/bin/coverage report --include "$(CHARGING)" --show-missing --fail-under 100 && exit $${failed:-0}
 
 .PHONY: faults
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,queue.
