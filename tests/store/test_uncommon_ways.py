@@ -4,7 +4,7 @@ A packet is charged once on each of them; a login that cannot be decided is answ
 """
 
 import time
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pymysql
 import pytest
@@ -26,15 +26,22 @@ def locked(monkeypatch):
     """`locked("post")`: the database refuses the first call of this statement, because another transaction has its row."""
 
     def lock(name: str) -> None:
-        statement = getattr(store, name)
+        home, statement = home_of(name)
 
         def refused_once(cursor, *arguments):
-            monkeypatch.setattr(store, name, statement)
+            monkeypatch.setattr(home, name, statement)
             raise pymysql.err.OperationalError(LOCKED, "Lock wait timeout exceeded")
 
-        monkeypatch.setattr(store, name, refused_once)
+        monkeypatch.setattr(home, name, refused_once)
 
     return lock
+
+
+def home_of(name: str):
+    """The module of the store that has this statement, and the statement."""
+    modules = [store, *(value for value in vars(store).values() if isinstance(value, ModuleType))]
+    home = next(module for module in modules if module.__name__.startswith(store.__name__) and hasattr(module, name))
+    return home, getattr(home, name)
 
 
 def charge(engine, *packets):
@@ -142,7 +149,7 @@ def test_a_queue_is_charged_again_as_a_whole_when_the_database_was_away(shop, en
 
 def test_a_packet_is_not_answered_when_its_sessions_are_archived_again_and_again(shop, engine, monkeypatch):
     (card,) = shop.sell(1)
-    monkeypatch.setattr(store, "find_archived", lambda cursor, reports: [(NO_CARD, 1)])
+    monkeypatch.setattr(home_of("find_archived")[0], "find_archived", lambda cursor, reports: [(NO_CARD, 1)])
     # Without a Class, so that the card's sessions are searched.
     (result,) = charge(engine, report(card, "Interim-Update", 60))
     assert isinstance(result, DatabaseAway)
@@ -191,7 +198,7 @@ def test_a_class_of_a_card_that_is_deleted_meanwhile_does_not_take_the_packet_fr
     claim = Claim(card_id=NO_CARD, login_number=1, login_epoch=int(time.time()) - 100)
     classes = [make_class(claim, NO_SERIAL, engine.keys.lasting("class"))]
     # The card was there when its serial was read, and not when its sessions were.
-    monkeypatch.setattr(store, "read_serials", lambda cursor, ids: {NO_CARD: NO_SERIAL})
+    monkeypatch.setattr(home_of("read_serials")[0], "read_serials", lambda cursor, ids: {NO_CARD: NO_SERIAL})
     assert charge(engine, report(card, "Interim-Update", 60, classes)) == [None]
     assert shop.used(card)[0] == 60
 
@@ -204,15 +211,15 @@ def test_a_session_that_is_archived_while_it_is_charged_is_charged_once_when_its
     stop = report(card, "Stop", 60, (), delay=3 * 86_400, received_at=time.time())
     assert charge(engine, stop) == [None]
     (session,) = shop.sessions(card)
-    find = store.find_archived
+    home, find = home_of("find_archived")
 
     def archived_meanwhile(cursor, reports):
-        monkeypatch.setattr(store, "find_archived", find)
+        monkeypatch.setattr(home, "find_archived", find)
         found = find(cursor, reports)
         database.execute("DELETE FROM session WHERE card_id = %s", [shop.id(card)])
         return found
 
-    monkeypatch.setattr(store, "find_archived", archived_meanwhile)
+    monkeypatch.setattr(home, "find_archived", archived_meanwhile)
     (first,) = charge(engine, stop)
     assert isinstance(first, RowLocked) and session["used_seconds"] == 60
     assert shop.sessions(card) == []
@@ -257,24 +264,14 @@ def test_a_login_that_is_never_written_gets_no_answer(shop, engine, monkeypatch)
 
 def test_a_login_of_a_card_that_is_deleted_while_it_is_decided_is_refused(shop, engine, database, monkeypatch):
     (card,) = shop.sell(1, credit_seconds=600)
-    reserve = store.reserve
+    home, reserve = home_of("reserve_with_changes")
 
-    def deleted_before(cursor, reservations):
-        shop.change(card, note="changed")
-        written = reserve(cursor, reservations)
+    def deleted_before(cursor, reservation):
         database.execute("UPDATE card SET status = 'created', partner_id = NULL WHERE serial = %s", [card.serial])
         database.execute("UPDATE card SET status = 'deleted' WHERE serial = %s", [card.serial])
-        return written
+        return reserve(cursor, reservation)
 
-    activate = store.reserve_with_changes
-
-    def deleted_before_the_first_login(cursor, reservation):
-        database.execute("UPDATE card SET status = 'created', partner_id = NULL WHERE serial = %s", [card.serial])
-        database.execute("UPDATE card SET status = 'deleted' WHERE serial = %s", [card.serial])
-        return activate(cursor, reservation)
-
-    monkeypatch.setattr(store, "reserve", deleted_before)
-    monkeypatch.setattr(store, "reserve_with_changes", deleted_before_the_first_login)
+    monkeypatch.setattr(home, "reserve_with_changes", deleted_before)
     (answer,) = engine.logins.submit_all([ask(engine, card)])
     assert (answer.is_accepted, answer.reason) == (False, "unknown_card")
     assert shop.sessions(card) == []
@@ -309,12 +306,12 @@ def test_a_login_that_closes_a_session_which_reports_meanwhile_is_decided_again(
     (card,) = shop.sell(1, credit_seconds=600, max_sessions=1)
     first = class_of(log_in(engine, card))
     shop.age(card, 100)
-    reserve = store.reserve_with_changes
+    home, reserve = home_of("reserve_with_changes")
 
     def reported_before(cursor, reservation):
-        monkeypatch.setattr(store, "reserve_with_changes", reserve)
+        monkeypatch.setattr(home, "reserve_with_changes", reserve)
         assert charge(engine, report(card, "Interim-Update", 90, first)) == [None]
         return reserve(cursor, reservation)
 
-    monkeypatch.setattr(store, "reserve_with_changes", reported_before)
+    monkeypatch.setattr(home, "reserve_with_changes", reported_before)
     assert session_timeout(log_in(engine, card)) == 510

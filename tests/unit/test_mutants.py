@@ -14,10 +14,13 @@ def test_every_changed_file_and_its_tests_exist(path):
     assert [name for name in [path, *mutants.TESTS[path]] if not (CHECKOUT / name).exists()] == []
 
 
-def test_a_folder_stands_for_all_modules_in_it():
-    files = mutants.files()
-    assert "freeradius_module/store/__init__.py" in files
-    assert all(mutants.places(path) for path in ["freeradius_module/store/__init__.py", "sql/schema.sql"])
+def test_a_folder_stands_for_all_modules_in_it(monkeypatch):
+    monkeypatch.setattr(mutants, "TESTS", {"freeradius_module/rules": ["tests/unit"]})
+    assert mutants.files()["freeradius_module/rules/usage.py"] == ["tests/unit"]
+
+
+def test_python_and_sql_have_places_to_change():
+    assert mutants.places("freeradius_module/rules/usage.py") and mutants.places("sql/schema.sql")
 
 
 def test_every_place_that_makes_no_difference_exists():
