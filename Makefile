@@ -111,7 +111,7 @@ test-backports: system-debootstrap ## Run the acceptance tests in a Debian 12 ro
 # Every process writes its own data file here: pytest's workers, commands, engine, radiusd.
 COVERAGE := $(abspath $(VAR))/coverage
 # What charges a card. Every line and branch of it is tested.
-CHARGING := freeradius_module/engine/accounting*.py,freeradius_module/engine/logins*.py,freeradius_module/rules/usage.py,freeradius_module/rules/identity.py,freeradius_module/store/*
+CHARGING := freeradius_module/engine/accounting*.py,freeradius_module/engine/logins*.py,freeradius_module/engine/group*.py,freeradius_module/rules/usage.py,freeradius_module/rules/identity.py,freeradius_module/store/*
 
 .PHONY: coverage
 coverage: system-test installed $(VENV)/test.stamp ## Measure the branch coverage of both packages through the real servers (var/coverage/html); PYTEST=FOLDERS: of some tests.

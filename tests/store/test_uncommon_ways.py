@@ -4,6 +4,7 @@ A packet is charged once on each of them; a login that cannot be decided is answ
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 
 import pymysql
@@ -315,3 +316,30 @@ def test_a_login_that_closes_a_session_which_reports_meanwhile_is_decided_again(
 
     monkeypatch.setattr(home, "reserve_with_changes", reported_before)
     assert session_timeout(log_in(engine, card)) == 510
+
+
+def test_a_call_that_holds_up_all_others_waits_briefly_for_a_locked_row(shop, engine, database):
+    """FreeRADIUS with one Python instance gives one call at a time."""
+    card, used = use_some(shop, engine)
+    engine.serve_alone(True)
+    with database.connect() as connection, connection.cursor() as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM session WHERE card_id = %s FOR UPDATE", [shop.id(card)])
+        with pytest.raises(TooLate):
+            engine.account(used(60, 10))
+    assert engine.account(used(60, 10)) is None
+    assert shop.used(card) == (60, 10, 0)
+
+
+def test_a_call_that_holds_up_nobody_waits_until_the_row_is_free(shop, engine, database):
+    card, used = use_some(shop, engine)
+    engine.serve_alone(False)
+    with database.connect() as connection, connection.cursor() as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM session WHERE card_id = %s FOR UPDATE", [shop.id(card)])
+        answer = pool.submit(engine.account, used(60, 10))
+        time.sleep(0.2)
+        assert not answer.done()
+        connection.rollback()
+        assert answer.result() is None
+    assert shop.used(card) == (60, 10, 0)
