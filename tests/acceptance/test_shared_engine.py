@@ -236,6 +236,7 @@ def test_nobody_else_is_served(site, engine):
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
+        env={},
         capture_output=True,
         text=True,
     )

@@ -344,7 +344,7 @@ class Card:
 
 
 def restart(connections: list[Connection], sent_at: float) -> None:
-    """A NAS has started: these are all that it ever had."""
+    """A NAS has started; these are all its connections."""
     for one in connections:
         if one.is_open and one.heard_at <= sent_at:
             one.close("nas_reboot", sent_at)

@@ -123,9 +123,9 @@ class Campaign:
         device = f"02-00-00-00-00-{world.cards.index(card):02X}"
         busy = world.online_with(card)
         if busy and busy[0].nas is not nas:
-            return  # The customer has one device, and it is somewhere else.
+            return  # The customer has one device, and it is at another place.
         for customer in busy:
-            # The device comes back without having said good-bye: its NAS sends no Stop for the old connection.
+            # The device connects again without an end of the old connection: its NAS sends no Stop for that.
             nas.online.remove(customer)
         reply = self.radius.login(card.serial, card.pin, nas_ip=nas.address, calling_station_id=device)
         if reply is None:
@@ -154,7 +154,7 @@ class Campaign:
         customer = Customer(nas, connection, session, world.now, ends_at, last_report_at=world.now)
         nas.online.append(customer)
         world.report(customer, "Start")
-        # The second in which a rival would be a rival.
+        # Wait for the second after which another session counts as a rival.
         self.advance(world, 2)
 
     def end(self, world: World, customer: Customer) -> None:

@@ -268,7 +268,7 @@ class Life:
         world, random = self.world, self.random
         card, nas = random.choice(world.cards), random.choice(world.nas)
         device = f"02-00-00-00-00-0{random.randint(1, 3)}"
-        # The second in which a rival would be a rival, and what a server may still believe of the queue.
+        # Wait for the second after which another session counts as a rival, and until servers have read the state of the queue.
         self.advance(1)
         if self.queue is not None:
             self.clock.advance(REFRESH_SECONDS)
@@ -369,7 +369,7 @@ class Life:
                     f"{card.serial}: of {held} {name} that are held {still_held} still are, with {left} left"
                 )
         for one in counted:
-            # Nothing is left to it: it has to be off at its next packet, a repeated one too.
+            # Nothing is left for it: it is due at its next packet, even a repeated one.
             if one.due_at is not None and one.has_used_its_grant():
                 one.due_at = min(one.due_at, rows[one.number]["due_at"])
 
@@ -424,7 +424,7 @@ class Life:
         nas.online.clear()
         self.advance(self.random.randint(1, 100))
         if self.uses_again[nas.name] and self.random.random() < 0.5:
-            # What is on the way from before cannot be told from what comes now, where nothing else tells it.
+            # Packets on the way from before the restart look like new ones if the NAS uses its identifiers again.
             self.advance(1000)
             self.charge_queue()
             nas.next_id = self.first_id(nas)
@@ -435,10 +435,10 @@ class Life:
             self.advance(late if not again else self.random.randint(1, 25))
             if again:
                 self.log_in()
-            # The first one tells its delay; a repetition is the same to the octet.
+            # The first packet contains its delay; a repetition is equal to the octet.
             pairs = [*engine_callers.nas_restart(nas=nas.address, delay=late or None), ("Tmp-String-2", authenticator)]
             self.take([Arrived(pairs, self.clock.now, (nas, started_at))])
-        # What was on the way from before comes later than this.
+        # Packets on the way from before arrive later than this.
 
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -661,7 +661,7 @@ class Life:
         """The enforcer closes it: it was due, and its NAS was silent."""
         silent_seconds = self.lag_ends - one.heard_at
         needed = 60 if row["close_cause"] == "not_begun" else 960 if row["close_cause"] == "stale" else 360
-        # Of one that came back it was just decided.
+        # For a session that continued, this was just decided.
         may_be_on = one.due_at is not None and one.due_at > now
         if may_be_on or silent_seconds <= needed - 1:
             raise Mismatch(

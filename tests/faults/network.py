@@ -94,7 +94,7 @@ class World:
     def _arrivals(self, kind: str) -> list[int]:
         luck = self.random.random()
         if luck < 0.10 and kind != "Start":
-            return []  # Lost, with all its repetitions.  The next report makes it good, or nothing does.
+            return []  # Lost, with all its repetitions; only a later report brings its usage.
         if luck < 0.15:
             return []
         if luck < 0.30:
