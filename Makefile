@@ -82,10 +82,7 @@ backports := $(call in_root,bookworm-backports,$(BACKPORTS))
 
 .PHONY: lint
 lint: $(VENV)/test.stamp ## Check the code without running it: ruff, mypy --strict on both packages, codespell.
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
-	@$(VENV)/bin/codespell
+	@for check in "ruff check ." "ruff format --check ." mypy codespell; do $(VENV)/bin/$$check || failed=1; done; exit $${failed:-0}
 
 .PHONY: format
 format: $(VENV)/test.stamp ## Format the Python code, and repair what ruff can repair.
