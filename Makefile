@@ -1,52 +1,51 @@
 # One command does each chore; 'make' lists them.
 #
-# Everything is private to this checkout: the Python packages in .venv, the running stack in var.
+# Everything is private to this checkout: the Python packages are in .venv, the running stack is in var.
 # Only Debian's packages are installed into the system, and none of their services is started.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# --- What can be overridden: make up VAR=/tmp/other AUTH_PORT=21812 ACCT_PORT=21813 ------------------
+# --- Variables: make up VAR=/tmp/other AUTH_PORT=21812 ACCT_PORT=21813 -------------------------------
 
 VAR ?= var
 AUTH_PORT ?= 11812
 ACCT_PORT ?= 11813
-# Of make cluster; the nodes take the ports from CLUSTER_PORT on.
+# For make cluster. The nodes take the ports from CLUSTER_PORT on.
 CLUSTER_PORT ?= 13306
 CLUSTER_AUTH_PORT ?= 14812
 CLUSTER_ACCT_PORT ?= 14813
-# The interpreter that is inside radiusd: a virtual environment of another one would not serve it.
+# radiusd contains this interpreter, so the virtual environment must be made by it.
 PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 # Passed to pytest: make test PYTEST="-k returned -x"
 PYTEST ?=
-# So many workers with servers of their own; 0: one after the other, in this process, as a debugger needs it.
+# The number of test workers, each with its own servers. 0: no workers, all tests in one process (for a debugger).
 JOBS ?= 2
 # Passed to the bench: make bench BENCH="--cards 10000 --history 0"
 BENCH ?=
-# The short form of what takes long: make bench SHORT=1, make faults SHORT=1
+# SHORT=1 selects the short form: make bench SHORT=1, make faults SHORT=1
 SHORT ?=
-# So many places of make mutants, chosen by a fixed seed: make mutants SAMPLE=150
+# The number of places that make mutants changes, chosen by a fixed seed: make mutants SAMPLE=150
 SAMPLE ?=
-# Some campaigns only: make faults ONLY=queue,model
+# Run only some campaigns: make faults ONLY=queue,model
 ONLY ?=
-# The Debian 13 root that test-debian13 and bench-debian13 make once and use again.
+# The roots of other Debian releases. Each is made once and used again.
 DEBIAN13 ?= /var/cache/prepaid-cards/debian13
+BACKPORTS ?= /var/cache/prepaid-cards/bookworm-backports
 
 export VAR AUTH_PORT ACCT_PORT CLUSTER_PORT CLUSTER_AUTH_PORT CLUSTER_ACCT_PORT
 
 STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
-# What tests read the product's work with: EAP logins, sealed exports, QR codes, the reports' page, man pages, workbooks.
+# Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
 DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
-
-# The peer's database driver.
+# The database driver of FreeRADIUS' own SQL modules, which the bench compares with.
 DEBIAN_BENCH := freeradius-mysql
-
 DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
 
-# $(call or_say,SENTENCE): what went wrong in one sentence, after the tool's own words.
-or_say = || { echo "make $@: $(1)" >&2; exit 1; }
+# $(call or_stop,SENTENCE): if the tool fails, print the sentence after the tool's own output, and stop.
+or_stop = || { echo "make $@: $(1)" >&2; exit 1; }
 
 .PHONY: help
 help: ## List these targets.
@@ -56,12 +55,12 @@ help: ## List these targets.
 # --- Use ---------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: installed ## Set up what is missing, start the stack and play one card's life; leaves the stack up.
+demo: installed ## Set up what is missing, start the stack and play one card's life; the stack stays up.
 	@$(STACK) up
 	@$(VENV)/bin/python -m tests.demo
 
 .PHONY: up
-up: installed ## Start the private MariaDB and FreeRADIUS under var/; a second time changes nothing.
+up: installed ## Start the private MariaDB and FreeRADIUS under var/, if they do not run.
 	@$(STACK) up
 
 .PHONY: down
@@ -78,45 +77,75 @@ cluster-down: ## Stop the cluster; the data stays.
 
 # --- Prove -------------------------------------------------------------------------------------------
 
+# $(call in_root,RELEASE,FOLDER): run make on a copy of this checkout in the root of another Debian release.
+in_root = tests/debian-root.sh $(1) $(2)
+debian13 := $(call in_root,trixie,$(DEBIAN13))
+backports := $(call in_root,bookworm-backports,$(BACKPORTS))
+
+.PHONY: lint
+lint: $(VENV)/test.stamp ## Check the code without running it: ruff, mypy --strict on both packages, codespell.
+	@for check in "ruff check ." "ruff format --check ." mypy codespell; do $(VENV)/bin/$$check || failed=1; done; exit $${failed:-0}
+
+.PHONY: format
+format: $(VENV)/test.stamp ## Format the Python code, and repair what ruff can repair.
+	@$(VENV)/bin/ruff check --fix --quiet . || true
+	@$(VENV)/bin/ruff format .
+
 .PHONY: test
 test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run every test.
-	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST)
+	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 15 $(PYTEST)
 
 .PHONY: interleavings
 interleavings: system-test installed $(VENV)/test.stamp ## Try every order of the statements of any two acts on a card; make test tries some.
 	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/interleaving $(PYTEST)
 
 .PHONY: test-debian13
-test-debian13: system-debootstrap ## Run the acceptance tests on FreeRADIUS 3.2.7 in a Debian 13 root.
-	@tests/debian-root.sh trixie $(DEBIAN13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
+test-debian13: system-debootstrap ## Run the acceptance tests in a Debian 13 root, on its FreeRADIUS 3.2.7.
+	@$(debian13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
+
+.PHONY: test-backports
+test-backports: system-debootstrap ## Run the acceptance tests in a Debian 12 root, on FreeRADIUS 3.2.7 from bookworm-backports.
+	@$(backports) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
+
+# Every process writes its own data file here: pytest's workers, commands, engine, radiusd.
+COVERAGE := $(abspath $(VAR))/coverage
+# What charges a card. Every line and branch of it is tested.
+CHARGING := freeradius_module/engine/accounting*.py,freeradius_module/engine/logins*.py,freeradius_module/engine/group*.py,freeradius_module/rules/usage.py,freeradius_module/rules/identity.py,freeradius_module/store/*
+
+.PHONY: coverage
+coverage: system-test installed $(VENV)/test.stamp ## Measure the branch coverage of both packages through the real servers (var/coverage/html); PYTEST=FOLDERS: of some tests.
+	@rm -rf $(COVERAGE) && mkdir --parents --mode 1777 $(COVERAGE)
+	@COVERAGE_PROCESS_START=$(CURDIR)/setup.cfg COVERAGE_FILE=$(COVERAGE)/data \
+		$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST) || failed=1; \
+	export COVERAGE_FILE=$(COVERAGE)/data; \
+	$(VENV)/bin/coverage combine --quiet && $(VENV)/bin/coverage html --quiet --directory $(COVERAGE)/html || exit 1; \
+	for package in freeradius_module admin; do \
+		$(VENV)/bin/coverage report --include "$$package/*" | sed -n "s/^TOTAL/$$package/p"; \
+	done; \
+	$(VENV)/bin/coverage report --include "$(CHARGING)" --show-missing --fail-under 100 && exit $${failed:-0}
 
 .PHONY: faults
 faults: system-faults installed $(VENV)/test.stamp ## Break everything under load and count what was lost; SHORT=1: in minutes; ONLY=model,queue.
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: mutants
-mutants: installed $(VENV)/test.stamp ## Change one place at a time in what decides, charges and guards, and see whether a test notices; SHORT=1: 30 places; SAMPLE=N so many; ONLY=TEXT some.
+mutants: installed $(VENV)/test.stamp ## Change one place at a time in the code that decides, charges and guards, and see whether a test fails; SHORT=1: 30 places; SAMPLE=N: so many; ONLY=TEXT: some.
 	@$(VENV)/bin/python -m tests.mutants --jobs $(JOBS) $(if $(SHORT),--short) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)")
 
-# What was found there is in that root's copy of the checkout; its rows are taken over.
+# The results are written to the root's copy of the checkout, and then added to those of this one.
 .PHONY: faults-debian13
-faults-debian13: system-debootstrap installed ## The same on FreeRADIUS 3.2.7 in a Debian 13 root; one var/faults.json has both.
-	@tests/debian-root.sh trixie $(DEBIAN13) faults SHORT="$(SHORT)" ONLY="$(ONLY)"
+faults-debian13: system-debootstrap installed ## The same in the Debian 13 root; var/faults.json then has the results of both.
+	@$(debian13) faults SHORT="$(SHORT)" ONLY="$(ONLY)"
 	@$(VENV)/bin/python -m tests.faults --merge $(DEBIAN13)/srv/prepaid-cards/var/faults.json
 
 .PHONY: bench
-bench: system-bench installed ## Measure against FreeRADIUS' own SQL modules, side by side; SHORT=1 for a short form.
+bench: system-bench installed ## Measure against FreeRADIUS' own SQL modules, side by side; SHORT=1: in minutes.
 	@$(VENV)/bin/python -m tests.bench $(if $(SHORT),--short) $(BENCH)
 
-# What was measured there is in that root's copy of the checkout; its rows are taken over.
 .PHONY: bench-debian13
-bench-debian13: system-debootstrap installed ## The same on FreeRADIUS 3.2.7 in a Debian 13 root; one var/bench.json has both.
-	@tests/debian-root.sh trixie $(DEBIAN13) bench BENCH="$(BENCH)" SHORT="$(SHORT)"
+bench-debian13: system-debootstrap installed ## The same in the Debian 13 root; var/bench.json then has the results of both.
+	@$(debian13) bench BENCH="$(BENCH)" SHORT="$(SHORT)"
 	@$(VENV)/bin/python -m tests.bench --merge $(DEBIAN13)/srv/prepaid-cards/var/bench.json
-
-.PHONY: lint
-lint: $(VENV)/test.stamp ## Check the Python code with ruff.
-	@$(VENV)/bin/ruff check .
 
 # --- Set up ------------------------------------------------------------------------------------------
 
@@ -136,7 +165,7 @@ system-bench:
 system-cluster:
 	@tests/stack/debian-packages.sh $(DEBIAN) $(DEBIAN_CLUSTER)
 
-# A clock that can be put forward.
+# libfaketime moves the clock of a process.
 .PHONY: system-faults
 system-faults:
 	@tests/stack/debian-packages.sh libfaketime $(DEBIAN_CLUSTER)
@@ -148,41 +177,40 @@ system-debootstrap:
 .PHONY: installed
 installed: system $(VENV)/installed.stamp
 
-# The virtual environment is made after Debian's packages (python3-venv is one of them), but not again
-# because of them.
+# Order only: Debian's python3-venv is needed first, but newer Debian packages do not remake the environment.
 $(VENV)/venv.stamp: | system
 	@$(PYTHON) -m venv $(VENV) \
-		$(call or_say,could not make the virtual environment $(VENV) with $(PYTHON); is python3-venv installed?)
+		$(call or_stop,could not make the virtual environment $(VENV) with $(PYTHON); is python3-venv installed?)
 	@touch $@
 
-pip_failed = the Python packages of $< could not be installed into $(VENV); see pip's words above, check the way to PyPI, and run make again.
+pip_failed = the Python packages of $< could not be installed into $(VENV); see pip's message above, check that PyPI can be reached, and run make again.
 
 $(VENV)/requirements.stamp: requirements.txt $(VENV)/venv.stamp
 	@echo "Installing the Python packages of $< into $(VENV)"
 	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
-		$(call or_say,$(pip_failed))
+		$(call or_stop,$(pip_failed))
 	@touch $@
 
 $(VENV)/test.stamp: requirements-test.txt $(VENV)/requirements.stamp
 	@echo "Installing the Python packages of $< into $(VENV)"
 	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
-		$(call or_say,$(pip_failed))
+		$(call or_stop,$(pip_failed))
 	@touch $@
 
-# Translations are compiled into the tree, beside their sources, and are not kept in git.
+# Compiled translations lie beside their sources, and are not in git.
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
 %.mo: %.po $(VENV)/requirements.stamp
 	@$(VENV)/bin/pybabel --quiet compile --input-file $< --output-file $@ \
-		$(call or_say,$< could not be compiled; see pybabel's words above.)
+		$(call or_stop,$< could not be compiled; see pybabel's message above.)
 
-# A real installation, never an editable one: radiusd appends python_path to its path, and appended
-# folders are not searched for the .pth files that editable installations live by.
+# Never an editable installation: radiusd appends python_path to its path, and Python does not read the .pth files of
+# appended folders.
 SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
 	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
 
-# Which files there are, so that one that was removed is noticed, too.  Not by the age of their folders: Python's caches
-# change that in the middle of a test run, and an installation takes the command away for a moment.
+# The list of files: it changes when a file is removed, too. The age of the folders would not do, because Python writes
+# its caches there during a test run, and an installation removes the command for a moment.
 $(VENV)/sources.list: FORCE | $(VENV)/venv.stamp
 	@new=$@.$$$$; printf '%s\n' $(sort $(SOURCES)) > $$new; if cmp --quiet $$new $@; then rm $$new; else mv $$new $@; fi
 
@@ -192,14 +220,14 @@ FORCE:
 $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(VENV)/sources.list $(SOURCES) $(CATALOGUES)
 	@rm -rf build prepaid_cards.egg-info
 	@flock $(VENV)/lock $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
-		--no-build-isolation --force-reinstall . $(call or_say,prepaid-cards could not be installed into $(VENV); see pip's words above.)
+		--no-build-isolation --force-reinstall . $(call or_stop,prepaid-cards could not be installed into $(VENV); see pip's message above.)
 	@rm -rf build prepaid_cards.egg-info
 	@touch $@
 
 # --- Look after --------------------------------------------------------------------------------------
 
 .PHONY: messages
-messages: $(VENV)/requirements.stamp ## Collect what the commands say into the catalogues of translations.
+messages: $(VENV)/requirements.stamp ## Collect the messages of the commands into the catalogues of translations.
 	@$(VENV)/bin/python -m tools.messages
 
 .PHONY: man reference
@@ -221,5 +249,5 @@ requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allow
 .PHONY: clean
 clean: down cluster-down ## Stop the stack and remove its data, the virtual environment and what was built.
 	@if [ -L $(VAR)/cluster/nodes ]; then rm -rf "$$(readlink $(VAR)/cluster/nodes)"; fi
-	@rm -rf $(VAR) $(VENV) build dist prepaid_cards.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VAR) $(VENV) build dist prepaid_cards.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} + -o -name '*.mo' -delete

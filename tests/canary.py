@@ -1,4 +1,4 @@
-"""PINs that nobody else has, and the search for them in whatever form they may have been written down."""
+"""PINs that no other test has, and a search for them in every form in which they may have been written."""
 
 import base64
 import contextlib
@@ -13,7 +13,7 @@ from freeradius_module.sealing.pin import DIGITS
 from tests import mschap
 from tests.office import Office
 
-# One mark for all PINs of a run: what holds a PIN holds the mark.
+# All PINs of a run begin with this mark, so that one search finds them all.
 MARK = "".join(secrets.choice(DIGITS) for _ in range(12))
 
 
@@ -22,7 +22,7 @@ def new_pin() -> str:
 
 
 def forms(text: str) -> dict[str, bytes]:
-    """A text as it may stand in a file, by the name of the form.
+    """The forms in which a text may be written in a file, by name.
 
     >>> sorted(forms("47114711"))
     ['base64 0', 'base64 1', 'base64 2', 'hex', 'octets', 'utf-16-be', 'utf-16-le', 'utf-16-le base64 0', ...]
@@ -40,15 +40,15 @@ def forms(text: str) -> dict[str, bytes]:
 
 
 def _inner_base64(octets: bytes, begin: int) -> bytes:
-    """What always stands there, if these octets begin so far behind a multiple of three."""
+    """The characters of the base64 form that depend only on `octets`, if these begin `begin` octets after a group of three."""
     whole = base64.b64encode(bytes(begin) + octets)
-    # A sign that holds bits of what is before or behind depends on that.
+    # A character that also holds bits of the octets before or behind would depend on these.
     first = (begin * 8 + 5) // 6
     return whole[first : (begin + len(octets)) * 8 // 6]
 
 
 def needles(pins: list[str]) -> dict[str, bytes]:
-    """The forms of the mark, of PINs that were drawn, and of the hash by which MS-CHAP knows a PIN."""
+    """The forms of the mark, of PINs that the product drew, and of the hash that MS-CHAP makes of a PIN."""
     found = {f"a canary as {name}": form for name, form in forms(MARK).items()}
     for pin in pins:
         nt_hash = mschap._nt_hash(pin)
@@ -67,7 +67,7 @@ def which(content: bytes, wanted: dict[str, bytes]) -> list[str]:
 
 
 def search(folder: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
-    """Every file below a folder that holds something, its name included."""
+    """Every file below a folder whose content or name contains one of them, and which."""
     found = {}
     for path in folder.rglob("*"):
         here = which(os.fsencode(path), wanted)
@@ -79,7 +79,7 @@ def search(folder: Path, wanted: dict[str, bytes]) -> dict[str, list[str]]:
 
 
 class Processes:
-    """Every process that this one starts: its command line and its environment, as anybody with `ps` sees them."""
+    """Every process that this one starts: its command line and its environment, as `ps` shows them."""
 
     def __init__(self, patch):
         self.seen: list[bytes] = []
@@ -88,7 +88,7 @@ class Processes:
         class Watched(subprocess.Popen):
             def __init__(self, arguments, *rest, **options):
                 super().__init__(arguments, *rest, **options)
-                # Of one that has ended already the kernel tells nothing any more.
+                # The kernel shows nothing of a process that has ended, so its arguments are kept too.
                 seen.append(repr((arguments, options.get("env"))).encode() + shown(self.pid))
 
         patch.setattr(subprocess, "Popen", Watched)
@@ -103,7 +103,7 @@ def shown(pid: int) -> bytes:
 
 
 class WatchedOffice(Office):
-    """`prepaid` in this process; what it says and which files it opens for writing is kept."""
+    """`prepaid` in this process; keeps its output and the files that it opens for writing."""
 
     def __init__(self, option_file: Path):
         super().__init__(option_file)
@@ -132,7 +132,7 @@ def _noting_files(paths: set[str]):
 
 @cache
 def _add_hook() -> None:
-    # It cannot be taken away again, hence once and not before it is needed.
+    # An audit hook cannot be removed, so it is added once, when it is first needed.
     sys.addaudithook(_note_file)
 
 

@@ -1,14 +1,14 @@
-"""Fixtures, from the cheapest to the dearest; a test that needs less starts sooner.
+"""Fixtures, from the cheapest to the most expensive; a test that needs less starts sooner.
 
-    installed         the product as pip installs it, brought up to date with the tree
+    installed         the product as pip installs it, up to date with the tree
     schema_database   a fresh database of its own with sql/schema.sql, on the session's private MariaDB
     database          the stack's database, as `prepaid db init` left it, with the NAS 'loopback'
     office            `prepaid` on that database
-    radius            a NAS that asks the real radiusd on that database
+    radius            a NAS that sends packets to the real radiusd on that database
     stack             the servers themselves: stop, kill, suspend and start them again
 
-Each pytest run has its own folder and ports, so several can run at once.  The database's files are in memory if
-there is room and TMPDIR says nothing else.  Set PREPAID_TEST_KEEP=1 to keep all of it, logs and data.
+Each pytest run has its own folder and ports, so several runs can work side by side.  The database's files are in memory
+if there is room and TMPDIR is not set.  Set PREPAID_TEST_KEEP=1 to keep logs and data.
 """
 
 import os
@@ -30,14 +30,14 @@ from tests.stack.mariadb import QUICK
 from tests.stack.stack import DATABASE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# Of a run of all tests, with as much again to spare.
+# Twice as much as a run of all tests needs.
 MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
 
 
 @pytest.fixture(scope="session")
 def installed():
-    """Commands and radiusd run from the installed copy; it must be this tree's, with or without make."""
+    """Commands and radiusd run from the installed copy, so it must match this tree."""
     subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
 
 
@@ -53,7 +53,7 @@ def _unstarted_stack(installed):
         acct_port=acct_port,
         durability=QUICK,
         data_folder=memory and memory / "mariadb",
-        # A refusal is held back for a second against guessing; the tests are refused hundreds of times.
+        # FreeRADIUS delays a refusal by a second, against guessing; the tests are refused hundreds of times.
         freeradius_options={"reject_delay": "0"},
         dies_with_parent=True,
     )
@@ -83,9 +83,9 @@ def open_folder():
 
 
 def memory_folder(name: str) -> Path | None:
-    """For the database's files: in memory, making and dropping a schema costs a tenth.
+    """A folder in memory for the database's files: there a schema is made and dropped in a tenth of the time.
 
-    Not for radiusd's: it takes every file under /dev for a device, and makes none there.
+    radiusd's files cannot be there: it treats every file under /dev as a device, and does not create it.
     """
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not memory.is_dir() or shutil.disk_usage(memory).free < MEMORY_BYTES:
@@ -96,7 +96,7 @@ def memory_folder(name: str) -> Path | None:
 
 @pytest.fixture(scope="session")
 def mariadb(_unstarted_stack):
-    """The session's private MariaDB, with nothing in it that a test may rely on."""
+    """The session's private MariaDB; tests cannot rely on its contents."""
     _unstarted_stack.mariadb.start()
     return _unstarted_stack.mariadb
 
@@ -115,7 +115,7 @@ def schema_database(mariadb):
 
 
 def load_sql(database: Database, path: Path) -> None:
-    """Feed a file to the mysql shell, as an administrator would."""
+    """Run a file with the mysql shell, as an administrator does."""
     with path.open() as file:
         done = subprocess.run(
             ["mariadb", "--no-defaults", f"--socket={database.mariadb.socket}", database.name],
@@ -134,7 +134,7 @@ def _clean_database(mariadb, _unstarted_stack):
 
 @pytest.fixture
 def database(_clean_database, _unstarted_stack):
-    # Cleaned before and not after: what a failed test left can be looked at.
+    # Cleaned before the test and not after it, so that one can look at what a failed test left.
     _unstarted_stack.mariadb.start()
     _clean_database.restore()
     return _clean_database.database
@@ -142,11 +142,11 @@ def database(_clean_database, _unstarted_stack):
 
 @pytest.fixture
 def stack(database, _unstarted_stack):
-    """Both servers, running; a test may stop, kill or suspend either one."""
+    """Both servers, running; a test may stop, kill or suspend each of them."""
     _unstarted_stack.start_freeradius()
     _unstarted_stack.freeradius.mark_log()
     yield _unstarted_stack
-    # A server that hangs would hang every test after this one.
+    # A suspended server would block every later test.
     for server in (_unstarted_stack.mariadb, _unstarted_stack.freeradius):
         if server.is_running():
             server.daemon.resume()

@@ -1,4 +1,4 @@
-"""The stack's database as a test sees it: ask it anything, and find it as `prepaid db init` left it."""
+"""The stack's database in tests: queries with all rights, and the state that `prepaid db init` left."""
 
 import contextlib
 
@@ -7,11 +7,10 @@ import pymysql.cursors
 
 from tests.stack import MariaDB
 
-# Never emptied: a serial is never used again, so a card of one test is not mistaken for another's by
-# whatever radiusd still remembers.
+# These are not emptied: so no test uses a serial again that radiusd may remember from an earlier test.
 KEPT_TABLES = {"serial_counter"}
 
-# A test that left a transaction open must fail the next one quickly and not for ever.
+# If a test left a transaction open, the next one fails after this time instead of blocking.
 LOCK_TIMEOUT_SECONDS = 20
 
 
@@ -21,7 +20,7 @@ class Database:
         self.name = name
 
     def connect(self, **options) -> pymysql.Connection:
-        """With the rights of the schema's owner; rows are dictionaries."""
+        """A connection with the rights of the schema's owner; its rows are dictionaries."""
         return self.mariadb.connect(self.name, cursorclass=pymysql.cursors.DictCursor, **options)
 
     def query(self, statement: str, arguments=()) -> list[dict]:
@@ -30,7 +29,7 @@ class Database:
             return list(cursor.fetchall())
 
     def value(self, statement: str, arguments=()):
-        """The one value of the one row."""
+        """The value of a query that returns one row with one column."""
         (row,) = self.query(statement, arguments)
         (value,) = row.values()
         return value
@@ -42,7 +41,7 @@ class Database:
 
 @contextlib.contextmanager
 def without_triggers(database: Database):
-    """What somebody with all rights can do: take all rules away.  They are put back in their order."""
+    """Drop all triggers, as somebody with all rights can, and create them again in the same order afterwards."""
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET foreign_key_checks = 0, check_constraint_checks = 0")
         cursor.execute(
@@ -63,10 +62,10 @@ def without_triggers(database: Database):
 
 
 class CleanDatabase:
-    """Remembers the rows that belong to the set-up, and brings the database back to them.
+    """Keeps the rows of the set-up, and restores the database to them.
 
-    Emptied with TRUNCATE, because the triggers rightly refuse to DELETE cards and history.  The numbers of
-    rows go on rising, as in life: radiusd may remember product 7, and another test's product must not be it.
+    Tables are emptied by TRUNCATE, because the triggers refuse to DELETE cards and history.  Row numbers continue to
+    rise, because radiusd may remember product 7, and another test's product must not have that number.
     """
 
     def __init__(self, database: Database):
@@ -78,13 +77,13 @@ class CleanDatabase:
     def restore(self) -> None:
         with self.database.connect() as connection, connection.cursor() as cursor:
             cursor.execute("SET foreign_key_checks = 0, lock_wait_timeout = %s", [LOCK_TIMEOUT_SECONDS])
-            # Tables with rows of the set-up first: putting those back may write history, emptied afterwards.
+            # Tables with rows of the set-up come first: restoring them may write history, which is emptied afterwards.
             for table in sorted(self.rows, key=lambda table: not self.rows[table]):
                 if table not in KEPT_TABLES and self._has_changed(cursor, table):
                     self._restore_table(cursor, table)
 
     def _has_changed(self, cursor, table: str) -> bool:
-        # One row more than the set-up has is enough to see it, however many cards a test made.
+        # One row more than the set-up has is enough to see a change, so this does not read all rows of a test.
         rows = self.rows[table]
         return self._rows_of(cursor, table, limit=len(rows) + 1) != rows
 
@@ -112,7 +111,7 @@ class CleanDatabase:
 
     @staticmethod
     def _columns_of(cursor, table: str) -> str:
-        """Columns that hold a value of their own; generated ones cannot be put back."""
+        """The names of the columns; not the generated ones, which cannot be restored."""
         cursor.execute(
             "SELECT column_name AS name FROM information_schema.columns"
             " WHERE table_schema = DATABASE() AND table_name = %s AND is_generated = 'NEVER'"

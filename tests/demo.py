@@ -1,7 +1,7 @@
 """One card's life, from the print shop to the last second, on the running private stack: `make demo`.
 
-Every line that starts with $ is a command that was really run, and that you can run yourself; radclient plays the
-NAS.  Each answer is checked: if the product does not do what is told here, the demo says so and fails.
+Every line that starts with $ is a command that ran, and that you can run yourself; radclient is the NAS.  The demo
+checks each answer, and fails if the product does something else than the text says.
 """
 
 import json
@@ -19,7 +19,7 @@ PARTNER = "Banca do Norte"
 
 
 class Unexpected(Exception):
-    """The product did something else than the demo tells."""
+    """The product did something else than the demo says."""
 
 
 def main(stack: Stack | None = None, stop_with: str = "make down") -> int:
@@ -121,7 +121,7 @@ class Demo:
     def look_back(self, card: dict) -> None:
         self.step("Why could this card not log in, and when was it used? Everything is in its history.")
         self.prepaid("track", card["serial"])
-        # A narrow terminal breaks words; what is expected is looked for where nothing is broken.
+        # A narrow terminal wraps lines, so this checks the output without line breaks.
         history = json.dumps(self.quietly("track", card["serial"]))
         for word in ("not_delivered", "exhausted"):
             self.expect(word, history)
@@ -133,14 +133,14 @@ class Demo:
         done = run_on_a_terminal([str(PREPAID), "--config", str(self.stack.option_file), *command[1:]])
         show(command, done.stdout + done.stderr)
         if done.returncode != 0:
-            raise Unexpected(f"'{shlex.join(command)}' ended with exit status {done.returncode}; its words are above.")
+            raise Unexpected(f"'{shlex.join(command)}' ended with exit status {done.returncode}; see its output above.")
         return done.stdout
 
     def quietly(self, *arguments):
-        """What the demo itself must know, and does not show."""
+        """Run a command without showing it; returns its data."""
         done = run([str(PREPAID), "--config", str(self.stack.option_file), *arguments, "--json"])
         if done.returncode != 0:
-            raise Unexpected(f"'prepaid {shlex.join(arguments)} --json' failed; its words: {done.stderr.strip()}")
+            raise Unexpected(f"'prepaid {shlex.join(arguments)} --json' failed; its message: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
     def has(self, noun: str, name: str) -> bool:
@@ -159,7 +159,7 @@ class Demo:
         )
 
     def session(self, card: dict, accept: str, name: str) -> dict:
-        """What a NAS repeats in each report of a session, the Class of the Accept included."""
+        """The attributes that a NAS repeats in each report of a session, with the Class of the Accept."""
         session = {
             "User-Name": quoted(card["serial"]),
             "Acct-Session-Id": quoted(f"{name}-{self.batch}"),
@@ -209,7 +209,7 @@ def run(command: list[str], stdin: str = "") -> subprocess.CompletedProcess:
 
 
 def run_on_a_terminal(command: list[str]) -> subprocess.CompletedProcess:
-    """The command's words as a person sees them: tables, where a program would get bare lines."""
+    """The command's output as a person sees it: tables, where a program would get plain lines."""
     ours, its = os.openpty()
     with subprocess.Popen(
         command,
@@ -227,7 +227,7 @@ def run_on_a_terminal(command: list[str]) -> subprocess.CompletedProcess:
 
 
 def chunks_of(terminal):
-    """What comes through a terminal until its other end is closed, which Linux tells as an error."""
+    """What is read from a terminal until its other end is closed, which Linux reports as an error."""
     try:
         while chunk := terminal.read(4096):
             yield chunk

@@ -1,11 +1,11 @@
-"""A NAS' other side for the tests: what it does when it is asked to end a session (RFC 5176).
+"""The disconnect port of a NAS in tests: how it answers a request to end a session (RFC 5176).
 
     with DisconnectServer("127.0.0.9") as nas:
         nas.behaviour = nak(503)
         …
         assert nas.requests[0]["Acct-Session-Id"] == ["80a1"]
 
-A request that a NAS would throw away (wrong authenticator, old Event-Timestamp) fails the test when the server closes.
+A request that a NAS would discard (wrong authenticator, old Event-Timestamp) fails the test when the server closes.
 """
 
 import socket
@@ -20,12 +20,12 @@ SECRET = b"testing123"
 
 
 def ack(request) -> bytes | None:
-    """Do as it is told."""
+    """Agree."""
     return _signed(request.CreateReply())
 
 
 def nak(error_cause: int):
-    """Refuse, and say why."""
+    """Refuse, with an Error-Cause."""
 
     def behaviour(request) -> bytes | None:
         reply = request.CreateReply()
@@ -37,12 +37,12 @@ def nak(error_cause: int):
 
 
 def silence(request) -> bytes | None:
-    """Say nothing."""
+    """Do not answer."""
     return None
 
 
 def in_turn(*behaviours):
-    """One behaviour after the other; the last one for all that follow."""
+    """One behaviour after the other; the last one for all later requests."""
     left = list(behaviours)
     return lambda request: (left.pop(0) if len(left) > 1 else left[0])(request)
 
@@ -53,7 +53,7 @@ def _signed(reply) -> bytes:
 
 
 class DisconnectServer:
-    """`on_request` is called after the answer has left: what the NAS then does, its Stop for one."""
+    """`on_request` is called after the answer was sent, for what the NAS does next, such as its Stop."""
 
     def __init__(self, address: str = "127.0.0.9", behaviour=ack, on_request=None):
         self.address = address
@@ -85,7 +85,7 @@ class DisconnectServer:
                 return
             try:
                 self._answer(data, peer)
-            except Exception as fault:  # Told when the server closes: an exception in a thread is nobody's.
+            except Exception as fault:  # Raised when the server closes, because here it would end only this thread.
                 self.faults.append(repr(fault))
 
     def _answer(self, data: bytes, peer) -> None:

@@ -1,4 +1,4 @@
-"""A device that logs in by EAP: wpa_supplicant's own test program (Debian: eapoltest), and what the server answered."""
+"""A device that logs in by EAP: eapol_test, the test program of wpa_supplicant (Debian: eapoltest)."""
 
 import re
 import shutil
@@ -21,12 +21,12 @@ METHODS = {
 
 
 class Answer:
-    """The server's last word ("silence" if there was none), and its attributes."""
+    """The server's last answer ("silence" if there was none), and its attributes."""
 
     def __init__(self, output: str):
         self.output = output
         codes = re.findall(r"RADIUS message: code=\d+ \(([\w-]+)\)", output)
-        # eapol_test prints what it sends, too.
+        # eapol_test also prints what it sends.
         is_silent = "EAPOL test timed out" in output or not codes or codes[-1] == "Access-Request"
         self.code = "silence" if is_silent else codes[-1]
         last = output.rpartition(f"({self.code})")[2]
@@ -42,7 +42,7 @@ class Answer:
 
     @property
     def class_values(self) -> list[bytes]:
-        """Printed as text where it is text, and else in hexadecimal."""
+        """eapol_test prints text as text, and other values in hexadecimal."""
         values = [value for name, value in self.values if name == "Class"]
         return [value[1:-1].encode() if value.startswith("'") else bytes.fromhex(value) for value in values]
 
@@ -58,7 +58,7 @@ def log_in(
     outer_name: str = "anonymous",
     patience_seconds: int = 10,
 ) -> Answer:
-    """Log in at a server whose configuration is in `raddb`; the device trusts its authority."""
+    """Log in at a server whose configuration is in `raddb`; the device trusts its certificate authority."""
     settings = [*METHODS[method], f'identity="{serial}"', f'password="{pin}"']
     if method == "MD5":
         settings += ["key_mgmt=IEEE8021X"]

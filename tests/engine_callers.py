@@ -1,4 +1,4 @@
-"""What FreeRADIUS would hand to the module's engine, made without FreeRADIUS.
+"""Packets as FreeRADIUS passes them to the module's engine, made without FreeRADIUS.
 
 answer = log_in(engine, card)
 engine.account(report(card, "Stop", 90, class_of(answer)))
@@ -15,7 +15,7 @@ def request(card, device=PHONE, nas=NAS) -> dict[str, str]:
 
 
 def log_in(engine, card, device=PHONE, nas=NAS):
-    """An answer to a login with the right PIN, as post-auth gets it."""
+    """The answer to a login with the right PIN, as post-auth gets it."""
     asked = request(card, device, nas)
     assert engine.authorize(asked).pin == card.pin
     return engine.admit(asked)
@@ -31,7 +31,7 @@ def session_timeout(answer) -> int:
 
 
 def nas_restart(kind="Accounting-On", nas=NAS, *, delay=None, received_at=None) -> list[tuple[str, str]]:
-    """What a NAS says of itself when it starts or stops."""
+    """An Accounting-On or -Off: a NAS starts or stops."""
     attributes = [
         ("Acct-Status-Type", kind),
         ("Tmp-String-0", nas),
@@ -56,9 +56,9 @@ def report(
     later_seconds=None,
     received_at=None,
 ) -> list[tuple[str, str]]:
-    """An accounting packet as rlm_python3 hands it over; None leaves an attribute out.
+    """An accounting packet as rlm_python3 passes it on; None leaves an attribute out.
 
-    `later_seconds` from now is when FreeRADIUS says that it came, so that a session can take as long as it says.
+    FreeRADIUS received it `later_seconds` from now, so that a session can last as long as it reports.
     `received_at` is the same moment, in seconds since 1970.
     """
     if later_seconds is not None:

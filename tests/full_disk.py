@@ -1,9 +1,9 @@
-"""FreeRADIUS writes to a queue on a disk that is full; run it in a mount namespace of its own, with an empty folder.
+"""FreeRADIUS writes to a queue on a full disk; run this in a private mount namespace, with an empty folder.
 
     unshare --mount python -m tests.full_disk FOLDER
 
-A small file system in memory stands for the disk.  Of it so many pages are free, in each round some more; packets come
-until one has no answer.  Prints, for each round, the free pages, who was answered, and who is in the queue or the
+A small file system in memory is the disk.  In each round it has some more free pages, and packets come until one gets no
+answer.  Prints, for each round, the free pages, which packets were answered, and which are in the queue or the
 quarantine.
 """
 
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
 
 
 class full:
-    """All but so many pages are taken."""
+    """Fills the disk, except for so many pages."""
 
     def __init__(self, folder: Path, but_pages: int):
         self.ballast = folder / "ballast"

@@ -1,6 +1,6 @@
-"""The real radiusd with the product's sites, and another Python module in the place of ours.
+"""The real radiusd with the product's sites, and another Python module in place of ours.
 
-No database: what is tried is what FreeRADIUS and the sites make of a module's answers, good and bad.
+There is no database: the tests check how FreeRADIUS and the sites handle a module's answers, right and wrong ones.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from tests.stack.freeradius import FreeRadius
 from tests.stack.ports import free_ports
 
 HOSTILE = Path(__file__).parent / "acceptance" / "hostile"
-# From where the stand-in module knows a NAS that signs its packets.
+# The address at which the other module has a NAS that signs its packets.
 NAS = "127.0.0.2"
 PIN = "0123456789"
-# Silence must be waited for; the server answers within milliseconds otherwise.
+# After this time a test takes it that no answer comes; otherwise the server answers within milliseconds.
 SILENCE_SECONDS = 1
 
 
@@ -34,7 +34,7 @@ class Host:
             self.folder,
             auth_port=auth_port,
             acct_port=acct_port,
-            # A refusal is held back for a second; the tests are refused often.
+            # FreeRADIUS delays a refusal by a second; the tests are refused often.
             options={"reject_delay": "0"},
             dies_with_parent=True,
         )
@@ -68,7 +68,7 @@ class Host:
     # --- A NAS ---------------------------------------------------------------------------------------------
 
     def login(self, user, pin=PIN, **options):
-        # The NAS is the same in all tests, so that it is looked up once.
+        # One NAS for all tests, so that FreeRADIUS looks it up once.
         options = {"nas_ip": NAS} | options
         return self.nas.login(user, pin, **options)
 
@@ -82,7 +82,7 @@ class Host:
 
     @contextlib.contextmanager
     def raw_answers(self):
-        """The bytes of every answer, for what pyrad cannot read."""
+        """The bytes of every answer, because pyrad cannot read some of them."""
         answers = []
 
         class Recording(socket.socket):

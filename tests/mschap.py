@@ -1,6 +1,6 @@
-"""The device's side of MS-CHAP: what it computes from the password and the NAS' challenge.
+"""The device's side of MS-CHAP: the responses to the NAS' challenge.
 
-Version 1 is RFC 2433, version 2 is RFC 2759; the numbers below are the latter's own example (section 9.2).
+Version 1 is RFC 2433, version 2 is RFC 2759; the example is that of RFC 2759, section 9.2.
 
 >>> name, password = b"User", "clientPass"
 >>> challenge = bytes.fromhex("5B5D7C7D7B3F2F3E3C2C602132262628")
@@ -32,7 +32,7 @@ def response_2(name: bytes, password: str, challenge: bytes, peer_challenge: byt
 
 
 def authenticator_response(name: bytes, password: str, challenge: bytes, peer_challenge: bytes) -> bytes:
-    """What a server answers that knows the password too."""
+    """The answer of a server that knows the password."""
     nt_response = _nt_response(name, password, challenge, peer_challenge)
     digest = sha1(_md4(_nt_hash(password)) + nt_response + MAGIC_1).digest()
     digest = sha1(digest + _challenge_hash(name, challenge, peer_challenge) + MAGIC_2).digest()
@@ -52,7 +52,7 @@ def _nt_hash(password: str) -> bytes:
 
 
 def _challenge_response(challenge: bytes, nt_hash: bytes) -> bytes:
-    """The challenge under three DES keys of seven octets each, cut from the hash."""
+    """The challenge encrypted with three DES keys of seven octets each, which are parts of the hash."""
     keys = nt_hash + bytes(5)
     return b"".join(
         DES.new(_with_parity_bits(keys[start : start + 7]), DES.MODE_ECB).encrypt(challenge) for start in (0, 7, 14)
@@ -60,7 +60,7 @@ def _challenge_response(challenge: bytes, nt_hash: bytes) -> bytes:
 
 
 def _with_parity_bits(key: bytes) -> bytes:
-    """Seven octets spread over eight, whose lowest bits DES does not look at.
+    """Seven octets spread over eight, whose lowest bits DES ignores.
 
     >>> _with_parity_bits(bytes.fromhex("FFFFFFFFFFFFFF")).hex()
     'fefefefefefefefe'

@@ -1,4 +1,4 @@
-"""The office for the tests: runs `prepaid`, in this process or as a program, and reads its answers.
+"""The office in tests: runs `prepaid`, in this process or as a program, and reads its output.
 
 office.json("product", "add", "Hour", "--kind", "internet", "--time", "1h")
 result = office.run("delete", "7000000001", "--yes")
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.stack.stack import PREPAID
 
-# As long as a command may take on a busy machine before a test gives up.
+# A command may take this long on a busy machine.
 TIMEOUT_SECONDS = 300
 
 _number = itertools.count(1)
@@ -46,7 +46,7 @@ class Office:
         self.option_file = option_file
 
     def run(self, *arguments, stdin: str | None = None, env: dict | None = None) -> Result:
-        """Run the command in this process: quick, from the checkout, and without a terminal."""
+        """Run the command in this process: fast, from the checkout, and without a terminal."""
         from click.testing import CliRunner
 
         from admin.cli import cli
@@ -57,7 +57,7 @@ class Office:
         return Result(result.exit_code, result.stdout, result.stderr)
 
     def program(self, *arguments, stdin: str | None = None, env: dict | None = None) -> Result:
-        """Run the installed command as a user does; a second slower than `run`."""
+        """Run the installed command as a user does; this takes a second more than `run`."""
         done = subprocess.run(
             [str(PREPAID), *self._command_line(arguments)],
             input=stdin or "",
@@ -69,7 +69,7 @@ class Office:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def spawn(self, *arguments, env: dict | None = None, stdin=subprocess.DEVNULL, **options) -> subprocess.Popen:
-        """Start the installed command and go on: for what happens at the same time, or is interrupted."""
+        """Start the installed command and return at once, so that a test can do something meanwhile or interrupt it."""
         return subprocess.Popen(
             [str(PREPAID), *self._command_line(arguments)],
             stdin=stdin,
@@ -81,13 +81,13 @@ class Office:
         )
 
     def json(self, *arguments, stdin: str | None = None):
-        """What a command that must succeed says with --json."""
+        """Run a command with --json; it must succeed.  Returns its data."""
         result = self.run(*arguments, "--json", stdin=stdin)
         assert result.exit_status == 0, f"prepaid {' '.join(map(str, arguments))}: {result.stderr}"
         return result.json()
 
     def must(self, *arguments, stdin: str | None = None) -> Result:
-        """A command that must succeed, whatever it says."""
+        """Run a command that must succeed."""
         result = self.run(*arguments, stdin=stdin)
         assert result.exit_status == 0, f"prepaid {' '.join(map(str, arguments))}: {result.stderr}"
         return result
@@ -98,10 +98,10 @@ class Office:
     def track(self, card: Card | str) -> list[dict]:
         return self.json("track", card.serial if isinstance(card, Card) else card)
 
-    # --- Cards in the state that a test starts from ----------------------------------------------------
+    # --- Cards in the state that a test needs ----------------------------------------------------------
 
     def product(self, *options: str, kind: str = "internet") -> str:
-        """A new product with a name of its own."""
+        """A new product; returns its unique name."""
         name = f"Product {next(_number)}"
         self.must("product", "add", name, "--kind", kind, *options)
         return name
@@ -125,7 +125,7 @@ class Office:
     def sell(
         self, count: int, *product_options: str, product: str | None = None, partner: str | None = None
     ) -> list[Card]:
-        """Cards that were delivered: each works from now on."""
+        """Cards that were delivered to a partner: they work."""
         cards = self.stock(count, *product_options, product=product)
         self.must("deliver", "--batch", cards[0].batch, "--partner", partner or self.partner())
         return cards
@@ -135,5 +135,5 @@ class Office:
 
 
 def _environment(env: dict | None) -> dict:
-    """English, whatever the machine speaks, unless the test says otherwise."""
+    """English, whatever the machine's language is, unless the test sets another one."""
     return {"LC_ALL": "C.UTF-8", "LANGUAGE": "", "LANG": "C.UTF-8"} | (env or {})

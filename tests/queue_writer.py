@@ -1,4 +1,4 @@
-"""The accounting queue as FreeRADIUS fills it, for tests that need no FreeRADIUS.
+"""Fills the accounting queue as FreeRADIUS does, for tests without FreeRADIUS.
 
 queue = QueueWriter(folder)
 queue.write(report("7000000001", "Stop", seconds=600, ago_seconds=30))
@@ -25,7 +25,7 @@ def report(
     at: float | None = None,
     **attributes,
 ) -> str:
-    """The record of a packet that was received so long ago; `Acct_Delay_Time=5` adds an attribute."""
+    """The record of a packet that was received `ago_seconds` ago; `Acct_Delay_Time=5` adds an attribute."""
     received_at = (at or time.time()) - ago_seconds
     second, microsecond = int(received_at), int(received_at % 1 * 1_000_000)
     fields = {
@@ -50,7 +50,7 @@ class QueueWriter:
         self.path = folder / "queue"
 
     def write(self, *records: str) -> None:
-        """Append, under the lock that FreeRADIUS takes; like it, to a new file if a charger was done with the old one."""
+        """Append under a lock as FreeRADIUS does, and to a new file if a charger has removed the old one."""
         while True:
             with self.path.open("a") as file:
                 fcntl.lockf(file, fcntl.LOCK_EX)
@@ -73,7 +73,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def another_charger(path: Path):
-    """Another process that holds a file of the queue, as a charger does, until it is killed."""
+    """Another process that locks a file of the queue, as a charger does, until it is killed."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdout.readline()
     try:

@@ -1,4 +1,4 @@
-"""All NAS of a network, for the one that enforces: what they were told to disconnect or to slow down, and no answer."""
+"""A network whose NAS do not answer: it keeps what the enforcer asked them to disconnect or to slow down."""
 
 from admin.enforce.requests import WINDOW
 
@@ -20,7 +20,7 @@ class QuietNas:
         pass
 
     def disconnected(self, card_id: int) -> set[int]:
-        """The logins of a card whose session was to be disconnected."""
+        """The login numbers of a card's sessions that the enforcer asked to disconnect."""
         return {number for action, card, number in self.told if action == "disconnect" and card == card_id}
 
     def slowed_down(self, card_id: int) -> set[int]:

@@ -1,4 +1,4 @@
-"""A NAS for the tests: sends what a NAS sends, checks the answer as a NAS does, and says what was in it.
+"""A NAS for tests: it sends what a NAS sends, and checks and reads the answer as a NAS does.
 
     accept = radius.login("7000000001", "0123456789")
     assert accept.is_accept and accept["Session-Timeout"] == 600
@@ -6,8 +6,8 @@
     radius.start(session)
     radius.stop(session, seconds=120, down_octets=5 * 2**32, up_octets=1000)
 
-An answer is a `Reply`; no answer within the time-out is None.  An answer that a NAS would throw away
-(wrong authenticator, no Message-Authenticator on an Accept or Reject) fails the test at once.
+An answer is a `Reply`; no answer within the time-out is None.  An answer that a NAS would discard (wrong authenticator,
+no Message-Authenticator on an Accept or Reject) fails the test at once.
 """
 
 import dataclasses
@@ -45,10 +45,10 @@ DICTIONARIES_READ = [
     "pfsense",
 ]
 
-# Of the NAS 'loopback', which every stack has.
+# The secret of the NAS 'loopback', which every stack has.
 SECRET = "testing123"
 
-# As long as a NAS would wait, and long enough for a busy machine; a test that expects silence passes less.
+# Long enough for a busy machine; a test that expects no answer passes less.
 TIMEOUT_SECONDS = 10
 
 OCTETS_OF_A_GIGAWORD = 2**32
@@ -57,7 +57,7 @@ OCTETS_OF_A_GIGAWORD = 2**32
 @dataclasses.dataclass(frozen=True)
 class Reply:
     code: int
-    # Every attribute by its name (by number where no dictionary knows it), with all its values, in order.
+    # Every attribute by its name (by its number if no dictionary has it), with all its values, in order.
     attributes: dict
     waited_seconds: float
 
@@ -74,7 +74,7 @@ class Reply:
         return self.code == codec.AccountingResponse
 
     def __getitem__(self, name: str):
-        """The value of an attribute that must not be there twice; None if it is not there at all."""
+        """The value of an attribute that must not occur twice; None if it does not occur."""
         values = self.attributes.get(name, [])
         assert len(values) <= 1, f"{name} is there {len(values)} times: {values}"
         return values[0] if values else None
@@ -85,7 +85,7 @@ class Reply:
 
 @dataclasses.dataclass
 class Session:
-    """One connection as its NAS knows it."""
+    """A session as its NAS knows it."""
 
     user_name: str | bytes
     session_id: str
@@ -94,7 +94,7 @@ class Session:
     framed_ip: str | None = None
     # The values of Class that came with the Accept; empty for a NAS that does not echo them.
     class_values: list = dataclasses.field(default_factory=list)
-    # Whatever else this NAS adds to each of its reports.
+    # Other attributes that this NAS adds to each report.
     attributes: dict = dataclasses.field(default_factory=dict)
 
 
@@ -119,9 +119,9 @@ class RadiusClient:
         message_authenticator: bool = True,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Reply | None:
-        """Ask as a NAS asks: method is pap, chap, mschap (version 1) or mschap2.
+        """Send a login; method is pap, chap, mschap (version 1) or mschap2.
 
-        `nas_ip` is the source address as well; all of 127.0.0.0/8 is this machine.
+        `nas_ip` is also the source address; all of 127.0.0.0/8 is this machine.
         """
         request = self._packet(codec.AuthPacket, codec.AccessRequest)
         request.authenticator = request.CreateAuthenticator()
@@ -164,7 +164,7 @@ class RadiusClient:
         expected = mschap.authenticator_response(name, password, challenge, peer_challenge)
 
         def check(reply: Reply) -> None:
-            # The server proves that it knows the password too; a client refuses one that does not.
+            # The server proves that it knows the password; a client refuses a server that cannot.
             assert bytes(reply["MS-CHAP2-Success"])[1:] == expected, "the server's own proof is wrong"
 
         return check
@@ -180,7 +180,7 @@ class RadiusClient:
         session_id: str | None = None,
         **fields,
     ) -> Session:
-        """A session that `accept` has permitted (or nobody has)."""
+        """A session, with the Class of `accept` if there is one."""
         class_values = list(accept.attributes.get("Class", [])) if accept and echo_class else []
         return Session(user_name, session_id or uuid.uuid4().hex[:16], class_values=class_values, **fields)
 
@@ -212,7 +212,7 @@ class RadiusClient:
     ) -> codec.AcctPacket:
         """A report that is not sent yet: `send` it later, twice, or out of order.
 
-        Octets are the customer's: down is what he received, the NAS' output.
+        Octets are the customer's: down is what the customer received, which is the NAS' output.
         """
         request = self._packet(codec.AcctPacket, codec.AccountingRequest)
         self._set(
@@ -238,7 +238,7 @@ class RadiusClient:
     def nas_restarted(
         self, nas_ip: str = "127.0.0.1", status: str = "Accounting-On", timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Reply | None:
-        """Accounting-On (or -Off): the NAS lost, or is about to lose, all its sessions."""
+        """Send an Accounting-On (or -Off): the NAS lost, or will lose, all its sessions."""
         return self._exchange(self.build_nas_restart(nas_ip, status), self.acct_port, nas_ip, timeout_seconds)
 
     def build_nas_restart(
@@ -260,13 +260,13 @@ class RadiusClient:
     def send(
         self, report: codec.AcctPacket, *, nas_ip: str = "127.0.0.1", timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Reply | None:
-        """Send a report of `build_report`; each time the same bytes, as a retransmission is."""
+        """Send a report of `build_report`; the bytes are the same each time, as in a retransmission."""
         return self._exchange(report, self.acct_port, nas_ip, timeout_seconds)
 
     def send_bytes(
         self, data: bytes, port: int, *, nas_ip: str = "127.0.0.1", timeout_seconds: float = TIMEOUT_SECONDS
     ) -> bytes | None:
-        """Whatever a stranger might send; what comes back is not looked at."""
+        """Send arbitrary bytes, and do not wait for an answer."""
         with self._socket(nas_ip) as udp:
             udp.settimeout(timeout_seconds)
             udp.sendto(data, (self.host, port))
@@ -282,7 +282,7 @@ class RadiusClient:
 
     @staticmethod
     def _set(request, attributes: dict) -> None:
-        """Values by name; None leaves the attribute out; a list is several attributes of one name."""
+        """Set attributes by name; None leaves one out, and a list makes several of one name."""
         for name, value in attributes.items():
             if value is None:
                 continue
@@ -334,7 +334,7 @@ def _counter(direction: str, octets: int | None, gigawords: bool) -> dict:
 
 @cache
 def dictionary() -> Dictionary:
-    """FreeRADIUS' own dictionaries and ours; pyrad tells of the few nested attributes that it leaves out."""
+    """FreeRADIUS' own dictionaries and ours; pyrad logs the few nested attributes that it leaves out."""
     logging.getLogger("pyrad").setLevel(logging.ERROR)
     names = [f"dictionary.{name}" for name in DICTIONARIES_READ]
     files = [*(DICTIONARIES / name for name in names), OUR_DICTIONARY]

@@ -1,11 +1,10 @@
-"""Cards in the state that a test starts from, made by SQL, and what became of them.
+"""Cards in the state that a test needs, made by SQL; and their balance, sessions and history afterwards.
 
     card, = shop.sell(1, credit_seconds=600)
     shop.balance(card)["used_seconds"]
     shop.age(card, seconds=61)
 
-Quicker than the office's commands, and able to make what these refuse.  How the commands make cards is
-tested in tests/cli; here a card is only what the module meets.
+This is faster than the office's commands, and can make what they refuse.  tests/cli tests how the commands make cards.
 """
 
 import itertools
@@ -16,7 +15,7 @@ from freeradius_module.sealing import keyring, pin
 from tests.database import Database
 from tests.office import Card
 
-# Another one in each run, so that nothing that a server remembers of an earlier run is met again.
+# Different in each run, because a server may remember serials and addresses of an earlier run.
 _numbers = itertools.count(int(time.time()) % 10_000_000 * 10)
 
 SECRET = "testing123"
@@ -30,7 +29,7 @@ class Shop:
     # --- Making ----------------------------------------------------------------------------------------
 
     def product(self, **columns) -> int:
-        """A product of ten minutes, or of what `columns` say; its id."""
+        """A product of ten minutes, or with other `columns`; returns its id."""
         credits = [name for name in columns if name.startswith("credit_")]
         values = {"name": f"Product {next(_numbers)}", "kind": "internet"} | columns
         if not credits:
@@ -38,7 +37,7 @@ class Shop:
         return self._insert("product", values)
 
     def stock(self, count: int = 1, *, product: int | None = None, **columns) -> list[Card]:
-        """Cards in stock, of a product of their own."""
+        """Cards in stock, of a new product unless one is given."""
         product = product or self.product(**columns)
         serials = [serial.build("", next(_numbers), 9) for _ in range(count)]
         batch = self._insert(
@@ -58,7 +57,7 @@ class Shop:
         return cards
 
     def sell(self, count: int = 1, **options) -> list[Card]:
-        """Cards at a partner: each works."""
+        """Cards that were delivered to a partner: they work."""
         cards = self.stock(count, **options)
         partner = self._insert("partner", {"name": f"Partner {next(_numbers)}"})
         self.database.execute(
@@ -67,7 +66,7 @@ class Shop:
         return cards
 
     def nas(self, vendor: str = "generic", **columns) -> str:
-        """A NAS of its own; its address, which no NAS had before (radiusd remembers them for some seconds)."""
+        """A new NAS; returns its address, which is new too, because radiusd remembers addresses for some seconds."""
         number = next(_numbers)
         address = f"127.{number // 62500 % 250 + 1}.{number // 250 % 250 + 1}.{number % 250 + 1}"
         name = f"NAS {address}"
@@ -104,7 +103,7 @@ class Shop:
         self.database.execute(f"UPDATE card SET {assignments} WHERE serial = %s", [*columns.values(), card.serial])
 
     def age(self, card: Card, seconds: float) -> None:
-        """Let time pass for all that this card's sessions remember."""
+        """Move all times of this card's sessions into the past, as if `seconds` had passed."""
         moved = ", ".join(
             f"{column} = {column} - INTERVAL %(seconds)s SECOND"
             for column in (
@@ -122,7 +121,7 @@ class Shop:
             f"UPDATE session SET {moved} WHERE card_id = %(id)s", {"seconds": seconds, "id": self.id(card)}
         )
 
-    # --- What became of a card -------------------------------------------------------------------------
+    # --- The state of a card ---------------------------------------------------------------------------
 
     def id(self, card: Card) -> int:
         return self.database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
@@ -132,7 +131,7 @@ class Shop:
         return row
 
     def balance(self, card: Card) -> dict:
-        """As `prepaid show` sees it."""
+        """The row that `prepaid show` reads."""
         (row,) = self.database.query("SELECT * FROM card_overview WHERE serial = %s", [card.serial])
         return row
 
@@ -159,5 +158,5 @@ class Shop:
         return [row["what"] for row in rows]
 
     def explain(self, statement: str, arguments) -> list[dict]:
-        """How the database would run a statement: one row for each table that it reads."""
+        """The database's plan for a statement: one row for each table that it reads."""
         return self.database.query(f"EXPLAIN {statement}", arguments)

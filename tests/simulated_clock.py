@@ -1,10 +1,10 @@
-"""A clock that stands still until a test moves it: for this process and for the database as this process sees it.
+"""A clock that only a test moves, for this process and for its database connections.
 
     clock.advance(600)
     engine.account(late.packet)
 
-The database's time is set on each connection (SET timestamp) before a statement, so UTC_TIMESTAMP() and the columns'
-defaults follow it.  Programs that are started, radiusd among them, have the true time.
+Before a statement, SET timestamp sets the time of its connection, so UTC_TIMESTAMP() and the columns' defaults follow
+this clock.  Other processes, such as radiusd, have the true time.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from unittest import mock
 
 from pymysql.connections import Connection
 
-# The database lets nobody write what lies in the future, by the server's own clock: so all of a test is long ago.
+# The schema refuses times in the future of the server's own clock, so tests play in the past.
 STARTS_BEFORE_SECONDS = 500 * 86_400
 
 
 class SimulatedClock:
     def __init__(self):
-        # Whole seconds, so that a session's seconds and the distance of two moments agree exactly.
+        # Whole seconds, so that a session's duration equals the difference of its two times.
         self._start = float(int(time.time()) - STARTS_BEFORE_SECONDS)
         self.now = self._start
         self._advanced = 0.0
 
     def begin_again(self) -> None:
-        """Play other days that are as long ago.  Waits do not go back."""
+        """Return to the start.  The monotonic clock does not go back."""
         self.now = self._start
 
     def advance(self, seconds: float) -> None:
@@ -34,7 +34,7 @@ class SimulatedClock:
 
     @contextlib.contextmanager
     def running(self):
-        """Within this, all of the process lives by this clock."""
+        """Inside this context, the whole process uses this clock."""
         true_monotonic, true_query = time.monotonic, Connection.query
 
         def query(connection, sql, unbuffered=False):
@@ -45,7 +45,7 @@ class SimulatedClock:
 
         with (
             mock.patch.object(time, "time", lambda: self.now),
-            # Waits go on by the true clock, or they would never end.
+            # Waits need the true clock, or they would never end.
             mock.patch.object(time, "monotonic", lambda: true_monotonic() + self._advanced),
             mock.patch.object(Connection, "query", query),
         ):

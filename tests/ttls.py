@@ -1,8 +1,8 @@
-"""A device whose EAP-TTLS says what no honest one would: attributes in its tunnel, or half a handshake and no more.
+"""A hostile EAP-TTLS device: it sends attributes in its tunnel, or stops in the middle of a handshake.
 
     answer = ttls.log_in(radius, "7000000001", "0123456789", avps={"Calling-Station-Id": "02-00-00-00-00-01"})
 
-EAP-TTLS is RFC 5281; the password in the tunnel is by PAP.
+EAP-TTLS is RFC 5281; the tunnel carries the password by PAP.
 """
 
 import secrets
@@ -22,9 +22,9 @@ MANDATORY = 0x40
 def log_in(
     nas: RadiusClient, serial: str, pin: str, *, outer_name: str = "anonymous", avps: dict | None = None, **options
 ) -> Reply | None:
-    """The server's last word on a login by PAP in a tunnel; `avps` go along with name and password in there.
+    """The server's last answer to a login by PAP in a tunnel; `avps` are added to name and password in the tunnel.
 
-    The keys are names, or numbers for what no dictionary has; the values text or octets.
+    Keys are names, or numbers if no dictionary has the attribute; values are text or octets.
     """
     password = pin.encode()
     inside = [(1, serial.encode()), (2, password + bytes(-len(password) % 16))]
@@ -37,7 +37,7 @@ def log_in(
 
 
 def begin(nas: RadiusClient, *, outer_name: str = "anonymous", **options) -> Reply | None:
-    """A handshake that stops when the server has shown its certificate."""
+    """A handshake that stops after the server has sent its certificate."""
     talk = Conversation(nas, outer_name, **options)
     talk.tls_step()
     return talk.exchange(talk.outgoing())
@@ -67,10 +67,10 @@ class Conversation:
     def shake_hands(self) -> None:
         while not self.tls_step():
             self.exchange(self.outgoing())
-        # The server's last words of the handshake are answered by the device's first of the login.
+        # The device's first message of the login answers the server's last message of the handshake.
 
     def tls_step(self) -> bool:
-        """Whether the handshake is done."""
+        """One step of the handshake; returns whether it is complete."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -85,7 +85,7 @@ class Conversation:
         return self._outgoing.read()
 
     def exchange(self, tls: bytes) -> Reply | None:
-        """Send what TLS has to say, and take in all fragments of the answer."""
+        """Send octets of TLS, and receive all fragments of the answer."""
         while True:
             message = b"".join(self.reply.attributes["EAP-Message"])
             data = bytes([LENGTH_INCLUDED]) + struct.pack("!I", len(tls)) + tls if tls else b"\0"

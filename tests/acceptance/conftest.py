@@ -1,4 +1,4 @@
-"""What the acceptance tests share: cards made without the office's commands, and patience."""
+"""What the acceptance tests share: cards made by SQL, and waiting for a condition."""
 
 import time
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.shop import Shop
 
-# How long a busy machine may take before a test gives up; no test takes it as a measure of anything.
+# A test waits this long for a condition on a busy machine; no test measures time by it.
 PATIENCE_SECONDS = 30
 
 
@@ -17,7 +17,7 @@ def shop(database, _unstarted_stack):
 
 @pytest.fixture(scope="session")
 def wait_until():
-    """Ask again until the answer is true; the answer."""
+    """Call it again until it returns something true; returns that."""
 
     def wait_until(ask):
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -31,13 +31,13 @@ def wait_until():
 
 @pytest.fixture
 def known_nas(shop, radius, wait_until):
-    """NAS by their vendors that radiusd has heard of: `mikrotik, chilli = known_nas("mikrotik", "chilli")`."""
+    """NAS of these vendors, which radiusd knows already: `mikrotik, chilli = known_nas("mikrotik", "chilli")`."""
 
     def known_nas(*vendors):
         addresses = [shop.nas(vendor) for vendor in vendors]
-        # It reads all rows at once: what it knows of this one, it knows of the others.
+        # radiusd reads all rows at once: if it knows the last NAS, it knows the others.
         probe = shop.nas("mikrotik")
-        # Many sessions, because each time its NAS may be another one to radiusd.
+        # A new session each time, because its NAS may be another one for radiusd by then.
         (card,) = shop.sell(1, credit_seconds=86_400, max_sessions=255, speed_down_kbit=1000, speed_up_kbit=1000)
         wait_until(lambda: "Mikrotik-Rate-Limit" in radius.login(card.serial, card.pin, nas_ip=probe))
         return addresses

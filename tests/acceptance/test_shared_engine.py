@@ -234,6 +234,7 @@ def test_no_other_account_is_served(site, engine):
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
+        env={},
         capture_output=True,
         text=True,
     )

@@ -1,14 +1,14 @@
-"""A million cards generated and exported, against the database's own bulk statements with the same rows.
+"""A million cards generated and exported, compared with the database's own bulk statements on the same rows.
 
     python -m tests.bench.bulk                    1,000,000 cards, three rounds
     python -m tests.bench.bulk --cards 100000
 
-`prepaid generate` draws and seals a PIN a card; LOAD DATA gets them sealed, from a file, into an empty table with the
-same indexes and without foreign keys.  `prepaid export` opens each PIN; SELECT INTO OUTFILE writes the same rows
-sealed.  Both sides commit to the same server.  Memory is the command's highest, as the kernel saw it.
+`prepaid generate` draws and seals a PIN for each card; LOAD DATA reads sealed PINs from a file into an empty table with
+the same indexes and without foreign keys.  `prepaid export` opens each PIN; SELECT INTO OUTFILE writes the same rows
+sealed.  Both sides commit to the same server.  Memory is the highest of the command, from the kernel.
 
-Beside them, and against nothing: `prepaid import`, and the other formats of `prepaid export`; as a PDF a tenth of the
-cards, which is some ten thousand sheets of paper.
+It also measures `prepaid import` and the other formats of `prepaid export`, without a comparison; a PDF has a tenth of the
+cards, which is some ten thousand pages.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from . import measure, servers
 
 PRODUCT = "bench"
 COLUMNS = "serial, pin_sealed, key_number, status, batch_id, product_id"
-# Exports of other forms, and the share of the cards that they are tried with.
+# The other export formats, each with one in so many of the cards.
 FORMS = {"delimited": 1, "xlsx": 1, "pdf": 10}
 PAIRS = (("generate", "load_data"), ("export", "into_outfile"))
 ROWS_OUT = "SELECT {columns} FROM card WHERE batch_id = %s INTO OUTFILE %s"
@@ -75,7 +75,7 @@ def parse():
 
 
 def one_round(stack: Stack, folder: Path, cards: int) -> dict:
-    """Ours and theirs in turn, in seconds; and the memory of ours."""
+    """The seconds of our commands and of the database's statements, in turn; and the memory of our commands."""
     generated_s, generate_octets, said = command(
         stack,
         "generate",
@@ -141,14 +141,14 @@ def imported(stack: Stack, path: Path, cards: int, number: int) -> tuple[float, 
 
 
 def part(stack: Stack, cards: int) -> int:
-    """A batch of its own; its number."""
+    """Generate a batch; returns its number."""
     return stack.prepaid_json(
         "generate", "--product", PRODUCT, "--count", str(cards), "--serial-digits", "9", "--pin-length", "12"
     )["batch"]
 
 
 def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
-    """Run the office's command; how long it took, the most memory it had, and what it said."""
+    """Run the office's command; returns its seconds, the octets of its highest memory, and its output."""
     began = time.perf_counter()
     child = subprocess.Popen(
         [str(PREPAID), "--config", str(stack.option_file), *arguments],
@@ -161,7 +161,7 @@ def command(stack: Stack, *arguments: str) -> tuple[float, int, str]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(
-            f"'prepaid {' '.join(arguments)}' failed with exit status {child.returncode}; see its words above."
+            f"'prepaid {' '.join(arguments)}' failed with exit status {child.returncode}; see its output above."
         )
     return time.perf_counter() - began, used.ru_maxrss * 1024, said
 
@@ -173,7 +173,7 @@ def statement(cursor, sql: str, parameters: list) -> float:
 
 
 def medians(rounds: list[dict], cards: int) -> dict:
-    """One row: medians of the seconds, the median of each round's own ratio, and the most memory.
+    """One row: medians of the seconds, the median of the rounds' ratios, and the highest memory.
 
     >>> medians([{"generate_s": 6, "load_data_s": 3, "export_s": 4, "into_outfile_s": 2,
     ...           "generate_octets": 50_000_000, "export_octets": 40_000_000}], 10)["generate_ratio"]

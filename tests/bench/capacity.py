@@ -1,7 +1,7 @@
-"""What a machine carries, from what was measured on it: the formulas of docs/capacity.md.
+"""The capacity of a machine, calculated from its measured rates: the formulas of docs/capacity.md.
 
-python -m tests.bench.capacity                            from var/bench.json, of this machine
-python -m tests.bench.capacity --sessions 5000000         and what so many sessions need
+python -m tests.bench.capacity                            from var/bench.json of this machine
+python -m tests.bench.capacity --sessions 5000000         also the number of machines for so many sessions
 """
 
 import argparse
@@ -13,19 +13,19 @@ from typing import NamedTuple
 
 INTERIM_S = 300
 SESSION_S = 3600  # a mean session; shorter ones cost more logins
-# A server that is busy all the time lets its callers wait for ever: half is left for bursts and for the office.
+# A fully loaded server answers later and later, so half of its capacity is left for bursts and for the office.
 SHARE = 0.5
 
 
 class Rates(NamedTuple):
-    """The highest that was measured, a second."""
+    """The highest measured rates, per second."""
 
     logins: float
     accounting: float
 
 
 def seconds_a_session(rates: Rates, interim_s: float = INTERIM_S, session_s: float = SESSION_S) -> float:
-    """The share of a machine that one open session takes: interims, and with each session a login, a Start and a Stop.
+    """The share of a machine that one open session needs, for its interims, login, Start and Stop.
 
     >>> round(1 / seconds_a_session(Rates(logins=5_000, accounting=6_000)))
     1421053
@@ -43,7 +43,7 @@ def sessions_carried(rates: Rates, share: float = SHARE, **times) -> int:
 
 
 def all_back_s(sessions: int, rates: Rates) -> float:
-    """How long it takes after a power cut until all are on again: for each a login and a Start, as fast as it goes.
+    """The seconds until all sessions are open again after a power cut, with a login and a Start for each.
 
     >>> all_back_s(300_000, Rates(logins=5_000, accounting=6_000))
     110.0
@@ -52,7 +52,7 @@ def all_back_s(sessions: int, rates: Rates) -> float:
 
 
 def machines(sessions: int, rates: Rates) -> int:
-    """How many machines as this one, each with its part of the cards.
+    """How many machines like this one are needed, each with its part of the cards.
 
     >>> machines(20_000_000, Rates(logins=5_000, accounting=6_000))
     29
@@ -61,9 +61,9 @@ def machines(sessions: int, rates: Rates) -> int:
 
 
 def busy_instances(threads: int, instances: int) -> float:
-    """How many instances work at a time when so many threads each take one by chance and wait if it is taken.
+    """How many instances are busy at a time if so many threads each choose one at random and wait if it is busy.
 
-    A closed network of N callers and M equal stations: each station is busy N / (N + M - 1) of the time.
+    In a closed network of N callers and M equal stations each station is busy N / (N + M - 1) of the time.
 
     >>> [round(busy_instances(64, instances), 1) for instances in (32, 64, 96, 192)]
     [21.6, 32.3, 38.6, 48.2]

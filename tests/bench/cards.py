@@ -1,7 +1,7 @@
-"""The cards of the bench: serials and PINs that the generator and every side know by their number.
+"""The cards of the bench: serial and PIN follow from a card's number.
 
-No randomness, so that a million cards need no memory and all sides are loaded with the same ones.
-These PINs can be guessed on purpose; real ones never come from here.
+Nothing is random, so that a million cards need no memory and all sides have the same cards.  These PINs can be guessed;
+the product does not make PINs this way.
 
 >>> card(7)
 Card(serial='900000000007', pin='0055427981', device='02-00-00-00-00-07', address='10.0.0.7')
@@ -23,10 +23,10 @@ class Card(NamedTuple):
 
 
 def card(number: int) -> Card:
-    """The card of that number, with the device and the address that its owner always has.
+    """The card of that number, with its owner's device and address.
 
-    One device a card: the same device may log in again while its session is open, so a round
-    that is cut short leaves no card behind that the next round cannot use.
+    Each card has one device, which may log in again while its session is open; so after an interrupted round the next
+    round can use every card.
     """
     device = f"{number:08X}"
     return Card(
@@ -38,7 +38,7 @@ def card(number: int) -> Card:
 
 
 class Deck:
-    """All cards in a shuffled order, dealt round after round; the same seed deals every side the same.
+    """All cards in a shuffled order, dealt round after round; the same seed gives every side the same cards.
 
     >>> deck = Deck(3, seed=1)
     >>> sorted(deck.deal(3)) == [0, 1, 2], len(set(deck.deal(2)))
@@ -51,7 +51,7 @@ class Deck:
         self.position = 0
 
     def deal(self, count: int) -> list[int]:
-        """The next cards, none twice in one deal."""
+        """The next cards, all different."""
         if count > len(self.order):
             raise ValueError(f"A round needs {count} cards and there are {len(self.order)}: use --cards or --requests.")
         dealt = [self.order[(self.position + step) % len(self.order)] for step in range(count)]

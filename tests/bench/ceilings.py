@@ -1,7 +1,7 @@
-"""The ceilings: how fast the server and its Python are when there is no database at all.
+"""The ceilings: the rates of FreeRADIUS and of its Python without any database.
 
-`Files` answers from rlm_files, the users in memory.  `Python` calls a function that accepts everybody.
-What a side loses against them is the price of its own work; the load generator is bounded by them too.
+`Files` answers from rlm_files, with the users in memory.  `Python` calls a function that accepts everybody.  The
+difference between a side and its ceiling is the cost of the side's own work.
 """
 
 from pathlib import Path
@@ -89,7 +89,7 @@ class Ceiling:
         return {"radiusd": [servers.running_pid(self.radiusd.daemon)], "mariadbd": []}
 
     def drain(self):
-        """Nothing is recorded, so nothing waits."""
+        """There is no accounting to wait for."""
 
     def stop(self):
         self.radiusd.stop()

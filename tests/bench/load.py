@@ -1,13 +1,12 @@
 """The load generator: a NAS with thousands of customers, in one thread of Python.
 
-Closed loop (`window`): so many requests are always waiting for their answer; this finds the
-highest rate.  Open loop (`rate_per_s`): requests leave by the clock, whatever the server does, and
-latency counts from the moment a request was *due*.  A server that stalls is charged for
-every request that had to wait behind the stall (no coordinated omission).
+Closed loop (`window`): so many requests are always waiting for their answer; this finds the highest rate.  Open loop
+(`rate_per_s`): requests are sent by the clock, and latency counts from the moment a request was due, so that a stall of
+the server counts for every request behind it (no coordinated omission).
 
-Like a NAS it repeats a request that is not answered, gives up after some tries, and sends the next
-report of a session only after the answer to the last one.  Nothing is dropped unseen: requests =
-accepts + rejects + responses + lost, and `unsent` counts the reports of sessions that were refused.
+Like a NAS it repeats a request that is not answered, gives up after some tries, and sends the next report of a session
+only after the answer to the last one.  It counts every request: requests = accepts + rejects + responses + lost, and
+`unsent` counts the reports of sessions that were refused.
 """
 
 import select
@@ -27,7 +26,7 @@ RECEIVE_BUFFER_OCTETS = 4 * 1024 * 1024
 
 
 class Endpoint(NamedTuple):
-    """Where a side answers."""
+    """The ports of a side."""
 
     auth_port: int
     acct_port: int
@@ -37,7 +36,7 @@ class Endpoint(NamedTuple):
 
 @dataclass
 class Result:
-    """What came of one run."""
+    """The result of one run."""
 
     requests: int = 0
     accepts: int = 0
@@ -61,7 +60,7 @@ class Result:
 
     @property
     def complaint(self) -> str:
-        """What must be said beside the rate; empty if every request was answered as hoped."""
+        """What the table reports beside the rate; empty if every request got the expected answer."""
         told = {name: getattr(self, name) for name in ("rejects", "lost", "retransmits", "strays", "unsent")}
         return ", ".join(f"{count} {name}" for name, count in told.items() if count)
 
@@ -74,7 +73,7 @@ def run(
     window: int | None = None,
     rate_per_s: float | None = None,
 ) -> Result:
-    """Send `order` (numbers of sessions) through `window` places, or at `rate_per_s`; return what came of it."""
+    """Send `order` (numbers of sessions) through `window` places, or at `rate_per_s`; returns the result."""
     if (window is None) == (rate_per_s is None):
         raise ValueError("Give either a window (closed loop) or a rate (open loop).")
     line = Line(endpoint)
@@ -85,10 +84,10 @@ def run(
 
 
 class Line:
-    """Sockets to the server, and which identifiers are free on them.
+    """Sockets to the server, and the free identifiers of each.
 
-    A place is socket number * 256 + identifier.  Places are used in turn, so that an identifier
-    rests as long as possible before it is used again.
+    A place is socket number * 256 + identifier.  Places are used in turn, so that the time between two uses of an
+    identifier is as long as possible.
     """
 
     def __init__(self, endpoint: Endpoint):
@@ -111,7 +110,7 @@ class Line:
 
 
 class _Run:
-    """One run.  The two hot functions are `_send` and `_receive`; both keep to local names and plain tuples."""
+    """One run.  `_send` and `_receive` take most of the time, so they use local names and plain tuples."""
 
     def __init__(self, line, sessions, order, window, rate_per_s):
         self.line = line
@@ -122,7 +121,7 @@ class _Run:
         self.outcome = Result()
         # place -> (session, request, due, sent, tries), oldest first: a repeat goes to the end again.
         self.open = {}
-        # Packets that are due while every identifier of the line is taken.
+        # Packets that are due while every identifier is in use.
         self.backlog = deque()
 
     def result(self) -> Result:
@@ -158,7 +157,7 @@ class _Run:
         return now
 
     def _due(self, session, due):
-        """A packet of this session is due; it waits if the one before it has no answer yet."""
+        """A packet of this session is due; it waits while the one before it has no answer."""
         if session.is_busy:
             session.waiting.append(due)
         elif session.is_refused:
@@ -194,7 +193,7 @@ class _Run:
             pass  # as good as lost on the way: the time-out repeats it and counts it
 
     def _receive(self, wait_s: float) -> float:
-        """Take every answer that is there, waiting for the first; return the time."""
+        """Wait for an answer and read all that are there; returns the time."""
         outcome, open_requests, line = self.outcome, self.open, self.line
         latencies, is_answer = outcome.latencies_s, line.secret.is_answer
         readable, _, _ = select.select(line.sockets, (), (), wait_s)
@@ -233,7 +232,7 @@ class _Run:
         return now
 
     def _advance(self, session):
-        """The session's last packet is done with; send the one that waited behind it."""
+        """The session's last packet is finished; send the one that waits behind it."""
         session.position += 1
         session.is_busy = False
         if session.is_refused:

@@ -1,10 +1,10 @@
-"""How long other cards wait behind one whose row is locked, as a delivery of many cards locks it for seconds.
+"""How long other cards wait while one card's row is locked, as a delivery of many cards locks it for seconds.
 
     .venv/bin/python -m tests.bench.locked_row --others 16 --seconds 6
 
-Some customers log in and report, each with a card of his own, by the module's own code in the threads of one process, as
-FreeRADIUS has them.  Then a transaction locks one more card and holds it, and that card's customer logs in and reports,
-too.  Printed is the wait of the others, before and during the lock: p50, p99 and the longest, in milliseconds.
+Some customers log in and report, each with an own card, by the module's own code in the threads of one process, as in
+FreeRADIUS.  Then a transaction locks one more card, and that card's customer logs in and reports too.  Prints the wait of
+the others, before and during the lock: p50, p99 and the longest, in milliseconds.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def measure(stack: Stack, others: int, seconds: float) -> None:
 
 
 class Customer:
-    """One who logs in again and again from his device, or whose session reports again and again."""
+    """A customer who logs in again and again, or whose session reports again and again."""
 
     def __init__(self, engine: Engine, card, logs_in: bool):
         self.engine = engine

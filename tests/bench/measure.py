@@ -29,7 +29,7 @@ def summary(values) -> tuple:
 
 
 def stat_ticks(stat: str) -> int:
-    """utime + stime of a line of /proc/PID/stat.  The command may hold blanks and brackets.
+    """utime + stime of a line of /proc/PID/stat.  The command's name may contain spaces and brackets.
 
     >>> stat_ticks("7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 120 30 0 0 20 0 33 0 1 1 1")
     150
@@ -39,14 +39,14 @@ def stat_ticks(stat: str) -> int:
 
 
 def cpu_s(pids) -> float:
-    """Processor seconds these processes have used, all their threads together."""
+    """The processor seconds of these processes, with all their threads."""
     return sum(stat_ticks(Path(f"/proc/{pid}/stat").read_text()) for pid in pids) / TICKS_PER_S
 
 
 def flush_ms(folder: Path, times: int = 20) -> float:
-    """How long the disk takes to keep a line, as a commit has to wait for it; the median of some tries.
+    """How long the disk takes to flush a line, as for a commit; the median of some tries.
 
-    Beside every rate, because one commit after the other can never be faster than this.
+    It is printed beside every rate, because commits in sequence cannot be faster.
     """
     path = folder / "flushed"
     taken_s = []
@@ -61,7 +61,7 @@ def flush_ms(folder: Path, times: int = 20) -> float:
 
 
 def settle(pids, quiet_s: float = 0.3, limit_s: float = 10.0):
-    """Wait until these processes rest: what a server does after its answers belongs to them too."""
+    """Wait until these processes are idle, because a server's work after its answers counts too."""
     ends_at = time.monotonic() + limit_s
     before, since = cpu_s(pids), time.monotonic()
     while time.monotonic() < ends_at and time.monotonic() - since < quiet_s:

@@ -1,11 +1,11 @@
-"""How long the office waits at N cards and N sessions: each reading command, as it is called in a shell.
+"""How long the office's reading commands take at N cards and N sessions.
 
     python -m tests.bench.office                      10,000,000 cards and as many sessions; takes an hour
     python -m tests.bench.office --cards 10000        a minute
-    python -m tests.bench.office --folder F --keep    leave the database there, and use the one that is there
+    python -m tests.bench.office --folder F --keep    keep the database in F, and use it again
 
-Seconds of the whole command, Python's start (the first line) included; the median of three, warm.  `reconcile` and
-`audit verify` read everything and run once.
+Prints the seconds of the whole command, with Python's start (the first line): the median of three, with warm caches.
+`reconcile` and `audit verify` read everything and run once.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def parse():
 
 
 def measured(stack: Stack, cards: int, only: str):
-    """Each command with its median, told as it comes: {cards, command, seconds}."""
+    """Each command with its median, printed at once: {cards, command, seconds}."""
     for name, arguments, rounds in commands(cards):
         if only not in name:
             continue

@@ -1,11 +1,11 @@
-"""A provider's database after some years, for the bench of the office: N cards, N sessions, their history and their papers.
+"""A provider's database after some years, for the bench of the office: N cards, N sessions, their history and notes.
 
-A hundred batches, in the order of their making: forty in use with two or three sessions a card, twenty at partners and
-not used yet, forty in stock.  Ten products and fifty partners take the batches in turn; a partner more has the last of
-those delivered only, so that its cards lie far down in every index.  One card in a thousand in use is blocked.
+There are a hundred batches, in the order of generation: forty in use with two or three sessions a card, twenty delivered
+and not used yet, forty in stock.  Ten products and fifty partners have the batches in turn; another partner has only the
+last delivered batch, so that its cards are at the end of every index.  One in a thousand cards in use is blocked.
 
-Straight into the tables, because the office's commands would take hours.  What they write is written here too, so that
-`prepaid reconcile` and `prepaid audit verify` find nothing wrong.
+SQL writes the tables directly, because the office's commands would take hours; it writes all that they write, so that
+`prepaid reconcile` and `prepaid audit verify` find no fault.
 """
 
 import time
@@ -18,9 +18,9 @@ PRODUCTS = 10
 PARTNERS = 50
 BLOCKED_EACH = 1000
 DAYS = 365
-# Of each card in use: archived sessions, and one in two has a session of the last three days beside them.
+# Archived sessions of each card in use; every second one also has a session of the last three days.
 ARCHIVED = 2
-# One session of the last days in so many is still on.
+# One in so many sessions of the last days is still open.
 OPEN_EACH = 20
 ADDRESSES = 65_536
 
@@ -131,7 +131,7 @@ def fill(connection, cards: int, tell: Callable[[str], None] = lambda sentence: 
             connection.commit()
             if batch % 10 == 0:
                 tell(f"{batch * size:,} cards, {time.monotonic() - began:.0f} s")
-        # The history is written in the order of its time, or it would look as if it had been put into the past.
+        # The history is written in the order of its times; another order would look like a forgery.
         for days_ago in range(DAYS + 6, 0, -1):
             cursor.execute(USE_EVENT, {"days_ago": days_ago})
         cursor.execute(BLOCK.format(each=BLOCKED_EACH), {"first": 1, "last": USED_BATCHES * size})

@@ -187,7 +187,7 @@ class Ours:
         while any(file.name == "queue" or file.suffix == ".work" for file in self.queue.iterdir()):
             if time.monotonic() > ends_at or self.charger.pid() is None:
                 raise RuntimeError(
-                    f"The queue in {self.queue} is not charged; its charger's last words:\n{self.charger.last_words()}"
+                    f"The queue in {self.queue} is not charged; its charger's last words:\n{self.charger.last_lines()}"
                 )
             time.sleep(0.005)
 

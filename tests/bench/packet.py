@@ -1,7 +1,7 @@
-"""RADIUS packets as bytes: what a NAS sends, and how it knows a true answer.
+"""RADIUS packets as bytes: what a NAS sends, and how it checks an answer.
 
-Written for speed, not for completeness: a packet is joined from attributes that were made
-beforehand, and sealed in about one microsecond.  The tests compare it with pyrad.
+Written for speed, not for completeness: a packet is joined from attributes that were made before, and signed in about
+one microsecond.  The tests compare it with pyrad.
 
 >>> attribute(USER_NAME, b"1001").hex()
 '010631303031'
@@ -45,7 +45,7 @@ def integer(number: int, value: int) -> bytes:
 
 
 def counter(octets_number: int, gigawords_number: int, octets: int) -> bytes:
-    """A counter of octets as NAS send it: the low 32 bits, and how often they wrapped.
+    """A counter of octets as a NAS sends it: the low 32 bits, and how often they wrapped.
 
     >>> counter(ACCT_INPUT_OCTETS, ACCT_INPUT_GIGAWORDS, 2**32 + 5).hex()
     '2a0600000005340600000001'
@@ -65,7 +65,7 @@ def find_attributes(packet: bytes, number: int) -> list[bytes]:
 
 
 class Secret:
-    """What a NAS and the server share, and everything that is computed with it."""
+    """The secret that a NAS and the server share, and everything that is computed with it."""
 
     def __init__(self, secret: bytes):
         self.secret = secret
@@ -75,7 +75,7 @@ class Secret:
         self._outer = hashlib.md5(bytes(byte ^ 0x5C for byte in key))
 
     def hide(self, password: bytes, authenticator: bytes) -> bytes:
-        """A User-Password as it travels (RFC 2865 5.2).
+        """A User-Password as it is sent (RFC 2865 5.2).
 
         >>> Secret(b"testing123").hide(b"0123456789", bytes(16)).hex()
         '8d265cae92606462934fd4ea6abdefd7'
@@ -104,5 +104,5 @@ class Secret:
         return head + digest + attributes
 
     def is_answer(self, answer: bytes, request: bytes) -> bool:
-        """Whether this answer belongs to that request and comes from who shares the secret."""
+        """Whether this answer belongs to that request and was made with the secret."""
         return hashlib.md5(answer[:4] + request[4:20] + answer[20:] + self.secret).digest() == answer[4:20]

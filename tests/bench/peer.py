@@ -1,10 +1,10 @@
 """The peer: rlm_sql with FreeRADIUS' stock schema and queries, and sqlcounter for the credit.
 
 The default site as Debian ships it, with what its own comments tell an administrator to enable: sql in authorize,
-session, accounting and post-auth, and a counter in authorize.  This is the `stock` peer, and what counts.
+session, accounting and post-auth, and a counter in authorize.  This is the `stock` peer; ratios refer to it.
 
-The `lean` one is what an administrator who knows FreeRADIUS well makes of it: without EAP, and without
-the second record of every accounting packet in a detail file and the third in wtmp (unix).
+The `lean` peer is that of an administrator who knows FreeRADIUS well: without EAP, and without the second record of
+every accounting packet in a detail file and the third in wtmp (unix).
 """
 
 import contextlib
@@ -30,7 +30,7 @@ ACCOUNT = """
     USE radius;
 """
 
-# As web front ends fill the stock tables: password and limits by user, speed and interval by group.
+# The stock tables as web front ends fill them: password and limits by user, speed and interval by group.
 USERS = """
     CREATE TEMPORARY TABLE card (
         number INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
@@ -106,7 +106,7 @@ class Peer:
         }
 
     def drain(self):
-        """Wait for accounting that was acknowledged and is not yet recorded: the peer has none."""
+        """The peer has recorded all accounting that it acknowledged, so there is nothing to wait for."""
 
     def stop(self):
         self.radiusd.stop()
@@ -143,8 +143,8 @@ def run(cursor, script: str) -> None:
 
 @contextlib.contextmanager
 def without_keys(cursor, table: str) -> Iterator[None]:
-    """A table without its keys while it is filled: to build them at once is a sort, to keep them is a random write for
-    each row and key."""
+    """Drop a table's keys while it is filled: building them afterwards is one sort, keeping them up to date is a random
+    write for each row and key."""
     before = keys_of(cursor, table)
     cursor.execute(f"ALTER TABLE {table} {', '.join(f'DROP KEY {name}' for name in before)}")
     yield

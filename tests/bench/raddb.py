@@ -1,7 +1,7 @@
 """Changes to a copy of the stock raddb, as an administrator would make them.
 
-Every change names the text that it replaces and fails if that is not there: a stock file of another
-version must not silently leave the bench with something else than it says.
+Every change names the text that it replaces and fails if that text is missing, so that a stock file of another version
+cannot change the bench without notice.
 """
 
 from pathlib import Path
@@ -32,10 +32,10 @@ LISTENERS = """
 
 
 def enable_eap(made: Path):
-    """As Debian ships it: the private copies of tests.stack leave it out.
+    """Enable EAP as Debian ships it; the private copies of tests.stack leave it out.
 
-    Debian's key of the machine is for root alone, so EAP gets one of its own.  It wants the inner site, too,
-    whose listener is for tests and would hold a port.
+    Only root can read Debian's key of the machine, so EAP gets another one.  EAP also needs the inner site, without its
+    listener, which is for tests and would use a port.
     """
     for name, content in certificates("bench").items():
         (made / "certs" / name).write_bytes(content)
@@ -62,7 +62,7 @@ def change_section(file: Path, section: str, *replacements: tuple[str, str]):
 
 
 def remove_lines(file: Path, section: str, *lines: str):
-    """Take modules out of a section of a site; not every version names all of them."""
+    """Remove modules from a section of a site; not every version names all of them."""
     before, inside, after = split(file.read_text(), section)
     kept = [line for line in inside.splitlines(keepends=True) if line.strip() not in lines]
     file.write_text(before + "".join(kept) + after)
@@ -88,7 +88,7 @@ def changed(content: str, replacements, where: str) -> str:
 
 
 def split(site: str, section: str) -> tuple[str, str, str]:
-    """A site as what stands before a section's content, the content, and what follows.
+    """A site, split into the text before a section's content, the content, and the rest.
 
     >>> split("authorize {\\n\\tsql\\n}\\nsession {\\n\\tok\\n}\\n", "session")
     ('authorize {\\n\\tsql\\n}\\nsession {', '\\n\\tok\\n', '}\\n')
@@ -102,7 +102,7 @@ def split(site: str, section: str) -> tuple[str, str, str]:
 
 
 def without_blocks(text: str, opening: str) -> str:
-    """A configuration without the blocks that begin with this line.
+    """A configuration without the blocks whose first line begins with this text.
 
     >>> without_blocks("server x {\\n\\tlisten {\\n\\t\\tlimit {\\n\\t\\t}\\n\\t}\\n\\tok\\n}\\n", "listen {")
     'server x {\\n\\tok\\n}\\n'

@@ -4,11 +4,11 @@
     python -m tests.bench --short                           a minute or two, for every change
     python -m tests.bench --only peer,ours --cards 10000 --history 0
 
-Each round lets every side do the same work, one after the other, in an order that turns from round to
-round, so that a disturbance of the machine or a slow drift meets all of them.  What counts is the median.
+In each round every side does the same work, one after the other; the order rotates from round to round, so that other
+load on the machine affects all sides.  The figures are medians of the rounds.
 
-Closed loop gives the highest rate and the processor time a request.  Open loop, at 70 % of the
-peer's highest rate for *all* sides, gives the latencies: see load.py for why.
+The closed loop gives the highest rate and the processor time a request.  The open loop gives the latencies, at 70 % of the
+peer's highest rate for all sides: see load.py.
 """
 
 import argparse
@@ -59,7 +59,7 @@ KINDS = {
     "ceiling_python": ("ceiling_python", "peer", "login"),
     "ceiling_files": ("ceiling_files", "peer", "login"),
 }
-# No row of its own, but in the table: ours without an engine, and the peer without what not everybody needs.
+# Only in the printed table: our side without an engine, and the lean peer.
 BESIDE = [(side, kind) for side in ("ours_alone", "peer_lean") for kind in traffic.KINDS]
 
 
@@ -170,7 +170,7 @@ def bench(options, cards: int, history: int) -> list[Round]:
 
 
 def let_rest(sides) -> None:
-    """Wait until no side's servers do anything: whoever still writes its pages to the disk makes another's commits slow."""
+    """Wait until all servers are idle, because one that still writes its pages to the disk slows another's commits."""
     measure.settle([pid for player in sides.values() for pids in player.side.pids().values() for pid in pids])
 
 
@@ -182,7 +182,7 @@ def wanted(sides) -> list[tuple[str, str]]:
 
 
 def turned(plan: list, number: int) -> list:
-    """The plan, beginning at another place each round.
+    """The plan, starting at another place each round.
 
     >>> turned(["a", "b", "c"], 4)
     ['b', 'c', 'a']
@@ -192,7 +192,7 @@ def turned(plan: list, number: int) -> list:
 
 
 class Player:
-    """Plays traffic against one side and measures what it costs."""
+    """Sends traffic to one side and measures its cost."""
 
     def __init__(self, side, cards: int, options):
         self.side = side
@@ -221,7 +221,7 @@ class Player:
         result = load.run(self.side.endpoint, sessions, order, window=window, rate_per_s=rate_per_s)
         drained_from = time.perf_counter()
         self.side.drain()
-        # What is acknowledged and not yet charged is not done: the wait for it counts.
+        # Accounting that is acknowledged and not yet charged is unfinished work, so the wait for it counts.
         elapsed_s = result.elapsed_s + time.perf_counter() - drained_from
         measure.settle(every_pid)
         used_us = {name: (measure.cpu_s(group) - used_before[name]) * 1e6 / len(order) for name, group in pids.items()}
@@ -245,7 +245,7 @@ class Player:
         )
 
     def _play_unmeasured(self, sessions, steps: int):
-        """The next steps of every session, of which each must succeed: the measured ones rest on them."""
+        """The next steps of every session, which must all succeed, because the measured steps need them."""
         if not steps:
             return
         result = load.run(self.side.endpoint, sessions, traffic.interleave(len(sessions), steps), window=WINDOW)

@@ -1,4 +1,4 @@
-"""What every side has in common: the settings of its database, how it is filled, and the number of its threads.
+"""What all sides have in common: the settings of the database, how it is filled, and the number of threads.
 
 The servers themselves are those of tests.stack.
 """
@@ -16,26 +16,26 @@ def database(folder: Path) -> MariaDB:
 
 
 def database_options(folder: Path) -> list[str]:
-    """Beside a log that is flushed at every commit (tests.stack's own setting): a server of an ordinary size."""
+    """The options of a server of ordinary size; tests.stack already flushes the log at every commit."""
     return [
         "--innodb-buffer-pool-size=1G",
         "--innodb-log-file-size=1G",
-        # A solid disk's, so that what a round leaves to be written is written before the next side's turn.
+        # For a solid state disk, so that a round's pages are written before the next side's turn.
         "--innodb-io-capacity=2000",
         "--local-infile=1",
-        # Millions of rows are sorted while they are loaded; /tmp may be small.
+        # Loading sorts millions of rows; /tmp may be too small for that.
         f"--tmpdir={folder}",
     ]
 
 
-# More rows than these are not loaded in the buffer pool that is measured.
+# A table with more rows is loaded by a server with a larger buffer pool.
 ROWS_MANY = 1_000_000
 
 
 @contextlib.contextmanager
 def filling(mariadb: MariaDB, rows: int) -> Iterator[None]:
-    """Many rows under random keys are loaded by a server with more memory than the one that is measured, which is started
-    after it: what it knows of them is on the disk."""
+    """Load many rows under random keys with a larger server; the server that is measured starts afterwards, and reads them
+    from the disk."""
     if rows <= ROWS_MANY:
         yield
         return
@@ -59,7 +59,7 @@ def filling(mariadb: MariaDB, rows: int) -> Iterator[None]:
 
 
 def warm(cursor, *keys: tuple[str, str]) -> None:
-    """Read these keys of tables once, as the days before have done: a pool is never empty in a working week."""
+    """Read these keys of tables once, because in production the buffer pool is never empty."""
     for table, key in keys:
         cursor.execute(f"SELECT COUNT(*) FROM {table} FORCE INDEX ({key})")
         cursor.fetchall()
@@ -79,7 +79,7 @@ def radiusd(folder: Path, endpoint, threads: int, name: str = "radiusd") -> Free
 
 
 def thread_options(threads: int) -> dict[str, str]:
-    """A fixed number of threads, so that no round pays for starting some."""
+    """A fixed number of threads, so that no thread starts during a round."""
     return {
         "start_servers": str(threads),
         "max_servers": str(threads),
@@ -89,16 +89,16 @@ def thread_options(threads: int) -> dict[str, str]:
 
 
 def freeradius_version() -> str:
-    """As in '3.2.1'."""
+    """The version, as in '3.2.1'."""
     told = subprocess.run(["/usr/sbin/freeradius", "-v"], capture_output=True, text=True).stdout
     return told.partition("FreeRADIUS Version ")[2].split()[0].rstrip(",")
 
 
 def running_pid(daemon) -> int:
-    """The process id of a server that must be there, or the reason why it is not."""
+    """The process id of a server; raises StackError with its last log lines if it has ended."""
     pid = daemon.pid()
     if pid is None:
         raise StackError(
-            f"{daemon.name} has ended by itself; its last words in {daemon.log_file}:\n{daemon.last_words()}"
+            f"{daemon.name} has ended by itself; its last lines in {daemon.log_file}:\n{daemon.last_lines()}"
         )
     return pid

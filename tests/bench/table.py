@@ -1,4 +1,4 @@
-"""From rounds to figures: the rows of bench.json, and the table for a person."""
+"""Makes the rows of bench.json and the printed table from the rounds."""
 
 from . import measure
 
@@ -27,7 +27,7 @@ def rows(rounds: list, kinds: dict, about: dict) -> list[dict]:
 
 
 def merged(old: list[dict], new: list[dict]) -> list[dict]:
-    """Rows of another platform, version, size or kind stay; those that were measured again are replaced.
+    """The old rows and the new ones; a new row replaces one of the same platform, version, size and kind.
 
     >>> base = {"platform": "debian 12", "freeradius": "3.2.1", "cards": 1, "history": 0}
     >>> merged([{**base, "kind": "login", "ratio": 1}, {**base, "kind": "mixed", "ratio": 1}],
@@ -40,7 +40,7 @@ def merged(old: list[dict], new: list[dict]) -> list[dict]:
 
 
 def text(rounds: list, kinds: dict, title: str) -> str:
-    """The table of one size: rates, latencies and processor time of every side that did the traffic."""
+    """The table of one size: rates, latencies and processor time of every side."""
     lines = [
         "",
         f"{title}; a flush of the disk took {flush_told(rounds)}",
@@ -68,13 +68,13 @@ def text(rounds: list, kinds: dict, title: str) -> str:
                 if one.side == side and one.traffic == traffic and one.complaint
             ]
     if complaints:
-        lines += ["Not answered as hoped:", *complaints]
+        lines += ["Unexpected answers:", *complaints]
     return "\n".join(lines) + "\n"
 
 
 def flush_told(rounds: list) -> str:
     if not rounds:
-        return "a time that was not measured"
+        return "an unknown time"
     middle, lowest, highest = measure.summary([one.flush_ms for one in rounds])
     return f"{middle:.2f} ms ({lowest:.2f} to {highest:.2f})"
 
@@ -89,7 +89,7 @@ def median_of(rounds: list, side: str, traffic: str, loop: str, name: str):
 
 
 def cpu_us(rounds: list, side: str, traffic: str):
-    """Processor time of all of a side's servers together."""
+    """The processor time of all servers of a side."""
     parts = [values(rounds, side, traffic, "closed", name) for name in ("radiusd_us", "mariadbd_us", "other_us")]
     return measure.median([sum(one) for one in zip(*parts, strict=True)]) if parts[0] else None
 

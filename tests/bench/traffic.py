@@ -1,7 +1,7 @@
-"""What the customers do: sessions, and the order in which their packets reach the server.
+"""The customers' sessions, and the order in which their packets reach the server.
 
-A session is a chain: perhaps a login, a Start, ten Interim and a Stop, their real proportion.  Many
-sessions are open at once and each is at another place of its chain, as in an evening of a provider.
+A session is a chain of packets: perhaps a login, a Start, ten interims and a Stop, as at a provider.  Many sessions are
+open at once, each at another place of its chain.
 """
 
 import os
@@ -23,7 +23,7 @@ FULL = [LOGIN, *range(LAST + 1)]  # a login, then the reports by their stage: 0 
 
 
 class Kind(NamedTuple):
-    """What is measured of a chain; what comes before and after it happens too, unmeasured."""
+    """The measured part of a chain; the steps before and after it are sent too, without being measured."""
 
     chain: list
     before: int
@@ -31,7 +31,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    # Each login is followed by a Stop, as everywhere: no round finds the last one's sessions open.
+    # A Stop follows each login, so that no session is open in the next round.
     "login": Kind([LOGIN, LAST], before=0, measured=1),
     # A session logs in first, so that its reports carry the Class that the server gave it.
     "accounting": Kind(FULL, before=1, measured=LAST + 1),
@@ -40,7 +40,7 @@ KINDS = {
 
 
 class Session:
-    """One customer's connection, and how far its chain has come."""
+    """One customer's session, and the position in its chain."""
 
     __slots__ = ("card_number", "steps", "began", "position", "is_busy", "waiting", "accept", "is_refused", "_classes")
 
@@ -63,10 +63,10 @@ class Session:
         return self._classes
 
     def clock(self, now: float) -> bytes:
-        """What a report says of time when it leaves: Event-Timestamp and Acct-Session-Time (RFC 2869, 5.3; RFC 2866, 5.7).
+        """The times in a report: Event-Timestamp and Acct-Session-Time (RFC 2869, 5.3; RFC 2866, 5.7).
 
-        The bench lives a session in a second or two, so that is what it tells: a report of more time than has passed
-        since its login is another session's, and looked up as one.
+        A session of the bench lasts a second or two, and it reports that time: a report of more time than has passed
+        since the login would belong to another session.
         """
         return CLOCK.pack(
             packet.EVENT_TIMESTAMP, 6, int(now), packet.ACCT_SESSION_TIME, 6, max(int(now - self.began), 0)
@@ -74,10 +74,10 @@ class Session:
 
 
 def interleave(session_count: int, steps_each: int) -> list[int]:
-    """The order in which sessions speak: one number a packet.
+    """The order in which sessions send their packets: one session number for each packet.
 
-    Sessions begin one after the other and each speaks again after some others have begun, so but for
-    the first and the last of them every stage of a session is present at any time.
+    Sessions begin one after the other, and each sends its next packet after some others have begun, so that all stages of
+    a session are present at any time, except near the first and the last session.
 
     >>> interleave(4, 3)
     [0, 1, 0, 2, 1, 0, 3, 2, 1, 3, 2, 3]
@@ -92,7 +92,7 @@ def interleave(session_count: int, steps_each: int) -> list[int]:
 
 
 def sessions(kind: str, card_numbers: list[int], secret: packet.Secret, run: str, now: float) -> list[Session]:
-    """Sessions of these cards with every packet made as far as it can be before it leaves."""
+    """Sessions of these cards, with every packet prepared as far as possible."""
     made = []
     for count, number in enumerate(card_numbers):
         session_id = f"{run}{count:06x}"
@@ -108,14 +108,14 @@ def sessions(kind: str, card_numbers: list[int], secret: packet.Secret, run: str
 
 
 def login_attributes(number: int, session_id: str, authenticator: bytes, secret: packet.Secret) -> bytes:
-    """What a hotspot's NAS sends to ask for a login with PAP."""
+    """The attributes that a hotspot's NAS sends for a login with PAP."""
     return place_attributes(number, session_id) + packet.attribute(
         packet.USER_PASSWORD, secret.hide(card(number).pin.encode(), authenticator)
     )
 
 
 def accounting_attributes(number: int, session_id: str, stage: int) -> bytes:
-    """The report of that stage but for its times: 0 is the Start, LAST is the Stop, Interim are between."""
+    """The report of that stage without its times: 0 is the Start, LAST is the Stop, between them are interims."""
     status = {0: packet.START, LAST: packet.STOP}.get(stage, packet.INTERIM)
     made = place_attributes(number, session_id) + b"".join(
         (
@@ -134,7 +134,7 @@ def accounting_attributes(number: int, session_id: str, stage: int) -> bytes:
 
 
 def place_attributes(number: int, session_id: str) -> bytes:
-    """Who and where: the same in every packet of a session."""
+    """The attributes of customer and NAS, which are the same in every packet of a session."""
     owner = card(number)
     return b"".join(
         (

@@ -1,4 +1,4 @@
-"""Both packages on one database: what the office writes, the module reads, and the other way round."""
+"""Both packages on one database: each reads what the other writes."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.simulated_clock import SimulatedClock
 
 @pytest.fixture
 def module_settings(database, _unstarted_stack):
-    """As FreeRADIUS would load them."""
+    """The module's settings, as FreeRADIUS loads them."""
     return settings.load(str(_unstarted_stack.option_file))
 
 
@@ -24,7 +24,7 @@ def engine(module_settings):
 
 @pytest.fixture
 def new_engine(module_settings):
-    """Another radiusd on the same database, for each call."""
+    """Each call makes an engine, as of another radiusd on the same database."""
     return lambda: Engine(module_settings)
 
 
@@ -35,14 +35,14 @@ def shop(database, _unstarted_stack):
 
 @pytest.fixture
 def clock(database):
-    """Time that stands still until the test moves it."""
+    """A clock that only the test moves."""
     with SimulatedClock().running() as clock:
         yield clock
 
 
 @pytest.fixture
 def enforcer(database, _unstarted_stack):
-    """`prepaid enforce` on a network whose NAS answer nothing; `enforcer.exchange` says what they were told."""
+    """`prepaid enforce` on a network whose NAS do not answer; `enforcer.exchange` keeps the requests."""
     enforcer = Enforcer(Office(str(_unstarted_stack.option_file)))
     enforcer.exchange.close()
     enforcer.exchange = QuietNas()

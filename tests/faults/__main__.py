@@ -1,11 +1,11 @@
-"""`python -m tests.faults`: every campaign, one after the other, each in a process of its own; a table at the end.
+"""`python -m tests.faults`: runs every campaign in a process of its own, and prints a table at the end.
 
-    --short          some seconds each instead of minutes
-    --only a,b       these
-    --jobs N         so many at once (short: 2, otherwise 1, because the long forms are to load the machine)
-    --merge FILE     run nothing: take over the rows of another faults.json, of another Debian
+    --short          some seconds for each instead of minutes
+    --only a,b       only these
+    --jobs N         so many at once (short: 2, otherwise 1, because the long forms shall load the machine)
+    --merge FILE     run nothing, and add the rows of another faults.json, of another Debian
 
-One that fails does not keep the others from running.
+If one fails, the others still run.
 """
 
 import argparse
@@ -43,9 +43,9 @@ CAMPAIGNS = (
     "kill_office",
     "soak",
 )
-# Three nodes on one machine, and a minute each at the least.
+# Three nodes on one machine; each takes at least a minute.
 ON_A_CLUSTER = ("galera_rejoin", "galera_blackout", "galera_pause", "galera_partition")
-# With FreeRADIUS, and by a simulated clock without it.
+# With FreeRADIUS; and without it, by a simulated clock.
 MODELS = {"model": "model_campaign", "model_in_process": "model_in_process"}
 MODEL_SEEDS = (30, 1000)
 
@@ -79,7 +79,7 @@ def main() -> int:
 
 
 def play(name: str, short: bool) -> bool:
-    """Run one campaign and print its words when it has ended; whether all was well."""
+    """Run one campaign and print its output when it has ended; returns whether it succeeded."""
     if name in MODELS:
         arguments = [f"tests.faults.{MODELS[name]}", "--seeds", str(MODEL_SEEDS[0 if short else 1])]
     else:

@@ -1,8 +1,8 @@
-"""The backup of docs/operations.md: the machine is lost, and comes back as it was at a point in time.
+"""The backup of docs/operations.md: the machine is lost, and restored to a point in time.
 
-A dump while customers use their cards, more load, the point in time, more load; then database and key are gone.  After
-the restore every card has used exactly what its customer had been acknowledged at that point; the sums, the history's
-chain and the PINs hold, and sessions that began before it are charged on.
+The dump is made while customers use their cards; then comes more load, the point in time, and more load; then database
+and key are lost.  After the restore every card has used exactly what had been acknowledged at that point.  Sums, history
+chain and PINs are correct, and sessions from before that point are charged further.
 """
 
 import json
@@ -47,7 +47,7 @@ def campaign(short: bool) -> Row:
         time.sleep(1.1)
         moment = datetime.now(UTC)
         time.sleep(1.1)
-        # What happens after the point in time, and is not wanted back: the wrong command that made the restore necessary.
+        # After the point in time; the restore must not bring it back, like the wrong command that made it necessary.
         later = Customers(
             servers.stack.freeradius.auth_port, servers.stack.freeradius.acct_port, servers.purses(), seed=2
         )
@@ -66,7 +66,7 @@ def campaign(short: bool) -> Row:
 
 
 def dump(servers: Campaign, backup: Path) -> None:
-    """What docs/operations.md says to run each night."""
+    """Run what docs/operations.md advises for each night."""
     with (backup / "prepaid.sql").open("wb") as file:
         subprocess.run(["mariadb-dump", *client(servers), *DUMP], stdout=file, check=True)
     shutil.copy2(servers.stack.key_file, backup / "key")
@@ -74,7 +74,7 @@ def dump(servers: Campaign, backup: Path) -> None:
 
 
 def lose_the_machine(servers: Campaign) -> None:
-    """All but the backup and the binary log, which lie elsewhere."""
+    """Remove all but the backup and the binary log, which are elsewhere."""
     servers.stack.freeradius.stop()
     servers.stack.mariadb.stop()
     logs = servers.folder / "backup" / "binlog"
@@ -95,13 +95,13 @@ def restore(servers: Campaign, backup: Path, moment: datetime) -> None:
     first, position = re.search(
         r"MASTER_LOG_FILE='binlog\.(\d+)', MASTER_LOG_POS=(\d+)", head(backup / "prepaid.sql")
     ).groups()
-    # MariaDB 11 lays an index of positions beside each (.idx).
+    # MariaDB 11 writes an index of positions beside each log (.idx).
     logs = [
         path
         for path in sorted((backup / "binlog").glob("binlog.[0-9]*"))
         if path.suffix[1:].isdigit() and int(path.suffix[1:]) >= int(first)
     ]
-    # The options' times are read in the client's time zone.
+    # The client reads the time in its own time zone.
     replay = subprocess.Popen(
         [
             "mariadb-binlog",
@@ -116,12 +116,12 @@ def restore(servers: Campaign, backup: Path, moment: datetime) -> None:
     subprocess.run(["mariadb", *client(servers), "--binary-mode"], stdin=replay.stdout, check=True)
     if replay.wait():
         servers.fail("the binary log could not be read")
-    # The accounts lie outside this database; with their rights they are made anew.
+    # The accounts are not in this database; db init makes them and their rights again.
     servers.stack.prepaid("db", "init")
 
 
 def reconcile(servers: Campaign) -> None:
-    """The books agree, but for the papers: these cards were handed over without."""
+    """The books agree, except for custody: the test delivered these cards without delivery notes."""
     program = [str(PREPAID), "--config", str(servers.stack.option_file), "reconcile", "--json"]
     faults = json.loads(subprocess.run(program, capture_output=True, text=True).stdout)["faults"]
     for fault in faults:

@@ -1,8 +1,8 @@
-"""A million guesses at PINs of cards that are in use (short: 2,000): no Accept, and the owners log in throughout.
+"""A million guesses at PINs of cards in use (short: 2,000): none is accepted, and the owners can log in all the time.
 
-The guesses come from a thousand devices, each try with another PIN; the owners are the campaign's customers, who are
-refused nothing meanwhile.  They keep a session for some seconds, so that a card has some hundred of them at the end, as
-many as a card has that is used all day; it would be ten thousand of owners who never rest.
+The guesses come from a thousand devices, each with another PIN.  The owners are the campaign's customers, and none of
+their logins is refused.  Each session lasts some seconds, so a card has some hundred sessions at the end, as many as a
+card that is used all day; without pauses it would have ten thousand.
 """
 
 import os
@@ -17,12 +17,12 @@ from tests.radius_client import SECRET
 from .campaign import Campaign, run
 from .results import Row
 
-# Fewer than FreeRADIUS has threads (32): it takes logins before accounting, so more would keep the owners' accounting
-# waiting for ever, and them in their first session.
+# Fewer than FreeRADIUS has threads (32): it prefers logins to accounting, so with more the owners' accounting would never
+# be answered.
 WINDOW = 24
 SOURCES = 1000
 OWNERS_PAUSE_SECONDS = 0.5
-# So many guesses to a login of an owner are more than a fault in the owners' way would explain.
+# If the owners log in less often than once in so many guesses, the attack blocked them.
 GUESSES_A_LOGIN = 10_000
 TOLD_EACH = 100_000
 ANSWER_SECONDS = 0.5
@@ -53,7 +53,7 @@ class Attack:
         self.random = random.Random(1)
         self.to = ("127.0.0.1", servers.stack.freeradius.auth_port)
         self.secret = packet.Secret(SECRET.encode())
-        # One that never runs out of credit, and so is never refused for another reason.
+        # A card with much credit, so that a guess is refused only because of its PIN.
         self.cards = [one.purse.cards[0] for one in servers.customers.customers if one.purse.credit_seconds is None]
         self.pins = {pin for _, pin in self.cards}
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -90,13 +90,13 @@ class Attack:
             + packet.attribute(packet.USER_PASSWORD, self.secret.hide(guess.encode(), authenticator))
         )
         request = self.secret.access_request(identifier, authenticator, attributes)
-        # One that was never answered, and whose number comes up again.
+        # The identifier is used again, so the earlier guess with it was never answered.
         self.silent += identifier in self.open
         self.open[identifier] = request
         self.udp.sendto(request, self.to)
 
     def _source(self) -> int:
-        """Which device makes this guess."""
+        """The device that makes this guess."""
         return self.random.randrange(SOURCES)
 
     def _read(self) -> bool:

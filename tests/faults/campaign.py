@@ -1,4 +1,4 @@
-"""A campaign: servers of its own under load, something that goes wrong, and at the end the checker's word.
+"""A campaign: private servers under load, a fault, and the checker's verdict at the end.
 
 def campaign(short: bool) -> Row:
     with Campaign("kill of mariadbd") as servers:
@@ -34,7 +34,7 @@ from .processes import open_files
 from .results import Row, record
 
 CUSTOMERS = 40
-# Every so many customers have small cards, use them up and obey Session-Timeout.
+# One in so many customers has small cards, uses them up and obeys Session-Timeout.
 SMALL_EACH = 8
 SMALL_SECONDS = 15
 SMALL_CARDS = 60
@@ -43,14 +43,14 @@ WORDS_SHOWN = 10
 
 
 class Stalled(Exception):
-    """Nothing was acknowledged for a long time."""
+    """No packet was acknowledged for a long time."""
 
 
 class Campaign:
-    """`settings` are those of the group [prepaid]; with a queue a charger runs too, with an engine that engine.
+    """`settings` are added to the group [prepaid]; with a queue a charger runs too, and with an engine that engine.
 
-    Customers who pause between two packets gather fewer sessions on their cards: without, some thousand in minutes, none
-    of them old enough to be archived, and each login looks through its card's.
+    Customers who pause between two packets have fewer sessions on their cards.  Without pauses a card gets some thousand
+    in minutes, too young to be archived, and each login reads them.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Campaign:
         self.engine.start(self._is_engine_open)
 
     def is_engine_used(self) -> bool:
-        """Whether FreeRADIUS has found it: it has a line to it, and one to the database, beside its two windows."""
+        """Whether FreeRADIUS uses it: then it has other sockets than its two listeners and its database connection."""
         return sum(target.startswith("socket:") for target in open_files(self.engine.pid())) > 3
 
     def _is_engine_open(self) -> bool:
@@ -149,10 +149,10 @@ class Campaign:
             purses.append(Purse([(card.serial, card.pin) for card in cards], SMALL_SECONDS, pause_seconds=0.4))
         return purses
 
-    # --- While things go wrong -------------------------------------------------------------------------
+    # --- During the fault ------------------------------------------------------------------------------
 
     def load_for(self, acknowledged: int) -> None:
-        """Wait until so many more packets have been acknowledged."""
+        """Wait until so many more packets were acknowledged."""
         self.wait_until(lambda wanted=self.customers.acknowledged + acknowledged: self.customers.acknowledged >= wanted)
 
     def load_seconds(self, seconds: float) -> None:
@@ -166,8 +166,8 @@ class Campaign:
                 last, last_at = self.customers.acknowledged, time.monotonic()
             elif time.monotonic() - last_at > PATIENCE_SECONDS:
                 raise Stalled(
-                    f"{self.name}: nothing was acknowledged for {PATIENCE_SECONDS} seconds; FreeRADIUS' last "
-                    f"words:\n{self.stack.freeradius.daemon.last_words()}"
+                    f"{self.name}: nothing was acknowledged for {PATIENCE_SECONDS} seconds; the last lines of "
+                    f"FreeRADIUS' log:\n{self.stack.freeradius.daemon.last_lines()}"
                 )
 
     def fail(self, sentence: str) -> None:
@@ -178,10 +178,10 @@ class Campaign:
             cursor.execute(statement, arguments)
             return list(cursor.fetchall())
 
-    # --- And after it ----------------------------------------------------------------------------------
+    # --- After it --------------------------------------------------------------------------------------
 
     def verdict(self, told: str = "", *, is_quarantine_empty: bool = True) -> Row:
-        """End the load, and let the checker decide; both servers run."""
+        """End the load, and run the checker; both servers must run."""
         self.customers.stop()
         if self.is_queueing:
             self.drain()
@@ -209,17 +209,19 @@ class Campaign:
         )
 
     def drain(self) -> None:
-        """What was acknowledged is charged: a file of the queue is removed after its last commit."""
+        """Wait until the queue is charged: a file of the queue is removed after its last commit."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while any(path.name == "queue" or path.suffix == ".work" for path in self.queue.iterdir()):
             if time.monotonic() > ends_at or self.charger.pid() is None:
-                self.fail(f"the queue is not charged; the charger's last words:\n{self.charger.last_words()}")
+                self.fail(
+                    f"the queue is not charged; the last lines of the charger's log:\n{self.charger.last_lines()}"
+                )
                 return
             time.sleep(0.05)
 
 
 def run(campaign: Callable[[bool], Row]) -> None:
-    """The campaign as a program: `--short` is the form for every change."""
+    """Run the campaign as a program; `--short` is the form that runs at every change."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="some seconds instead of some minutes")
     row = campaign(parser.parse_args().short)

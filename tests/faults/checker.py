@@ -1,11 +1,11 @@
-"""The independent checker: what the NAS was acknowledged, against what the database holds.
+"""The independent checker: compares what was acknowledged to the NAS with what the database has.
 
-It reads two things, and shares no code with the product: the NAS' own record (one JSON line a session: serial,
-session_id, and the counters sent and acknowledged), and the tables, by plain SQL.
+It shares no code with the product.  It reads the NAS' own record (one JSON line a session: serial, session_id, and the
+counters sent and acknowledged), and the tables, by plain SQL.
 
-    lost       a session of which less is held than was acknowledged; a card that has used less than its sessions
-    doubled    a session of which more is held than was ever sent, or that is held twice; a card that has used more
-    overrun    a card that has used more seconds than it had, and one second for each session (whole seconds are rounded)
+    lost       a session has less than was acknowledged, or a card has used less than its sessions
+    doubled    a session has more than was ever sent, or is there twice, or a card has used more than its sessions
+    overrun    a card has used more seconds than it had, plus one for each session (whole seconds are rounded)
 """
 
 import collections
@@ -21,7 +21,7 @@ HELD = """
      WHERE session.acct_session_id <> ''
      GROUP BY card.serial, session.acct_session_id
 """
-# Posted to the card, and what its sessions have beyond what was posted: the sum that a card is charged.
+# What was posted to the card, plus what its sessions have beyond that: this sum is charged to the card.
 CHARGED = """
     SELECT card.serial,
            card.posted_seconds + COALESCE(SUM(session.used_seconds - session.posted_seconds), 0),

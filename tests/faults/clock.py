@@ -1,4 +1,4 @@
-"""A clock that can be put forward under running servers: libfaketime (Debian: libfaketime)."""
+"""A clock that can be moved while servers run: libfaketime (Debian: libfaketime)."""
 
 import glob
 import os
@@ -17,7 +17,7 @@ class FakeClock:
                 "LD_PRELOAD": _library(),
                 "FAKETIME_TIMESTAMP_FILE": str(self.file),
                 "FAKETIME_NO_CACHE": "1",
-                # Waits and time-outs go on by the true clock.
+                # Waits and time-outs use the true clock.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         )

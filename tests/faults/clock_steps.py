@@ -1,8 +1,8 @@
-"""The clock of the whole machine steps by an hour, forward and back, and passes a change of summer time, under load.
+"""The machine's clock steps by an hour, forward and back, and passes a change of summer time, under load.
 
-Both servers live in Berlin's time zone here, so that a local time anywhere would show.  (Debian: libfaketime.  Python
-inside radiusd does not see the false clock, because rlm_python3 loads it out of libfaketime's reach; FreeRADIUS'
-own clock, which stamps the packets, and the database's, which decides, do.)
+Both servers use Berlin's time zone, so that a use of local time would show.  libfaketime moves the clock of FreeRADIUS,
+which stamps the packets, and of the database, which decides; it does not reach Python inside radiusd, because
+rlm_python3 loads that later.
 """
 
 import calendar
@@ -14,7 +14,7 @@ from .clock import FakeClock
 from .results import Row
 
 HOUR = 3600
-# Berlin's clocks go forward and back (01:00 UTC); always forward in time, because steps back are tried above.
+# The clocks change in Berlin (01:00 UTC); here the time only moves forward, because backward steps are above.
 CHANGES = ((3, 28), (10, 31))
 YEAR = 2027
 

@@ -4,8 +4,9 @@
         ...
         return servers.verdict()
 
-A NAS asks its own server, and the next one with each repetition: what was perhaps done on one node is asked for again
-on another one.  Each FreeRADIUS prefers its own node and goes to the others.  At the end all nodes must hold the same.
+A NAS sends to its own server, and each repetition to the next one, so that a request that one node may have executed
+comes again to another.  Each FreeRADIUS prefers its own node, and can use the others.  At the end all nodes must have the
+same data.
 """
 
 import re
@@ -24,7 +25,7 @@ from .customers import Customer, Customers
 from .results import Row
 
 NODES = 3
-# The kernel keeps what a killed server wrote; only a power cut would need more.
+# The kernel keeps what a killed server wrote; only a power cut needs more.
 QUICK = ["innodb_flush_method = nosync", "sync_frm = OFF"]
 WAIT_SECONDS = 120
 
@@ -32,7 +33,7 @@ WAIT_SECONDS = 120
 class ClusterCampaign(Campaign):
     def __init__(self, name: str, *, places: list[Place] | None = None, **options):
         super().__init__(name, **options)
-        # Open to the user mysql, as whom the nodes run; what is in it is as closed as ever.
+        # The nodes run as the user mysql and must pass through it; the files in it keep their modes.
         self.folder.chmod(0o711)
         auth_port, acct_port = free_ports(2)
         self.stack = ClusterStack(
@@ -72,7 +73,7 @@ class ClusterCampaign(Campaign):
         return self
 
     def _start_radius(self, node: Node, radius: FreeRadius) -> None:
-        """With an option file of its own: its node first."""
+        """A server with its own option file: its node is the first."""
         option_file = self.folder / f"prepaid-{node.name}.cnf"
         own = f"{node.place.address}:{node.place.port}"
         others = [f"{other.place.address}:{other.place.port}" for other in self.nodes if other is not node]
@@ -107,11 +108,11 @@ class ClusterCampaign(Campaign):
     # --- While things go wrong -------------------------------------------------------------------------
 
     def wait_until_served(self) -> None:
-        """Until something is acknowledged again."""
+        """Wait until a packet is acknowledged again."""
         self.load_for(200)
 
     def rejoin(self, node: Node) -> str:
-        """Start a node, and say how it got what it had missed: IST or SST."""
+        """Start a node; returns how it got what it had missed: IST or SST."""
         offset = node.log_file.stat().st_size
         node.start()
         with node.log_file.open(errors="replace") as log:
@@ -136,7 +137,7 @@ class ClusterCampaign(Campaign):
 
 
 class RoamingCustomers(Customers):
-    """Customers of NAS that know several servers; the first is a different one for each."""
+    """Customers of NAS that have several servers, in a different order for each."""
 
     def __init__(self, servers: list[FreeRadius], purses: list, *, seed: int = 1):
         super().__init__(servers[0].auth_port, servers[0].acct_port, purses, seed=seed)
@@ -158,7 +159,7 @@ class RoamingCustomers(Customers):
 
 
 def unequal_tables(nodes: list[Node]) -> dict[str, list]:
-    """Tables that are not the same everywhere, with each node's checksum."""
+    """Tables that differ between nodes, with each node's checksum."""
     sums = [checksums(node) for node in nodes]
     return {table: [each[table] for each in sums] for table in sums[0] if len({each[table] for each in sums}) > 1}
 

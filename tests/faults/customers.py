@@ -1,15 +1,14 @@
-"""Customers who use their cards all the time, and a NAS that repeats each packet until it is answered.
+"""Customers who use their cards all the time, and a NAS that repeats each packet until it gets an answer.
 
     customers = Customers(auth_port, acct_port, purses)
     customers.start()
-    ...                         # break what has to be broken
+    ...                         # make a fault
     customers.stop()            # every session ends, and its Stop is acknowledged
-    customers.write(path)       # what the NAS knows: the record that checker.py reads
+    customers.write(path)       # the NAS' record, which checker.py reads
 
-One thread serves them all.  A report that waits for its answer is sent again each second, as it was, for ever: what
-happens to the servers only makes it wait.  A login is given up after some tries, and the customer tries anew, with
-another packet: FreeRADIUS takes repeats of one that it did not answer for repeats of one in work, up to 30 seconds long.
-Nothing here knows of the database.
+One thread serves them all.  A report without an answer is sent again each second, unchanged, until it gets one.  A login
+is given up after some tries, and the customer sends a new packet, because FreeRADIUS ignores repetitions of a packet that
+it did not answer for up to 30 seconds.  This file does not use the database.
 """
 
 import dataclasses
@@ -29,8 +28,7 @@ from tests.radius_client import SECRET
 REPEAT_SECONDS = 1.0
 LOGIN_REPEATS = 2
 INTERIMS_MOST = 10
-# A try that is refused although it should not: the login before it was accepted and the answer got lost.  Then its
-# reservation is in the way for a moment.
+# A login may be refused for this long: if the answer to an accepted login was lost, its reservation still counts.
 REFUSALS_MOST = 12
 REFUSED_PAUSE_SECONDS = 0.7
 RECEIVE_BUFFER_OCTETS = 4096
@@ -39,7 +37,7 @@ SESSION_TIMEOUT = 27
 
 @dataclasses.dataclass
 class Purse:
-    """Cards of one customer, used one after the other; *credit_seconds* None: there is no end to them."""
+    """Cards of one customer, used one after the other; with `credit_seconds` None they are never used up."""
 
     cards: list  # of (serial, PIN)
     credit_seconds: int | None = None
@@ -48,7 +46,7 @@ class Purse:
 
 @dataclasses.dataclass
 class Used:
-    """What a NAS knows of one session: seconds, octets down and up, as sent and as acknowledged."""
+    """A NAS' record of one session: seconds, octets down and up, as sent and as acknowledged."""
 
     serial: str
     session_id: str
@@ -59,7 +57,7 @@ class Used:
 
 
 class Customer:
-    """One device.  Where it stands is in `stage`: login, Start, Interim-Update, Stop."""
+    """One device.  Its `stage` is login, Start, Interim-Update or Stop."""
 
     _numbers = itertools.count(1)
 
@@ -156,7 +154,7 @@ class Customers:
             answer = one.udp.recv(RECEIVE_BUFFER_OCTETS)
         except BlockingIOError:
             return
-        # A second answer to something that was repeated is nobody's.
+        # A second answer to a repeated packet is ignored.
         if one.request is None or answer[1] != one.request[1] or not self.secret.is_answer(answer, one.request):
             return
         now = time.monotonic()
@@ -239,9 +237,9 @@ class Customers:
     def _report(self, one: Customer, now: float) -> bytes:
         used = one.session
         if one.stage != "Start":
-            # A NAS that keeps to Session-Timeout.
+            # The NAS obeys Session-Timeout.
             used.sent[0] = min(int(now - one.began_at), used.granted_seconds)
-            # Some sessions pass 2^32 at once, so that Gigawords are in use.
+            # Some sessions exceed 2^32 at once, so that they use Gigawords.
             used.sent[1] += one.random.choice((0, 1, 1500, 40_000_000, 3_000_000_000))
             used.sent[2] += one.random.choice((0, 1, 900, 5_000_000))
         status = {"Start": packet.START, "Interim-Update": packet.INTERIM, "Stop": packet.STOP}[one.stage]

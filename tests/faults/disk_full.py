@@ -1,6 +1,6 @@
-"""Full disks under load: the database's, the logs', the queue's; each then has room again.
+"""Full disks under load: the database's, the logs', the queue's; then each has free space again.
 
-Runs in a mount namespace of its own, where small file systems in memory stand for the disks; they end with it.
+Runs in a private mount namespace, where small file systems in memory are the disks.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def campaign(short: bool) -> Row:
                 before = servers.customers.acknowledged
                 with full(servers.folder / name):
                     servers.load_seconds(full_seconds)
-                    # Two of them at once: what the database cannot take may not go to a queue that is full, either.
+                    # Two at once: then neither the database nor the queue can take a packet.
                     if name == "mariadb":
                         with full(servers.folder / "queue"):
                             servers.load_seconds(full_seconds)
@@ -46,7 +46,7 @@ def campaign(short: bool) -> Row:
                 servers.stack.mariadb.start()
                 told.append(f"{servers.customers.acknowledged - before} acknowledged while {name} was full")
         servers.load_for(500)
-        # A row that is lost is charged twice only if it was posted before: look for any.
+        # Look for any row that was posted twice.
         for table, _, _, word in servers.sql("CHECK TABLE card, session"):
             if word != "OK":
                 servers.fail(f"{table}: {word}")
@@ -54,7 +54,7 @@ def campaign(short: bool) -> Row:
 
 
 class Disks(Campaign):
-    """MariaDB's files are below the small disk, because its own folder is made by a rename."""
+    """Put MariaDB's files into a folder on the small disk, because a rename makes that folder."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -66,7 +66,7 @@ class Disks(Campaign):
         self.stack.mariadb.daemon.mark = f"--datadir={data}"
 
     def _remove_folder(self) -> None:
-        # A folder on which a disk is mounted cannot be removed.
+        # A mount point cannot be removed.
         for name in DISKS:
             subprocess.run(["umount", str(self.folder / name)], stderr=subprocess.DEVNULL)
         super()._remove_folder()
@@ -74,7 +74,7 @@ class Disks(Campaign):
 
 @contextlib.contextmanager
 def full(folder: Path):
-    """Others have filled that disk, to the last octet."""
+    """Fill that disk to the last octet."""
     ballast = folder / "ballast"
     with ballast.open("ab", buffering=0) as file:
         for size in (1_000_000, 4096, 1):

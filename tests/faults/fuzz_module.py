@@ -1,12 +1,12 @@
-"""A million hostile inputs to the module's functions (short: 10,000): each answers as it promises, or refuses by name.
+"""A million hostile inputs to the module's functions (short: 10,000): each returns what it promises, or raises its error.
 
     attributes.report       a Report whose numbers fit their columns, or AttributeFault
     identity.read_class     None, unless the hash is true; not for this user, unless that one is
-    queue_record.split      records and what is unreadable, and never an exception
-    attributes.checked_reply  what FreeRADIUS takes, or ValueError
+    queue_record.split      records and unreadable parts, and never an exception
+    attributes.checked_reply  what FreeRADIUS accepts, or ValueError
     the hooks               one of FreeRADIUS' own codes, never an exception, never an Accept (on the real database)
 
-The generator is small and has a seed, because a million examples of a shrinking one would take an hour.
+The generator is small and has a seed, because a million examples of hypothesis would take an hour.
 """
 
 import random
@@ -118,7 +118,7 @@ def campaign(short: bool) -> Row:
         return row._replace(acknowledged=count)
 
 
-# --- What each promises -----------------------------------------------------------------------------------
+# --- The promises -----------------------------------------------------------------------------------------
 
 
 def report(chance: random.Random) -> None:
@@ -154,7 +154,7 @@ def read_class(chance: random.Random) -> None:
         if other == true:
             return
     found = identity.read_class(values, "4000", KEY)
-    # The login's own hash is true where only the other one, of its user's name, was changed.
+    # The hash of the login is correct if only the hash of the user name was changed.
     assert found is None or (found[:3] == (1, 1, 1) and not found.is_named)
 
 
@@ -209,7 +209,7 @@ def call_hook(chance: random.Random, hooks, radiusd, card) -> None:
     code, *lists = answer if isinstance(answer, tuple) else (answer,)
     assert type(code) is int and code in radiusd.codes, f"{name} answers {answer!r}"
     if name == "authorize" and lists:
-        # Nobody knows this PIN: whatever is handed over is to be proved, and nothing is decided.
+        # Nobody knows this PIN, so FreeRADIUS has to prove it, and nothing is decided.
         assert lists[0] == () or code == radiusd.RLM_MODULE_REJECT, f"a decision without a proof: {lists[0]}"
 
 
@@ -239,7 +239,7 @@ def hostile_pairs(chance: random.Random) -> list[tuple[str, str]]:
 
 
 def open_shop(servers: Campaign):
-    """The hooks with a module `radiusd` that is none, on the real database."""
+    """The hooks with a stand-in for the module `radiusd`, on the real database."""
     radiusd = types.ModuleType("radiusd")
     for number, name in enumerate(CODES):
         setattr(radiusd, f"RLM_MODULE_{name}", number)

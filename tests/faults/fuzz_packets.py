@@ -1,8 +1,8 @@
 """A million hostile packets over UDP (short: 6,000): no crash, no Accept, memory flat, valid logins answered throughout.
 
-Each packet is a true one of a NAS (logins by four methods with a wrong PIN, accounting of every kind) with something
-wrong: bits, lengths, attributes doubled, cut, added, of wrong sizes, not UTF-8, with NUL.  Two thirds are signed anew
-with the right secret, so that they reach the module; the rest have a wrong one and may have no answer at all.
+Each packet is one of a NAS (logins by four methods with a wrong PIN, accounting of every kind) with a fault: bits,
+lengths, attributes that are doubled, truncated, added, of wrong size, not UTF-8, or with NUL.  Two thirds are signed again
+with the right secret, so that they reach the module; the rest have a wrong one and may get no answer.
 """
 
 import random
@@ -111,7 +111,7 @@ class Fuzz:
                 self._probe()
 
     def _probe(self) -> None:
-        """The server is there, and lets in who has the PIN; all that was sent before is done with."""
+        """The server has finished what was sent before, and accepts a login with the right PIN."""
         for _ in range(10):
             reply = self.radius.login(self.owner.serial, self.owner.pin, timeout_seconds=3)
             if reply is not None:
@@ -130,7 +130,7 @@ class Fuzz:
     # --- Packets ---------------------------------------------------------------------------------------
 
     def _requests(self) -> list[tuple[bool, list[tuple[int, bytes]]]]:
-        """True packets, as lists of attributes; the first of the pair: whether it is a login."""
+        """Valid packets, as lists of attributes; the first of the pair says whether it is a login."""
         made = []
         for method in ("pap", "chap", "mschap", "mschap2"):
             made.append((True, self._captured_login(method)))
@@ -165,7 +165,7 @@ class Fuzz:
             self._spoil(attributes)
         chosen = b"".join(bytes((number, len(value) + 2)) + value for number, value in attributes)[:3900]
         if chance.random() < 0.1:
-            # Lengths that lie.
+            # Wrong lengths.
             chosen = self._flip(chosen)
         secret = self.secret if chance.random() < 0.67 else self.wrong
         identifier = chance.randrange(256)

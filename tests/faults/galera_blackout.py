@@ -1,4 +1,4 @@
-"""kill -9 of all nodes at once in mid-load, 5 times (short: 1): a bare restart is refused, the right one loses nothing."""
+"""kill -9 of all nodes at once under load, 5 times (short: 1): a bare restart is refused, the right one loses nothing."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The network between the nodes is cut in mid-load, silently: 1|2, 1|1|1 and flapping, 20 times each (short: 2)."""
+"""The network between the nodes drops all packets under load: 1|2, 1|1|1 and flapping, 20 times each (short: 2)."""
 
 import random
 
@@ -25,7 +25,7 @@ def campaign(short: bool) -> Row:
 
 
 def one_and_two(servers: ClusterCampaign, network: Network, alone: int) -> None:
-    """Two go on, one answers nothing."""
+    """Two continue, one does not answer."""
     network.cut(alone)
     wait_for(lambda: not servers.nodes[alone].is_primary(), f"node {servers.nodes[alone].name} gives up")
     servers.load_for(PACKETS)
@@ -34,7 +34,7 @@ def one_and_two(servers: ClusterCampaign, network: Network, alone: int) -> None:
 
 
 def all_alone(servers: ClusterCampaign, network: Network) -> None:
-    """Nobody goes on until they see each other again."""
+    """None continues until they reach each other again."""
     network.cut(*range(len(servers.nodes)))
     wait_for(lambda: not any(node.is_primary() for node in servers.nodes), "every node gives up")
     network.mend()
@@ -43,7 +43,7 @@ def all_alone(servers: ClusterCampaign, network: Network) -> None:
 
 
 def flapping(servers: ClusterCampaign, network: Network, chance: random.Random) -> None:
-    """Cuts that are too short or just long enough to be noticed, of one node or another."""
+    """Cut off one node or another, too briefly to be noticed or just long enough."""
     for _ in range(FLAPS):
         network.cut(chance.randrange(len(servers.nodes)))
         servers.load_seconds(chance.uniform(0.2, 7))

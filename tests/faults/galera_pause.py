@@ -1,4 +1,4 @@
-"""SIGSTOP of a node for 10 seconds in mid-load, 10 times (short: 1): it keeps its connections and answers nothing."""
+"""SIGSTOP of a node for 10 seconds under load, 10 times (short: 1): it keeps its connections and does not answer."""
 
 from .campaign import run
 from .cluster import ClusterCampaign

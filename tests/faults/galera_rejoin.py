@@ -1,4 +1,4 @@
-"""kill -9 of a node in mid-load, and its return: with what it missed (IST, 10 times) or a whole copy (SST, 10); short: 1."""
+"""kill -9 of a node under load, and its return by what it missed (IST, 10 times) or a full copy (SST, 10); short: 1."""
 
 from .campaign import run
 from .cluster import ClusterCampaign
@@ -20,7 +20,7 @@ def campaign(short: bool) -> Row:
                 node.forget()
             how = servers.rejoin(node)
             if how != wanted:
-                servers.fail(f"node {node.name} came back by {how}, not by {wanted}; its words are in {node.log_file}")
+                servers.fail(f"node {node.name} came back by {how}, not by {wanted}; see {node.log_file}")
         servers.load_for(PACKETS)
         return servers.verdict(f"{times} times by IST, {times} by SST")
 

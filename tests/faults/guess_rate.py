@@ -1,8 +1,7 @@
-"""How fast a stranger gets through the PINs of one card who sends another device address with each guess (20 s; short: 5).
+"""How fast a stranger can guess one card's PIN by sending another device address with each guess (20 s; short: 5).
 
-A guess counts if its PIN was compared with the card's.  Told are the guesses a second that were answered, those that
-counted, and how long half of the PINs would take at that rate: measured, where nothing limited a new device, and by the
-limit of a card, which ends it.
+A guess counts if its PIN was compared with the card's.  The output has the answered guesses a second, those that counted,
+and the time to try half of the PINs at that rate: as measured, if a new device had no limit, and with the limit of a card.
 """
 
 import select
@@ -16,7 +15,7 @@ SECONDS_A_DAY = 86_400
 SECONDS_A_WINDOW = 900
 PINS = 10**10
 CARD_LIMIT, NAS_LIMIT = 100, 50
-# Packets that were answered together had passed the limit together: as many as FreeRADIUS has threads.
+# Packets in one group pass the limit together: as many as FreeRADIUS has threads.
 IN_FLIGHT = 32
 
 
@@ -44,12 +43,12 @@ def campaign(short: bool) -> Row:
 
 
 def days(guesses_a_second: float) -> float:
-    """Until half of the PINs are tried."""
+    """The time until half of the PINs are tried."""
     return PINS / 2 / guesses_a_second / SECONDS_A_DAY
 
 
 class OneCard(Attack):
-    """All guesses at one card, each from a device of its own."""
+    """All guesses at one card, each from another device."""
 
     def __init__(self, servers: Campaign, card):
         super().__init__(servers)

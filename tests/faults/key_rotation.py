@@ -1,6 +1,6 @@
-"""Keys are added, every seal is made anew, and the old key is retired, under load: no login fails.
+"""A key is added, every PIN is sealed again, and the old key is retired, under load: no login fails.
 
-Short: without the last step, which is refused for a minute after the one before it.
+The short form omits the last step, which is refused for a minute after the one before.
 """
 
 from .campaign import Campaign, run
@@ -13,7 +13,7 @@ RETIRE_SECONDS = 61
 def campaign(short: bool) -> Row:
     times = 1 if short else 5
     with Campaign("key rotation") as servers:
-        # Enough to seal anew that it takes a while.
+        # Enough that sealing them again takes a while.
         servers.shop.stock(CARDS_IN_STOCK // 10 if short else CARDS_IN_STOCK)
         refused_before = servers.customers.refused
         for number in range(1, times + 1):
@@ -30,7 +30,7 @@ def campaign(short: bool) -> Row:
             servers.load_seconds(RETIRE_SECONDS)
             servers.stack.prepaid("key", "retire", str(number), "--yes")
             servers.load_for(500)
-        # Nothing went wrong here that could excuse a refusal or a silence.
+        # There was no fault here, so no login may be refused or get no answer.
         if servers.customers.refused > refused_before:
             servers.fail(f"{servers.customers.refused - refused_before} logins were refused")
         return servers.verdict(f"{times} keys")

@@ -1,4 +1,4 @@
-"""kill -9 of mariadbd in mid-load: 20 times within 200,000 acknowledged packets (short: 3 within 6,000)."""
+"""kill -9 of mariadbd under load: 20 times within 200,000 acknowledged packets (short: 3 within 6,000)."""
 
 from .campaign import Campaign, run
 from .results import Row

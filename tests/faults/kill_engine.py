@@ -1,5 +1,4 @@
-"""kill -9 of the engine that FreeRADIUS hands its packets to, in mid-load: 20 times within 100,000 acknowledged packets
-(short: 5 within 6,000)."""
+"""kill -9 of the shared engine under load: 20 times within 100,000 acknowledged packets (short: 5 within 6,000)."""
 
 import re
 
@@ -22,7 +21,7 @@ def campaign(short: bool) -> Row:
         servers.load_for(packets // (times + 1))
         row = servers.verdict(f"{times} times")
         servers.engine.stop()
-        said = servers.engine.last_words()
+        said = servers.engine.last_lines()
         if not re.search(r"Decided [1-9]\d* logins and charged [1-9]\d* packets\.", said):
             servers.fail(f"the last engine had nothing to do: {said}")
         return row._replace(failed=len(servers.failures))

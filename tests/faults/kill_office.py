@@ -1,12 +1,12 @@
-"""kill -9 of the office's commands at any moment: afterwards all of it has happened, or nothing.
+"""kill -9 of the office's commands at any moment: each has done all of its work, or nothing.
 
-`generate`, `import`, `export`, `deliver` and `return` each run again and again and are killed: one run in each slice of
-the time that the command takes, from its first moment to after its end, and every fifth one *in* its commit, which is
-held back until the command stands in it.  After each kill what was made is counted.  At the end of a command's turn the
-same command works undisturbed, the books agree, and the history's chain holds.
+`generate`, `import`, `export`, `deliver` and `return` run many times and are killed: one run in each slice of the time
+that the command takes, from its start to after its end, and every fifth one in its commit, which is delayed until the
+command waits for it.  After each kill the campaign counts what the command made.  At the end the same command works
+undisturbed, the books agree, and the history chain is correct.
 
-The row: `acknowledged` are commands that said they had done it, `lost` those of them whose work is not there, `doubled`
-cards, notes and batches beyond what was made, `failed` whatever else is not as it should be.
+The row: `acknowledged` are commands that reported success, `lost` those of them whose work is missing, `doubled` cards,
+notes and batches that are there twice, `failed` all other faults.
 """
 
 import json
@@ -33,9 +33,9 @@ from .results import Row
 SEED = 20
 POINTS, POINTS_SHORT = 100, 20
 CARDS = 5_000
-# Every so many kills one in the commit.
+# One in so many kills is in the commit.
 IN_COMMIT_EACH = 5
-# The slices go on beyond the command's own time: it may take longer the next time, and its end is of interest.
+# The slices extend beyond the command's own time, because it may take longer the next time, and its end matters.
 SPREAD = 1.15
 PATIENCE_SECONDS = 60
 PAUSE_SECONDS = 0.005
@@ -72,7 +72,7 @@ def campaign(short: bool) -> Row:
 
 
 class Kills:
-    """One command, killed at many moments.  `start` runs it and returns its process: office.spawn, or Fork.start."""
+    """One command, killed at many moments.  `start` (office.spawn or Fork.start) runs it and returns its process."""
 
     def __init__(self, act: "Act", start, *, seed: int):
         self.act = act
@@ -99,7 +99,7 @@ class Kills:
         self._judge_books()
 
     def _measure(self) -> float:
-        """How long the command takes, undisturbed; the second time, when all is warm."""
+        """How long the command takes undisturbed, in its second run, with warm caches."""
         for _time in range(2):
             self._once("undisturbed", self._undisturbed)
         return self.seconds
@@ -107,7 +107,7 @@ class Kills:
     def _once(self, when: str, ended) -> None:
         self.act.prepare()
         process = ended()
-        # The server takes a moment to see that its client is gone; until then it may still commit, or roll back.
+        # Until the server sees that its client is gone, it may still commit, or roll back.
         self.act.wait_until(
             lambda: (
                 self.act.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'prepaid_admin'") == 0
@@ -134,10 +134,10 @@ class Kills:
         return process
 
     def _killed_in_commit(self):
-        """Nobody's commit is let through before the command waits for its own and is dead.
+        """Delay all commits until the command waits for its own and is dead.
 
-        A backup holds commits back (BACKUP STAGE BLOCK_COMMIT, MariaDB's documentation).  What the server then makes of
-        a commit whose client is gone is its own affair: it is all of it or nothing.
+        A backup delays commits (BACKUP STAGE BLOCK_COMMIT, MariaDB's documentation).  The server may then complete the
+        commit of a client that is gone, or not: it is all or nothing.
         """
         with self.act.database.connect() as backup, backup.cursor() as cursor:
             stages = [f"BACKUP STAGE {stage}" for stage in ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT")]
@@ -159,7 +159,7 @@ class Kills:
             == 1
         )
 
-    # --- And after them --------------------------------------------------------------------------------
+    # --- After the runs --------------------------------------------------------------------------------
 
     def _judge(self, when: str, status: int) -> None:
         was_killed = status == -signal.SIGKILL
@@ -185,7 +185,7 @@ class Kills:
 
 
 class Fork:
-    """Runs `prepaid` in a copy of a process that has loaded it: each moment then is one of its work, not of its loading."""
+    """Runs `prepaid` in a fork of a process that has loaded it, so that a kill meets its work and not its loading."""
 
     def __init__(self, office: Office):
         self.office = office
@@ -201,7 +201,7 @@ class Fork:
 
 
 class _Forked:
-    """A process as subprocess.Popen has it."""
+    """A process with the methods of subprocess.Popen."""
 
     def __init__(self, process):
         self.process = process
@@ -234,11 +234,11 @@ def _prepaid(arguments: list[str]) -> None:
 
 
 class Act:
-    """A command, with what it needs and how one sees what it did."""
+    """A command, what it needs, and how to see what it did."""
 
     def __init__(self, office: Office, database: Database, folder: Path, cards: int):
         self.office, self.database, self.cards = office, database, cards
-        # One for all that is looked at: after each kill there are a dozen questions.
+        # One connection for all checks: there are a dozen after each kill.
         self.connection = database.connect()
         self.folder = folder / self.name
         self.folder.mkdir()
@@ -247,10 +247,10 @@ class Act:
         self.set_up()
 
     def set_up(self) -> None:
-        """What the command needs beside a product."""
+        """Make what the command needs beside a product."""
 
     def prepare(self) -> None:
-        """Before each run: as if the ones before had not been."""
+        """Undo earlier runs, before each run."""
         self.number += 1
         self.before = self.marks()
 
@@ -280,7 +280,7 @@ class Act:
         return self.value(f"SELECT COUNT(*) FROM {table} WHERE id > %s AND {condition}", [self.before[table]])
 
     def start_held(self, start, hold_commits):
-        """Start the command when no commit is let through any more."""
+        """Start the command while commits are delayed."""
         hold_commits()
         return start(*self.arguments())
 
@@ -293,7 +293,7 @@ class Act:
             time.sleep(PAUSE_SECONDS)
 
     def batch_faults(self, count: int, what: str):
-        """A batch is there with all its cards and its event, or not at all."""
+        """A batch exists with all its cards and its event, or not at all."""
         cards = self.value("SELECT COUNT(*) FROM card WHERE batch_id > %s", [self.before["batch"]])
         if cards != count * self.cards:
             yield f"{cards} cards in {count} batches"
@@ -317,7 +317,7 @@ class Generate(Act):
         return self.batch_faults(count, "generated")
 
     def start_held(self, start, hold_commits):
-        """The numbers are taken and committed first.  A lock on the product holds up the batch until then."""
+        """The command reserves the numbers in an earlier commit.  A lock on the product delays the batch until then."""
         taken = self._taken()
         with self.database.connect() as lock, lock.cursor() as cursor:
             lock.begin()
@@ -335,7 +335,7 @@ class Import(Act):
     name = "import"
 
     def prepare(self) -> None:
-        # A file that came in is not brought again: the office would be told that each card of it exists.
+        # A file that was imported is not imported again: the command would say that its cards exist.
         if self.number == 0 or self.count_done():
             self._write_file()
         super().prepare()
@@ -356,7 +356,7 @@ class Import(Act):
 
 
 class Export(Act):
-    """In every form in turn.  A record without a file may be: it is written first, so that no PIN leaves without one."""
+    """In each format in turn.  There may be a record without a file: it is written first, so that every exported PIN has one."""
 
     name = "export"
     FORMS = ("csv", "xlsx", "delimited")
@@ -457,7 +457,7 @@ class _HandOver(Act):
         return self.since("note", f"kind = '{self.kind}'")
 
     def status(self) -> str:
-        """Of all the cards, whose status differs from one to the next only where a command was cut in two."""
+        """The status of all cards, in groups: more than one group means that a command did half of its work."""
         return self.value("SELECT GROUP_CONCAT(DISTINCT status) FROM card WHERE batch_id = %s", [self.batch])
 
     def faults(self, count: int):

@@ -1,4 +1,4 @@
-"""kill -9 of radiusd in mid-load: 20 times within 100,000 acknowledged packets (short: 3 within 6,000)."""
+"""kill -9 of radiusd under load: 20 times within 100,000 acknowledged packets (short: 3 within 6,000)."""
 
 from .campaign import Campaign, run
 from .results import Row

@@ -1,27 +1,28 @@
-"""The rules of charging, told a second time: small enough to read, and sharing no code with the module.
+"""A second implementation of the rules of charging: small enough to read, and without any code of the module.
 
-It knows what the module does not: which packet belongs to which connection, and when it was sent.  From the
-logins and from the packets that were acknowledged it says what each card must have used, what each login must
-get, and which connections are on.
+The simulation tells it what the module does not know: to which connection a packet belongs, and when it was sent.  (A
+connection is what the customer really had; a session is what the database has of it.)  From the logins and the
+acknowledged packets it calculates what each card must have used, what each login must get, and which connections are
+open.
 
     1. A connection has used the highest value of each counter that reached the server.
-    2. A NAS whose counters wrap at 2^32 (and sends no Gigawords) has used 2^32 more each time that a
-       counter fell while its session time rose; one whose counters reset, all that stood there before.
-    3. A card has used the sum of its connections.  At the end of its credit it is exhausted.
-    4. A login is granted what is left, less what other connections were granted and have not used, divided by
-       the places that are free.  It is refused when nothing is left, or no place is free, or all is granted.
-    5. It closes connections of its own device on the same NAS, and those that were silent for too long: a minute
-       before the first packet, three interims and a minute after it.  Silence is measured by when packets were sent,
-       and only up to the moment up to which the queue is charged.
-    6. A Stop ends a connection for good.  One that was closed without a Stop goes on when a packet brings more use that
-       was sent after its end: the takeover, the start of its NAS, or, of one that was silent, the last packet.  All that
-       any packet brings is charged.
-    7. A NAS that starts closes its connections that were last heard of before.  The same packet once more does nothing.
-       Open connections together hold no more than is left: what a late packet takes away is taken from the newest.
-    8. A connection has to be off when its time is over, when it has used what it was granted, and when its card is
-       exhausted.  From then on no login reckons with it.
+    2. If the counters of a NAS wrap at 2^32 (and it sends no Gigawords), each fall of a counter while the session time
+       rises adds 2^32; if they reset, each fall adds the value before it.
+    3. A card has used the sum of its connections.  When its credit is used up, it is exhausted.
+    4. A login is granted what is left, minus the unused grants of other connections, divided by the free places.  It is
+       refused if nothing is left, no place is free, or everything is granted.
+    5. A login closes connections of its own device on the same NAS, and those that were silent for too long: a minute
+       before the first packet, three interims and a minute after it.  Silence is measured by the time at which packets
+       were sent, and only up to the moment up to which the queue is charged.
+    6. A Stop ends a connection for good.  A connection that was closed without a Stop continues if a packet brings more
+       usage and was sent after its end: the takeover, the start of its NAS, or, if it was silent, its last packet.  All
+       usage that a packet brings is charged.
+    7. A NAS that starts closes its connections whose last packet was before that.  A repetition of this packet does
+       nothing.  Open connections together hold no more than is left: the newest loses what a late packet uses.
+    8. A connection is due when its time is over, when it has used its grant, and when its card is exhausted.  From then
+       on logins ignore it.
     9. When a card has used the fair share of its traffic, each of its connections is slowed down.
-   10. That a connection is archived changes nothing of all that.
+   10. Archiving a connection changes none of this.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ TIMEOUT_GRACE_SECONDS = 15
 
 @dataclass
 class Product:
-    """What a card is worth; None where it has no such credit."""
+    """The credit of a card; None if it has no such credit."""
 
     seconds: int | None = None
     octets: int | None = None
@@ -71,7 +72,7 @@ class Grant:
 
 @dataclass
 class Connection:
-    """What a customer had, and what of it was acknowledged."""
+    """A customer's connection, and what of it was acknowledged."""
 
     card: "Card"
     rule: str  # gigawords, wraps, resets: how its NAS counts
@@ -143,7 +144,7 @@ class Connection:
         return self.card.product.cost(self.seconds, self.octets)
 
     def granted_left(self) -> Grant:
-        """What it was granted and has not used."""
+        """The unused part of its grant."""
         used = {
             "seconds": self.seconds,
             "octets": self.octets,
@@ -158,12 +159,12 @@ class Connection:
         )
 
     def is_silent(self, charged_until: float) -> bool:
-        """Whether it has been silent for too long to be taken for one that is on."""
+        """Whether it was silent for so long that it counts as closed."""
         silent_seconds = charged_until - self.heard_at
         return silent_seconds > (3 * INTERIM_SECONDS + 60 if self.is_begun else RESERVATION_SECONDS)
 
     def counts(self, now: float) -> bool:
-        """Whether a login has to reckon with it."""
+        """Whether a login must take it into account."""
         return self.is_open and (self.due_at is None or self.due_at > now)
 
     def close(self, cause: str, reopens_after: float) -> None:
@@ -301,8 +302,8 @@ class Card:
         return connection.has_used_its_grant() or came_back or (is_late and not was_open)
 
     def limit(self, connections: list[Connection], now: float) -> None:
-        """Connections have used what they were granted, or have come back, or have used more than was known when others got
-        what they had left."""
+        """Apply the card's limits, after connections have used their grants, have continued, or have used more than was
+        known when others got their grants."""
         if self.is_exhausted():
             self.end_all(now)
             return
@@ -324,26 +325,26 @@ class Card:
 
     @staticmethod
     def end_with_its_grant(connection: Connection) -> None:
-        """It was granted less time than its NAS was told."""
+        """Its grant is less time than its NAS was told."""
         if connection.due_at is not None:
             ends_at = connection.login_at + connection.granted.seconds + TIMEOUT_GRACE_SECONDS
             connection.due_at = min(connection.due_at, ends_at)
 
     def end_all(self, now: float) -> None:
-        """Somebody has found that nothing is left."""
+        """The card is exhausted."""
         self.is_known_to_be_exhausted = True
         for one in self.connections:
             self._end(one, now)
 
     @staticmethod
     def _end(connection: Connection, now: float) -> None:
-        """It has to be off now; of one that came back, that is decided when it is looked at."""
+        """It is due now; for a connection that continues after its end, the enforcer decides that."""
         if connection.due_at is not None:
             connection.due_at = min(connection.due_at, now)
 
 
 def restart(connections: list[Connection], sent_at: float) -> None:
-    """A NAS has started: these are all that it ever had."""
+    """A NAS has started; these are all its connections."""
     for one in connections:
         if one.is_open and one.heard_at <= sent_at:
             one.close("nas_reboot", sent_at)

@@ -6,7 +6,7 @@
 
 Each seed has six cards and four NAS: one that echoes Class, one that does not, one whose counters wrap, one whose
 counters reset; packets are lost, doubled, delayed and overtake each other; NAS reboot and use their identifiers again.
-When all has arrived, what the database says each card has used must be what the model says, to the octet.
+When all packets have arrived, the usage of each card in the database must equal that of the model, to the octet.
 """
 
 import argparse
@@ -38,7 +38,7 @@ CREDITS = (("10h", 36_000, None), ("2h", 7_200, None), (None, None, 20_000_000_0
 
 
 class Mismatch(Exception):
-    """The database and the model say different things."""
+    """The database and the model differ."""
 
 
 class Campaign:
@@ -115,7 +115,7 @@ class Campaign:
                     world.report(customer, "Interim-Update")
         self.deliver(world)
 
-    # --- What happens ----------------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------------
 
     def log_in(self, world: World) -> None:
         card = world.random.choice(world.cards)
@@ -123,9 +123,9 @@ class Campaign:
         device = f"02-00-00-00-00-{world.cards.index(card):02X}"
         busy = world.online_with(card)
         if busy and busy[0].nas is not nas:
-            return  # The customer has one device, and it is somewhere else.
+            return  # The customer has one device, and it is at another place.
         for customer in busy:
-            # The device comes back without having said good-bye: its NAS sends no Stop for the old connection.
+            # The device connects again without an end of the old connection: its NAS sends no Stop for that.
             nas.online.remove(customer)
         reply = self.radius.login(card.serial, card.pin, nas_ip=nas.address, calling_station_id=device)
         if reply is None:
@@ -154,7 +154,7 @@ class Campaign:
         customer = Customer(nas, connection, session, world.now, ends_at, last_report_at=world.now)
         nas.online.append(customer)
         world.report(customer, "Start")
-        # The second in which a rival would be a rival.
+        # Wait for the second after which another session counts as a rival.
         self.advance(world, 2)
 
     def end(self, world: World, customer: Customer) -> None:
@@ -163,7 +163,7 @@ class Campaign:
         customer.nas.online.remove(customer)
 
     def reboot(self, world: World, nas: Nas, first_ids: dict) -> None:
-        """All its sessions are gone without a Stop; what was on the way still comes; identifiers begin again."""
+        """All its sessions end without a Stop; packets on the way still arrive; identifiers begin again."""
         nas.online.clear()
         self.advance(world, world.random.randint(1000, 2000))
         nas.next_id = first_ids[nas.name]
@@ -199,7 +199,7 @@ class Campaign:
         self.clock.advance(seconds)
         self.deliver(world)
 
-    # --- What must be true -----------------------------------------------------------------------------
+    # --- Invariants ------------------------------------------------------------------------------------
 
     def has_other_open(self, card: Card, nas: Nas, device: str) -> bool:
         rows = self.sql(
@@ -224,7 +224,7 @@ class Campaign:
                 raise Mismatch(f"seed {seed}, card {card.serial}: it is {row[2]}, with {card.left_seconds()} s left")
 
     def cards(self, count: int) -> list[Card]:
-        """Cards that nobody has used, of all products."""
+        """Unused cards of all products."""
         return [
             Card(*self.stock[index % len(CREDITS)].pop(), *CREDITS[index % len(CREDITS)][1:]) for index in range(count)
         ]

@@ -4,14 +4,14 @@
     --first SEED   the first; a seed that failed is repeated with --first SEED --seeds 1 --verbose
     --packets N    in each (200)
 
-The module's engine, the enforcer and the archive run in this process on a private MariaDB, by a clock that stands still
-until the simulation moves it: so a seed takes a second, and its days are played exactly as often as one likes.  Beside
-what `model_campaign` plays (packets lost, doubled, delayed; NAS that start again and use their identifiers again) there are
-several sessions on a card, sessions that their own device takes over and that go on, fair use, money, accounting that waits
-in a queue, Accounting-On that is repeated, sessions that are disconnected, and archive runs some days later.
+The module's engine, the enforcer and the archive run in this process on a private MariaDB, by a clock that only the
+simulation moves: so a seed takes a second, and can be repeated exactly.  In addition to `model_campaign` (packets lost,
+doubled, delayed; NAS that restart and use their identifiers again) there are several sessions on a card, sessions that
+their own device takes over and that continue, fair use, money, accounting that waits in a queue, repeated Accounting-On,
+disconnected sessions, and archive runs some days later.
 
-Compared are: each login's answer and grant; after each step of the enforcer whom it told what; at many moments what each
-card has used, its status, which sessions are on and which are due.
+Database and model must agree on each login's answer and grant, on the requests of the enforcer after each of its steps,
+and at many moments on each card's usage and status, and on which sessions are open and which are due.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from .network import Customer, Nas, World
 from .results import Row, record
 
 DAY_SECONDS = 86_400
-# Longer than a server trusts what it knows of NAS and queues.
+# Longer than a server trusts its copy of NAS and queues.
 REFRESH_SECONDS = 6
 MB, GB = 10**6, 10**9
 
@@ -73,7 +73,7 @@ NAS = (
 
 
 class Mismatch(Exception):
-    """The database and the model say different things."""
+    """The database and the model differ."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Arrived:
 
 
 class Network(QuietNas):
-    """The NAS as the enforcer meets them: some do what they are told, some say so, some are silent."""
+    """The NAS as the enforcer sees them: some obey, some only say so, some do not answer."""
 
     def __init__(self):
         super().__init__()
@@ -137,7 +137,7 @@ class Campaign:
         return rows
 
     def clean(self) -> None:
-        """Nothing of an earlier seed is in the way of the next."""
+        """Remove what an earlier seed left."""
         for table in (
             "session",
             "session_archive",
@@ -227,10 +227,10 @@ class Life:
 
     @property
     def lag_ends(self) -> float:
-        """Up to when what has come is charged."""
+        """The moment up to which everything that arrived is charged."""
         return self.clock.now if self.queue is None else self.charged_until
 
-    # --- What happens ----------------------------------------------------------------------------------
+    # --- Events ----------------------------------------------------------------------------------------
 
     def play(self, packets: int) -> None:
         world = self.world
@@ -268,7 +268,7 @@ class Life:
         world, random = self.world, self.random
         card, nas = random.choice(world.cards), random.choice(world.nas)
         device = f"02-00-00-00-00-0{random.randint(1, 3)}"
-        # The second in which a rival would be a rival, and what a server may still believe of the queue.
+        # Wait for the second after which another session counts as a rival, and until servers have read the state of the queue.
         self.advance(1)
         if self.queue is not None:
             self.clock.advance(REFRESH_SECONDS)
@@ -342,7 +342,7 @@ class Life:
             raise Mismatch(f"a login of {card.serial} begins {speed}; {card.used_octets()} octets used")
 
     def adopt_grants(self, card: Card) -> None:
-        """What was granted may be taken back at any time, if open connections hold more than is left together."""
+        """Grants may be reduced at any time, if open connections together hold more than is left."""
         rows = {
             row["login_number"]: row
             for row in self.campaign.query(
@@ -369,7 +369,7 @@ class Life:
                     f"{card.serial}: of {held} {name} that are held {still_held} still are, with {left} left"
                 )
         for one in counted:
-            # Nothing is left to it: it has to be off at its next packet, a repeated one too.
+            # Nothing is left for it: it is due at its next packet, even a repeated one.
             if one.due_at is not None and one.has_used_its_grant():
                 one.due_at = min(one.due_at, rows[one.number]["due_at"])
 
@@ -389,7 +389,7 @@ class Life:
         )
 
     def leave(self, card: Card, nas: Nas, device: str) -> None:
-        """The device is somewhere else now.  Its NAS may not know for a while, and goes on to report."""
+        """The device has moved to another place.  Its NAS may not notice for a while, and continues to report."""
         for other in self.world.nas:
             for customer in list(other.online):
                 if customer.connection.card is card and customer.connection.device == device:
@@ -399,7 +399,7 @@ class Life:
                         customer.ends_at = min(customer.ends_at, int(self.clock.now) + self.random.randint(30, 1500))
 
     def use(self) -> None:
-        """Those who are online use their cards, report, and leave."""
+        """The devices that are online use their cards, report, and leave."""
         world = self.world
         world.now = int(self.clock.now)
         for nas in world.nas:
@@ -419,12 +419,12 @@ class Life:
             customer.nas.online.remove(customer)
 
     def reboot(self, nas: Nas) -> None:
-        """Its sessions are gone without a Stop.  It says so, late perhaps, and again if its answer got lost."""
+        """Its sessions end without a Stop.  It sends Accounting-On, perhaps late, and again if the answer was lost."""
         self.say("reboot of", nas.name)
         nas.online.clear()
         self.advance(self.random.randint(1, 100))
         if self.uses_again[nas.name] and self.random.random() < 0.5:
-            # What is on the way from before cannot be told from what comes now, where nothing else tells it.
+            # Packets on the way from before the restart look like new ones if the NAS uses its identifiers again.
             self.advance(1000)
             self.charge_queue()
             nas.next_id = self.first_id(nas)
@@ -435,10 +435,10 @@ class Life:
             self.advance(late if not again else self.random.randint(1, 25))
             if again:
                 self.log_in()
-            # The first one tells its delay; a repetition is the same to the octet.
+            # The first packet contains its delay; a repetition is equal to the octet.
             pairs = [*engine_callers.nas_restart(nas=nas.address, delay=late or None), ("Tmp-String-2", authenticator)]
             self.take([Arrived(pairs, self.clock.now, (nas, started_at))])
-        # What was on the way from before comes later than this.
+        # Packets on the way from before arrive later than this.
 
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -448,7 +448,7 @@ class Life:
             self.charge_at = self.clock.now + self.random.choice((0, 10, 60, 300, 1500))
 
     def deliver(self) -> None:
-        """What has arrived at FreeRADIUS by now."""
+        """Process what has arrived at FreeRADIUS by now."""
         world = self.world
         world.now = int(self.clock.now)
         arrived = []
@@ -491,7 +491,7 @@ class Life:
             self.acknowledged(group)
 
     def charge_queue(self) -> None:
-        """One of the chargers, in groups; one that was killed after a group charges it again."""
+        """One of the chargers charges in groups; if it is killed after a group, it charges that again."""
         if self.queue is None:
             return
         while self.queue:
@@ -516,7 +516,7 @@ class Life:
                 raise Mismatch(f"{one.pairs} is not charged: {fault!r}")
 
     def acknowledged(self, group: list[Arrived]) -> None:
-        """Tell the model.  What follows for the card's limits is done for those that were charged together."""
+        """Pass packets on to the model; it applies the card's limits after each group."""
         limited = defaultdict(list)
 
         def limit():
@@ -548,7 +548,7 @@ class Life:
     # --- Days later ------------------------------------------------------------------------------------
 
     def let_days_pass(self) -> None:
-        """Some stay on, though their NAS says nothing for days; some of what was sent comes again after that."""
+        """Some stay online, although their NAS sends nothing for days; some packets come again after that."""
         world = self.world
         for nas in world.nas:
             for customer in list(nas.online):
@@ -570,7 +570,7 @@ class Life:
         self.advance(1)
 
     def adopt_exhausted(self) -> None:
-        """To archive a card's sessions posts what they have used, and finds that nothing is left."""
+        """Archiving a card's sessions posts what they have used, and may find that nothing is left."""
         for card in self.world.cards:
             (row,) = self.campaign.query("SELECT status FROM card WHERE serial = %s", [card.serial])
             if row["status"] == "exhausted" and card.is_exhausted() and not card.is_known_to_be_exhausted:
@@ -579,7 +579,7 @@ class Life:
     # --- The enforcer ----------------------------------------------------------------------------------
 
     def obey(self, action: str, card_id: int, number: int) -> Answer:
-        """A NAS is told to end a session."""
+        """A NAS is asked to end a session."""
         for nas in self.world.nas:
             for customer in list(nas.online):
                 connection = customer.connection
@@ -662,10 +662,10 @@ class Life:
             )
 
     def check_closed(self, card: Card, one: Connection, row: dict, now: float) -> None:
-        """The enforcer takes it for gone: it had to go, and was silent."""
+        """The enforcer closes it: it was due, and its NAS was silent."""
         silent_seconds = self.lag_ends - one.heard_at
         needed = 60 if row["close_cause"] == "not_begun" else 960 if row["close_cause"] == "stale" else 360
-        # Of one that came back it was just decided.
+        # For a session that continued, this was just decided.
         may_be_on = one.due_at is not None and one.due_at > now
         if may_be_on or silent_seconds <= needed - 1:
             raise Mismatch(
@@ -675,10 +675,10 @@ class Life:
         self.say("enforce:", card.serial, one.number, row["close_cause"])
         one.close(row["close_cause"], one.heard_at)
 
-    # --- What must be true -----------------------------------------------------------------------------
+    # --- Invariants ------------------------------------------------------------------------------------
 
     def rows(self) -> list[dict]:
-        """The cards' sessions, live and archived; a live one stands for its archived self."""
+        """The cards' sessions, live and archived; of a session that is in both, the live row."""
         ids = [self.id(card) for card in self.world.cards]
         return self.campaign.query(
             "SELECT card_id, login_number, used_seconds, used_down_octets, used_up_octets, acct_session_id, close_cause,"

@@ -1,6 +1,6 @@
 """NAS, their customers and a bad network, all from one seed.
 
-Time is the simulation's own: libfaketime puts the servers' clocks forward by what has passed here.
+Time is simulated: libfaketime moves the servers' clocks forward by what has passed here.
 """
 
 import random
@@ -21,7 +21,7 @@ class Nas:
     online: list = field(default_factory=list)
 
     def new_id(self) -> str:
-        """Counted from 1 after every reboot, as many NAS do: identifiers come again."""
+        """Identifiers that begin at 1 after every reboot, as with many NAS, so they occur again."""
         self.next_id += 1
         return f"{self.next_id - 1:08x}"
 
@@ -68,7 +68,7 @@ class World:
         return [customer for nas in self.nas for customer in nas.online if customer.connection.card is card]
 
     def use(self, customer: Customer, seconds: int) -> None:
-        """The customer transfers something in this time; sometimes gigabytes."""
+        """The customer transfers some octets in this time; sometimes gigabytes."""
         for direction in ("down", "up"):
             most = self.random.choice((0, 10**5, 10**8, 2 * 10**9))
             octets = self.random.randint(0, most)
@@ -78,7 +78,7 @@ class World:
             customer.raw = {"down": 0, "up": 0}
 
     def report(self, customer: Customer, kind: str) -> None:
-        """What the NAS sends now; the network decides when it arrives, and how often."""
+        """The NAS sends a report; the network decides when it arrives, and how often."""
         seconds = self.now - customer.began_at
         if kind == "Start":
             seconds = None
@@ -94,7 +94,7 @@ class World:
     def _arrivals(self, kind: str) -> list[int]:
         luck = self.random.random()
         if luck < 0.10 and kind != "Start":
-            return []  # Lost, with all its repetitions.  The next report makes it good, or nothing does.
+            return []  # Lost, with all its repetitions; only a later report brings its usage.
         if luck < 0.15:
             return []
         if luck < 0.30:
@@ -104,7 +104,7 @@ class World:
         return [self.now]
 
     def due(self) -> list[Report]:
-        """What has arrived by now, in the order of arrival, equal times shuffled."""
+        """The packets that have arrived by now, in the order of arrival; those of equal time in random order."""
         arrived = [report for report in self.on_the_way if report.arrives_at <= self.now]
         self.on_the_way = [report for report in self.on_the_way if report.arrives_at > self.now]
         self.random.shuffle(arrived)

@@ -1,9 +1,9 @@
-"""Several sessions drain one card: how much more than it had do they use together?
+"""Several sessions use one card: how much more than its credit do they use together?
 
-2, 5 and 10 devices at once on one card of time and on one of traffic, with the clock running 100 times faster
-(libfaketime).  Two kinds of NAS: one that keeps to what it was granted, and one that knows no volume limit and is told by
-`prepaid enforce` (here: disconnected at the first interim after its session is due).  A device that was disconnected logs in
-again until the card is used up.  The bound: one interim's worth for each session, and nothing for a NAS that keeps to the grant.
+2, 5 and 10 devices at once use a card of time and a card of traffic, while the clock runs 100 times faster (libfaketime).
+One kind of NAS keeps to the grant; another has no volume limit, and `prepaid enforce` disconnects its sessions (here at
+the first interim after a session is due).  A disconnected device logs in again until the card is used up.  The bound is
+the usage of one interim interval for each session, and nothing for a NAS that keeps to the grant.
 """
 
 import random
@@ -51,7 +51,7 @@ def campaign(short: bool) -> Row:
                     acknowledged += drain.acknowledged
                     over = drain.overspent()
                     over_most = max(over_most, over)
-                    # What a second or a packet's rounding costs is one a session.
+                    # Rounding costs one second or one packet a session.
                     interim = INTERIM_SECONDS * OCTETS_A_SECOND
                     bound = {"time": 0, "traffic obeyed": 0, "traffic not obeyed": count * interim}[kind]
                     overrun += over > bound
@@ -67,7 +67,7 @@ def campaign(short: bool) -> Row:
 
 
 def mikrotik(servers: Campaign) -> str:
-    """The address of a NAS that is told volumes, once radiusd knows it."""
+    """The address of a NAS that has volume limits, once radiusd knows it."""
     address = servers.shop.nas("mikrotik")
     radius = RadiusClient(servers.stack.freeradius.auth_port, servers.stack.freeradius.acct_port)
     (probe,) = servers.shop.sell(1, credit_octets=10**9, max_sessions=255)
@@ -80,7 +80,7 @@ def mikrotik(servers: Campaign) -> str:
 
 
 class Drain:
-    """One card, and *count* devices that use it until it is empty."""
+    """One card, and `count` devices that use it until it is empty."""
 
     def __init__(self, servers: Campaign, clock: FakeClock, nas: str, kind: str, count: int, seed: int):
         self.servers, self.clock, self.kind = servers, clock, kind

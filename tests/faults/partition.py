@@ -1,8 +1,8 @@
-"""A network for three nodes that can be cut: a namespace for each, and a switch of their own.
+"""A network for three nodes that can be partitioned: a network namespace for each, and a virtual switch.
 
 Each node has two links: `front`, over which FreeRADIUS and this program reach it, and `inner`, over which the nodes
-reach each other.  Cutting takes a node off the switch: its link stays up and its packets vanish, as behind a broken
-switch, and no connection is reset.  It needs root.
+reach each other.  A partition detaches a node from the switch: its link stays up, its packets are lost, and no connection
+is reset.  This needs root.
 """
 
 import os
@@ -16,7 +16,7 @@ PORT, GROUP_PORT, IST_PORT, SST_PORT = 3306, 4567, 4568, 4444
 class Network:
     def __init__(self, count: int = 3):
         self._word = f"pc{os.getpid() % 100_000}"
-        # Several of them on one machine take different addresses, nearly always.
+        # Random, so that several networks on one machine nearly always have different addresses.
         self._subnet = os.getpid() % 60 * 4
         self.names = [f"{self._word}-{index}" for index in range(count)]
         self._hub = f"{self._word}-hub"
@@ -45,7 +45,7 @@ class Network:
         self.remove()
 
     def cut(self, *indexes: int) -> None:
-        """Each of these nodes is alone from now on."""
+        """Detach each of these nodes."""
         for index in indexes:
             self._in_hub("link", "set", f"n{index}", "nomaster")
 
@@ -54,7 +54,7 @@ class Network:
             self._in_hub("link", "set", f"n{index}", "master", "switch")
 
     def remove(self) -> None:
-        # With a namespace go its ends of the links, and with these the others.
+        # Removing a namespace removes its ends of the links, and thereby the other ends.
         for name in [*self.names, self._hub]:
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 

@@ -1,4 +1,4 @@
-"""mariadbd hangs (SIGSTOP) for 10 seconds: 5 times (short: once, for 4).  It may have done what it never answered."""
+"""mariadbd hangs (SIGSTOP) for 10 seconds: 5 times (short: once, for 4).  It may have executed what it did not answer."""
 
 from .campaign import Campaign, run
 from .results import Row

@@ -1,7 +1,7 @@
-"""Packets that break other systems, live and through the queue: each is answered or not, but holds up none after it.
+"""Packets that break other systems, live and through the queue: each is answered or not, but none blocks later ones.
 
-Not UTF-8, NUL, over-long, missing and doubled attributes, wrong types, numbers at their ends, a user that is nobody.
-After each, a true packet is charged; at the end every one of these is, exactly.
+Text that is not UTF-8, NUL, attributes that are too long, missing or doubled, wrong types, extreme numbers, a user that
+does not exist.  A valid packet follows each and is charged exactly.
 """
 
 from tests.radius_client import RadiusClient
@@ -59,7 +59,7 @@ def campaign(short: bool) -> Row:
 
 
 class Round:
-    """One card, whose true packets stand between the poisoned ones."""
+    """One card, whose valid packets are sent between the poisoned ones."""
 
     def __init__(self, servers: Campaign):
         self.servers = servers

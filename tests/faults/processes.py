@@ -1,4 +1,4 @@
-"""What a process holds: memory, file handles, threads."""
+"""What a process uses: memory, file handles, threads."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def held(pid: int) -> Held:
 
 
 def open_files(pid: int) -> list[str]:
-    """What its handles lead to, as in 'socket:[4711]'."""
+    """The targets of its file handles, as in 'socket:[4711]'."""
     found = []
     for handle in Path(f"/proc/{pid}/fd").iterdir():
         # It may be closed before we look.

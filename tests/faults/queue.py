@@ -1,7 +1,7 @@
-"""With a queue_folder, the database goes away and comes back: what was acknowledged meanwhile is charged once.
+"""With a queue, the database goes away and comes back: what was acknowledged meanwhile is charged once.
 
-Killed, stopped, and away from before radiusd's start; the charger is killed beside it, and the whole queue_folder is replayed
-at the end a second time.
+The database is killed, stopped, or away before radiusd starts; the charger is killed too; at the end the whole queue is
+replayed a second time.
 """
 
 import shutil
@@ -20,7 +20,7 @@ def campaign(short: bool) -> Row:
                 servers.stack.mariadb.stop()
             else:
                 servers.stack.mariadb.kill()
-            # Sessions that run go on to be acknowledged; a login has no answer.
+            # Accounting of open sessions is acknowledged; logins get no answer.
             before = servers.customers.acknowledged
             servers.load_seconds(3)
             queued += servers.customers.acknowledged - before
@@ -41,7 +41,7 @@ def campaign(short: bool) -> Row:
 
 
 def keep(servers: Campaign) -> None:
-    """A copy of what waits, for the replay."""
+    """Copy what waits in the queue, for the replay."""
     folder = servers.folder / "kept"
     folder.mkdir(exist_ok=True)
     for path in [*servers.queue.glob("queue"), *servers.queue.glob("*.work")]:
@@ -49,7 +49,7 @@ def keep(servers: Campaign) -> None:
 
 
 def replay(servers: Campaign) -> None:
-    """All of it once more, the newest first."""
+    """Charge all of it once more, the newest first."""
     queue = servers.queue / "queue"
     for path in sorted((servers.folder / "kept").iterdir(), key=lambda path: int(path.name), reverse=True):
         servers.drain()

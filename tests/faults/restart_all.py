@@ -1,4 +1,4 @@
-"""Everything is stopped in order and started again, in any order, while the customers go on: 10 times (short: 2)."""
+"""All servers are stopped and started again, in random order, under load: 10 times (short: 2)."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What the campaigns found, in var/faults.json: a list of rows, the newest of each campaign and platform."""
+"""The results of the campaigns, in var/faults.json: a list with the newest row of each campaign and platform."""
 
 import fcntl
 import json
@@ -23,12 +23,12 @@ def path() -> Path:
 
 
 def record(row: Row) -> None:
-    """Keep a campaign's figures beside those of the others."""
+    """Add a campaign's figures to those of the others."""
     keep([{**row._asdict(), "platform": this_platform(), "seconds": round(row.seconds, 1)}])
 
 
 def keep(found: list[dict]) -> None:
-    """Keep rows, in the place of older ones of the same campaign and platform."""
+    """Add rows; they replace those of the same campaign and platform."""
     path().parent.mkdir(parents=True, exist_ok=True)
     with path().with_suffix(".lock").open("w") as lock:
         # Several campaigns may run at once.
@@ -42,6 +42,6 @@ def keep(found: list[dict]) -> None:
 
 
 def this_platform() -> str:
-    """ "Debian 12", as /etc/os-release says it."""
+    """The platform by /etc/os-release, as in "Debian 12"."""
     release = platform.freedesktop_os_release()
     return f"{release['NAME'].split()[0]} {release.get('VERSION_ID', '')}".strip()

@@ -1,7 +1,7 @@
-"""The schema is upgraded under load, by a throw-away migration, and the servers change to the program that goes with it.
+"""A migration upgrades the schema under load, and the servers change to the program of that version.
 
-A copy of the product has the next schema version: while its `prepaid db upgrade` runs, the old module serves on; it
-stops serving when it has to connect anew; then radiusd starts with the new one.
+A copy of the product has the next schema version, with a migration made here.  While its `prepaid db upgrade` runs, the
+old module continues to serve; it stops serving when it has to connect again; then radiusd starts with the new module.
 """
 
 import re
@@ -15,7 +15,7 @@ from .results import Row
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("admin", "freeradius_module", "sql", "raddb-config")
-# Each copies the table: the kind of change that takes longest.
+# Each statement copies its table: the slowest kind of change.
 MIGRATION = """
 ALTER TABLE session ADD COLUMN fault_note VARCHAR(32) NULL, ALGORITHM = COPY;
 ALTER TABLE card ADD COLUMN fault_note VARCHAR(32) NULL, ALGORITHM = COPY;
@@ -29,7 +29,7 @@ def campaign(short: bool) -> Row:
         servers.load_for(packets)
         new = NextProgram(servers)
         new.prepaid("db", "upgrade")
-        # Made connections go on with the old schema, which the new one still serves.
+        # Existing connections work as before, because the new schema has all of the old one.
         servers.load_for(packets)
         servers.stack.freeradius.stop()
         modules = servers.stack.freeradius.raddb / "mods-available" / "prepaid"
@@ -45,7 +45,7 @@ def campaign(short: bool) -> Row:
 
 
 class NextProgram:
-    """The product as it might be one schema version later."""
+    """The product, one schema version later."""
 
     def __init__(self, servers: Campaign):
         self.folder = servers.folder / "next"

@@ -1,6 +1,6 @@
-"""An hour of load (short: 25 seconds): radiusd's memory, file handles and threads stay what they were.
+"""An hour of load (short: 25 seconds): radiusd's memory, file handles and threads do not grow.
 
-Threads and memory are compared with those after the first tenth of the time, when all that is kept has been read.
+They are compared with those after the first tenth of the time, when radiusd has read what it keeps in memory.
 """
 
 import time
@@ -10,7 +10,7 @@ from .processes import held
 from .results import Row
 
 MEMORY_GROWTH_KIB = 16 * 1024
-# In so short a time, most of what 192 instances of the module need for their first packet comes after the first look.
+# In the short form, most of the 192 instances get their first packet, and its memory, after the first measurement.
 MEMORY_GROWTH_KIB_SHORT = 48 * 1024
 HANDLES_GROWTH = 5
 

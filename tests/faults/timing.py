@@ -1,7 +1,7 @@
-"""What a stranger sees of an unknown serial and of a wrong PIN, 10,000 tries each (short: 300): the same words, and times?
+"""An unknown serial and a wrong PIN, 10,000 tries each (short: 300): are texts and times of the answers equal?
 
-Tries alternate, so that whatever else the machine does falls on both.  Words that differ are a failure; times are told,
-because only a quiet machine could judge them.
+Tries alternate, so that other load on the machine affects both.  Different texts are a failure; times are only printed,
+because they need a quiet machine.
 """
 
 import random

@@ -1,7 +1,7 @@
-"""Everything that touches a card, each by the product's own code, as its caller would have it done.
+"""Every act that touches a card, done by the product's own code as its caller calls it.
 
-An act is given the side that does it (a FreeRADIUS and an office) and the case (a card), and returns what became of
-it in a word, or AGAIN where the caller would send the packet or run the command again.
+An act gets the side that does it (a FreeRADIUS and an office) and the case (a card).  It returns its result in one word,
+or AGAIN where the caller would send the packet or run the command again.
 """
 
 import threading
@@ -31,7 +31,7 @@ class Act(NamedTuple):
 
 
 def _packet(side: Side, work: Callable[[], object]) -> object:
-    """A packet without an answer comes again, seconds later: a database that was away is asked again by then."""
+    """An unanswered packet comes again seconds later; by then the engine tries a database again that was away."""
     try:
         return work()
     except (DatabaseAway, pymysql.MySQLError) as fault:
@@ -47,7 +47,7 @@ def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case
         def work():
             handout = side.engine.authorize(asked)
             if handout.answer is None:
-                # FreeRADIUS finds the PIN wrong.
+                # As FreeRADIUS does after a wrong PIN.
                 side.engine.record_wrong_pin(asked)
                 return "wrong_pin"
             return "accepted" if handout.answer.is_accepted else handout.answer.reason
@@ -58,7 +58,7 @@ def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case
 
 
 def account(kind: str, number: int, seconds: int | None, down: int = 0, up: int = 0, *, delay: int = 1) -> Callable:
-    """A packet of session 800{number}.  It was sent a second ago, so before whatever happens at the same time."""
+    """A packet of session 800{number}.  It was sent a second ago, so before the acts at the same time."""
     session_id = f"800{number}"
 
     def run(side, case):
@@ -98,7 +98,7 @@ def nas_starts(side: Side, case: Case) -> object:
 
 
 def command(command, *arguments: str) -> Callable[[Side, Case], object]:
-    """A command; {serial}, {target}, {partner} and {key} in its arguments are the case's."""
+    """A command; the case replaces {serial}, {target}, {partner} and {key} in its arguments."""
 
     def run(side, case):
         names = {
@@ -137,7 +137,7 @@ def _refused(side: Side, error: errors.OfficeError) -> object:
         side.office.close()
     if isinstance(error, errors.NotReachable | errors.Busy):
         return AGAIN
-    # With which words is not the same where another act has changed the reason meanwhile.
+    # Without its message, which differs if another act has changed the reason meanwhile.
     return "refused"
 
 
@@ -145,7 +145,7 @@ _pin_of_thread = threading.local()
 
 
 def pin_of_thread() -> str:
-    """What `redeem` reads from its standard input."""
+    """The standard input of `redeem`."""
     return _pin_of_thread.pin
 
 
@@ -161,7 +161,7 @@ def move_to_archive(side: Side, case: Case) -> object:
     try:
         archive.Mover(side.owner).archive(older_than_days=2, step=200)
     except pymysql.MySQLError:
-        # The command has ended, and its connection with it.
+        # A command's connection ends with the command.
         side.owner._force_close()
         return AGAIN
     return "done"
@@ -192,7 +192,7 @@ ACTS = {
     "interim": Act(account("Interim-Update", 2, 395, 4000, 2000), ("on", "taken_over")),
     "exhaust": Act(account("Interim-Update", 2, 395, OCTETS, 2000), ("both", "on")),
     "stop": Act(account("Stop", 2, 395, 4000, 2000), ("on",)),
-    # Sent before the session was taken over, and late; of "old": a packet of an archived session.
+    # Sent before the takeover of its session, and late; in the state "old", a packet of an archived session.
     "late_interim": Act(account("Interim-Update", 1, 350, 3500, 1750, delay=110), ("taken_over",)),
     "late_stop": Act(account("Stop", 1, 100, 1000, 500, delay=3 * 86_400 + 3600), ("old",)),
     "nas_on": Act(nas_starts, ("on",)),

@@ -1,4 +1,4 @@
-"""A world of cards and two or three at work on them; `--schedule NAME` replays a schedule that failed."""
+"""A world of cards, with two or three sides that act on them; `--schedule NAME` replays a schedule that failed."""
 
 import contextlib
 import io
@@ -42,6 +42,6 @@ def world(_clean_database, _unstarted_stack, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """What the commands print goes nowhere."""
+    """Discards what the commands print."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

@@ -1,13 +1,13 @@
-"""Which tables a statement reads and writes, so that orders which cannot differ are tried once.
+"""Which tables a statement reads and writes, so that orders that cannot differ are tried once.
 
-Two statements may be exchanged if neither writes what the other reads or writes.  The answer errs on the safe side: a
-table that is named anywhere in a statement counts, and of an UPDATE all of them count as written.
+Two statements may be exchanged if neither writes what the other reads or writes.  The answer is on the safe side: every
+table that a statement names counts as read, and every table of an UPDATE as written.
 """
 
 import re
 from typing import NamedTuple
 
-# Acts only read these, so what is read there needs no step of its own.
+# Acts only read these tables, so reading them needs no step.
 CONSTANT = {
     "product",
     "product_reply",
@@ -24,7 +24,7 @@ VIEWS = {
     "card_balance": {"card", "session"},
     "session_overview": {"session", "session_archive"},
 }
-# What a table's triggers write beside it.
+# The tables that a table's triggers write.
 TRIGGERS = {"card": {"card_event"}, "card_entry": {"card", "card_event"}}
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")
@@ -33,7 +33,7 @@ _TARGET = re.compile(r"(?:INTO|FROM)\s+`?([a-z_]+)")
 
 
 class Footprint(NamedTuple):
-    """What a statement reads, reads with a lock that lasts until the commit, and writes."""
+    """The tables that a statement reads, reads with a lock that lasts until the commit, and writes."""
 
     reads: frozenset = frozenset()
     locks: frozenset = frozenset()
@@ -49,7 +49,7 @@ class Footprint(NamedTuple):
 
 
 class Footprints:
-    """Knows the tables, their foreign keys, and on each connection the transaction and what was prepared."""
+    """Knows the tables and their foreign keys, and each connection's transaction and prepared statements."""
 
     def __init__(self, tables: set[str], parents: dict[str, set[str]]):
         self._tables = tables - CONSTANT
@@ -73,7 +73,7 @@ class Footprints:
         return cls(tables, parents)
 
     def of(self, connection, statement: str) -> Footprint:
-        """What this statement touches, sent on this connection now."""
+        """The footprint of this statement, if it is sent on this connection now."""
         verb, _, rest = statement.strip().partition(" ")
         verb = verb.strip().upper()
         state = _state(connection)
@@ -93,7 +93,7 @@ class Footprints:
         return self._of_text(state, statement)
 
     def sent(self, connection, statement: str, footprint: Footprint) -> None:
-        """A statement was carried out: what it locks lasts until its transaction ends."""
+        """Keep the locks of a statement that was executed until its transaction ends."""
         state = _state(connection)
         if statement.strip().upper().startswith(("COMMIT", "ROLLBACK")):
             state.held, state.is_open, state.is_snapshot = Footprint(), False, False
@@ -130,7 +130,7 @@ class Footprints:
 
 
 def remember_prepared(connection, statement: str) -> None:
-    """PREPARE name FROM 'text', so that EXECUTE name is known for what it is."""
+    """Remember the text of PREPARE name FROM 'text', for the footprint of EXECUTE name."""
     name, _, text = statement.strip()[len("PREPARE") :].partition(" FROM ")
     _state(connection).prepared[name.strip()] = text.replace("\\'", "'").replace("\\n", "\n").strip("'")
 
@@ -140,7 +140,7 @@ def _state(connection) -> "_State":
 
 
 class _State:
-    """Of one connection."""
+    """The state of one connection."""
 
     def __init__(self):
         self.prepared: dict[str, str] = {}

@@ -1,10 +1,10 @@
-"""Acts that run at the same time, statement by statement, in an order that is given.
+"""Acts that run at the same time, statement by statement, in a given order.
 
-Each act runs in a thread of its own, on connections of its own, by the product's own code.  Before a statement is sent
-the thread waits for permission; nobody else runs meanwhile.  A statement that waits in the database for a lock is
-noticed there (Innodb_row_lock_current_waits), and another thread is let on.
+Each act runs the product's own code in its own thread, on its own connections.  Before each statement the thread waits
+for permission; only one thread runs at a time.  If the database shows that a statement waits for a lock
+(Innodb_row_lock_current_waits), another thread gets permission.
 
-A schedule is who was let on, in order, a letter a step: "AABAB".  `Explorer` tries all of them that may differ.
+A schedule is the order of the threads, one letter a step: "AABAB".  `Explorer` tries all schedules that may differ.
 """
 
 import threading
@@ -18,13 +18,13 @@ import pymysql
 
 from tests.interleaving.footprint import Footprint, Footprints, remember_prepared
 
-# What an act returns whose caller would send or run it again.
+# The result of an act whose caller would send or run it again.
 AGAIN = "again"
 TRIES = 6
-# How often an act sends a statement before it counts as waiting for the others.
+# An act that sends the same statement this often counts as waiting for the others.
 TRIES_MOST = 2
 LAST = 1_000_000
-# So long a statement may take before the database is asked whether it waits for a lock.
+# After this time the database is asked whether the statement waits for a lock.
 PATIENCE_SECONDS = 0.002
 HANGING_SECONDS = 10
 
@@ -33,7 +33,7 @@ _of_thread = threading.local()
 
 @contextmanager
 def intercepted():
-    """Every statement of a thread that has an actor goes through it.  What is prepared is remembered whoever does it."""
+    """Send every statement of a thread through its actor, if it has one; remember prepared statements of all threads."""
     kind = pymysql.connections.Connection
     originals = {name: getattr(kind, name) for name in ("query", "commit", "rollback", "begin")}
 
@@ -70,11 +70,11 @@ def acting_as(actor):
 
 
 class Hangs(Exception):
-    """No thread can go on, and the database does not say why."""
+    """No thread can continue, and the database does not show a lock wait."""
 
 
 class Diverges(Exception):
-    """The same choices led elsewhere than before."""
+    """The same choices led to other steps than before."""
 
 
 class Run(NamedTuple):
@@ -96,7 +96,7 @@ class Actor:
         self.outcome: object = None
         self.pending: tuple | None = None  # (footprint, statement) while it waits at the gate
         self.is_done = False
-        self.patience = 0  # who has more is let on only if nobody has less
+        self.patience = 0  # the act with the fewest comes first
         self.is_given_up = False
         self.last = ""
         self.faults: list[str] = []  # what the database said no to
@@ -112,7 +112,7 @@ class Actor:
                     self.outcome = self.act()
                     if self.outcome != AGAIN:
                         break
-                    # Whoever was in the way is let finish; then the caller sends or runs it again.
+                    # The act in the way finishes first; then the caller sends or runs this one again.
                     self.patience = LAST
                     self._wait(Footprint(writes=frozenset(["*"])), "again")
             except BaseException as fault:
@@ -126,7 +126,7 @@ class Actor:
         if footprint:
             kind = statement[:100]
             self.sent[kind] += 1
-            # Who tries the same again and again is in somebody's way, or waits for a row without a lock: others first.
+            # An act that repeats a statement waits for another act, so the others come first.
             self.patience = max(self.sent[kind] - TRIES_MOST, 0)
             self._wait(footprint, statement)
         try:
@@ -154,7 +154,7 @@ class Theatre:
         self.moved = threading.Semaphore(0)
 
     def run(self, acts: dict[str, Callable[[], object]], choose: Callable[[dict[str, Footprint]], str]) -> Run:
-        """`choose` is asked at each step whom of those who wait at the gate to let on."""
+        """At each step, `choose` says which of the waiting acts gets permission."""
         self.moved = threading.Semaphore(0)
         actors = [Actor(name, self, act) for name, act in acts.items()]
         try:
@@ -164,7 +164,7 @@ class Theatre:
             raise
 
     def _give_up(self, actors: list[Actor]) -> None:
-        """Let nobody wait for ever: not at the gate, and not in the database."""
+        """End all waits, at the gate and in the database."""
         for actor in actors:
             actor.is_given_up = True
             actor.go.release()
@@ -184,7 +184,7 @@ class Theatre:
     def _run(self, actors: list[Actor], choose) -> Run:
         schedule, statements = [], []
         for actor in actors:
-            # One after the other up to its first statement, so that what they do before does not overlap.
+            # Each runs alone up to its first statement, so that their preparations do not overlap.
             actor.thread.start()
             self._post(actors[: actors.index(actor) + 1])
         while True:
@@ -210,7 +210,7 @@ class Theatre:
         )
 
     def _post(self, actors: list[Actor]) -> None:
-        """Wait until everybody is at the gate, has ended, or waits for a lock in the database."""
+        """Wait until every act is at the gate, has ended, or waits for a lock in the database."""
         until = time.monotonic() + HANGING_SECONDS
         while True:
             under_way = [actor for actor in actors if not actor.pending and not actor.is_done]
@@ -224,7 +224,7 @@ class Theatre:
                 raise Hangs([f"{actor.name}: {actor.last[:300]}" for actor in under_way])
 
     def _wait_for_locks(self, under_way: list[Actor]) -> bool:
-        """Asked twice: a statement that does not wait for locks may look for a moment as if it did."""
+        """Ask twice, because another statement may seem to wait for a moment."""
         for _ in range(2):
             if self._lock_waits() < len(under_way) or self.moved.acquire(timeout=PATIENCE_SECONDS):
                 return False
@@ -237,7 +237,7 @@ class Theatre:
 
 
 def following(order: str) -> Callable[[dict[str, Footprint]], str]:
-    """Let on in this order, a letter a step; after it, and where its turn cannot come, the first that can."""
+    """Give permission in this order, one letter a step; to the first act that waits, if the named one cannot run."""
     left = list(order)
 
     def choose(waiting):
@@ -251,12 +251,12 @@ def following(order: str) -> Callable[[dict[str, Footprint]], str]:
 
 
 def one_after_the_other(order: str) -> Callable[[dict[str, Footprint]], str]:
-    """Each act as a whole."""
+    """Each act as a whole, one after the other."""
     return lambda waiting: next(name for name in order if name in waiting)
 
 
 class _Node:
-    """A step of the path that is tried: who could be let on, who was, and who need not be tried here."""
+    """A step of the current path: which acts could run, which ran, and which need not be tried here."""
 
     def __init__(self, waiting: dict[str, Footprint], asleep: dict[str, Footprint], chosen: str, preemptions: int):
         self.waiting = waiting
@@ -269,8 +269,8 @@ class _Node:
 class Explorer:
     """All orders that may differ, depth first, with at most so many preemptions (None: any number).
 
-    A preemption lets another act on where the last one could have gone on.  Orders that differ by an exchange of two
-    statements which do not touch the same tables are tried once ("sleep sets": Godefroid, 1996).
+    A preemption runs another act although the last one could continue.  Orders that differ only in the order of two
+    statements on different tables are tried once ("sleep sets": Godefroid, 1996).
     """
 
     def __init__(self, preemptions: int | None, most: int | None = None):
@@ -281,7 +281,7 @@ class Explorer:
         self.is_complete = True
 
     def schedules(self, run: Callable[[Callable], Run]):
-        """Yields each run that is not the same as an earlier one."""
+        """Yields each run that differs from all earlier ones."""
         path: list[_Node] = []
         while True:
             self.depth = 0
@@ -318,7 +318,7 @@ class Explorer:
             }
         candidates = [name for name in waiting if name not in asleep]
         if not candidates:
-            # Every order from here on is the same as one that was tried.
+            # Every order from here on equals one that was tried.
             self._is_redundant = True
             return next(iter(waiting))
         chosen = last.chosen if last is not None and last.chosen in candidates else candidates[0]

@@ -1,8 +1,8 @@
-"""A fault at each statement of each act, then its caller sends or runs it again: nothing is done twice, nothing half.
+"""A fault at each statement of each act, then its caller repeats it: nothing is done twice, and nothing by half.
 
-The database's connection is cut before a statement or after it (the server has done it, its answer is lost); or the
-database says no: deadlock, lock wait, lost connection.  The act is done again by another FreeRADIUS or office, as after
-a crash of the first.
+The fault ends the database connection before a statement or after it (the server has executed it, its answer is lost), or
+the database refuses: deadlock, lock wait, lost connection.  Another FreeRADIUS or office repeats the act, as after a crash
+of the first.
 """
 
 import re
@@ -15,13 +15,13 @@ from tests.interleaving.steps import AGAIN, acting_as
 from tests.interleaving.trial import _difference
 
 DEADLOCK, LOCK_WAIT, LOST = 1213, 1205, 2013
-# Which statements the database refuses for a lock.
+# The statements that the database may refuse because of a lock.
 CAN_LOCK = re.compile(r"UPDATE|INSERT|DELETE|LOCK IN SHARE MODE")
 FAULTS = ("cut before", "cut after", "deadlock", "lock wait")
 
 
 class Saboteur:
-    """Lets statements through, counts them, and does its fault at one of them."""
+    """Sends statements, counts them, and makes its fault at one of them."""
 
     def __init__(self, at: int | None = None, fault: str = ""):
         self.at = at
@@ -76,15 +76,15 @@ def test_an_act_that_is_broken_off_and_done_again_is_done_once(world, name, faul
 
 
 def _once(card: dict) -> dict:
-    """What may be on record once more than it happened: that a validity was moved to the same end, which has no key, and
-    a wrong PIN, of which one more is counted rather than one less."""
+    """Records that may occur once more than the act happened: a validity moved to the same end, which has no key, and a
+    wrong PIN, because one counted too often is better than one not counted."""
     moved = ("extended", None, None)
     events = [row for index, row in enumerate(card["events"]) if row != moved or moved not in card["events"][:index]]
     return card | {"events": events, "refusals": [reason for reason, _ in card["refusals"]]}
 
 
 def _done(world, act, state: str, saboteur: Saboteur) -> tuple[dict, int, list[str]]:
-    """What became of a card, how many statements it took, and what does not hold."""
+    """The state of a card, the number of statements, and the invariants that do not hold."""
     case = world.case(state, act.needs_target)
     faults = []
     try:

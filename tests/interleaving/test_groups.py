@@ -1,4 +1,4 @@
-"""Requests that wait at the same time share statements: one whose card is locked waits, and no other."""
+"""Requests that wait at the same time share statements: only a request whose card is locked waits."""
 
 import pytest
 
@@ -15,7 +15,7 @@ LOCKERS = {
 
 @pytest.fixture
 def locked(world):
-    """Locks a card's row in a transaction that goes on; ended after the test."""
+    """Locks a card's row in a transaction that ends after the test."""
     connection = world.connect_owner()
 
     def lock(case, statement):
@@ -50,7 +50,7 @@ def test_a_login_goes_on_beside_one_whose_card_is_locked(world, locked, states, 
     try:
         locked(waiting, statement)
         answers = engine.logins.submit_all([ask(engine, waiting), ask(engine, going)])
-        # Returned while the row is still locked.
+        # They returned while the row was still locked.
         assert answers[1].answer.is_accepted
         assert isinstance(answers[0], RowLocked) or not answers[0].answer.is_accepted
         (row,) = [row for row in world.look(going)["card"]["sessions"] if row[2] == "open"]
@@ -90,7 +90,7 @@ def test_accounting_goes_on_beside_a_card_that_is_locked(world, locked, states, 
 
 
 def test_nothing_of_a_group_is_done_twice_where_one_of_it_fails(world, locked):
-    """Two first logins of one group, one of whose cards is locked: the other has one session, not two."""
+    """Two first logins of one group, one card is locked: the other card gets one session, not two."""
     engine = world.sides["A"].engine
     cases = [world.case("delivered") for _ in range(4)]
     try:

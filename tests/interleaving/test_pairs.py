@@ -1,4 +1,4 @@
-"""Each pair of acts that touch a card, statement by statement in every order: the result is one of the two serial ones."""
+"""Each pair of acts on a card, statement by statement in every order: the result equals that of a serial order."""
 
 import itertools
 
@@ -7,16 +7,16 @@ import pytest
 from tests.interleaving.acts import ACTS
 from tests.interleaving.trial import IS_SHORT, Trial, told
 
-# Accounting of a card in stock that is deleted meanwhile: charged, and told as unknown_card. Nobody can have had it.
+# Accounting of a card in stock that is deleted meanwhile: charged, and logged as unknown_card. Nobody had the card.
 NOT_MEANT = {(act, "delete", "created") for act in ("start", "interim", "exhaust", "stop", "late_interim", "late_stop")}
-# A login that was decided while a session was open which an Accounting-On ends before it is written: it gets its share
-# of what is left as if that session went on, never more.
+# A login is decided while a session is open, and an Accounting-On ends that session before the login is written: the login
+# gets its share as if that session continued, never more.
 NOT_MEANT.add(("other_login", "nas_on", "on"))
 
 
 def pairs():
-    """Each pair, in the first state of the one that needs the rarer state; with INTERLEAVINGS=all in both; each act with
-    itself, too."""
+    """Each pair, also of an act with itself, in the first state of the act that needs the rarer state; in both with
+    INTERLEAVINGS=all."""
     for one, other in itertools.combinations_with_replacement(ACTS, 2):
         states = dict.fromkeys((ACTS[other].states[0], ACTS[one].states[0]))
         for state in list(states)[:1] if IS_SHORT else states:
@@ -24,7 +24,7 @@ def pairs():
                 yield one, other, state
 
 
-# Where an act has more states than one: with these others there, too.
+# Acts with several states are tried with these others in each state.
 MORE = [
     ("login", "block", "on"),
     ("login", "block", "single"),

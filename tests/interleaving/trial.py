@@ -1,4 +1,4 @@
-"""One schedule tried on a new card; all schedules of some acts, and which of them fail."""
+"""Tries one schedule on a new card, or all schedules of some acts, and reports which fail."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from tests.interleaving.acts import ACTS
 from tests.interleaving.steps import AGAIN, Explorer, Run, following, one_after_the_other
 from tests.interleaving.world import GRANTED_OCTETS_AT, GRANTED_SECONDS_AT, INTERIM, INTERIM_OCTETS, World
 
-# All orders; or in the short form those with one preemption, which finds most mistakes (Musuvathi and Qadeer, 2007), and
-# only some of acts that do not disturb each other as a whole.
+# All orders; in the short form those with one preemption, which find most mistakes (Musuvathi and Qadeer, 2007), and fewer
+# for acts that have the same result in each serial order.
 IS_SHORT = os.environ.get("INTERLEAVINGS") != "all"
 PREEMPTIONS = 1 if IS_SHORT else None
 MOST, MOST_UNDISTURBED = (40, 4) if IS_SHORT else (5_000, 5_000)
@@ -39,7 +39,7 @@ class Trial:
         self.name = "-".join((*acts, state))
 
     def once(self, choose) -> tuple[Run, dict, list[str]]:
-        """One schedule: what was done, what became of the card, and what does not hold."""
+        """One schedule: its steps, the state of the card, and the invariants that do not hold."""
         world = self.world
         case = world.case(self.state, any(ACTS[name].needs_target for name in self.acts))
         for side in world.sides.values():
@@ -62,14 +62,14 @@ class Trial:
                 for name, outcome in zip(self.acts, run.outcomes, strict=True)
                 if outcome == AGAIN
             ]
-            # A locked row is a reason to give no answer; a database that is away is none here.
+            # A locked row is a reason for no answer; the database is never away here.
             faults += [
                 f"unanswered: {why}" for side in world.sides.values() for why in side.unanswered if "locked" not in why
             ]
             faults += world.faults(case, after)
             outcomes = list(map(str, run.outcomes))
             if len(self.acts) > 2:
-                # Of several reasons to refuse a login the one that is told may be one that has ended meanwhile.
+                # If there are several reasons to refuse a login, the logged one may have ended meanwhile.
                 outcomes = ["refused" if outcome in REFUSALS else outcome for outcome in outcomes]
                 for one in after.values():
                     one["refusals"] = sum(tries for _, tries in one["refusals"])
@@ -81,7 +81,7 @@ class Trial:
         return {order: self.once(one_after_the_other(order))[1] for order in _permutations(self.letters)}
 
     def failures(self) -> tuple[int, bool, list[Failure]]:
-        """How many schedules were tried, whether all were, and those that failed."""
+        """The number of schedules tried, whether these were all, and those that failed."""
         orders = self.serial_orders()
         first, *others = orders.values()
         is_undisturbed = all(one == first for one in others)
@@ -107,7 +107,7 @@ class Trial:
 
     @staticmethod
     def _compared(orders: dict[str, dict], after: dict) -> list[str]:
-        """How the result differs from all serial orders: from the nearest of them."""
+        """The differences between the result and the nearest serial order."""
         differences = {order: _difference(expected, after) for order, expected in orders.items()}
         if not all(differences.values()):
             return []
@@ -130,8 +130,8 @@ def _difference(expected: dict, found: dict) -> list[str]:
 
 
 def _are_alike(expected: list[tuple], found: list[tuple]) -> bool:
-    """Sessions are the same; what they were granted may differ by what one packet reports: a grant is decided on what was
-    known before it."""
+    """Whether sessions are equal.  Their grants may differ by what one packet reports, because a grant is decided on what
+    was known before."""
     if len(expected) != len(found):
         return False
     tolerances = {GRANTED_SECONDS_AT: INTERIM, GRANTED_OCTETS_AT: INTERIM_OCTETS}

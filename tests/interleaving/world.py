@@ -1,7 +1,7 @@
-"""Cards in the states that acts start from, both programs at work on them, and what must hold of a card afterwards.
+"""Cards in the states that acts start from, both programs that act on them, and the invariants of a card afterwards.
 
-A state is made once, by the product's own code, and copied by SQL for each schedule: so a copy costs a millisecond, and
-all copies are alike.  Times are kept relative to now.
+The product's own code makes each state once, and SQL copies it for each schedule: a copy takes a millisecond, and all
+copies are equal.  Times are kept relative to now.
 """
 
 import secrets
@@ -30,7 +30,7 @@ from tests.shop import Shop
 
 SECONDS, OCTETS, INTERIM = 10_000, 1_000_000, 300
 INTERIM_OCTETS = INTERIM * 15
-# Where a session's row, as it is looked at, has what it was granted.
+# The places of the grants in a session's row as `look` returns it.
 GRANTED_SECONDS_AT, GRANTED_OCTETS_AT = 4, 5
 PIN = "0123456789"
 PARTNER = "Banca do Norte"  # to whom cards in stock are delivered
@@ -39,7 +39,7 @@ MAY_LOG_IN = ("delivered", "in_use")
 
 @dataclass
 class Side:
-    """One of those who are at work at the same time: a FreeRADIUS, an office, the owner's nightly job."""
+    """What acts at the same time as the others: a FreeRADIUS, an office, and the owner's nightly job."""
 
     engine: Engine
     office: office.Office
@@ -50,13 +50,13 @@ class Side:
 
 @dataclass
 class Case:
-    """One copy of a state, and what happens to it."""
+    """One copy of a state."""
 
     card: SimpleNamespace  # serial, pin, id, batch
-    target: SimpleNamespace | None  # another card, delivered and never used, where an act needs one
+    target: SimpleNamespace | None  # another card, delivered and never used, if an act needs one
     nas: str
     classes: dict[int, list[str]]
-    # What was acknowledged of each session: Acct-Session-Id -> the highest counters.
+    # The highest acknowledged counters of each session, by Acct-Session-Id.
     acknowledged: dict[str, tuple[int, int, int]]
     unused_key: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -80,7 +80,7 @@ class World:
     def __init__(self, database, option_file, key_file, module_keys, names: str = "ABC"):
         self.database = OneConnection(database)
         self.shop = Shop(self.database, key_file)
-        # Copies are sealed with the first key; the key file has a second one, which seals.
+        # Copies are sealed with the first key; the key file has a second one, which seals new PINs.
         self.first_keys = module_keys
         self.option_file = option_file
         self.owner = self.connect_owner()
@@ -168,22 +168,22 @@ class World:
         self._keep("reserved", card, logins | {2: 10.0}, acknowledged)
         self._keep("on", *on_again())
         self._keep("single", *on_again(single))
-        # Two are on, each with half.
+        # Two sessions are open, each has half of the credit.
         card = sold()
         (one, counted), (other, also) = on(card), on(card, 2, "8002", LAPTOP)
         self._keep("both", card, one | other, counted | also)
-        # The same device logged in again: its first session was taken over.
+        # The same device logged in again and took over its first session.
         card = sold()
         _, counted = on(card)
         classes = class_of(log_in(engine, card))
         engine.account(report(card, "Start", None, classes, session_id="8002"))
         shop.age(card, 100)
         self._keep("taken_over", card, {1: 500.0, 2: 100.0}, counted)
-        # Blocked while somebody was on.
+        # Blocked while a session was open.
         card, logins, acknowledged = on_again()
         self._end(card, "blocked", "blocked")
         self._keep("blocked", card, logins, acknowledged)
-        # The NAS has agreed to disconnect it, and nothing was heard since.
+        # The NAS has agreed to disconnect it, and has sent nothing since.
         card, logins, acknowledged = on_again()
         self._end(card, "blocked", "blocked")
         shop.age(card, 400)
@@ -193,7 +193,7 @@ class World:
             [shop.id(card)],
         )
         self._keep("disconnected", card, {number: seconds + 400 for number, seconds in logins.items()}, acknowledged)
-        # It was closed, and goes on: whether it may is to be judged.
+        # It was closed as stale and continues; nobody has decided yet whether it may.
         card, logins, acknowledged = on_again()
         self.database.execute(
             "UPDATE session SET due_at = NULL, closed_at = UTC_TIMESTAMP(3) - INTERVAL 50 SECOND, close_cause = 'stale'"
@@ -202,7 +202,7 @@ class World:
         )
         self._account_later(engine, card, 2, "8002", 390)
         self._keep("revived", card, logins, acknowledged | {"8002": (390, 3900, 1950)})
-        # Its validity is over, and nobody has said so yet; and where it was said.
+        # Its validity is over, and the status does not show it yet; then the status does.
         for name in "overdue", "expired":
             card, logins, acknowledged = on_again()
             shop.change(card, expires_at=self._now())
@@ -232,7 +232,7 @@ class World:
         self.shop.set_status(card, status)
 
     def _keep(self, name: str, card, logins: dict | None = None, acknowledged: dict | None = None) -> None:
-        """Remember a card's rows as they are, and take it out of the way."""
+        """Keep a card's rows, and put the card away."""
         card_id = self.shop.id(card)
         rows = {"card": self.database.query("SELECT * FROM card WHERE id = %s", [card_id])}
         for table in "session", "disconnect_attempt", "session_archive":
@@ -315,7 +315,7 @@ class World:
         return cursor.lastrowid
 
     def clear(self, case: Case) -> None:
-        """Take a card out of the way of the next: the office's periodic jobs look at all cards."""
+        """Put a card away, because the office's periodic jobs look at all cards."""
         self._put_away([card.id for card in (case.card, case.target) if card])
 
     def _put_away(self, ids: list[int]) -> None:
@@ -326,10 +326,10 @@ class World:
                 "UPDATE card SET expires_at = '2099-01-01' WHERE id IN %s AND status IN ('delivered', 'in_use')", [ids]
             )
 
-    # --- What became of it -----------------------------------------------------------------------------
+    # --- The result ------------------------------------------------------------------------------------
 
     def look(self, case: Case) -> dict:
-        """All that must be the same whoever came first: without times, numbers of rows and tokens."""
+        """All that must be equal in every order: without times, row numbers and tokens."""
         return {name: self._card(card.id) for name, card in (("card", case.card), ("target", case.target)) if card}
 
     def _card(self, card_id: int) -> dict:
@@ -374,7 +374,7 @@ class World:
         )
         card["archived"] = [tuple(row.values()) for row in cursor.fetchall()]
         cursor.execute("SELECT what, from_status, to_status FROM card_event WHERE card_id = %s ORDER BY id", [card_id])
-        # A PIN that is read again, because a command is run again, is on record again.
+        # A command that is repeated reads the PIN again, and records that.
         card["events"] = [tuple(row.values()) for row in cursor.fetchall() if row["what"] != "pin_read"]
         cursor.execute(
             "SELECT reason, CAST(SUM(tries) AS SIGNED) FROM login_refusal WHERE card_id = %s GROUP BY reason", [card_id]
@@ -385,10 +385,10 @@ class World:
         return card
 
     def faults(self, case: Case, after: dict) -> list[str]:
-        """Which of the invariants do not hold."""
+        """The invariants that do not hold."""
         found = []
         card = after["card"]
-        # Usage as acknowledged, and counted once.
+        # Usage equals what was acknowledged.
         expected = tuple(sum(column) for column in zip(*case.acknowledged.values(), strict=True)) or (0, 0, 0)
         if card["used"] != expected:
             found.append(f"usage: {expected} acknowledged, {card['used']} on the card")
@@ -404,7 +404,7 @@ class World:
         ):
             granted = sum(max(row[granted_at] - used(row), 0) for row in open_rows if row[granted_at] is not None)
             spent = card["used"][0] if name == "seconds" else card["used"][1] + card["used"][2]
-            # What one packet has reported meanwhile.
+            # One packet may have reported this much meanwhile.
             tolerance = INTERIM if name == "seconds" else INTERIM_OCTETS
             if granted > max(credit - spent, 0) + tolerance:
                 found.append(f"grants: {granted} {name} granted, {max(credit - spent, 0)} left")
@@ -416,7 +416,7 @@ class World:
                 still = self._card(getattr(case, name).id)
                 if any(row[2] == "open" for row in still["sessions"]):
                     found.append(f"open: a session is open on a card that is {one['status']}")
-            # A status is reached by permitted changes, each of them recorded.
+            # Each change of status continues from the one before.
             path = [row for row in one["events"] if row[1] is not None]
             if any(first[2] != second[1] for first, second in zip(path, path[1:], strict=False)):
                 found.append(f"history: {path} is no path")
@@ -430,7 +430,7 @@ class World:
 
 
 class OneConnection(Database):
-    """The same as Database, by one connection for all: making one takes longer than all that is asked by it."""
+    """A Database with one connection for all queries, because making a connection takes longer than they do."""
 
     def __init__(self, database: Database):
         super().__init__(database.mariadb, database.name)
@@ -442,7 +442,7 @@ class OneConnection(Database):
 
 
 class Silence:
-    """No NAS answers: what it is told is not what is tried here."""
+    """A network whose NAS do not answer, because these tests do not need them."""
 
     def room(self, *place) -> int:
         return 100
@@ -458,7 +458,7 @@ class Silence:
 
 
 def forget_failures(engine: Engine) -> None:
-    """A database that was away a moment ago is asked again at once."""
+    """Let the engine try a database at once that was away a moment ago."""
     for one in _connections(engine, set()):
         one._not_before = 0.0
         for node in one._nodes:
@@ -466,7 +466,7 @@ def forget_failures(engine: Engine) -> None:
 
 
 def _connections(part, seen: set[int]) -> list[module_connection.Connection]:
-    """All of an engine, wherever its parts keep them."""
+    """The connections that an engine keeps, in attributes and in closures."""
     if id(part) in seen:
         return []
     seen.add(id(part))

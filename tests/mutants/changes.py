@@ -1,6 +1,6 @@
-"""Every place of a file that can be changed into something else: Python, the SQL in its strings, and SQL files.
+"""Finds every place of a file that can be changed: in Python, in the SQL of its strings, and in SQL files.
 
-mutmut and cosmic-ray change Python alone; what decides and charges here is SQL in strings and triggers.
+mutmut and cosmic-ray change only Python, but here SQL in strings and triggers decides and charges.
 
     >>> [str(change) for change in of_python("m.py", "def f(a, b):\\n    return a < b + 1\\n")]
     ["m.py:2:13 '<' -> '<='", "m.py:2:17 '+' -> '-'", "m.py:2:19 '1' -> '2'"]
@@ -24,7 +24,7 @@ SQL = {
     "SUM(": "MAX(", "MAX(": "MIN(", "GREATEST(": "LEAST(", "LEAST(": "GREATEST(", "IS NULL": "IS NOT NULL",
     "IS NOT NULL": "IS NULL", "NOT EXISTS": "EXISTS", "TRUE": "FALSE", "FALSE": "TRUE",
 }  # fmt: skip
-# Operators that stand between blanks; longer ones first.
+# Operators that stand between spaces; longer ones first.
 _SQL = re.compile(
     r"\b(?:NOT EXISTS|IS NOT NULL|IS NULL|AND|OR|TRUE|FALSE)\b|\b(?:SUM|MAX|GREATEST|LEAST)\(|(?<= )(?:<>|<=|>=|<|>|\+|-|\*)(?= )"
 )
@@ -68,7 +68,7 @@ def of_python(path: str, text: str) -> list[Change]:
 
 
 def of_sql(path: str, text: str) -> list[Change]:
-    """Triggers and views; a table's columns are no decision."""
+    """Only triggers and views: the columns of a table decide nothing."""
     starts = _line_starts(text)
     changes = []
     for found in re.finditer(
@@ -90,7 +90,7 @@ def _in_sql(path: str, text: str, start: int, end: int, starts: list[int]) -> li
 
 
 def _is_no_operator(token: tokenize.TokenInfo) -> bool:
-    """A star that unpacks, a sign before a number, an annotation."""
+    """Whether it is a star that unpacks, the sign of a number, or part of an annotation."""
     before = token.line[: token.start[1]].rstrip()
     if token.string in ("*", "-", "+"):
         return not before or before[-1] in "([{,=:*" or before.endswith("return")
@@ -98,7 +98,7 @@ def _is_no_operator(token: tokenize.TokenInfo) -> bool:
 
 
 def _docstrings(text: str) -> set[int]:
-    """The lines in which a docstring begins."""
+    """The numbers of the lines where a docstring begins."""
     return {
         node.lineno
         for node in ast.walk(ast.parse(text))

@@ -1,11 +1,9 @@
-"""The private stack: a MariaDB and a FreeRADIUS of one folder's own, without any system service.
+"""The private stack: MariaDB and FreeRADIUS in one folder, without any system service.
 
-`make up` and `make down` start and stop one under var/ (see `__main__.py`); the tests, the benchmark and
-the fault injection make theirs with the same classes.  Only the standard library and PyMySQL are used, so
-that what the stack shows is the product's doing.
+`make up` and `make down` start and stop one under var/ (see `__main__.py`); tests, bench and fault campaigns make
+theirs with the same classes.  They use only the standard library and PyMySQL, so that all else is the product's work.
 
-Every process runs as whoever started it: a checkout under /root is closed to the users mysql and freerad,
-and two private processes on the loopback address that serve one folder gain nothing from a third user.
+Every process runs as the user who starts it, because the users mysql and freerad cannot read a checkout under /root.
 """
 
 from tests.stack.errors import StackError

@@ -1,6 +1,6 @@
 """Start or stop the private stack of this checkout: `python -m tests.stack up|down`.
 
-Folder and ports come from the environment (VAR, AUTH_PORT, ACCT_PORT), as the Makefile hands them over.
+Folder and ports come from the environment (VAR, AUTH_PORT, ACCT_PORT); the Makefile sets it.
 """
 
 import os
@@ -29,7 +29,7 @@ def stack_of_environment() -> Stack:
         Path(os.environ.get("VAR", "var")),
         auth_port=int(os.environ.get("AUTH_PORT", "11812")),
         acct_port=int(os.environ.get("ACCT_PORT", "11813")),
-        # What the customer reads is in Portuguese unless the option file says otherwise; the demo is in English.
+        # The default language of what the customer reads is Portuguese; the demo is in English.
         settings={"lang": "en"},
     )
 

@@ -1,4 +1,4 @@
-"""Another system account, taken on for a while by a test that runs as root."""
+"""A test that runs as root acts as another system account for a while."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def as_account(name: str):
-    """Read files as this account would."""
+    """Act as this account."""
     account = pwd.getpwnam(name)
     groups = os.getgroups()
     os.setgroups([])
@@ -23,7 +23,7 @@ def as_account(name: str):
 
 
 def open_way(folder: Path) -> None:
-    """Let every account walk through these folders; what is in them is protected by its own mode."""
+    """Let every account pass through this folder and those above it; their files stay protected by their own modes."""
     for one in (folder, *folder.parents):
         if not one.stat().st_mode & 0o001:
             one.chmod(one.stat().st_mode | 0o011)

@@ -1,7 +1,7 @@
 """The private stack on three Galera nodes: `make cluster` and `make cluster-down`.
 
-Folder and ports come from the environment (VAR, CLUSTER_PORT, CLUSTER_AUTH_PORT, CLUSTER_ACCT_PORT).  The nodes take
-the ports from CLUSTER_PORT on: clients' 13306 to 13308, the nodes' own beyond that.
+Folder and ports come from the environment (VAR, CLUSTER_PORT, CLUSTER_AUTH_PORT, CLUSTER_ACCT_PORT).  The nodes use
+the ports from CLUSTER_PORT on: 13306 to 13308 for clients, the next ones between the nodes.
 """
 
 import os
@@ -32,7 +32,7 @@ class ClusterStack(Stack):
     ):
         super().__init__(folder, auth_port=auth_port, acct_port=acct_port, dies_with_parent=dies_with_parent, **others)
         self.cluster = Cluster(self.folder, places, options=mariadb_options, dies_with_parent=dies_with_parent)
-        # What a stack asks of its database, any node can answer.
+        # Any node can answer what the stack asks.
         self.mariadb = AnyNode(self.cluster)
 
     def _database_place(self) -> dict[str, str]:

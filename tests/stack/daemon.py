@@ -15,10 +15,10 @@ LOG_LINES_SHOWN = 15
 
 
 class Daemon:
-    """`mark` is a word of the command line, such as its own data folder, that no other process has.
+    """`mark` is a word of the command line that no other process has, such as its own data folder.
 
-    Process ids are used again by the system, so a pid file alone proves nothing: a file that was left
-    behind by a crash may name somebody else's process by now, and that one must never be stopped.
+    A pid file alone proves nothing, because the system uses process ids again: after a crash the file may hold the id of
+    another process, which must not be stopped.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Daemon:
         self.log_file = log_file
         self.mark = mark
         self.env = env
-        # For tests: a pytest that is killed cannot stop what it started.
+        # For tests: a killed pytest cannot stop the processes that it started.
         self.dies_with_parent = dies_with_parent
-        # What systemd does for `CPUSchedulingPolicy=batch`.
+        # As systemd's `CPUSchedulingPolicy=batch`.
         self.is_batch = is_batch
         self._child: subprocess.Popen | None = None
 
     def pid(self) -> int | None:
-        """The id of the running process; None if there is none, whatever the pid file says."""
+        """The id of the running process, or None."""
         try:
             pid = int(self.pid_file.read_text())
             command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -55,7 +55,7 @@ class Daemon:
         return pid if self.mark.encode() in command_line else None
 
     def start(self, is_ready: Callable[[], bool], timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
-        """Start it and wait until it serves; a process that runs already is left alone."""
+        """Start it, unless it runs, and wait until `is_ready`."""
         if self.pid():
             return
         prefix = ["setpriv", "--pdeathsig", "KILL"] if self.dies_with_parent else []
@@ -74,17 +74,17 @@ class Daemon:
         self._wait_until(is_ready, timeout_seconds)
 
     def stop(self) -> None:
-        """End it in order, and wait for the end; if it does not listen, end it anyway."""
+        """Send SIGTERM and wait for the end; send SIGKILL if it does not end in time."""
         if not self._signal_and_wait(signal.SIGTERM, STOP_TIMEOUT_SECONDS):
             self.kill()
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Send SIGKILL and wait for the end."""
         if not self._signal_and_wait(signal.SIGKILL, STOP_TIMEOUT_SECONDS):
             raise StackError(f"{self.name} (process {self.pid()}) does not end; look at it with 'ps'.")
 
     def suspend(self) -> None:
-        """Let it hang: it keeps its sockets and answers nothing, until `resume`."""
+        """Stop it by SIGSTOP: it keeps its sockets and does not answer, until `resume`."""
         os.kill(self.pid(), signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -92,19 +92,19 @@ class Daemon:
 
     def _wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
-        # Not before the kernel shows its command line: for a moment after its start there is none.
+        # The kernel shows the command line a moment after the start, and `pid` needs it.
         while not (self.pid() and is_ready()):
             if self._child.poll() is not None:
                 self.pid_file.unlink(missing_ok=True)
                 raise StackError(
-                    f"{self.name} ended as soon as it was started; its last words in "
-                    f"{self.log_file}:\n{self.last_words()}"
+                    f"{self.name} ended as soon as it was started; the last lines of "
+                    f"{self.log_file}:\n{self.last_lines()}"
                 )
             if time.monotonic() > deadline:
                 self.kill()
                 raise StackError(
-                    f"{self.name} did not serve within {timeout_seconds} seconds; its last "
-                    f"words in {self.log_file}:\n{self.last_words()}"
+                    f"{self.name} did not serve within {timeout_seconds} seconds; the last lines of "
+                    f"{self.log_file}:\n{self.last_lines()}"
                 )
             time.sleep(0.05)
 
@@ -129,7 +129,7 @@ class Daemon:
         """The exit status of the process that this object has started; negative: it was ended by this signal."""
         return self._child.returncode if self._child else None
 
-    def last_words(self) -> str:
+    def last_lines(self) -> str:
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except FileNotFoundError:

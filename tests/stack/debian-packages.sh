@@ -3,9 +3,8 @@
 #
 #     tests/stack/debian-packages.sh freeradius mariadb-server
 #
-# Debian starts a server as soon as its package is installed.  The stack is private and must not put
-# a second MariaDB or FreeRADIUS on the machine, so Debian is told not to: /usr/sbin/policy-rc.d
-# (invoke-rc.d(8)) answers 101, "not allowed", while the packages are installed, and is then as it was.
+# Debian starts a server when its package is installed.  The stack is private and must not start system services, so
+# /usr/sbin/policy-rc.d (invoke-rc.d(8)) answers 101, "not allowed", during the installation, and is restored afterwards.
 
 set -euo pipefail
 
@@ -24,7 +23,7 @@ main() {
         echo "None of their services is started now. Debian starts them at the next boot; prevent it with 'systemctl disable' where they are not wanted."
     fi
     if ! install_packages "${missing[@]}"; then
-        stop "apt-get could not install ${missing[*]}; see its words above, check the way to Debian's archive, and run make again."
+        stop "apt-get could not install ${missing[*]}; see its messages above, check that Debian's archive can be reached, and run make again."
     fi
 }
 
@@ -41,7 +40,7 @@ as_root() {
 }
 
 install_packages() {
-    # The lists of a fresh machine are empty or old; an update that fails is told by the install.
+    # The package lists of a fresh machine are empty or old.  If the update fails, the installation says why.
     as_root apt-get --quiet --quiet update || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet --yes --no-install-recommends \
         --option Dpkg::Use-Pty=0 install "$@" < /dev/null
@@ -51,7 +50,7 @@ policy=/usr/sbin/policy-rc.d
 aside=$policy.before-prepaid-cards
 
 forbid_services() {
-    # A copy from a run that was killed is the machine's own: keep it, it is put back at the end.
+    # A copy that a killed run left is the machine's own file: keep it and restore it at the end.
     if [ -e $policy ] && [ ! -e $aside ]; then as_root mv $policy $aside; fi
     printf '#!/bin/sh\n# Put here by prepaid-cards while it installs packages; it may be removed.\nexit 101\n' \
         | as_root tee $policy > /dev/null

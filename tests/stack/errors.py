@@ -1,5 +1,5 @@
-"""What the stack says when it cannot go on."""
+"""The error of the private stack."""
 
 
 class StackError(Exception):
-    """One sentence: which step failed, on what, and what to do next."""
+    """A message that says which step failed, on what, and what to do next."""

@@ -1,14 +1,15 @@
 """A private FreeRADIUS: Debian's own configuration, copied, with the product's files put into it.
 
-The copy is made anew at every start from the distribution's folder, so that what is tested is what a user
-has who installs the package and runs `prepaid raddb install`.  Changed are only the places where the server
-writes, the user that it becomes, and the sites, whose ports a system server may hold.
+Every start makes a new copy of the distribution's folder, so that the tests see what a user has after installing the
+package and running `prepaid raddb install`.  Only three things differ: the folders that the server writes to, the user
+that it runs as, and its sites, because a system server may have the ports of Debian's own.
 """
 
 import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from tests.stack.accounts import open_way
@@ -18,14 +19,17 @@ from tests.stack.ports import is_taken
 
 DISTRIBUTION = Path(os.environ.get("FREERADIUS_CONFIG", "/etc/freeradius/3.0"))
 
-# Not served by a private stack, and not readable for everybody: Debian's certificates for EAP.
+# Debian's EAP certificates are not readable for everybody, and a private stack does not need them.
 MODULES_LEFT_OUT = ["eap"]
+
+# Holds the sitecustomize.py that measures coverage inside radiusd.
+MEASURED_RADIUSD = Path(__file__).resolve().parents[1] / "measured_radiusd"
 
 READY = "Ready to process requests"
 
 
 class FreeRadius:
-    """`name` tells several servers of one folder apart: their files are NAME/, NAME.pid and log/NAME.log."""
+    """`name` distinguishes several servers in one folder: their files are NAME.raddb/, NAME.pid and log/NAME.log."""
 
     def __init__(
         self,
@@ -39,10 +43,10 @@ class FreeRadius:
         dies_with_parent: bool = False,
         account: str | None = None,
     ):
-        """`options` of Debian's radiusd.conf get another value, as in {"reject_delay": "0"}.
+        """`options` replaces values of Debian's radiusd.conf, as in {"reject_delay": "0"}.
 
-        A server without `auth_port` serves no logins, and one without `acct_port` no accounting.  `is_batch`: under the
-        scheduler's batch policy, as raddb-config/systemd advises.  Started by root, it becomes `account`.
+        A server without `auth_port` serves no logins, and one without `acct_port` no accounting.  `is_batch` selects the
+        scheduler's batch policy, as raddb-config/systemd advises.  If root starts the server, it runs as `account`.
         """
         self.folder = folder.resolve()
         self.raddb = self.folder / f"{name}.raddb"
@@ -67,7 +71,7 @@ class FreeRadius:
         self._log_offset = 0
 
     def start(self) -> None:
-        """Start the server that `configure` has set up, and wait until it serves."""
+        """Start the server on its folder, and wait until it serves."""
         if self.is_running():
             return
         self.check_ports()
@@ -76,7 +80,7 @@ class FreeRadius:
         self.daemon.start(lambda: READY in self.log_since_mark())
 
     def check_ports(self) -> None:
-        """Say so if somebody else has a port that this server will need."""
+        """Raise StackError if another program has a port that this server needs."""
         if self.is_running():
             return
         for variable, port in (("AUTH_PORT", self.auth_port), ("ACCT_PORT", self.acct_port)):
@@ -96,7 +100,7 @@ class FreeRadius:
         return self.daemon.pid() is not None
 
     def mark_log(self) -> None:
-        """From here on `log_since_mark` shows the log."""
+        """`log_since_mark` returns the log from here on."""
         self._log_offset = self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def log_since_mark(self) -> str:
@@ -109,7 +113,7 @@ class FreeRadius:
     # --- Its folder ------------------------------------------------------------------------------------
 
     def copy_distribution(self) -> None:
-        """Make the server's folder: Debian's configuration without Debian's own sites."""
+        """Make the server's folder: Debian's configuration without Debian's sites."""
         shutil.rmtree(self.raddb, ignore_errors=True)
         self.raddb.parent.mkdir(parents=True, exist_ok=True)
         _copy_tree(DISTRIBUTION, self.raddb)
@@ -138,20 +142,25 @@ class FreeRadius:
         path.write_text(text)
 
     def _give_away(self) -> None:
-        """Its folders belong to the account that it becomes; whoever finds them in a test's folder may walk there."""
+        """Give the folders to the account that the server runs as, and let it pass through the folders above."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         open_way(self.folder)
         for folder in (self.raddb, self.folder / f"{self.name}.run", self.log_file.parent):
             subprocess.run(["chown", "-R", f"{self.account}:{self.account}", str(folder)], check=True)
 
     def _environment(self) -> dict[str, str]:
-        """UTC, because Event-Timestamp reaches Python as a local time; and no Python path but the product's own."""
+        """UTC, because Event-Timestamp reaches Python as a local time; and no PYTHONPATH, as at a user's.
+
+        `make coverage` sets COVERAGE_PROCESS_START; then radiusd's Python starts coverage before anything else.
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        if "COVERAGE_PROCESS_START" in kept:
+            kept["PYTHONPATH"] = f"{MEASURED_RADIUSD}:{sysconfig.get_path('purelib')}"
         return kept | {"TZ": "UTC"}
 
 
 def set_option(text: str, option: str, value: str) -> str:
-    """Give an option of radiusd.conf another value, where it is set exactly once.
+    """Replace the value of an option of radiusd.conf that is set exactly once.
 
     >>> set_option("# run_dir = x\\nrun_dir = /run/freeradius\\n", "run_dir", "/tmp/run")
     '# run_dir = x\\nrun_dir = /tmp/run\\n'
@@ -160,7 +169,7 @@ def set_option(text: str, option: str, value: str) -> str:
 
 
 def remove_option(text: str, option: str) -> str:
-    """Take an option away, so that the server's own default holds.
+    """Remove an option, so that the server uses its own default.
 
     >>> remove_option("security {\\n\\tuser = freerad\\n}\\n", "user")
     'security {\\n\\t\\n}\\n'
@@ -179,7 +188,7 @@ def _replace_option(text: str, option: str, line: str) -> str:
 
 
 def _copy_tree(source: Path, target: Path) -> None:
-    """Copy what belongs to freerad and may be closed to us; sudo is asked only then."""
+    """Copy a tree; use sudo if only freerad may read it."""
     if os.access(source / "radiusd.conf", os.R_OK):
         shutil.copytree(source, target, symlinks=True)
         return

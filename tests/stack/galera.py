@@ -1,8 +1,8 @@
-"""A private MariaDB Galera cluster: nodes of one folder's own, started by the product's own helper.
+"""A private MariaDB Galera cluster: nodes in one folder, started by the product's own helper.
 
-Each node has its own ports on the loopback address, or its own address in a network of its own (see
-tests/faults/partition.py).  As root the servers run as the user mysql: the state transfer by rsync fails as root.  A
-checkout under /root is closed to mysql; the nodes' folder is then under /var/tmp.
+Each node has its own ports on the loopback address, or its own address in a private network (see
+tests/faults/partition.py).  If root starts them, the servers run as the user mysql, because the state transfer by rsync
+fails as root.  The user mysql cannot read a checkout under /root; the nodes' folder is then under /var/tmp.
 """
 
 import getpass
@@ -27,13 +27,13 @@ SHIPPED_HELPER = RADDB_CONFIG / "galera" / "prepaid-galera"
 SHIPPED_OPTIONS = RADDB_CONFIG / "galera" / "prepaid-galera.cnf"
 START_TIMEOUT_SECONDS = 120
 
-# Never with a capability that opens closed folders: access(2) goes without it, and Aria, which asks that way whether its
-# log is there, begins a new one and forgets all accounts.
+# The server must not have a capability that bypasses file modes.  access(2) ignores it, so Aria would not find its log,
+# would begin a new one, and all accounts would be lost.
 AS_MYSQL = ["setpriv", "--reuid=mysql", "--regid=mysql", "--init-groups"]
 
 
 class Place(NamedTuple):
-    """Where a node is: its address for clients, its address for the other nodes, and its ports."""
+    """The addresses of a node, for clients and for the other nodes, and its ports."""
 
     address: str
     port: int
@@ -61,7 +61,7 @@ class Node:
         options: list[str] = (),
         dies_with_parent: bool = False,
     ):
-        """`options` are lines for the node's option file; `password` is the account owner's, who may do everything."""
+        """`options` are lines for the node's option file; `password` is that of the account owner, who has all rights."""
         self.name = name
         self.folder = folder.resolve()
         self.place = place
@@ -71,7 +71,7 @@ class Node:
         self._helper = self.folder / SHIPPED_HELPER.name
         self.socket = self.folder / "run" / "s"
         self.options = options
-        # As who the server runs; the database knows that system account as its owner.
+        # The system account that the server runs as; the database accepts it as its owner.
         self.owner = "mysql" if os.getuid() == 0 else getpass.getuser()
         self.password = password
         self._as_owner = AS_MYSQL if os.getuid() == 0 else []
@@ -81,7 +81,7 @@ class Node:
     # --- Life ------------------------------------------------------------------------------------------
 
     def start(self, *how: str, wait: bool = True) -> None:
-        """Join the others; or `--new`, or `--first POSITION POSITION`: see prepaid-galera."""
+        """Join the other nodes; or pass `--new`, or `--first POSITION POSITION`: see prepaid-galera."""
         self._make_folders()
         if "--new" in how and not (self.data_folder / "mysql").is_dir():
             self._make_data()
@@ -89,7 +89,7 @@ class Node:
         self.daemon(*how).start(self.is_synced if wait else lambda: True, timeout_seconds=START_TIMEOUT_SECONDS)
 
     def daemon(self, *how: str) -> Daemon:
-        """The process, whoever has started it."""
+        """The process id, also of a server that another process started."""
         argv = [
             *self.place.prefix,
             *self._as_owner,
@@ -126,7 +126,7 @@ class Node:
         ).stdout.strip()
 
     def forget(self) -> None:
-        """Lose the data, as with a new disk: the next start needs a whole copy."""
+        """Remove the data, as a new disk would: the next start needs a full copy."""
         shutil.rmtree(self.data_folder)
 
     # --- Questions -------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Node:
             shutil.copy(file, self.folder)
 
     def _make_data(self) -> None:
-        """Of the first node only: the others get a copy."""
+        """For the first node only: the other nodes get a copy."""
         done = subprocess.run(
             [
                 *self._as_owner,
@@ -184,16 +184,16 @@ class Node:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # Its own: a server that starts removes the temporary tables of every other one in a shared folder.
+            # Not shared: a server that starts removes all temporary tables in the folder.
             env=os.environ | {"TMPDIR": str(self.folder / "run")},
         )
         if done.returncode != 0:
-            raise StackError(f"mariadb-install-db could not make {self.data_folder}; its words:\n{done.stdout}")
+            raise StackError(f"mariadb-install-db could not make {self.data_folder}; its output:\n{done.stdout}")
 
     def _write_option_file(self) -> None:
         place = self.place
         group = ",".join(f"{other.group_address}:{other.group_port}" for other in self.group)
-        # Later lines hold; of the provider's options each is one of a list, so the shipped list is said again.
+        # A later line replaces an earlier one; all provider options are one line, so it repeats the shipped ones.
         lines = [
             f"!include {self.folder / SHIPPED_OPTIONS.name}",
             "",
@@ -231,7 +231,7 @@ class Node:
         self._write_init_file()
 
     def _write_init_file(self) -> None:
-        """The private cluster's owner, over TCP: its sockets may lie in a folder with too long a name."""
+        """A connection of the owner, over TCP, because the path of a socket may be too long."""
         write_secret(
             self.folder / "init.sql",
             "SET SESSION wsrep_on = OFF;\n"
@@ -259,7 +259,7 @@ class Cluster:
         ]
 
     def start(self) -> None:
-        """Start what does not run: a new cluster, one that was stopped, or what is missing of one."""
+        """Start the nodes that do not run: of a new cluster, a stopped one, or a running one."""
         running = [node for node in self.nodes if node.is_running()]
         if not running:
             self.start_first()
@@ -268,7 +268,7 @@ class Cluster:
         self.wait_until_whole()
 
     def start_first(self) -> None:
-        """Begin with the node that came furthest."""
+        """Start with the node that has the latest position."""
         known = [node for node in self.nodes if (node.data_folder / "grastate.dat").exists()]
         if not known:
             self.nodes[0].start("--new")
@@ -278,7 +278,7 @@ class Cluster:
         first.start("--first", *(position for node, position in positions.items() if node is not first))
 
     def _home(self) -> Path:
-        """Where the nodes' folders are: here, or where the user mysql can get in."""
+        """Where the nodes' folders are: here, or where the user mysql has access."""
         if os.getuid() != 0 or subprocess.run([*AS_MYSQL, "test", "-x", str(self.folder)]).returncode == 0:
             return self.folder
         home = Path("/var/tmp") / f"prepaid-cards-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
@@ -296,7 +296,7 @@ class Cluster:
         return all(node.is_running() for node in self.nodes)
 
     def wait_until_whole(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
-        """Until every node is in the one primary component and has caught up."""
+        """Wait until every node is in the primary component and synced."""
         deadline = time.monotonic() + timeout_seconds
         while not all(
             node.is_synced() and node.status()["wsrep_cluster_size"] == str(len(self.nodes)) for node in self.nodes
@@ -310,7 +310,7 @@ class Cluster:
 
 
 def places_on_loopback(count: int) -> list[Place]:
-    """Ports that nobody has, below those that the system gives to outgoing connections."""
+    """Free ports, below those that the system gives to outgoing connections."""
     for base_port in range(20_000 + os.getpid() % 200 * 50, 32_000, 50):
         places = [Place.on_loopback(base_port, index) for index in range(count)]
         if all(

@@ -1,4 +1,4 @@
-"""A private MariaDB: own data folder, own socket, no network unless a port is asked for."""
+"""A private MariaDB: own data folder, own socket, no network unless a port is given."""
 
 import getpass
 import os
@@ -14,10 +14,10 @@ from tests.stack.errors import StackError
 # The kernel's limit for the path of a Unix socket.
 SOCKET_PATH_BYTES = 107
 
-# What a production server would be told, so that what is measured and tested is durable ...
+# The settings of a production server, so that commits are durable ...
 DURABLE = ["--innodb-flush-log-at-trx-commit=1"]
-# ... and what a test may do without.  A killed server still loses nothing, because the kernel has what
-# it wrote; only the machine's own power cut would, and no test cuts that.
+# ... and of a test.  A killed server still loses nothing, because the kernel has the written data; only a power cut of
+# the machine would lose some.
 QUICK = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=nosync", "--sync-frm=OFF"]
 
 
@@ -36,8 +36,8 @@ class MariaDB:
         self.data_folder = data_folder or self.folder / "mariadb"
         self.socket = self.folder / "mariadb.sock"
         self.port = port
-        # The database account of the owner: the system account that the server runs as, proved by the
-        # socket, so no password lies about.
+        # The owner's database account is the system account that the server runs as; the socket proves it, so there is no
+        # password.
         self.owner = getpass.getuser()
         log_file = self.folder / "log" / "mariadb.log"
         network = [f"--port={port}", "--bind-address=127.0.0.1"] if port else ["--skip-networking"]
@@ -49,7 +49,7 @@ class MariaDB:
                 f"--datadir={self.data_folder}",
                 f"--socket={self.socket}",
                 f"--pid-file={self.folder / 'mariadb.pid'}",
-                # Its own: a server that starts removes the temporary tables of every other one in a shared folder.
+                # Not shared: a server that starts removes all temporary tables in the folder.
                 f"--tmpdir={self.folder / 'tmp'}",
                 f"--user={self.owner}",
                 "--character-set-server=utf8mb4",
@@ -68,7 +68,7 @@ class MariaDB:
         )
 
     def start(self) -> None:
-        """Make the data folder if there is none, and start the server; one that runs is left alone."""
+        """Make the data folder if there is none, and start the server unless it runs."""
         if len(os.fsencode(self.socket)) > SOCKET_PATH_BYTES:
             raise StackError(
                 f"The folder {self.folder} has too long a name for MariaDB's socket; choose a shorter one with VAR=…"
@@ -95,20 +95,20 @@ class MariaDB:
         return True
 
     def connect(self, database: str | None = None, **options) -> pymysql.Connection:
-        """A connection with the owner's rights: may do everything, the schema's triggers apart."""
+        """A connection with all rights; only the schema's triggers limit it."""
         return pymysql.connect(
             unix_socket=str(self.socket),
             user=self.owner,
             database=database,
             charset="utf8mb4",
-            # Reading the system's certificates takes longer than all the rest, and a socket needs none.
+            # A socket needs no certificates, and reading the system's takes longer than connecting.
             ssl_disabled=True,
             autocommit=True,
             **options,
         )
 
     def _make_data_folder(self) -> None:
-        # Made aside and renamed: a run that was interrupted leaves no half of a data folder behind.
+        # Renamed when it is complete, so that an interrupted run leaves no partial data folder.
         unfinished = self.data_folder.with_name("mariadb.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
@@ -134,8 +134,8 @@ class MariaDB:
             log_file.write_text(done.stdout)
             errors = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["(no error line)"]
             raise StackError(
-                f"mariadb-install-db could not make the data folder {unfinished}; its words are in "
-                f"{log_file}, and say\n" + "\n".join(f"  {line}" for line in errors)
+                f"mariadb-install-db could not make the data folder {unfinished}; its output is in "
+                f"{log_file}; its errors:\n" + "\n".join(f"  {line}" for line in errors)
             )
         unfinished.rename(self.data_folder)
 

@@ -1,11 +1,11 @@
-"""UDP ports on the loopback address: find free ones, and see whether one is taken."""
+"""UDP ports on the loopback address: find free ones, and check whether one is taken."""
 
 import contextlib
 import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all different, because all are held until the last one is found."""
+    """Free ports.  They differ, because all are held until the last one is found."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(_udp_socket()) for _ in range(count)]
         for each in sockets:

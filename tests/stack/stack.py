@@ -16,7 +16,7 @@ from tests.stack.mariadb import DURABLE, MariaDB
 DATABASE = "prepaid"
 SECRET = "testing123"
 
-# The command as it was installed beside the interpreter that runs this.
+# The command in the virtual environment of this interpreter.
 PREPAID = Path(sys.executable).with_name("prepaid")
 
 
@@ -55,14 +55,14 @@ class Stack:
         )
 
     def up(self) -> None:
-        """Start what does not run; what runs is left as it is."""
+        """Start the servers that do not run."""
         self.freeradius.check_ports()
         was_running = self.mariadb.is_running()
         try:
             self.start_database()
             self.start_freeradius()
         except StackError:
-            # A start that did not succeed leaves nothing behind.
+            # A failed start leaves no process behind.
             if not was_running:
                 self.mariadb.stop()
             raise
@@ -131,12 +131,12 @@ class Stack:
         if done.returncode != 0:
             raise StackError(
                 f"'prepaid {' '.join(arguments)}' failed with exit status {done.returncode}; "
-                f"its words:\n{done.stderr.strip()}"
+                f"its message:\n{done.stderr.strip()}"
             )
         return done.stdout
 
     def service(self, name: str, *command: str, is_batch: bool = False) -> Daemon:
-        """A command that goes on, as systemd would have it: `stack.service("charger", "charge", "--watch").start(…)`."""
+        """A command that runs as a service: `stack.service("charger", "charge", "--watch").start(…)`."""
         return Daemon(
             f"The {name}",
             [str(PREPAID), "--config", str(self.option_file), *command],
@@ -172,7 +172,7 @@ class Stack:
         unfinished.rename(self.option_file)
 
     def _owner_group(self) -> dict[str, dict[str, str]]:
-        """[prepaid-owner], where the account that makes tables is not the one of the socket."""
+        """The group [prepaid-owner], if the account that makes tables is not the one of the socket."""
         return {}
 
     def _database_place(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The module's own engine and statements, on a database with the module's own account and rights."""
+"""The module's engine and statements, on a database with the module's account and rights."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def shop(database, _unstarted_stack):
 
 @pytest.fixture
 def module_settings(database, _unstarted_stack):
-    """As FreeRADIUS would load them."""
+    """The module's settings, as FreeRADIUS loads them."""
     return settings.load(str(_unstarted_stack.option_file))
 
 
@@ -25,13 +25,13 @@ def engine(module_settings):
 
 @pytest.fixture
 def new_engine(module_settings):
-    """Another radiusd on the same database, for each call."""
+    """Each call makes an engine, as of another radiusd on the same database."""
     return lambda: Engine(module_settings)
 
 
 @pytest.fixture
 def cursor(module_settings):
-    """Of a connection as the module makes it."""
+    """A cursor of a connection as the module makes it."""
     made = connection.connect(module_settings)
     with made.cursor() as cursor:
         yield cursor

@@ -1,4 +1,4 @@
-"""What all unit tests share: hypothesis judges answers, not how long a busy machine took for them."""
+"""For all unit tests: hypothesis checks answers and has no time limit, because the machine may be busy."""
 
 import hypothesis
 

@@ -82,6 +82,6 @@ def test_one_that_ignores_the_request_to_end_is_ended(tmp_path, monkeypatch):
     deaf = sleeper(
         tmp_path, "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
-    deaf.start(lambda: "deaf" in deaf.last_words())
+    deaf.start(lambda: "deaf" in deaf.last_lines())
     deaf.stop()
     assert deaf.pid() is None
