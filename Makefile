@@ -198,12 +198,12 @@ $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(VENV)/sources.list $(SOURC
 
 .PHONY: messages
 messages: $(VENV)/requirements.stamp ## Collect what the commands say into the catalogues of translations.
-	@$(VENV)/bin/python -m admin.messages
+	@$(VENV)/bin/python -m tools.messages
 
 .PHONY: man reference
 man: reference
 reference: $(VENV)/requirements.stamp $(CATALOGUES) ## Make docs/commands.md and the man pages (docs/man) from the commands' help.
-	@$(VENV)/bin/python -m admin.reference
+	@$(VENV)/bin/python -m tools.reference
 
 .PHONY: requirements
 requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allows, with their hashes.

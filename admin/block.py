@@ -52,7 +52,7 @@ def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
     def act(cursor, choice):
         # The cards first: from then on no login of theirs is written, and those that were are found.
         count = store.card.block(cursor, choice)
-        store.card.cut_sessions(cursor, choice, "blocked")
+        store.card.make_sessions_due(cursor, choice, "blocked")
         return count
 
     def ask(count):

@@ -163,12 +163,12 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
             until = end_of(cursor, card, expires)
-            store.card.add_entry(cursor, card["id"], "extended", reason, until)
+            store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
             store.card.end_sessions_by(cursor, card["id"], until)
             store.card.reopen_expired(cursor, card["id"])
         if unbind:
             _require_unbind_left(office, cursor, card)
-            store.card.add_entry(cursor, card["id"], "unbound", reason)
+            store.entry.add(cursor, card["id"], "unbound", reason)
         row = _overview(cursor, serial)
     output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
 

@@ -91,7 +91,7 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
         if not dry_run:
             note = store.note.add(cursor, "return", shop["id"], reason)
             store.connection.say_why(cursor, reason, note)
-            store.card.cut_sessions(cursor, held.choice, "returned")
+            store.card.make_sessions_due(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
     _tell(
         note,

@@ -7,7 +7,6 @@ for proved.
 from datetime import UTC, datetime, timedelta
 
 import click
-import pymysql.cursors
 
 from freeradius_module import attributes, settings
 from freeradius_module import store as module_store
@@ -52,7 +51,7 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
         nas = nas_command.find(cursor, nas_name) if nas_name is not None else UNLISTED
         at = moment or store.connection.now(cursor)
         store.connection.set_clock(cursor, moment)
-        with office.stream(pymysql.cursors.Cursor) as plain:
+        with office.tuples() as plain:
             card = _read(plain, serial_text)
             if card is None:
                 _say_what_was_meant(cursor, serial_text)

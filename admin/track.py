@@ -51,7 +51,7 @@ def history(office, serial: str) -> list[dict]:
             *changes,
             *(row for session in store.track.sessions(cursor, card["id"]) for row in of_session(session)),
             *(of_refusal(refusal) for refusal in store.track.refusals(cursor, card["id"])),
-            *({"what": "cut", **cut} for cut in store.track.cuts(cursor, card["id"])),
+            *({"what": "cut", **cut} for cut in store.track.disconnect_attempts(cursor, card["id"])),
         ]
     return sorted(
         ({name: value for name, value in row.items() if value is not None} for row in rows), key=lambda row: row["at"]

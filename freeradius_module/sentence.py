@@ -4,6 +4,8 @@ This package says what is wrong in English.  The office, which reads the same ru
 who may speak another language: it translates the template and puts the values in afterwards (admin/shell/text.py).
 """
 
+from typing import Any
+
 
 class Sentence(str):
     """A text, its template and the values that stand in it; a value may be a sentence itself.
@@ -17,7 +19,10 @@ class Sentence(str):
 
     __slots__ = ("template", "values")
 
-    def __new__(cls, template: str, **values):
+    template: str
+    values: dict[str, Any]
+
+    def __new__(cls, template: str, **values: Any) -> "Sentence":
         said = super().__new__(cls, template.format(**values))
         said.template = template
         said.values = values

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import click
 import pymysql
-import pymysql.cursors
 
 from freeradius_module import store as module_store
 from freeradius_module.connection import Connection, DatabaseAway, WrongSchema
@@ -327,7 +326,7 @@ class Doctor:
     def _nightly_work(self) -> Iterator[Finding]:
         """What has to run beside FreeRADIUS, by what is left undone when it does not."""
         with self.office.reading() as cursor:
-            uncut = store.doctor.uncut_since_seconds(cursor) or 0
+            uncut = store.doctor.unenforced_since_seconds(cursor) or 0
             unsealed = store.doctor.unsealed_since_hours(cursor) or 0
             unarchived = len(store.archive.candidates(cursor, (0, 0), UNARCHIVED_MANY, UNARCHIVED_DAYS))
         if uncut > UNCUT_SECONDS:
@@ -566,7 +565,7 @@ class Doctor:
         return Catalogue(Connection(load(self.office.config_path))).nas(host)
 
     def _read_nas(self) -> list[Nas]:
-        with self.office.reading(), self.office.stream(pymysql.cursors.Cursor) as cursor:
+        with self.office.reading(), self.office.tuples() as cursor:
             return module_store.read_nas(cursor)
 
     def _secret(self, nas: Nas) -> str:

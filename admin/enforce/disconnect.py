@@ -38,7 +38,7 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
             raise errors.UnknownCard(serial=serial, hint="")
         card_id = found[0]["id"]
         login_numbers = store.session.open_logins(cursor, card_id)
-        store.session.cut_card(cursor, card_id, "disconnected")
+        store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
@@ -66,7 +66,7 @@ def _cut(office, card_id: int, login_numbers: list[int], wait_seconds: float) ->
         while True:
             enforcer.hear(0.2)
             with office.reading() as cursor:
-                rows = store.session.card_cuts(cursor, card_id, login_numbers)
+                rows = store.session.disconnect_results(cursor, card_id, login_numbers)
             is_over = all(row["is_off"] for row in rows) or time.monotonic() >= until
             if is_over and not enforcer.is_waiting:
                 return rows

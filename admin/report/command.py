@@ -253,7 +253,7 @@ def _table(found: Report, title: str) -> None:
     )
     if len(found.rows) > output.TERMINAL_ROWS:
         output.hint(
-            _("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=output.TERMINAL_ROWS
             )
         )

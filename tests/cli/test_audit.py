@@ -146,7 +146,7 @@ def test_a_row_put_into_the_past_is_named(office, history, root):
     result = office.run("audit", "verify", "--json")
     assert result.exit_status == 1
     assert [(row["source"], row["row"], row["fault"]) for row in result.json()["faults"]] == [
-        ("card_event", number, "put into the past")
+        ("card_event", number, "backdated")
     ]
     # By its number, below the floor.
     root.execute("DELETE FROM card_event WHERE id = %s", [number])
@@ -155,9 +155,7 @@ def test_a_row_put_into_the_past_is_named(office, history, root):
         "INSERT INTO card_event (id, card_id, what, operator) VALUES (%s, %s, 'credited', 'x')", [last + 5, card_id]
     )
     faults = office.run("audit", "verify", "--json").json()["faults"]
-    assert ("card_event", last + 5, "put into the past") in [
-        (row["source"], row["row"], row["fault"]) for row in faults
-    ]
+    assert ("card_event", last + 5, "backdated") in [(row["source"], row["row"], row["fault"]) for row in faults]
 
 
 def test_a_transaction_that_commits_late_is_sealed_later(office, history, database):
