@@ -8,9 +8,10 @@ import click
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
 
-from . import product, store
+from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.text import _, told
 
 MOST_CARDS = 10_000_000
@@ -54,7 +55,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
     alphabet = ALPHABETS.get(pin_alphabet or ("safe" if single_code else "digits"), pin_alphabet)
     keyring = office.keyring
     with office.reading() as cursor:
-        sold = product.find(cursor, product_name)
+        sold = find_product(cursor, product_name)
         live_cards = store.card.live_count(cursor) + count
     if sold["retired_at"] is not None:
         raise errors.Refused(

@@ -13,9 +13,10 @@ import pymysql
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
 
-from . import product, store
+from . import store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.option_types import MOMENT
 from .shell.text import _, in_context, told
@@ -73,7 +74,7 @@ def import_(office, path, product_name, dry_run, as_json):
             output.progress(_count_lines(path), _("Importing")) as advance,
         ):
             office.hold_key(cursor)
-            sold = product.find(cursor, product_name)
+            sold = find_product(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
             live_cards = store.card.live_count(cursor)

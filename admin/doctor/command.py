@@ -29,7 +29,6 @@ from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
 from freeradius_module.store import Nas
 
 from .. import db, store
-from ..archive import YOUNGEST_DAYS
 from ..freeradius import files as raddb_files
 from ..freeradius import raddb
 from ..queue.files import Queue, age_seconds, count_lines
@@ -37,6 +36,7 @@ from ..shell import errors, output, share
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.pin_input import read_pin
 from ..shell.text import _, told
+from ..store.archive import YOUNGEST_DAYS
 from . import login as doctor_login
 
 # What the clocks of two servers may differ by before a session's time is wrong by something that a customer sees.

@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 import click
 
-from .. import partner, product
 from ..shell import errors, output, text
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.option_types import DATE
 from ..shell.text import _
@@ -271,6 +271,6 @@ def _period(first: date | None, last: date | None) -> Period:
 
 def _wanted(cursor, partner_name: str | None, product_name: str | None) -> dict:
     return {
-        "partner_id": partner_name and partner.find(cursor, partner_name)["id"],
-        "product_id": product_name and product.find(cursor, product_name)["id"],
+        "partner_id": partner_name and find_partner(cursor, partner_name)["id"],
+        "product_id": product_name and find_product(cursor, product_name)["id"],
     }
