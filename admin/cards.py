@@ -156,9 +156,9 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
         card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
             raise errors.Refused(
-                _("Card {serial} is {status}, so nothing of it is changed.").format(
-                    serial=card["serial"], status=output.shown("status", card["status"])
-                )
+                _("Card {serial} is {status}, so nothing of it is changed."),
+                serial=card["serial"],
+                status=output.shown("status", card["status"]),
             )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)

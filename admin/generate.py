@@ -7,6 +7,7 @@ import click
 
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
+from freeradius_module.sentence import Sentence
 
 from . import store
 from .shell import errors, output
@@ -119,10 +120,10 @@ def new_codes(prefix: str, count: int, length: int, alphabet: str):
     serial.build(prefix, 0, 1)  # refuses a prefix that is none
     if len(prefix) + length + 1 > serial.MAX_LENGTH:
         raise ValueError(
-            _("A code has at most {most} signs, prefix and check digit included.").format(most=serial.MAX_LENGTH)
+            Sentence("A code has at most {most} signs, prefix and check digit included.", most=serial.MAX_LENGTH)
         )
     if not set(alphabet) <= set(pin.SAFE_ALPHABET + pin.DIGITS):
-        raise ValueError(_("The code of a card is made of capital letters and digits."))
+        raise ValueError(Sentence("The code of a card is made of capital letters and digits."))
     return (
         serial.complete(prefix + "".join(secrets.choice(alphabet) for _sign in range(length))) for _card in range(count)
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 import click
 
 from freeradius_module.rules import hours, vendors
+from freeradius_module.sentence import Sentence
 
 from . import store
 from .freeradius import dictionaries
@@ -50,7 +51,7 @@ def _reply(text: str) -> tuple[str, str, str]:
     """
     match = re.fullmatch(r"\s*([\w-]+(?::[0-9]{1,2})?)\s*(:=|\+=)\s*(.*\S)\s*", text)
     if match is None:
-        raise ValueError(_("{text!r} is not a reply attribute. Write it like 'Attribute := value'.").format(text=text))
+        raise ValueError(Sentence("{text!r} is not a reply attribute. Write it like 'Attribute := value'.", text=text))
     name, operator, value = match.groups()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = value[1:-1]

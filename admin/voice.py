@@ -72,9 +72,9 @@ def export(office, path, number, force, as_json):
             new.publish()
         except errors.OfficeError as error:
             raise errors.Refused(
-                _("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
-                    cause=error, number=number
-                )
+                _("{cause} Its credits belong to export {number}: write it with --number {number}."),
+                cause=error,
+                number=number,
             ) from error
     output.tell_done(
         {"export": number, "count": len(credits), "file": path, "sha256": digest},

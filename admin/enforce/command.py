@@ -75,9 +75,8 @@ def enforce(office, watch, wait_seconds, as_json):
     output.tell_rows(rows, as_json, COLUMNS)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
-            _("Sessions that should be off are still on: {count}. What their NAS said is listed.").format(
-                count=sum(row["action"] == "disconnect" for row in rows)
-            )
+            _("Sessions that should be off are still on: {count}. What their NAS said is listed."),
+            count=sum(row["action"] == "disconnect" for row in rows),
         )
 
 
