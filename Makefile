@@ -206,7 +206,7 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
 # Never an editable installation: radiusd appends python_path to its path, and Python does not read the .pth files of
 # appended folders.
-SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
+SOURCES := setup.cfg pyproject.toml tools/compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
 	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
 
 # The list of files: it changes when a file is removed, too. The age of the folders would not do, because Python writes

@@ -1,5 +1,5 @@
-"""The office's side of prepaid cards: the command `prepaid`.
+"""The command `prepaid`, with which the office manages prepaid cards.
 
-Start at cli.py, which names every command's file.  A command asks, does and tells; the SQL is in
-the store*.py files, the connection in office.py, what is printed in output.py, what is refused in errors.py.
+Start at cli.py, which names the file of every command.  The SQL is in store/; what all commands share (options, the
+connection, output, errors) is in shell/.
 """

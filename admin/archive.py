@@ -16,9 +16,8 @@ from .db import DAEMONS, database_name, db, owner_connection, owner_options
 from .shell import errors, output
 from .shell.command import json_option, option, pass_office
 from .shell.text import _
+from .store.archive import YOUNGEST_DAYS
 
-# The module looks in the archive for sessions whose login is a day younger, and for no younger one.
-YOUNGEST_DAYS = 2
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
 # Refused logins are no connection records; a quarter of a year is enough to answer a complaint.

@@ -2,9 +2,10 @@
 
 import click
 
-from . import product, store
+from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 
 
 @cli.group()
@@ -25,7 +26,7 @@ def list_(office, product_name, as_json):
     """
     with office.reading() as cursor:
         if product_name is not None:
-            product.find(cursor, product_name)
+            find_product(cursor, product_name)
         output.tell_rows(store.batch.listed(cursor, product_name), as_json)
 
 

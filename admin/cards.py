@@ -8,9 +8,10 @@ import click
 
 from freeradius_module.sealing import pin
 
-from . import partner, product, store
+from . import product, store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_partner, find_product
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .shell.text import _
 
@@ -72,9 +73,9 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
         if batch_id is not None and store.batch.find(cursor, batch_id) is None:
             raise errors.UnknownBatch(batch=batch_id)
         if product_name is not None:
-            wanted["product_id"] = product.find(cursor, product_name)["id"]
+            wanted["product_id"] = find_product(cursor, product_name)["id"]
         if partner_name is not None:
-            wanted["partner_id"] = partner.find(cursor, partner_name)["id"]
+            wanted["partner_id"] = find_partner(cursor, partner_name)["id"]
         if range_text is not None:
             ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
             wanted["first_serial"], wanted["last_serial"] = ends
@@ -155,20 +156,20 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
         card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
             raise errors.Refused(
-                _("Card {serial} is {status}, so nothing of it is changed.").format(
-                    serial=card["serial"], status=output.shown("status", card["status"])
-                )
+                _("Card {serial} is {status}, so nothing of it is changed."),
+                serial=card["serial"],
+                status=output.shown("status", card["status"]),
             )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
             until = end_of(cursor, card, expires)
-            store.card.add_entry(cursor, card["id"], "extended", reason, until)
+            store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
             store.card.end_sessions_by(cursor, card["id"], until)
             store.card.reopen_expired(cursor, card["id"])
         if unbind:
             _require_unbind_left(office, cursor, card)
-            store.card.add_entry(cursor, card["id"], "unbound", reason)
+            store.entry.add(cursor, card["id"], "unbound", reason)
         row = _overview(cursor, serial)
     output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
 

@@ -1,4 +1,4 @@
-"""The command `prepaid`: a file for each noun, one line here for each file."""
+"""The command `prepaid`: imports every file of commands, which adds its commands to the group `cli`."""
 
 # ruff: noqa: F401
 # isort: off

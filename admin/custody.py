@@ -6,9 +6,10 @@ import click
 
 from freeradius_module.rules import hours
 
-from . import partner, store
+from . import store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_partner
 from .shell.text import _
 
 
@@ -37,7 +38,7 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
         prepaid deliver --partner "Banca do Norte" --range LIVRE000000016-LIVRE000010005
     """
     with office.transaction() as cursor:
-        shop = partner.find(cursor, partner_name)
+        shop = find_partner(cursor, partner_name)
         if shop["retired_at"] is not None:
             raise errors.Refused(_("Partner {name!r} is retired, so nothing is delivered there."), name=partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
@@ -77,7 +78,7 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
         prepaid return --partner "Banca do Norte" --range LIVRE000000016-LIVRE000000297
     """
     with office.transaction(reason=reason) as cursor:
-        shop = partner.find(cursor, partner_name)
+        shop = find_partner(cursor, partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
         held = chosen._replace(choice=store.card.with_partner(chosen.choice, shop["id"]))
         if range_text is None and not store.card.survey(cursor, held.choice):
@@ -122,7 +123,7 @@ def list_(office, partner_name, kind, as_json):
     """
     with office.reading() as cursor:
         if partner_name is not None:
-            partner.find(cursor, partner_name)
+            find_partner(cursor, partner_name)
         output.tell_rows(store.note.listed(cursor, partner_name, kind), as_json)
 
 

@@ -7,10 +7,12 @@ import click
 
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
+from freeradius_module.sentence import Sentence
 
-from . import product, store
+from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.text import _, told
 
 MOST_CARDS = 10_000_000
@@ -54,7 +56,7 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
     alphabet = ALPHABETS.get(pin_alphabet or ("safe" if single_code else "digits"), pin_alphabet)
     keyring = office.keyring
     with office.reading() as cursor:
-        sold = product.find(cursor, product_name)
+        sold = find_product(cursor, product_name)
         live_cards = store.card.live_count(cursor) + count
     if sold["retired_at"] is not None:
         raise errors.Refused(
@@ -118,10 +120,10 @@ def new_codes(prefix: str, count: int, length: int, alphabet: str):
     serial.build(prefix, 0, 1)  # refuses a prefix that is none
     if len(prefix) + length + 1 > serial.MAX_LENGTH:
         raise ValueError(
-            _("A code has at most {most} signs, prefix and check digit included.").format(most=serial.MAX_LENGTH)
+            Sentence("A code has at most {most} signs, prefix and check digit included.", most=serial.MAX_LENGTH)
         )
     if not set(alphabet) <= set(pin.SAFE_ALPHABET + pin.DIGITS):
-        raise ValueError(_("The code of a card is made of capital letters and digits."))
+        raise ValueError(Sentence("The code of a card is made of capital letters and digits."))
     return (
         serial.complete(prefix + "".join(secrets.choice(alphabet) for _sign in range(length))) for _card in range(count)
     )

@@ -12,10 +12,12 @@ import pymysql
 
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
+from freeradius_module.sentence import Sentence
 
-from . import product, store
+from . import store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.option_types import MOMENT
 from .shell.text import _, in_context, told
@@ -73,7 +75,7 @@ def import_(office, path, product_name, dry_run, as_json):
             output.progress(_count_lines(path), _("Importing")) as advance,
         ):
             office.hold_key(cursor)
-            sold = product.find(cursor, product_name)
+            sold = find_product(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
             live_cards = store.card.live_count(cursor)
@@ -249,26 +251,31 @@ def card_of(row: dict, sold: dict, now) -> dict:
     status = row.get("status") or "created"
     if status not in STATUSES:
         raise ValueError(
-            _("{status!r} is no status. It is one of: {statuses}.").format(status=status, statuses=", ".join(STATUSES))
+            Sentence("{status!r} is no status. It is one of: {statuses}.", status=status, statuses=", ".join(STATUSES))
         )
     if status in ("created", "delivered") and is_used:
-        raise ValueError(_("the card is {status}, but it was used.").format(status=in_context("word", status)))
+        raise ValueError(Sentence("the card is {status}, but it was used.", status=in_context("word", status)))
     if row.get("product") and row["product"] != sold["name"]:
         raise ValueError(
-            _("its product is {product!r}; import each product on its own.").format(product=row["product"])
+            Sentence("its product is {product!r}; import each product on its own.", product=row["product"])
         )
     if used["used_octets"] and (used["used_down_octets"] or used["used_up_octets"]):
-        raise ValueError(_("it has used_octets and used_down_octets or used_up_octets: the total, or the parts."))
+        raise ValueError(
+            Sentence("it has used_octets and used_down_octets or used_up_octets: the total, or the parts.")
+        )
     if used["used_octets"] and (sold["credit_down_octets"] or sold["credit_up_octets"]):
-        raise ValueError(_("its product has download and upload apart: say used_down_octets and used_up_octets."))
+        raise ValueError(
+            Sentence("its product has download and upload apart: say used_down_octets and used_up_octets.")
+        )
     if len(row.get("note") or "") > LONGEST_NOTE:
-        raise ValueError(_("its note has more than {most} signs.").format(most=LONGEST_NOTE))
+        raise ValueError(Sentence("its note has more than {most} signs.", most=LONGEST_NOTE))
     if status in ("in_use", "exhausted"):
         if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
             raise ValueError(
-                _(
-                    "its product is valid for {days} days from the first login: say first_login_at or expires_at."
-                ).format(days=sold["valid_days"])
+                Sentence(
+                    "its product is valid for {days} days from the first login: say first_login_at or expires_at.",
+                    days=sold["valid_days"],
+                )
             )
         first_login_at = first_login_at or now
     if expires_at is None and first_login_at is not None and sold["valid_days"] is not None:
@@ -295,7 +302,7 @@ def _serial(text: str) -> str:
     compacted = serial.compact(text)
     if not 1 <= len(compacted) <= serial.MAX_LENGTH or not compacted.isprintable():
         raise ValueError(
-            _("{serial} is not a serial: 1 to {most} signs.").format(serial=ascii(text[:64]), most=serial.MAX_LENGTH)
+            Sentence("{serial} is not a serial: 1 to {most} signs.", serial=ascii(text[:64]), most=serial.MAX_LENGTH)
         )
     return compacted
 
@@ -303,10 +310,10 @@ def _serial(text: str) -> str:
 def _pin(text: str) -> str:
     """The message must not show it, wrong as it may be."""
     if not text:
-        raise ValueError(_("it has no PIN."))
+        raise ValueError(Sentence("it has no PIN."))
     if len(text.encode()) > PIN_OCTETS or not text.isprintable():
         raise ValueError(
-            _("its PIN has more than {most} octets, or signs that cannot be typed.").format(most=PIN_OCTETS)
+            Sentence("its PIN has more than {most} octets, or signs that cannot be typed.", most=PIN_OCTETS)
         )
     return text
 
@@ -314,7 +321,7 @@ def _pin(text: str) -> str:
 def _used(row: dict, name: str) -> int:
     text = row.get(name) or "0"
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MOST_USED[name]):
-        raise ValueError(_("{name} is {text!r}; it must be a whole number.").format(name=name, text=text))
+        raise ValueError(Sentence("{name} is {text!r}; it must be a whole number.", name=name, text=text))
     return int(text)
 
 

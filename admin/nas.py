@@ -13,6 +13,7 @@ from freeradius_module.sealing import pin
 from . import store
 from .shell import complete_names, errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_nas
 from .shell.text import _
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
@@ -132,7 +133,7 @@ def add(office, name, secret, as_json, **values):
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
     with office.transaction() as cursor:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
-        row = find(cursor, name)
+        row = find_nas(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json
     )
@@ -164,7 +165,7 @@ def show(office, name, as_json):
         prepaid nas show hotspot-centro
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find(cursor, name)), as_json)
+        output.tell_one(_public(find_nas(cursor, name)), as_json)
 
 
 @nas.command()
@@ -185,8 +186,8 @@ def edit(office, name, secret, as_json, **values):
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid nas edit --help'."))
     with office.transaction() as cursor:
-        store.nas.change(cursor, find(cursor, name)["id"], changes)
-        row = find(cursor, name)
+        store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
+        row = find_nas(cursor, name)
     output.tell_done(
         _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json
     )
@@ -204,7 +205,7 @@ def remove(office, name, as_json):
         prepaid nas remove hotspot-centro
     """
     with office.transaction() as cursor:
-        row = find(cursor, name)
+        row = find_nas(cursor, name)
         if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
                 _(
@@ -215,15 +216,6 @@ def remove(office, name, as_json):
             )
         store.nas.remove(cursor, row["id"])
     output.tell_done(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
-
-
-def find(cursor, name: str) -> dict:
-    """The NAS of this name, or the nearest ones as a hint."""
-    rows = store.nas.listed(cursor)
-    for row in rows:
-        if row["name"] == name:
-            return row
-    raise errors.UnknownNas(name=name, hint=errors.did_you_mean(name, [row["name"] for row in rows]))
 
 
 def _public(row: dict) -> dict:

@@ -6,6 +6,7 @@ from stdnum.br import cnpj, cpf
 from . import store
 from .shell import complete_names, errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_partner
 from .shell.option_types import CLEARED, PERCENT, clearable
 from .shell.text import _
 
@@ -52,7 +53,7 @@ def add(office, name, as_json, **values):
     values = {**values, "name": _checked_name(name), "document": _document(values["document"])}
     with office.transaction() as cursor:
         store.partner.add(cursor, values)
-        row = find(cursor, name)
+        row = find_partner(cursor, name)
     output.tell_done(_public(row), _("Partner {name} is added.").format(name=name), as_json)
 
 
@@ -83,7 +84,7 @@ def show(office, name, as_json):
         prepaid partner show "Banca do Norte"
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find(cursor, name)), as_json)
+        output.tell_one(_public(find_partner(cursor, name)), as_json)
 
 
 @partner.command()
@@ -109,8 +110,8 @@ def edit(office, name, new_name, as_json, **values):
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see 'prepaid partner edit --help'."))
     with office.transaction() as cursor:
-        store.partner.change(cursor, find(cursor, name)["id"], changes)
-        row = find(cursor, changes.get("name", name))
+        store.partner.change(cursor, find_partner(cursor, name)["id"], changes)
+        row = find_partner(cursor, changes.get("name", name))
     output.tell_done(_public(row), _("Partner {name} is changed.").format(name=row["name"]), as_json)
 
 
@@ -126,19 +127,10 @@ def retire(office, name, as_json):
         prepaid partner retire "Banca do Norte"
     """
     with office.transaction() as cursor:
-        retired = store.partner.retire(cursor, find(cursor, name)["id"])
-        row = find(cursor, name)
+        retired = store.partner.retire(cursor, find_partner(cursor, name)["id"])
+        row = find_partner(cursor, name)
     sentence = _("Partner {name} is retired.") if retired else _("Partner {name} was retired before.")
     output.tell_done(_public(row), sentence.format(name=name), as_json)
-
-
-def find(cursor, name: str) -> dict:
-    """The partner of this name, or the nearest ones as a hint."""
-    row = store.partner.named(cursor, name)
-    if row is None:
-        names = [other["name"] for other in store.partner.listed(cursor, retired_too=True)]
-        raise errors.UnknownPartner(name=name, hint=errors.did_you_mean(name, names))
-    return row
 
 
 def _checked_name(name: str) -> str:

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 import click
 
 from freeradius_module.rules import hours, vendors
+from freeradius_module.sentence import Sentence
 
 from . import store
 from .freeradius import dictionaries
 from .shell import complete_names, errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.option_types import (
     CLEARED,
     DATE,
@@ -49,7 +51,7 @@ def _reply(text: str) -> tuple[str, str, str]:
     """
     match = re.fullmatch(r"\s*([\w-]+(?::[0-9]{1,2})?)\s*(:=|\+=)\s*(.*\S)\s*", text)
     if match is None:
-        raise ValueError(_("{text!r} is not a reply attribute. Write it like 'Attribute := value'.").format(text=text))
+        raise ValueError(Sentence("{text!r} is not a reply attribute. Write it like 'Attribute := value'.", text=text))
     name, operator, value = match.groups()
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
@@ -216,7 +218,7 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
         raise errors.WrongUsage(_("Say what to change; see 'prepaid product edit --help'."))
     dictionaries.check_replies(office, replies)
     with office.transaction() as cursor:
-        row = find(cursor, name)
+        row = find_product(cursor, name)
         _fix_last_day(changes, changes.get("timezone", row["timezone"]))
         if changes:
             store.product.change(cursor, row["id"], changes)
@@ -240,19 +242,10 @@ def retire(office, name, as_json):
         prepaid product retire "10 hours"
     """
     with office.transaction() as cursor:
-        retired = store.product.retire(cursor, find(cursor, name)["id"])
+        retired = store.product.retire(cursor, find_product(cursor, name)["id"])
         row = _in_full(cursor, name)
     sentence = _("Product {name} is off sale.") if retired else _("Product {name} was off sale before.")
     output.tell_done(row, sentence.format(name=name), as_json)
-
-
-def find(cursor, name: str) -> dict:
-    """The product of this name, or the nearest ones as a hint."""
-    row = store.product.named(cursor, name)
-    if row is None:
-        names = [other["name"] for other in store.product.listed(cursor, retired_too=True)]
-        raise errors.UnknownProduct(name=name, hint=errors.did_you_mean(name, names))
-    return row
 
 
 def end_of_day(day, timezone: str) -> datetime:
@@ -268,7 +261,7 @@ def end_of_day(day, timezone: str) -> datetime:
 
 def _in_full(cursor, name: str) -> dict:
     """A product with its reply attributes, as `show` prints it."""
-    row = find(cursor, name)
+    row = find_product(cursor, name)
     reply = [
         f"{reply['attribute']} {reply['operator']} {reply['value']}"
         for reply in store.product.replies(cursor, row["id"])

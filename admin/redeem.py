@@ -5,7 +5,6 @@ import re
 import secrets
 
 import click
-import pymysql.cursors
 
 from freeradius_module import settings
 from freeradius_module import store as module_store
@@ -96,7 +95,7 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
     with office.transaction() as cursor:
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
-        with office.stream(pymysql.cursors.Cursor) as plain:
+        with office.tuples() as plain:
             ((_found, standing),) = module_store.guessing.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
     # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
     # address.

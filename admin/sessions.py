@@ -126,7 +126,7 @@ def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None,
     with office.transaction() as cursor:
         if moment_at > store.connection.now(cursor):
             raise errors.WrongUsage(
-                _("{moment} UTC is in the future; write the time with its offset from UTC.").format(moment=moment_at)
+                _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment_at
             )
         number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
     output.tell_rows(rows, as_json, ADDRESS_COLUMNS)

@@ -7,7 +7,6 @@ for proved.
 from datetime import UTC, datetime, timedelta
 
 import click
-import pymysql.cursors
 
 from freeradius_module import attributes, settings
 from freeradius_module import store as module_store
@@ -15,11 +14,11 @@ from freeradius_module.engine import reply
 from freeradius_module.rules import identity, login, messages, refusals, serial
 from freeradius_module.rules.usage import by_column
 
-from . import nas as nas_command
 from . import store
 from .shell import output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.errors import UnknownCard
+from .shell.find import find_nas
 from .shell.option_types import MOMENT
 from .shell.text import _
 
@@ -50,10 +49,10 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
     """
     rules = settings.load(office.config_path)
     with office.reading() as cursor:
-        nas = nas_command.find(cursor, nas_name) if nas_name is not None else UNLISTED
+        nas = find_nas(cursor, nas_name) if nas_name is not None else UNLISTED
         at = moment or store.connection.now(cursor)
         store.connection.set_clock(cursor, moment)
-        with office.stream(pymysql.cursors.Cursor) as plain:
+        with office.tuples() as plain:
             card = _read(plain, serial_text)
             if card is None:
                 _say_what_was_meant(cursor, serial_text)

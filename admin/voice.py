@@ -75,9 +75,9 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
             new.publish()
         except errors.OfficeError as error:
             raise errors.Refused(
-                _("{cause} The credits belong to export {number}: write its file with --number {number}.").format(
-                    cause=error, number=number
-                )
+                _("{cause} The credits belong to export {number}: write its file with --number {number}."),
+                cause=error,
+                number=number,
             ) from error
     output.tell_done(
         {"export": number, "count": len(credits), "file": path, "sha256": digest},

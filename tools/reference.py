@@ -1,9 +1,9 @@
-"""The pages that are made of the commands' own help: docs/commands.md, and `man prepaid` in each language.
+"""Makes the reference pages from the commands' help: docs/commands.md, and `man prepaid` in each language.
 
     python -m tools.reference        writes them; `make reference` does the same
 
-They are kept in git, so that they can be read without an installation and are installed with the wheel; a test says
-when they are behind the commands.
+The pages are in git, so that they can be read without an installation and are part of the wheel.  A test fails when
+they differ from the commands' help.
 """
 
 import re
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import click
 
+from admin.cli import cli
 from admin.shell import text
-from admin.shell.command import cli
 from admin.shell.text import _
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def pages() -> dict[Path, str]:
 
 
 class Entry(NamedTuple):
-    """One command, as its help shows it."""
+    """The help of one command."""
 
     path: str
     usage: str
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
 
 def entries() -> Iterator[Entry]:
-    """`prepaid` itself, then every command in the order of its name."""
+    """`prepaid` itself, then all commands by name."""
     yield from _entries(cli, None)
 
 
@@ -65,10 +65,12 @@ def _entries(command: click.Command, parent: click.Context | None) -> Iterator[E
     ]
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield Entry(
-        context.command_path, usage, text.parts_of_help(command.help), options, isinstance(command, click.Group)
+        context.command_path, usage, text.parts_of_help(command.help or ""), options, isinstance(command, click.Group)
     )
-    for _name, inner in sorted(getattr(command, "commands", {}).items()):
-        if not inner.hidden:
+    if isinstance(command, click.Group):
+        for _name, inner in sorted(command.commands.items()):
+            if inner.hidden:
+                continue
             yield from _entries(inner, context)
 
 
@@ -83,8 +85,8 @@ def commands_page() -> str:
         "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.",
         "",
         "Every command that prints data takes `--json`; its form is the same in every language. Without it a terminal gets "
-        "a table, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` takes the colours off. "
-        "In a list of names, `none` empties a value where it says so.",
+        "a table, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` turns colours off. "
+        "The word `none` removes a value where an option says so.",
         "",
         *(f"- [`{entry.path}`](#{_anchor(entry.path)}): {entry.parts[0]}" for entry in listed if not entry.is_group),
     ]
@@ -118,7 +120,7 @@ def _anchor(path: str) -> str:
 
 
 def man_page() -> str:
-    """A page in the macros of man(7).
+    """The manual page, in the macros of man(7).
 
     >>> man_page().splitlines()[0]
     '.TH PREPAID 1 "" "prepaid-cards" "prepaid-cards"'
@@ -162,7 +164,7 @@ def _roff_options(options: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _roff(line: str) -> str:
-    r"""A line of text in roff, where a backslash, a hyphen, and a dot or apostrophe at the beginning mean something.
+    r"""A line of text with escapes for what roff would interpret: backslash, hyphen, a dot or apostrophe at the beginning.
 
     >>> _roff("--yes"), _roff(".ssh"), _roff("a\\b"), _roff("'digits'")
     ('\\-\\-yes', '\\&.ssh', 'a\\eb', "\\&'digits'")
@@ -172,7 +174,7 @@ def _roff(line: str) -> str:
 
 
 def _verbatim(part: str) -> tuple[str, list[str]]:
-    r"""The heading of lines that are not to be wrapped, and the lines without their indentation.
+    r"""The heading of lines that must not be wrapped, and the lines without their indentation.
 
     >>> _verbatim("\b\nExample:\n    prepaid list")
     ('Example:', ['prepaid list'])
@@ -185,6 +187,4 @@ def _verbatim(part: str) -> tuple[str, list[str]]:
 
 
 if __name__ == "__main__":
-    from admin import cli as _all_commands  # noqa: F401
-
     main()

@@ -1,1 +1,1 @@
-"""The books are as they were and add up: prepaid audit, prepaid reconcile."""
+"""Checks of the books: `prepaid audit` finds changed history, `prepaid reconcile` sums that disagree."""

@@ -1,54 +1,58 @@
-"""prepaid audit seal, verify: that the history is as it was.
+"""prepaid audit seal, verify: proves that nobody changed the history.
 
-Sealing chains the rows of history that are committed and not chained yet.  Verifying seals first, then computes the
-whole chain again from the rows as they are now.
+Sealing adds the committed rows of history to the hash chain.  Verifying seals first, then computes the whole chain
+again from the rows as they are now.
 """
 
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import click
-import pymysql.cursors
+import pymysql
 from pymysql.constants import ER
 
 from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
+from ..store.chain import Link
+from ..store.rows import Connection, TupleCursor, TupleRow
 
 ROWS_A_STEP = 5000
 HASH_DIGITS = 64
-# So often somebody else may have been quicker, each time with some thousand rows.
+# A step is tried so often while other processes seal, too.
 ROUNDS = 100
-_SOMEBODY_ELSE = {ER.DUP_ENTRY, ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
-# How often `prepaid enforce --watch` seals.
+_SEALED_BY_OTHERS = {ER.DUP_ENTRY, ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+# `prepaid enforce --watch` seals once in this time.
 SEAL_SECONDS = 600
-# Rows are numbered as they are written. One that is older than its forerunner by more than this was dated back.
+# Rows are numbered when they are written.  A row that is older than the one before it by more than this has a false date.
 BACKDATED = timedelta(hours=store.audit.LONGEST_TRANSACTION_HOURS)
-# A row is sealed after it was written; clocks of a cluster's nodes differ by less.
+# A row cannot be younger than its seal, but the clocks of a cluster's nodes may differ by up to this.
 AHEAD = timedelta(minutes=1)
 
 
 @cli.group()
-def audit():
-    """The hash chain over the history: whether anybody changed what has happened."""
+def audit() -> None:
+    """The hash chain over the history: shows whether anybody changed it."""
 
 
 @audit.command("seal")
 @json_option
 @pass_office
-def seal_(office, as_json):
-    """Chain the history up to now.  'prepaid enforce --watch' does it by itself every ten minutes.
+def seal_(office: Office, as_json: bool) -> None:
+    """Add the history up to now to the chain.  'prepaid enforce --watch' does it every ten minutes.
 
     \b
     Example:
         prepaid audit seal
     """
     count = seal(office)
-    with office.reading() as cursor, cursor.connection.cursor(pymysql.cursors.Cursor) as plain:
-        seq, last = _head(plain)
+    with office.reading(), office.tuples() as cursor:
+        seq, last = _head(cursor)
     output.tell_done(
         {"sealed": count, "rows": seq, "hash": last.hex()},
         _("{count} rows sealed, {rows} in all. The last hash is {hash}.").format(
@@ -58,7 +62,7 @@ def seal_(office, as_json):
     )
 
 
-def _hash(ctx, param, value):
+def _hash(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bytes | None:
     if value is None:
         return None
     try:
@@ -66,7 +70,9 @@ def _hash(ctx, param, value):
     except ValueError:
         known = b""
     if len(known) * 2 != HASH_DIGITS:
-        raise click.BadParameter(_("A hash is {digits} digits and letters from a to f.").format(digits=HASH_DIGITS))
+        raise click.BadParameter(
+            _("A hash has {digits} characters: digits and letters from a to f.").format(digits=HASH_DIGITS)
+        )
     return known
 
 
@@ -76,15 +82,15 @@ def _hash(ctx, param, value):
     "expected",
     callback=_hash,
     metavar="HASH",
-    help="A hash that was printed earlier and kept elsewhere: the chain has to hold it still.",
+    help="A hash that was printed earlier and kept elsewhere; the chain must still contain it.",
 )
 @json_option
 @pass_office
-def verify(office, expected, as_json):
-    """Compute the chain again; name every row that was changed, removed or put into the past.
+def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
+    """Compute the chain again; name every row that was changed, removed or given a false date.
 
-    Keep the hash that it prints somewhere else, and give it with --expect the next time: then even somebody who
-    computed the whole chain anew is found.
+    Keep the hash that it prints in another place, and give it with --expect the next time. That also shows whether
+    somebody computed the whole chain again after a change.
 
     \b
     Example:
@@ -96,13 +102,13 @@ def verify(office, expected, as_json):
     except errors.Busy:
         output.hint(
             _(
-                "The newest history was not sealed, because somebody holds the end of the chain. Who it is says "
-                "'prepaid doctor'."
+                "The newest history was not sealed, because another connection has locked the end of the chain. "
+                "'prepaid doctor' names that connection."
             )
         )
-    with office.reading() as cursor, cursor.connection.cursor(pymysql.cursors.Cursor) as plain:
-        seq, last = _head(plain)
-        bad = list(faults(plain, expected))
+    with office.reading(), office.tuples() as cursor:
+        seq, last = _head(cursor)
+        bad = list(faults(cursor, expected))
     if as_json:
         output.tell_one({"rows": seq, "hash": last.hex(), "faults": bad}, as_json)
     elif bad:
@@ -110,14 +116,14 @@ def verify(office, expected, as_json):
     else:
         output.tell_done(
             {},
-            _("The history is unbroken: {rows} rows. Keep this hash elsewhere: {hash}").format(
+            _("The history is intact: {rows} rows. Keep this hash in another place: {hash}").format(
                 rows=seq, hash=last.hex()
             ),
         )
     if bad:
         first = bad[0]
         raise errors.Refused(
-            _("The history is not what it was: {count} rows, the first is row {row} of {source} ({fault})."),
+            _("The history was changed: {count} faults, the first in row {row} of {source} ({fault})."),
             count=len(bad),
             row=first["row"],
             source=first["source"],
@@ -125,16 +131,16 @@ def verify(office, expected, as_json):
         )
 
 
-def seal(office) -> int:
-    """Chain what is not chained, in steps of a transaction each; how many rows.
+def seal(office: Office) -> int:
+    """Add the rows that are not in the chain, each step in a transaction of its own; return how many.
 
-    Two at once need no lock: whoever writes the next number of the chain second finds it taken, and looks again.
-    A connection of its own, because it waits less long than others.
+    Processes that seal at the same time need no lock: the second one to write a number of the chain finds it taken, and
+    reads the rows again.  This uses a connection of its own, with a shorter wait for locks than others.
     """
     count = 0
     connection = office.connect()
     try:
-        with connection.cursor(pymysql.cursors.Cursor) as cursor:
+        with connection.cursor(TupleCursor) as cursor:
             store.audit.wait_shortly(cursor)
             for source in store.chain.SOURCES:
                 after = store.audit.floor(cursor, source)
@@ -144,30 +150,28 @@ def seal(office) -> int:
             try:
                 store.audit.raise_floors(cursor)
             except pymysql.MySQLError as error:
-                # Somebody holds a floor; it rises the next time.
-                if error.args[0] not in _SOMEBODY_ELSE:
+                # If another connection has locked a floor, it is raised the next time.
+                if error.args[0] not in _SEALED_BY_OTHERS:
                     raise
     finally:
         connection.close()
     return count
 
 
-def _seal_some(connection, cursor, source: str, after: int) -> list[tuple]:
+def _seal_some(connection: Connection, cursor: TupleCursor, source: str, after: int) -> list[TupleRow]:
+    """Add the next rows of one table to the chain; return them."""
     for _round in range(ROUNDS):
         connection.begin()
         try:
             found = store.audit.unsealed(cursor, source, after, ROWS_A_STEP)
             if found:
                 seq, last = _head(cursor)
-                store.audit.add(
-                    cursor,
-                    list(store.chain.extend(last, seq, store.audit.now(cursor), [(source, row) for row in found])),
-                )
+                store.audit.add(cursor, list(store.chain.extend(last, seq, store.audit.now(cursor), source, found)))
             connection.commit()
             return found
         except pymysql.MySQLError as error:
             connection.rollback()
-            if error.args[0] not in _SOMEBODY_ELSE and errors.broken_rule(error) != "chain_goes_on_without_a_gap":
+            if error.args[0] not in _SEALED_BY_OTHERS and errors.broken_rule(error) != "chain_goes_on_without_a_gap":
                 raise
             if error.args[0] == ER.LOCK_WAIT_TIMEOUT:
                 break
@@ -175,15 +179,15 @@ def _seal_some(connection, cursor, source: str, after: int) -> list[tuple]:
 
 
 class Sealer:
-    """Seals now and then beside other work, over a connection of its own; whoever lacks the role audit seals nothing."""
+    """Seals from time to time in a thread of its own.  An account without the role audit seals nothing."""
 
-    def __init__(self, office):
+    def __init__(self, office: Office):
         self.office = office
         self._thread: threading.Thread | None = None
         self._next_at = 0.0
 
     def keep_up(self) -> None:
-        """Begin to seal if it is time and the last time is over."""
+        """Start the thread if it is time, and the last one has ended."""
         if time.monotonic() < self._next_at or (self._thread is not None and self._thread.is_alive()):
             return
         self._next_at = time.monotonic() + SEAL_SECONDS
@@ -194,20 +198,20 @@ class Sealer:
         try:
             seal(self.office)
         except (errors.OfficeError, pymysql.MySQLError) as error:
-            # Tried again next time. What is not sealed by then is not lost: verify seals first.
-            refused = error.args[0] if isinstance(error, pymysql.MySQLError) else None
-            if refused not in (1142, 1143):
+            # The next turn tries again, and `prepaid audit verify` seals first.
+            number = error.args[0] if isinstance(error, pymysql.MySQLError) else None
+            if number not in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
                 output.hint(_("The history was not sealed ({cause}).").format(cause=error))
 
 
-def faults(cursor, expected: bytes | None = None) -> Iterator[dict]:
-    """Every row that is not what was sealed, in the order of the chain.
+def faults(cursor: TupleCursor, expected: bytes | None = None) -> Iterator[dict[str, Any]]:
+    """The rows that differ from what was sealed, in the order of the chain: source, row, chain_row, fault.
 
-    After a bad row the stored hash is taken for true, so that each row is judged by itself.
+    After a wrong row the check continues with the stored hash, so that one wrong row is one fault.
     """
     seq, before = 0, store.chain.BEGINNING
-    forerunners: dict[str, tuple] = {}
-    is_expected = expected in (None, before)
+    newest: dict[str, tuple[int, datetime]] = {}
+    is_found = expected in (None, before)
     while links := store.audit.chained(cursor, seq, ROWS_A_STEP):
         now_there = {source: store.audit.rows(cursor, source, ids) for source, ids in _by_source(links).items()}
         for number, source, row_id, at, found in links:
@@ -221,47 +225,52 @@ def faults(cursor, expected: bytes | None = None) -> Iterator[dict]:
             row = now_there[source].get(row_id)
             if row is None:
                 yield _fault(source, row_id, number, _("removed"))
-            elif store.chain.link(before, number, source, row_id, at, store.chain.content(row)) != found:
+            elif store.chain.link_hash(before, number, source, row_id, at, store.chain.content(row)) != found:
                 yield _fault(source, row_id, number, _("changed"))
-            elif _is_dated_back(forerunners, source, row):
-                yield _fault(source, row_id, number, _("put into the past"))
+            elif _is_backdated(newest, source, row):
+                yield _fault(source, row_id, number, _("backdated"))
             elif _moment_of(source, row) > at + AHEAD:
-                yield _fault(source, row_id, number, _("put into the future"))
+                yield _fault(source, row_id, number, _("dated in the future"))
             seq, before = number, found
-            is_expected = is_expected or found == expected
+            is_found = is_found or found == expected
     for source in store.chain.SOURCES:
-        for row_id, _at in store.audit.strangers(cursor, source):
-            yield _fault(source, row_id, None, _("put into the past"))
-    if not is_expected:
+        for row_id in store.audit.inserted_later(cursor, source):
+            yield _fault(source, row_id, None, _("backdated"))
+    if expected is not None and not is_found:
         yield _fault(
-            "history_chain", None, seq, _("the chain does not hold the hash {hash}").format(hash=expected.hex())
+            "history_chain", None, seq, _("the chain does not contain the hash {hash}").format(hash=expected.hex())
         )
 
 
-def _head(cursor) -> tuple[int, bytes]:
+def _head(cursor: TupleCursor) -> tuple[int, bytes]:
+    """The number and the hash of the last link."""
     return store.audit.head(cursor) or (0, store.chain.BEGINNING)
 
 
-def _by_source(links: list[tuple]) -> dict[str, list[int]]:
+def _by_source(links: list[Link]) -> dict[str, list[int]]:
     ids: dict[str, list[int]] = {}
-    for _seq, source, row_id, *_rest in links:
-        ids.setdefault(source, []).append(row_id)
+    for link in links:
+        ids.setdefault(link.source, []).append(link.row_id)
     return ids
 
 
-def _moment_of(source: str, row: tuple):
-    return row[store.chain.COLUMNS[source].index(store.chain.MOMENT[source])]
+def _moment_of(source: str, row: TupleRow) -> datetime:
+    moment: datetime = row[store.chain.COLUMNS[source].index(store.chain.MOMENT[source])]
+    return moment
 
 
-def _is_dated_back(forerunners: dict[str, tuple], source: str, row: tuple) -> bool:
-    """Whether a row is much older than the one that was written before it; the forerunners are kept up to date."""
+def _is_backdated(newest: dict[str, tuple[int, datetime]], source: str, row: TupleRow) -> bool:
+    """Whether a row is much older than an earlier row of its table.
+
+    *newest* has the highest number and the latest time of each table so far; this updates it.
+    """
     row_id, moment = row[0], _moment_of(source, row)
-    last_id, last_moment = forerunners.get(source, (0, moment))
+    last_id, last_moment = newest.get(source, (0, moment))
     if row_id > last_id:
-        forerunners[source] = row_id, max(moment, last_moment)
+        newest[source] = row_id, max(moment, last_moment)
         return moment < last_moment - BACKDATED
     return False
 
 
-def _fault(source: str, row_id: int | None, seq: int | None, fault: str) -> dict:
+def _fault(source: str, row_id: int | None, seq: int | None, fault: str) -> dict[str, Any]:
     return {"source": source, "row": row_id, "chain_row": seq, "fault": fault}

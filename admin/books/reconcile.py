@@ -1,19 +1,20 @@
-"""prepaid reconcile: the sums of the books agree.
+"""prepaid reconcile: checks that the sums of the books agree.
 
-Everything is read within one snapshot, so that logins and accounting that go on meanwhile change nothing of it.
+Everything is read within one snapshot, so logins and accounting that happen meanwhile do not change the result.
 """
 
-from collections.abc import Iterator
-
-import pymysql.cursors
+from collections.abc import Callable, Iterator
 
 from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, pass_office
+from ..shell.office import Office
 from ..shell.text import _
+from ..store.rows import TupleCursor, TupleRow
 
 CARDS_A_RANGE = 20_000
 
+# The rules by name: those that are checked on ranges of cards, and those on all notes and batches.
 OF_CARDS = {
     "ledger": store.reconcile.wrong_entries,
     "usage": store.reconcile.wrong_usage,
@@ -30,29 +31,29 @@ OF_PAPERS = {"note": store.reconcile.wrong_notes, "batch": store.reconcile.wrong
 @cli.command()
 @json_option
 @pass_office
-def reconcile(office, as_json):
-    """Check that the books agree, and list what does not; logins may go on meanwhile.
+def reconcile(office: Office, as_json: bool) -> None:
+    """Check that the books agree, and list what does not. Logins may continue meanwhile.
 
     \b
-    ledger    what was added to a card is the sum of its compensating entries
-    usage     what a card has used is the sum of its sessions, archived ones included
+    ledger    the credit added to a card is the sum of its compensating entries
+    usage     the usage of a card is the sum of its sessions, archived ones included
     sessions  no session has posted more than it used
-    status    a card's status is the last one of its history, which has no break
-    custody   a card that was handed over has a delivery note to the partner that has it
-    history   each change of status is a permitted one, and FreeRADIUS' account made none that is the office's
-    transfer  what a transfer took from one card it gave to the other
-    voice     a redeemed card has a credit of what it was worth, and no other card has one
-    note      a note says as many cards as changed hands with it
-    batch     a batch has as many cards as it says
+    status    a card's status is the last one of its history, which has no gap
+    custody   a card that is with a partner has a delivery note to that partner
+    history   each change of status is permitted; FreeRADIUS made none of the office's
+    transfer  what a transfer took from one card, it gave to the other
+    voice     a redeemed card has a credit with the card's value, and no other card has one
+    note      a note has as many cards as changed hands with it
+    batch     a batch has as many cards as its row states
 
     \b
     Example:
         prepaid reconcile
     """
-    with office.reading() as cursor, cursor.connection.cursor(pymysql.cursors.Cursor) as plain:
-        first, last = store.reconcile.card_ids(plain)
+    with office.reading(), office.tuples() as cursor:
+        first, last = store.reconcile.card_ids(cursor)
         with output.progress(last - first + 1, _("Reconciling")) as advance:
-            bad = list(faults(plain, first, last, advance))
+            bad = list(faults(cursor, first, last, advance))
     checks = [*OF_CARDS, *OF_PAPERS]
     if as_json:
         output.tell_one({"checks": checks, "faults": bad}, as_json)
@@ -64,19 +65,21 @@ def reconcile(office, as_json):
         raise errors.Refused(_("The books do not agree: {count} faults are listed."), count=len(bad))
 
 
-def faults(cursor, first: int, last: int, advance=lambda count: None) -> Iterator[dict]:
-    """What does not agree: the rule, the card, note or batch, and the two values that should be one."""
+def faults(
+    cursor: TupleCursor, first: int, last: int, advance: Callable[[int], object] = lambda count: None
+) -> Iterator[dict[str, str]]:
+    """What does not agree: the rule (check), the card, note or batch (of, which), and the two values (one, other)."""
     for begin in range(first, last + 1, CARDS_A_RANGE):
         end = min(begin + CARDS_A_RANGE - 1, last)
         for name, rule in OF_CARDS.items():
             for row in rule(cursor, begin, end):
                 yield _fault(name, "card", row)
         advance(end - begin + 1)
-    for name, rule in OF_PAPERS.items():
-        for row in rule(cursor):
+    for name, rule_of_papers in OF_PAPERS.items():
+        for row in rule_of_papers(cursor):
             yield _fault(name, name, row)
 
 
-def _fault(check: str, of: str, row: tuple) -> dict:
+def _fault(check: str, of: str, row: TupleRow) -> dict[str, str]:
     which, compared, left, right = (value.decode() if isinstance(value, bytes) else value for value in row)
     return {"check": check, "of": of, "which": str(which), "compared": compared, "one": str(left), "other": str(right)}

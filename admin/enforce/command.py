@@ -79,9 +79,8 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
     output.tell_rows(rows, as_json, COLUMNS)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
-            _("Sessions that should be off are still on: {count}. The NAS' answers are listed.").format(
-                count=sum(row["action"] == "disconnect" for row in rows)
-            )
+            _("Sessions that should be off are still on: {count}. The NAS' answers are listed."),
+            count=sum(row["action"] == "disconnect" for row in rows),
         )
 
 

@@ -246,9 +246,9 @@ def _publish(new: NewFile, manifest: NewFile, batch_id: int) -> None:
         manifest.publish()
     except errors.OfficeError as error:
         raise errors.Refused(
-            _("{cause} The export of batch {batch} is in the history already: repeat it with --again.").format(
-                cause=error, batch=batch_id
-            )
+            _("{cause} The export of batch {batch} is in the history already: repeat it with --again."),
+            cause=error,
+            batch=batch_id,
         ) from error
 
 

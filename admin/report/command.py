@@ -10,10 +10,10 @@ from typing import Any
 import click
 from pymysql.cursors import Cursor
 
-from .. import partner, product
 from ..files import Target
 from ..shell import errors, output, text
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import DATE
@@ -265,7 +265,7 @@ def _table(found: Report, title: str) -> None:
     )
     if len(found.rows) > output.TERMINAL_ROWS:
         output.hint(
-            _("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=output.TERMINAL_ROWS
             )
         )
@@ -283,6 +283,6 @@ def _period(first: date | None, last: date | None) -> Period:
 
 def _wanted(cursor: Cursor, partner_name: str | None, product_name: str | None) -> dict[str, Any]:
     return {
-        "partner_id": partner_name and partner.find(cursor, partner_name)["id"],
-        "product_id": product_name and product.find(cursor, product_name)["id"],
+        "partner_id": partner_name and find_partner(cursor, partner_name)["id"],
+        "product_id": product_name and find_product(cursor, product_name)["id"],
     }

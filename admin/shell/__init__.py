@@ -1,1 +1,1 @@
-"""What every command is made of: options, the office's connection, errors, output, the reader's language."""
+"""What every command uses: options, the connection to the database, errors, output, the reader's language."""

@@ -1,12 +1,14 @@
-"""What every command is made of: the group `cli`, options, and the reader's language in the help.
+"""The command group `cli`, and what commands are declared with: options, and help in the reader's language.
 
-A file of commands says `from .command import cli, option, json_option, pass_office`, and cli.py imports the file.
+A file of commands imports `cli, option, json_option, pass_office` from here, and cli.py imports that file.
 
-Errors leave here: whatever a command raises becomes one sentence on stderr and an exit status.
+Every error that a command raises becomes one sentence on stderr and an exit status here.
 """
 
 import inspect
 import resource
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import click
 import pymysql
@@ -20,18 +22,23 @@ from . import complete_names, errors, output, text
 from .office import Office
 from .text import _
 
+# A command's function, or the command that click made of it.
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
+
 pass_office = click.make_pass_decorator(Office)
 
 
 class _Translated:
-    """Help in the reader's language.  The English text is the key, and is found in `english_help`."""
+    """Translates the help when it is read.  The English text, which is the message's id, is in `english_help`."""
+
+    english_help: str | None
 
     @property
-    def help(self):
+    def help(self) -> str | None:
         return self.english_help and text.told_help(self.english_help)
 
     @help.setter
-    def help(self, english):
+    def help(self, english: str | None) -> None:
         # Without the indentation of the source, as click shows it.
         self.english_help = english and inspect.cleandoc(english)
 
@@ -48,7 +55,8 @@ class Group(_Translated, click.Group):
     """A noun with its verbs."""
 
     command_class = Command
-    group_class = type
+    # Groups inside this one are of the same class.
+    group_class: type[click.Group | type] | None = type
 
 
 class Root(Group):
@@ -56,40 +64,35 @@ class Root(Group):
 
     group_class = Group
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except errors.OfficeError as error:
-            raise _Told(error) from error
+            _fail(ctx, error)
         except pymysql.MySQLError as error:
             office = ctx.obj if isinstance(ctx.obj, Office) else Office()
             user = office.settings("prepaid-admin").get("user", "") if ctx.obj is office else ""
-            raise _Told(
-                errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "", user=user)
-            ) from error
+            _fail(ctx, errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "", user=user))
         except (KeyFileError, SealError, CryptographyError) as error:
-            raise _Told(errors.Refused(text.told(error))) from error
+            _fail(ctx, errors.Refused(text.told(error)))
         except SettingsError as error:
-            raise _Told(errors.WrongUsage(text.told(error))) from error
+            _fail(ctx, errors.WrongUsage(text.told(error)))
         except click.ClickException as error:
-            error.message = printable(error.message, keep="\n")
+            # click's own message repeats what was typed.
+            vars(error)["message"] = printable(error.message, keep="\n")
             raise
         finally:
             if isinstance(ctx.obj, Office):
                 ctx.obj.close()
 
 
-class _Told(click.ClickException):
-    def __init__(self, error: errors.OfficeError):
-        super().__init__(str(error))
-        self.exit_code = error.exit_status
-
-    def show(self, file=None):
-        output.hint(_("Error: {message}").format(message=self.message))
+def _fail(ctx: click.Context, error: errors.OfficeError) -> NoReturn:
+    output.hint(_("Error: {message}").format(message=error))
+    ctx.exit(error.exit_status)
 
 
-def option(*declarations, **attributes):
-    """click.option with its help in the reader's language, and with the names that the shell can complete."""
+def option(*declarations: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """click.option with help in the reader's language and completion of names by the shell."""
     attributes.setdefault("shell_complete", complete_names.OF_OPTION.get(declarations[0]))
     return click.option(*declarations, cls=Option, **attributes)
 
@@ -97,7 +100,7 @@ def option(*declarations, **attributes):
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
-def _speak(ctx, param, value):
+def _set_language(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value:
         text.speak(value)
     return value
@@ -116,12 +119,12 @@ def _speak(ctx, param, value):
     type=click.Choice(text.LANGUAGES),
     is_eager=True,
     expose_value=False,
-    callback=_speak,
-    help="The language of what is printed.  [the locale's]",
+    callback=_set_language,
+    help="The language of all output.  [the locale's]",
 )
 @click.version_option(package_name="prepaid-cards", message="prepaid %(version)s")
 @click.pass_context
-def cli(ctx, config):
+def cli(ctx: click.Context, config: str) -> None:
     """Prepaid cards for internet and telephony: generate, export, deliver, track, block.
 
     \b
@@ -140,10 +143,10 @@ def cli(ctx, config):
 
 
 def _leave_no_core() -> None:
-    """PINs and keys are in our memory from here on, and a core would be a file with both.
+    """Prevent core dumps: the process' memory holds PINs and keys, and a core would write both into a file.
 
-    One octet and not none: the kernel writes no core so small, and hands none to a program either (core_pattern with a
-    pipe, as systemd-coredump has it), for which it would pass over a limit of none.
+    The limit is one octet, not zero.  The kernel writes no file so small; and a program that receives cores
+    (core_pattern with a pipe, as systemd-coredump uses) gets none either, whereas it would get one at a limit of zero.
     """
     _soft, most = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0 if most == 0 else 1, most))

@@ -1,6 +1,6 @@
-"""What the shell completes after --product, --partner, --nas and --batch: the names that the database has.
+"""Completion of the values of --product, --partner, --nas and --batch: names that the database has.
 
-While somebody presses the tabulator there is nobody to tell of an error: then nothing is offered.
+An error offers no names: a message would appear in the middle of the line that the user is typing.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,17 @@ import pymysql
 from click.shell_completion import CompletionItem
 
 from .. import store
+from ..store.rows import Cursor, Row
 from . import errors
 from .office import Office
 
-# More than a screen is no help.
+# More would not fit on a screen.
 MOST = 200
 
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-def _names_by(listed: Callable, column: str, about: str | None = None):
+
+def _names_by(listed: Callable[[Cursor], list[Row]], column: str, about: str | None = None) -> Complete:
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         office = Office(ctx.find_root().params["config"])
         try:
@@ -27,7 +30,7 @@ def _names_by(listed: Callable, column: str, about: str | None = None):
             return []
         finally:
             office.close()
-        # The shell's own completion looks at upper and lower case; people do not.
+        # Unlike the shell's own completion, this one ignores upper and lower case.
         found = [row for row in rows if str(row[column]).casefold().startswith(incomplete.casefold())]
         return [CompletionItem(str(row[column]), help=about and str(row[about])) for row in found[:MOST]]
 

@@ -1,17 +1,17 @@
 """prepaid completion: commands and options completed by the shell."""
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from .command import cli
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
 @cli.command()
-@click.argument("shell", type=click.Choice(SHELLS))
-def completion(shell):
-    """Print the script with which a shell completes commands, options and names.
+@click.argument("shell", type=click.Choice(list(SHELLS)))
+def completion(shell: str) -> None:
+    """Print the script that lets a shell complete commands, options and names.
 
     \b
     Example:
@@ -19,6 +19,6 @@ def completion(shell):
         prepaid completion zsh > /usr/local/share/zsh/site-functions/_prepaid
         prepaid completion fish > ~/.config/fish/completions/prepaid.fish
     """
-    script = get_completion_class(shell)(cli, {}, "prepaid", "_PREPAID_COMPLETE").source()
-    # Names have blanks, and click's script for bash would offer each word of one for itself.
+    script = SHELLS[shell](cli, {}, "prepaid", "_PREPAID_COMPLETE").source()
+    # Names contain spaces, and click's script for bash would offer each word of a name separately.
     click.echo(script.replace("COMPREPLY+=($value)", """COMPREPLY+=("$(printf '%q' "$value")")"""))

@@ -1,14 +1,21 @@
-"""What the office refuses, and how it says so.
+"""The errors of the office's commands: what each one says, and with which exit status the command ends.
 
-Exit statuses: 0 done, 1 refused or not found (nothing changed), 2 wrong usage, 3 database or server not
-reachable.  An error's docstring is its default message; {names} in it are filled in from the error's arguments.
-The database's own refusals are recognised by the constraint's *name*, which is the rule that was broken.
+Exit statuses: 0 done, 1 refused or not found (nothing changed), 2 wrong usage, 3 database or server not reachable.
+
+An error is a template and its values.  The template is the class' docstring, or the first argument:
+
+    raise errors.UnknownBatch(batch=31)
+    raise errors.Refused(_("The file {path} is empty."), path=path)
+
+When the database refuses a statement, the name of the constraint tells which rule was broken.
 """
 
 import difflib
 import re
+from typing import Any
 
 import pymysql
+from pymysql.constants import CR, ER
 
 from .. import store
 from .text import _
@@ -19,9 +26,14 @@ class OfficeError(Exception):
 
     exit_status = 1
 
-    def __init__(self, message: str | None = None, **names):
-        sentence = message or _(" ".join(self.__doc__.split()))
-        super().__init__(sentence.format(**names) if names else sentence)
+    def __init__(self, template: str | None = None, **values: Any):
+        template = template or _(type(self).english_template())
+        super().__init__(template.format(**values) if values else template)
+
+    @classmethod
+    def english_template(cls) -> str:
+        """The docstring on one line: the default message."""
+        return " ".join((cls.__doc__ or "").split())
 
 
 class Refused(OfficeError):
@@ -33,7 +45,7 @@ class NotFound(OfficeError):
 
 
 class WrongUsage(OfficeError):
-    """The command was not used as it is meant."""
+    """The arguments of the command are wrong."""
 
     exit_status = 2
 
@@ -43,12 +55,12 @@ class NotReachable(OfficeError):
 
     exit_status = 3
 
-    def __init__(self, message: str | None = None, **names):
-        super().__init__(message, **names)
-        self.cause = names["cause"]
+    def __init__(self, template: str | None = None, *, cause: object, **values: Any):
+        super().__init__(template, cause=cause, **values)
+        self.cause = cause
 
 
-# --- What is not there ----------------------------------------------------------------------------------
+# --- What does not exist --------------------------------------------------------------------------------
 
 
 class UnknownProduct(NotFound):
@@ -80,7 +92,7 @@ class UnknownNote(NotFound):
 
 
 def did_you_mean(word: str, words: list[str]) -> str:
-    """The nearest of what there is, as a sentence to put after 'There is no …', or nothing.
+    """A sentence that names the most similar words, to put after 'There is no …'; empty if none is similar.
 
     >>> did_you_mean("Banca do Nort", ["Banca do Norte", "Quiosque"])
     " Did you mean 'Banca do Norte'?"
@@ -93,15 +105,15 @@ def did_you_mean(word: str, words: list[str]) -> str:
 
 
 class NoSchema(Refused):
-    """The database has no tables of prepaid cards yet. Make them with 'prepaid db init'."""
+    """The database has no tables for prepaid cards yet. Create them with 'prepaid db init'."""
 
 
 class OtherSchema(Refused):
-    """The database has schema version {found}, and this program works with version {expected}. {remedy}"""
+    """The database has schema version {found}, but this program needs version {expected}. {remedy}"""
 
 
 class Busy(Refused):
-    """Another command works on the same cards just now. Nothing was changed; please try again."""
+    """Another command is working on the same cards. Nothing was changed; please try again."""
 
 
 class Forbidden(Refused):
@@ -109,24 +121,24 @@ class Forbidden(Refused):
     'prepaid operator add {user} --role {role}'."""
 
 
-# By the name of the constraint: the sentence behind the rule.
+# What to say when a constraint or trigger of the database refuses, by its name.
 RULES = {
-    "product_name_is_unique": "There is a product of this name already. See it with 'prepaid product list'.",
-    "partner_name_is_unique": "There is a partner of this name already. See it with 'prepaid partner list'.",
-    "nas_name_is_unique": "There is a NAS of this name already. See it with 'prepaid nas list'.",
-    "nas_address_is_unique": "Another NAS has this address already. See it with 'prepaid nas list'.",
-    "serial_is_unique": "A serial of this batch exists already, and a serial is never used twice. "
-    "Choose another prefix or other serial digits.",
+    "product_name_is_unique": "A product with this name already exists. See it with 'prepaid product list'.",
+    "partner_name_is_unique": "A partner with this name already exists. See it with 'prepaid partner list'.",
+    "nas_name_is_unique": "A NAS with this name already exists. See it with 'prepaid nas list'.",
+    "nas_address_is_unique": "Another NAS already has this address. See it with 'prepaid nas list'.",
+    "serial_is_unique": "A serial of this batch already exists, and a serial is never used twice. "
+    "Choose another prefix or more serial digits.",
     "status_change_is_allowed": "The card's status does not allow this. See its history with 'prepaid track'.",
-    "unblock_restores_the_status_before": "A blocked card goes back to the status it had before, and to no other.",
+    "unblock_restores_the_status_before": "A blocked card can only return to the status it had before.",
     "card_identity_is_fixed": "A card's serial, batch and product never change.",
     "card_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
     "session_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
     "only_deleted_cards_lack_a_pin": "A card has a PIN until it is deleted.",
-    "card_rows_stay": "A card is never removed, because its serial is used for ever. Use 'prepaid delete'.",
+    "card_rows_stay": "A card is never removed, because its serial is never used again. Use 'prepaid delete'.",
     "history_is_never_edited": "History is never edited. Write a new entry instead.",
     "history_is_never_removed": "History is never removed. Write a new entry instead.",
-    "product_has_credit": "A product for internet needs a credit: --time, --traffic, --traffic-down, --traffic-up "
+    "product_has_credit": "An internet product needs a credit: --time, --traffic, --traffic-down, --traffic-up "
     "or --money.",
     "credit_is_not_zero": "A credit of zero could never be used. Leave that credit out instead.",
     "money_has_a_tariff": "Money and a tariff belong together: give --money with --tariff-minute or --tariff-mb.",
@@ -136,61 +148,68 @@ RULES = {
     "--traffic or --traffic-down.",
     "commission_is_a_share": "A commission is a share of the price: 0 to 100 per cent.",
     "partner_commission_is_a_share": "A commission is a share of the price: 0 to 100 per cent.",
-    "product_terms_are_fixed_once_cards_exist": "The credit and tariffs of a product are fixed once it has cards, "
-    "because people bought them. Make a new product instead.",
+    "product_terms_are_fixed_once_cards_exist": "The credit and tariffs of a product cannot change once it has cards, "
+    "because people have bought them. Add a new product instead.",
     "reply_operator_is_known": "A reply attribute is written 'Attribute := value' or 'Attribute += value'.",
     "entry_has_a_reason": "An entry needs a reason: --reason TEXT.",
-    "entry_is_made_once": "This entry was made already, with the same key.",
-    "reference_is_unique": "Another credit was confirmed with this reference already. Nothing was changed.",
-    "redeemable_cards_have_credit": "Only a card of telephony that is delivered, valid and not empty is redeemed.",
-    "nas_with_sessions_stays": "Sessions name this NAS, and they are kept for a year. It stays.",
-    "cards_change_hands_with_a_note": "Cards change hands with a note of their own: 'prepaid deliver', 'prepaid return'.",
-    "questions_are_about_the_past": "Nobody had an address in the future.",
-    "sessions_end_sooner": "No command lets a session go on for longer than it was granted.",
-    "batch_is_fixed": "A batch stays what it was when it was made.",
-    "card_is_redeemed_once": "This card was redeemed already. See when with 'prepaid track'.",
+    "entry_is_made_once": "An entry with the same key already exists.",
+    "reference_is_unique": "Another credit was already confirmed with this reference. Nothing was changed.",
+    "redeemable_cards_have_credit": "Only a telephony card that is delivered, valid and not empty can be redeemed.",
+    "nas_with_sessions_stays": "This NAS cannot be removed: it has sessions, which are kept for a year.",
+    "cards_change_hands_with_a_note": "Cards change hands only with a note: 'prepaid deliver', 'prepaid return'.",
+    "questions_are_about_the_past": "The time is in the future; give one in the past.",
+    "sessions_end_sooner": "No command may make a session longer than it was granted.",
+    "batch_is_fixed": "A batch never changes after it was made.",
+    "card_is_redeemed_once": "This card was already redeemed. See when with 'prepaid track'.",
 }
 
+# Error numbers of MariaDB and of the driver.
 _CANNOT_REACH = {
-    1040,
-    1042,
-    1043,
-    1044,
-    1045,
-    1047,
-    1049,
-    1053,
-    1129,
-    1130,
-    1152,
-    1153,
-    1158,
-    1159,
-    1160,
-    1161,
-    1203,
-    1226,
-    1698,
-    2002,
-    2003,
-    2005,
-    2006,
-    2013,
-    2055,
-    4151,
+    ER.CON_COUNT_ERROR,
+    ER.BAD_HOST_ERROR,
+    ER.HANDSHAKE_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.ACCESS_DENIED_ERROR,
+    1047,  # WSREP_NOT_READY: this node is not in the cluster
+    ER.BAD_DB_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.HOST_IS_BLOCKED,
+    ER.HOST_NOT_PRIVILEGED,
+    ER.ABORTING_CONNECTION,
+    ER.NET_PACKET_TOO_LARGE,
+    ER.NET_READ_ERROR,
+    ER.NET_READ_INTERRUPTED,
+    ER.NET_ERROR_ON_WRITE,
+    ER.NET_WRITE_INTERRUPTED,
+    ER.TOO_MANY_USER_CONNECTIONS,
+    ER.USER_LIMIT_REACHED,
+    1698,  # ACCESS_DENIED_NO_PASSWORD_ERROR: the socket's account has another name
+    CR.CR_CONNECTION_ERROR,
+    CR.CR_CONN_HOST_ERROR,
+    CR.CR_UNKNOWN_HOST,
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    CR.CR_SERVER_LOST_EXTENDED,
+    4151,  # ACCOUNT_HAS_BEEN_LOCKED
 }
-_BUSY = {1020, 1205, 1213}
-_FORBIDDEN = {1142, 1143, 1227, 1370}
-_NO_TABLE = {1146}
-_TOO_LONG = {1406}
+_BUSY = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
+_FORBIDDEN = {
+    ER.TABLEACCESS_DENIED_ERROR,
+    ER.COLUMNACCESS_DENIED_ERROR,
+    ER.SPECIFIC_ACCESS_DENIED_ERROR,
+    ER.PROCACCESS_DENIED_ERROR,
+}
+_NO_TABLE = {ER.NO_SUCH_TABLE}
+_TOO_LONG = {ER.DATA_TOO_LONG}
 
 
 def of_database(
     error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin", command: str = "", user: str = ""
 ) -> OfficeError:
-    """The office's error for the database's.  What we do not know is shown as it came.
+    """The office's error for an error of the database; an unknown one is shown with the database's message.
 
-    The command and its account are there to name the role that a refused account lacks.
+    *config* and *group* say which settings connect to the database.  *command* and *user* are needed to name the role
+    that a refused account lacks.
 
     >>> str(of_database(pymysql.err.OperationalError(4025, "CONSTRAINT `credit_is_not_zero` failed for `p`.`product`")))
     'A credit of zero could never be used. Leave that credit out instead.'
@@ -220,7 +239,7 @@ def of_database(
 
 
 def _user(words: str) -> str:
-    """The account that a right was denied to.
+    """The account in a message that denies a right.
 
     >>> _user("INSERT command denied to user 'ana'@'localhost' for table `prepaid`.`note`")
     'ana'
@@ -230,7 +249,7 @@ def _user(words: str) -> str:
 
 
 def broken_rule(error: pymysql.MySQLError) -> str:
-    """The name of the constraint or trigger that refused, or nothing.
+    """The name of the constraint or trigger that refused; empty if the message has none.
 
     >>> broken_rule(pymysql.err.IntegrityError(1062, "Duplicate entry 'A17' for key 'serial_is_unique'"))
     'serial_is_unique'
@@ -242,5 +261,5 @@ def broken_rule(error: pymysql.MySQLError) -> str:
     return next((name for name in match.groups() if name), "") if match else ""
 
 
-# A duplicate's value may contain anything, quotes included: its key is the last thing said.
+# The value of a duplicate may contain anything, also quotes; the name of the key is always at the end of the message.
 _NAMED = re.compile(r"for key '(?:\w+\.)?(\w+)'$|CONSTRAINT `(\w+)`|^(\w+): ")

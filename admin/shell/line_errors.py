@@ -1,17 +1,20 @@
-"""What is wrong with a file that somebody else wrote: all of it at once, line by line, but no more than one reads."""
+"""CSV files that other people wrote: reads the rows, and collects the errors of many lines into one message."""
 
 import csv
+import os
 from collections.abc import Iterator
+from typing import TextIO
 
 from . import errors
 from .text import _
 
+# So many errors of one file are shown.
 MOST = 20
 DELIMITERS = ",;\t"
 
 
 class LineErrors:
-    """Collects what is wrong; `refuse` says it.
+    """Collects the errors of a file, each with the number of its line; `refuse` raises them as one error.
 
     >>> wrong = LineErrors("cards.csv")
     >>> wrong.add(7, "It has no PIN.")
@@ -22,7 +25,7 @@ class LineErrors:
       line 7: It has no PIN.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = path
         self._lines: list[str] = []
 
@@ -31,14 +34,14 @@ class LineErrors:
 
     @property
     def is_enough(self) -> bool:
-        """Whether nobody would read more of them."""
+        """Whether there are as many as are shown."""
         return len(self._lines) >= MOST
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
     def refuse(self) -> None:
-        """All or nothing: one wrong line is enough."""
+        """Raise Refused if there is any error: a file is taken as a whole or not at all."""
         if self._lines:
             heading = (
                 _("{path} has at least {count} errors, and nothing was changed:")
@@ -49,11 +52,12 @@ class LineErrors:
 
 
 def rows(
-    file, wrong: LineErrors, needed: tuple[str, ...], known: tuple[str, ...]
+    file: TextIO, wrong: LineErrors, needed: tuple[str, ...], known: tuple[str, ...]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with a heading, each with the number of its line; values without blanks around them.
+    """The rows of a CSV file with a heading, each with the number of its line.
 
-    The delimiter is a comma, semicolon or tab, whichever the heading has most of.
+    Values have no spaces around them.  The delimiter is the comma, semicolon or tab, whichever is most frequent in the
+    heading.  A line with a wrong number of fields is added to *wrong*; a file that is not CSV raises Refused.
     """
     try:
         heading = file.readline()
@@ -82,14 +86,16 @@ def rows(
         ) from None
 
 
-def _require_columns(path, names: list[str], needed: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _require_columns(
+    path: str | os.PathLike[str], names: list[str], needed: tuple[str, ...], known: tuple[str, ...]
+) -> None:
     missing = [name for name in needed if name not in names]
     unknown = [name for name in names if name not in known]
     if missing or unknown or len(set(names)) < len(names):
-        # What is no column's name is not repeated: without a heading the first line is a card, with its PIN.
+        # Unknown names are not repeated: if the heading is missing, the first line is a card with its PIN.
         raise errors.Refused(
             _(
-                "The first line of {path} names its columns: {needed}, and perhaps {optional}. This one has {found} and "
+                "The first line of {path} must name its columns: {needed}, and optionally {optional}. It has {found} and "
                 "{count} others. Nothing was changed."
             ),
             path=path,

@@ -1,7 +1,8 @@
-"""The office: its option file, its connection, its transactions.
+"""What a command works with: the option file, the connection to the database, transactions, the keys.
 
-The option file is a MySQL option file, which may include others.  [prepaid-admin] is our connection, [prepaid-radius] the
-module's, [prepaid-enforce], [prepaid-charge] and [prepaid-archive] those of the daemons, [prepaid] the rest:
+The option file is a MySQL option file, which may include others.  [prepaid-admin] says how commands connect,
+[prepaid-radius] how the FreeRADIUS module does, [prepaid-enforce], [prepaid-charge] and [prepaid-archive] how the
+daemons do.  [prepaid] has the other settings:
 
     [prepaid-admin]
     user = prepaid_admin
@@ -14,11 +15,11 @@ module's, [prepaid-enforce], [prepaid-charge] and [prepaid-archive] those of the
 """
 
 import contextlib
+from collections.abc import Iterator
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pymysql
-import pymysql.cursors
 
 from freeradius_module import SCHEMA_VERSION, option_file
 from freeradius_module.rules.login import card_tries
@@ -27,11 +28,12 @@ from freeradius_module.sealing import keyring
 from freeradius_module.settings import DEFAULT_PATH, Settings, SettingsError, hosts_of
 
 from .. import store
+from ..store.rows import Connection, Cursor, StreamCursor, TupleCursor
 from . import errors
 from .text import _, told
 
 CONNECT_TIMEOUT_SECONDS = 5
-# Long work (a million cards) is one statement after the other, none of which takes minutes.
+# No statement takes minutes: work on a million cards is many statements.
 ANSWER_TIMEOUT_SECONDS = 600
 
 
@@ -39,21 +41,24 @@ ADMIN_GROUP = "prepaid-admin"
 
 
 class Office:
-    """What a command works with.  Nothing is opened before it is needed, so that help needs nothing."""
+    """What a command works with.  Files and connections are opened when they are first needed, so help needs none."""
 
     def __init__(self, config_path: str = DEFAULT_PATH):
         self.config_path = config_path
-        # The group of the option file that says who we are to the database.
+        # The group of the option file that has the account of the database.
         self.group = ADMIN_GROUP
 
     def work_as(self, group: str) -> None:
-        """Work with a daemon's own account from now on, if the option file has one."""
+        """From now on, use the account of this group, if the option file has the group: a daemon's own account."""
         if group in self.options.groups:
             self.group = group
 
     @contextlib.contextmanager
-    def transaction(self, reason: str | None = None, note: int | None = None):
-        """One business act: all of it or nothing.  The history takes the reason and the note from here."""
+    def transaction(self, reason: str | None = None, note: int | None = None) -> Iterator[Cursor]:
+        """A transaction, committed at the end of the block and rolled back after any exception.
+
+        The triggers write *reason* and the number of the *note* into the history of each change.
+        """
         with self._cursor() as cursor:
             cursor.execute("START TRANSACTION")
             store.connection.say_why(cursor, reason, note)
@@ -68,8 +73,8 @@ class Office:
                     store.connection.say_why(cursor, None, None)
 
     @contextlib.contextmanager
-    def reading(self):
-        """Several reads that see one moment, whatever others change meanwhile."""
+    def reading(self) -> Iterator[Cursor]:
+        """A read-only transaction whose statements all see the state of one moment."""
         with self._cursor() as cursor:
             store.connection.begin_snapshot(cursor)
             try:
@@ -78,8 +83,8 @@ class Office:
                 self._roll_back()
 
     @contextlib.contextmanager
-    def streaming(self):
-        """Like `reading`, for any number of rows: they are fetched one by one and never held together."""
+    def streaming(self) -> Iterator[StreamCursor]:
+        """Like `reading`, for any number of rows: they are fetched one by one."""
         with self._cursor() as cursor:
             store.connection.begin_snapshot(cursor)
             try:
@@ -89,19 +94,28 @@ class Office:
                 self._roll_back()
 
     @contextlib.contextmanager
-    def stream(self, kind: type = pymysql.cursors.SSDictCursor):
-        """A cursor for any number of rows, within the transaction that is open; no other may speak meanwhile."""
-        stream = self.connection.cursor(kind)
+    def stream(self) -> Iterator[StreamCursor]:
+        """A cursor that fetches its rows one by one, within the open transaction.
+
+        The connection can run no other statement until the block ends.
+        """
+        stream = self.connection.cursor(StreamCursor)
         try:
             yield stream
         finally:
-            # Closing fetches what was not read; a lost connection has nothing left to fetch.
+            # Closing reads the remaining rows; it fails if the connection is lost, and then no rows remain.
             with contextlib.suppress(pymysql.MySQLError):
                 stream.close()
 
+    @contextlib.contextmanager
+    def tuples(self) -> Iterator[TupleCursor]:
+        """A cursor whose rows are tuples, within the open transaction."""
+        with self.connection.cursor(TupleCursor) as cursor:
+            yield cursor
+
     @cached_property
-    def connection(self) -> pymysql.Connection:
-        """The connection as `group` says, once it is certain that the schema is ours."""
+    def connection(self) -> Connection:
+        """The connection with the account of `group`, after a check of the schema's version."""
         connection = self.connect()
         with connection.cursor() as cursor:
             _check_version(store.connection.schema_version(cursor))
@@ -109,9 +123,9 @@ class Office:
 
     @cached_property
     def keyring(self) -> keyring.Keyring:
-        """The keys that seal PINs, once it is certain that they are this database's."""
+        """The keys that seal PINs, after a check that they belong to this database."""
         keys = keyring.load(self.key_file)
-        # Without a transaction of its own: a command may ask within one.
+        # No transaction is begun here: that would end the one that the command may have open.
         with self._cursor() as cursor:
             known = store.connection.key_fingerprints(cursor)
         for number in keys.numbers:
@@ -121,8 +135,8 @@ class Office:
             keys.key(max(known))
         return keys
 
-    def hold_key(self, cursor) -> None:
-        """Within a transaction that seals: let nobody retire the key before it ends."""
+    def hold_key(self, cursor: Cursor) -> None:
+        """Prevent that the sealing key is retired before the transaction ends, in which something is sealed with it."""
         if not store.connection.hold_key(cursor, self.keyring.sealing_number):
             raise errors.Refused(
                 _("Key {number} was retired while this command began. Nothing was changed; run it again."),
@@ -134,7 +148,7 @@ class Office:
         path = self.settings("prepaid").get("key_file")
         if not path:
             raise errors.WrongUsage(
-                _("The group [prepaid] of {config} has no key_file, so no PIN can be sealed. Add one."),
+                _("The group [prepaid] of {config} has no key_file, so no PIN can be sealed. Add the setting."),
                 config=self.config_path,
             )
         return path
@@ -145,7 +159,7 @@ class Office:
 
     @property
     def card_tries(self) -> int:
-        """How many wrong PINs of a card count in a quarter of an hour."""
+        """So many wrong PINs of one card are counted in 15 minutes, from whatever source."""
         return card_tries(self.number("wrong_pin_tries", Settings().wrong_pin_tries, least=1))
 
     def number(self, name: str, default: int, least: int = 0) -> int:
@@ -156,11 +170,11 @@ class Office:
             raise errors.WrongUsage(told(error)) from None
 
     def settings(self, group: str) -> dict[str, str]:
-        """One group of the option file; empty if it is not there."""
+        """One group of the option file; empty if the file has no such group."""
         return self.options.group(group)
 
-    def connect(self, group: str | None = None, **changes) -> pymysql.Connection:
-        """A connection as this group of the option file says; `changes` go over it."""
+    def connect(self, group: str | None = None, **changes: Any) -> Connection:
+        """A new connection with the settings of this group; *changes* (of pymysql.connect) override them."""
         group = group or self.group
         settings = self.settings(group)
         if not settings and not changes:
@@ -173,11 +187,11 @@ class Office:
         return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
 
     def refuse_lacking(self, group: str) -> NoReturn:
-        """Say that the option file has no such group, or that it may be in a file that cannot be read."""
+        """Raise WrongUsage: the option file has no such group, or the group may be in a file that cannot be read."""
         if self.options.unread:
             raise errors.WrongUsage(
                 _(
-                    "{config} has no group [{group}] that you may read; of the files that it includes, {files} cannot be read. "
+                    "{config} has no group [{group}] that you can read. You have no right to read {files}, which it includes. "
                     "Name an option file of your own with --config FILE or $PREPAID_CONFIG."
                 ),
                 config=self.config_path,
@@ -185,20 +199,20 @@ class Office:
                 files=", ".join(self.options.unread),
             )
         raise errors.WrongUsage(
-            _("{config} has no group [{group}]. It says user, password, unix_socket or host, and database."),
+            _("{config} has no group [{group}]. Add it, with user, password, unix_socket or host, and database."),
             config=self.config_path,
             group=group,
         )
 
-    def connect_to_each(self, group: str, **changes):
-        """One after the other, a connection to each node that this group names and that serves."""
+    def connect_to_each(self, group: str, **changes: Any) -> Iterator[Connection]:
+        """A connection to each node that this group names and that can be reached, one after the other."""
         arguments = self._arguments(group, changes) | {"unix_socket": None}
         for node in self.nodes(group):
             with contextlib.suppress(errors.NotReachable):
                 with contextlib.closing(self._connect_to_node(group, arguments | node)) as connection:
                     yield connection
 
-    def _arguments(self, group: str, changes: dict) -> dict:
+    def _arguments(self, group: str, changes: dict[str, Any]) -> dict[str, Any]:
         settings = self.settings(group)
         try:
             port = self.options.port(group)
@@ -213,15 +227,15 @@ class Office:
             "port": port,
         } | changes
 
-    def nodes(self, group: str) -> list[dict]:
+    def nodes(self, group: str) -> list[dict[str, Any]]:
         """The nodes of a cluster that this group names, in the order in which they are tried."""
         try:
             return [{"host": host, "port": port} for host, port in hosts_of(self.settings(group).get("hosts", ""))]
         except SettingsError as error:
             raise errors.WrongUsage(told(error)) from error
 
-    def _connect_to_node(self, group: str, arguments: dict) -> pymysql.Connection:
-        """To a node that is in the part of the cluster that may decide; others take connections, too."""
+    def _connect_to_node(self, group: str, arguments: dict[str, Any]) -> Connection:
+        """A connection to a node in the primary component of the cluster; other nodes accept connections, too."""
         connection = self._connect(group, arguments)
         with connection.cursor() as cursor:
             if store.connection.is_node_ready(cursor):
@@ -233,7 +247,7 @@ class Office:
             config=self.config_path,
         )
 
-    def _connect(self, group: str, arguments: dict) -> pymysql.Connection:
+    def _connect(self, group: str, arguments: dict[str, Any]) -> Connection:
         try:
             connection = pymysql.connect(
                 **arguments,
@@ -242,7 +256,7 @@ class Office:
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=ANSWER_TIMEOUT_SECONDS,
                 write_timeout=ANSWER_TIMEOUT_SECONDS,
-                cursorclass=pymysql.cursors.DictCursor,
+                cursorclass=Cursor,
             )
             with connection.cursor() as cursor:
                 store.connection.set_up_connection(cursor)
@@ -277,12 +291,12 @@ class Office:
             raise errors.WrongUsage(told(error)) from None
 
     @contextlib.contextmanager
-    def _cursor(self):
+    def _cursor(self) -> Iterator[Cursor]:
         with self.connection.cursor() as cursor:
             yield cursor
 
     def _roll_back(self) -> None:
-        # A lost connection has rolled back already; what broke it is the error to show.
+        # The server rolls back when a connection is lost; the error that is shown is the one that lost it.
         with contextlib.suppress(pymysql.MySQLError):
             self.connection.rollback()
 

@@ -1,23 +1,25 @@
-"""What options accept, read by the pure rules of freeradius_module; what they refuse is wrong usage (exit 2)."""
+"""The types of options: a pure rule of freeradius_module reads the text; what it refuses is wrong usage (exit 2)."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Any
 
 import click
 
 from freeradius_module.rules import hours, units
+from freeradius_module.sentence import Sentence
 
-from .text import _, told
+from .text import told
 
 
-class Amount(click.ParamType):
-    """A text that a rule turns into a number; the rule's sentence is the error."""
+class Amount(click.ParamType[Any]):
+    """A text that a function turns into a value; the message of its ValueError is shown."""
 
     def __init__(self, name: str, parse: Callable[[str], object]):
         self.name = name
         self.parse = parse
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         try:
@@ -30,11 +32,11 @@ def _date(value: str) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise ValueError(_("{value!r} is not a date. Write it like 2026-12-31.").format(value=value)) from None
+        raise ValueError(Sentence("{value!r} is not a date. Write it like 2026-12-31.", value=value)) from None
 
 
 def _moment(value: str) -> datetime:
-    """A moment as the database has it: in UTC.  Without an offset it is UTC already.
+    """A moment in UTC, as the database stores it.  A text without an offset means UTC.
 
     >>> _moment("2026-03-02T17:30-03:00"), _moment("2026-03-02")
     (datetime.datetime(2026, 3, 2, 20, 30), datetime.datetime(2026, 3, 2, 0, 0))
@@ -43,15 +45,16 @@ def _moment(value: str) -> datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError(
-            _(
-                "{value!r} is not a time. Write it like 2026-12-31T18:00-03:00, or in UTC like 2026-12-31T21:00Z."
-            ).format(value=value)
+            Sentence(
+                "{value!r} is not a time. Write it like 2026-12-31T18:00-03:00, or in UTC like 2026-12-31T21:00Z.",
+                value=value,
+            )
         ) from None
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _day_or_moment(value: str) -> date | datetime:
-    """A day, which lasts to its end, or a moment."""
+    """A day or a moment (UTC)."""
     try:
         return date.fromisoformat(value)
     except ValueError:
@@ -60,7 +63,7 @@ def _day_or_moment(value: str) -> date | datetime:
         return _moment(value)
     except ValueError:
         raise ValueError(
-            _("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).").format(text=value)
+            Sentence("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).", text=value)
         ) from None
 
 
@@ -87,28 +90,28 @@ TIMEZONE = Amount("time zone", _timezone)
 
 
 class _Cleared:
-    """What `none` means when something is edited: the value goes away."""
+    """The value of an option whose text was `none`: the command that edits something removes the value."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "CLEARED"
 
 
 CLEARED = _Cleared()
 
 
-class _Clearable(click.ParamType):
-    def __init__(self, kind: click.ParamType):
+class _Clearable(click.ParamType[Any]):
+    def __init__(self, kind: click.ParamType[Any]):
         self.kind = kind
         self.name = kind.name
 
-    def convert(self, value, param, ctx):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value is CLEARED or isinstance(value, str) and value.strip().lower() == "none":
             return CLEARED
         return self.kind.convert(value, param, ctx)
 
 
-def clearable(kind: click.ParamType) -> click.ParamType:
-    """The same, and the word `none`."""
+def clearable(kind: click.ParamType[Any]) -> click.ParamType[Any]:
+    """A type that also accepts the word `none`, which gives CLEARED."""
     return _Clearable(kind)
 
 
@@ -116,5 +119,5 @@ def _seconds(value: str) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else units.parse_duration(value)
 
 
-# RADIUS counts seconds, so a bare number is seconds here.
+# A number without a unit means seconds, because RADIUS attributes are in seconds.
 SECONDS = Amount("seconds", _seconds)

@@ -2,41 +2,56 @@
 
 Rows are dictionaries.  The unit at the end of a name says how a value is shown to people: `used_seconds` is
 a duration, `price_cents` is money, `expires_at` a moment.  Programs get the numbers, and moments as ISO 8601 in UTC.
-Money, traffic and dates are in the reader's form on a terminal only: JSON is the same in every language.
-Everything that a command prints goes through this file, because strangers' texts are in it: see freeradius_module/printable.py.
+The reader's language changes what a terminal shows; JSON is the same in every language.
+
+Every command prints through this file, because values may come from strangers (a User-Name, a device's name) and could
+otherwise control the terminal: see freeradius_module/printable.py.
 """
 
 import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from freeradius_module.printable import json_escaped, one_line, printable
 from freeradius_module.rules import units
+from freeradius_module.settings import Settings
 
 from . import text
+from .office import Office
 from .text import _, in_context
 
-# More rows than anybody reads; a pipe and --json have no limit.
+if TYPE_CHECKING:
+    # rich takes long to import, and most commands print no table.
+    from rich.table import Table
+
+# A terminal shows so many rows; a pipe and --json have no limit.
 TERMINAL_ROWS = 1000
 
+Record = Mapping[str, Any]
 
-def tell_rows(rows: Iterable[dict], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
-    """Print a list and return how many rows it has.  A terminal shows `columns` only, programs get everything."""
+
+def tell_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
+    """Print a list; return the number of printed rows.
+
+    *columns* are those that a terminal and a pipe show; JSON has all.
+    """
     if as_json:
-        return _tell_json(rows)
+        return _print_json(rows)
+    names = None if columns is None else list(columns)
     if sys.stdout.isatty():
-        return _tell_table(rows, columns)
-    return _tell_lines(rows, columns)
+        return _print_for_people(rows, names)
+    return _print_lines(rows, names)
 
 
-def tell_one(row: dict, as_json: bool = False) -> None:
-    """Print one thing in full: an object, or a line for each of its values; a person is spared what is not there."""
+def tell_one(row: Record, as_json: bool = False) -> None:
+    """Print one record: a JSON object, or a line for each value.  A terminal does not show values that are None."""
     if as_json:
         click.echo(as_json_text(row, indent=2))
     elif sys.stdout.isatty():
@@ -49,8 +64,8 @@ def tell_one(row: dict, as_json: bool = False) -> None:
             click.echo(f"{name}\t{_field(value)}")
 
 
-def tell_done(result: dict, sentence: str, as_json: bool = False) -> None:
-    """Print what was done: the facts for a program, a sentence for people."""
+def tell_done(result: Record, sentence: str, as_json: bool = False) -> None:
+    """Print what a command did: *result* as JSON for a program, the sentence for people."""
     if as_json:
         click.echo(as_json_text(result))
     else:
@@ -58,34 +73,34 @@ def tell_done(result: dict, sentence: str, as_json: bool = False) -> None:
 
 
 def tell(sentence: str) -> None:
-    """Print a sentence, or several lines."""
+    """Print a sentence, or several lines, on stdout."""
     click.echo(printable(sentence, keep="\n"))
 
 
 def hint(sentence: str) -> None:
-    """Say something beside the result, on stderr."""
+    """Print a sentence that is no part of the result, on stderr."""
     click.echo(printable(sentence, keep="\n"), err=True)
 
 
 def confirm(question: str) -> bool:
-    """Ask a person, on stderr."""
+    """Ask a question on stderr; whether the answer is yes."""
     return click.confirm(printable(question, keep="\n"), err=True)
 
 
-def print_table(table, rows: Iterable[Iterable[str]]) -> None:
-    """Print a table of rich with these rows."""
+def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:
+    """Print a table with these rows."""
     from rich.console import Console
     from rich.text import Text
 
     for row in rows:
-        # As Text, because a name may hold what rich would take for its markup.
+        # As Text, because rich would read brackets in a name as its markup.
         table.add_row(*map(Text, row))
     Console().print(table)
 
 
 @contextlib.contextmanager
-def progress(total: int, label: str):
-    """A progress bar on a terminal, on stderr; elsewhere nothing.  Yields a function that takes the step."""
+def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, if that is a terminal.  Yields a function that advances it by a number of steps."""
     if not sys.stderr.isatty() or total < 1:
         yield lambda step: None
         return
@@ -104,8 +119,8 @@ def progress(total: int, label: str):
         yield lambda step: bar.advance(task, step)
 
 
-def plain(value):
-    """A value as JSON has it.
+def plain(value: Any) -> Any:
+    """A value as the JSON output has it.
 
     >>> plain({"expires_at": datetime(2026, 3, 2, 20, 30), "sell_by": date(2026, 12, 31), "octets": Decimal("5")})
     {'expires_at': '2026-03-02T20:30:00.000Z', 'sell_by': '2026-12-31', 'octets': 5}
@@ -123,13 +138,13 @@ def plain(value):
     return value
 
 
-def as_json_text(value, indent: int | None = None) -> str:
-    """JSON for programs; where a terminal shows it, it steers nothing."""
+def as_json_text(value: Any, indent: int | None = None) -> str:
+    """JSON without characters that could control a terminal."""
     return json_escaped(json.dumps(plain(value), ensure_ascii=False, indent=indent))
 
 
-def shown(name: str, value) -> str:
-    """A value as people read it, by the unit in its name.
+def shown(name: str, value: Any) -> str:
+    """A value for people to read, by the unit in its name.
 
     >>> shown("used_seconds", 7980), shown("used_octets", 350_000_000), shown("partner", None)
     ('2 h 13 min', '350 MB', '')
@@ -215,7 +230,7 @@ _WITHOUT_UNIT = {
 }
 
 
-def _tell_json(rows: Iterable[dict]) -> int:
+def _print_json(rows: Iterable[Record]) -> int:
     count = 0
     click.echo("[", nl=False)
     for row in rows:
@@ -225,8 +240,8 @@ def _tell_json(rows: Iterable[dict]) -> int:
     return count
 
 
-def _tell_lines(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
-    """No heading, as every line goes to another program."""
+def _print_lines(rows: Iterable[Record], columns: list[str] | None) -> int:
+    """Print a line a row, without a heading, because another program reads the lines."""
     count = 0
     for row in rows:
         click.echo("\t".join(_field(row[name]) for name in columns or row))
@@ -234,14 +249,14 @@ def _tell_lines(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
     return count
 
 
-def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
+def _print_for_people(rows: Iterable[Record], columns: list[str] | None) -> int:
     from rich.table import Table
 
     rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
     if not rows:
         hint(_("Nothing was found."))
         return 0
-    # A column in which no row has anything would only make the others narrow.
+    # A column without any value would only make the others narrower.
     names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
@@ -249,15 +264,15 @@ def _tell_table(rows: Iterable[dict], columns: Iterable[str] | None) -> int:
     print_table(table, ([shown(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
     if len(rows) > TERMINAL_ROWS:
         hint(
-            _("These are the first {count}. For all of them: --json, a pipe, or a narrower question.").format(
+            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=TERMINAL_ROWS
             )
         )
     return min(len(rows), TERMINAL_ROWS)
 
 
-def _field(value) -> str:
-    """One field of a line: no tab or line break inside.
+def _field(value: Any) -> str:
+    """One field of a line, without tabs and line breaks.
 
     >>> _field("a\\tb\\nc"), _field(None), _field(True)
     ('a b c', '', '1')

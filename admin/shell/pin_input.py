@@ -1,4 +1,4 @@
-"""How a command is told a PIN."""
+"""How a command reads a PIN."""
 
 import sys
 
@@ -10,7 +10,10 @@ LONGEST_PIN = 256
 
 
 def read_pin() -> str:
-    """From a terminal without showing it, else the first line of standard input; never from an argument."""
+    """A PIN from the terminal, without showing it, or else from the first line of standard input.
+
+    Never from an argument: other users of the machine can see arguments.
+    """
     if sys.stdin.isatty():
-        return click.prompt(_("PIN"), hide_input=True, err=True).strip()
+        return str(click.prompt(_("PIN"), hide_input=True, err=True)).strip()
     return sys.stdin.buffer.readline(LONGEST_PIN).decode("utf-8", "replace").strip()

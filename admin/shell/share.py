@@ -1,4 +1,4 @@
-"""Where the files lie that are shipped beside the code: sql/ and raddb-config/.
+"""The folders that are installed beside the code: sql/ and raddb-config/.
 
 In a checkout they are next to the packages; an installed wheel has them under share/prepaid-cards.
 """
@@ -11,7 +11,7 @@ from .text import _
 
 
 def folder(name: str) -> Path:
-    """The folder of this name.
+    """The path of one of these folders.
 
     >>> (folder("sql") / "schema.sql").exists()
     True
@@ -21,7 +21,10 @@ def folder(name: str) -> Path:
         if place.is_dir():
             return place
     raise errors.Refused(
-        _("The folder {name} of prepaid-cards is neither at {first} nor at {second}. Install prepaid-cards again."),
+        _(
+            "The folder {name} of prepaid-cards was not found, neither at {first} nor at {second}. "
+            "Install prepaid-cards again."
+        ),
         name=name,
         first=places[0],
         second=places[1],

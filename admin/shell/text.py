@@ -1,18 +1,19 @@
 """The reader's language: English or Brazilian Portuguese, by locale or by `--lang`.
 
-Sentences are written in English, inside _(), and translated when they are shown.  Values are put in
-afterwards, so that a sentence is one message whatever it names:
+Sentences are written in English, inside _(), and translated when they are shown.  Values are put in afterwards, so
+that the translation does not depend on them:
 
     _("Batch {batch} has no cards in stock.").format(batch=31)
 
-Help texts are not wrapped: command.py translates them when they are asked for.  What the pure rules of
-freeradius_module say comes as a Sentence, which `told` translates.
+Help texts are not wrapped in _(): command.py translates them when somebody asks for help.  The pure rules of
+freeradius_module raise errors with a Sentence, which `told` translates.
 Translations: admin/locale/<language>/LC_MESSAGES/prepaid.po.
 """
 
 import gettext
 import os
 from pathlib import Path
+from typing import Any
 
 from freeradius_module.sentence import Sentence
 
@@ -21,7 +22,7 @@ DOMAIN = "prepaid"
 FOLDER = Path(__file__).parents[1] / "locale"
 EXAMPLE = "Example:"
 
-# click asks the same default domain for its own words ("Usage:", "Missing option"), so one catalogue serves both.
+# click looks up its own words ("Usage:", "Missing option") in the default domain, so one catalogue serves both.
 gettext.bindtextdomain(DOMAIN, str(FOLDER))
 gettext.textdomain(DOMAIN)
 
@@ -31,18 +32,20 @@ in_context = gettext.pgettext
 
 
 def told(error: Exception) -> str:
-    """What an exception says, in the reader's language if it brings a Sentence.
+    """An exception's message, in the reader's language if it is a Sentence.
 
     >>> told(ValueError(Sentence("{text!r} is no number.", text="x"))), told(ValueError("as it is"))
     ("'x' is no number.", 'as it is')
     """
-    return _said(error.args[0]) if error.args and isinstance(error.args[0], Sentence) else str(error)
+    sentence = error.args[0] if error.args else None
+    return str(_translated_value(sentence)) if isinstance(sentence, Sentence) else str(error)
 
 
-def _said(value):
+def _translated_value(value: Any) -> Any:
+    """A sentence in the reader's language; any other value as it is."""
     if not isinstance(value, Sentence):
         return value
-    return _(value.template).format(**{name: _said(part) for name, part in value.values.items()})
+    return _(value.template).format(**{name: _translated_value(part) for name, part in value.values.items()})
 
 
 def told_help(english: str) -> str:
@@ -53,7 +56,7 @@ def told_help(english: str) -> str:
 
 
 def messages_of_help(english: str) -> list[str]:
-    """What of a help text is to be translated.
+    """The parts of a help text that need a translation.
 
     >>> messages_of_help("What it\\ndoes.\\n\\n\\b\\nExample:\\n    prepaid list\\n\\nAnd more.")
     ['What it does.', 'Example:', 'And more.']
@@ -62,7 +65,7 @@ def messages_of_help(english: str) -> list[str]:
 
 
 def parts_of_help(english: str) -> list[str]:
-    """The paragraphs of a help text, each on one line; those that click must not wrap (\\b) as they are."""
+    """The paragraphs of a help text, each on one line; those that click must not wrap (\\b) stay as they are."""
     return [part if part.startswith("\b") else " ".join(part.splitlines()) for part in english.split("\n\n")]
 
 
@@ -71,12 +74,12 @@ def _is_example(part: str) -> bool:
 
 
 def speak(language: str) -> None:
-    """Use this language from now on, whatever the locale says."""
+    """Use this language from now on, whatever the locale is."""
     os.environ["LANGUAGE"] = language
 
 
 def language() -> str:
-    """The language in use: the first of the reader's choices that we speak.
+    """The language in use: the first of the reader's choices that has a translation, else English.
 
     >>> speak("pt_BR"); language()
     'pt_BR'
@@ -86,5 +89,5 @@ def language() -> str:
     for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
         chosen = os.environ.get(name)
         if chosen:
-            return next((spoken for word in chosen.split(":") for spoken in LANGUAGES if word[:2] == spoken[:2]), "en")
+            return next((known for word in chosen.split(":") for known in LANGUAGES if word[:2] == known[:2]), "en")
     return "en"

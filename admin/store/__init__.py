@@ -1,6 +1,6 @@
-"""The office's SQL: one file a noun, one function a statement.
+"""Every SQL statement of the office's commands: a file for each noun, a function for each statement.
 
-Others say `from .. import store` and `store.card.find(...)`.
+Other files use `from .. import store` and `store.card.find(cursor, …)`.  Callers open and commit the transaction.
 """
 
 from . import (
@@ -23,6 +23,7 @@ from . import (
     refusal,
     report,
     roles,
+    rows,
     schema,
     session,
     track,
@@ -49,6 +50,7 @@ __all__ = [
     "refusal",
     "report",
     "roles",
+    "rows",
     "schema",
     "session",
     "track",

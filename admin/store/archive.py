@@ -1,32 +1,38 @@
-"""The statements behind `prepaid db archive`.  With the rights of the schema's owner: nobody else removes a session.
+"""The statements of `prepaid db archive`.  Only the schema's owner may run them: nobody else may remove a session.
 
-Every step names its sessions by their key, so that it locks those rows and no gap between them: a login of the same
-card goes on beside it.
+Each statement finds its sessions by their whole key.  So it locks those rows and no gaps between them, and does not
+block a login of the same card.
 """
 
 from freeradius_module.store.accounting import ARCHIVED_COLUMNS
 
-# Ended long enough ago, and begun: the end is the NAS' word, and the module looks for no session of a younger login here,
-# nor for one that was open a day ago.
-# Whether they are posted is asked again once they are locked.
+from .rows import TupleCursor, TupleRow
+
+# Sessions may be archived after so many days.  That is a day more than the engine's ARCHIVE_SECONDS: it looks into the
+# archive only for sessions that are older than those.
+YOUNGEST_DAYS = 2
+
+# Both the login and the end are older than the limit, because the NAS reports the end and may report a wrong one.  The
+# module relies on it: it does not look into the archive for a session that may be recent.
 _IS_OLD = """
     session.due_at IS NULL
     AND COALESCE(session.login_at, session.started_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
     AND COALESCE(session.stopped_at, session.closed_at) < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY
     AND session.end_recorded_at < UTC_TIMESTAMP(3) - INTERVAL %(older_than_days)s DAY"""
 
-_IS_SETTLED = """
+# All of its usage is on the card's row.
+_IS_POSTED = """
     session.used_seconds = session.posted_seconds
     AND session.used_down_octets = session.posted_down_octets
     AND session.used_up_octets = session.posted_up_octets
     AND session.login_number <= (SELECT posted_login_number FROM card WHERE card.id = session.card_id)"""
 
 
-def candidates(cursor, after: tuple[int, int], limit: int, older_than_days: int) -> list[tuple]:
-    """The next ended sessions in the order of their key: card, number, whether all of it is on the card's row."""
+def candidates(cursor: TupleCursor, after: tuple[int, int], limit: int, older_than_days: int) -> list[TupleRow]:
+    """The next ended sessions in the order of their key: card id, login number, whether the session is posted."""
     cursor.execute(
         f"""
-        SELECT session.card_id, session.login_number, {_IS_SETTLED}
+        SELECT session.card_id, session.login_number, {_IS_POSTED}
           FROM session
          WHERE (session.card_id > %(card_id)s
                 OR (session.card_id = %(card_id)s AND session.login_number > %(login_number)s))
@@ -36,14 +42,14 @@ def candidates(cursor, after: tuple[int, int], limit: int, older_than_days: int)
         """,
         {"card_id": after[0], "login_number": after[1], "limit": limit, "older_than_days": older_than_days},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def lock(cursor, keys: list[tuple[int, int]], older_than_days: int) -> list[tuple[int, int]]:
-    """Those of the sessions that are still ended and posted, locked until the transaction ends.
+def lock(cursor: TupleCursor, keys: list[tuple[int, int]], older_than_days: int) -> list[tuple[int, int]]:
+    """Lock those of the sessions that are still ended and posted until the transaction ends; return their keys.
 
-    Whoever posts a card locks it before its sessions; so do we, but shared, as a login does that makes a session
-    beside us.  What somebody else has locked is left for the next time: we never wait, so nobody deadlocks with us.
+    The card is locked before its sessions, in the same order as when a card is posted.  The lock is shared, so that a
+    login can add a session meanwhile.  Locked rows are skipped: this transaction never waits, so it cannot deadlock.
     """
     cursor.execute(
         "SELECT id FROM card WHERE id IN %(card_ids)s ORDER BY id LOCK IN SHARE MODE SKIP LOCKED",
@@ -59,7 +65,7 @@ def lock(cursor, keys: list[tuple[int, int]], older_than_days: int) -> list[tupl
           FROM session
          WHERE ({_is_one_of(keys)})
            AND {_IS_OLD}
-           AND {_IS_SETTLED}
+           AND {_IS_POSTED}
            FOR UPDATE SKIP LOCKED
         """,
         {"older_than_days": older_than_days},
@@ -67,8 +73,11 @@ def lock(cursor, keys: list[tuple[int, int]], older_than_days: int) -> list[tupl
     return list(cursor.fetchall())
 
 
-def add_to_hours(cursor, keys: list[tuple[int, int]]) -> int:
-    """Add the sessions to the hours at which they ended; of one that came back only what it brought."""
+def add_to_hours(cursor: TupleCursor, keys: list[tuple[int, int]]) -> int:
+    """Add the sessions' usage to the hours at which they ended.
+
+    A session that was archived before, and returned for a late packet, adds only what is new.
+    """
     return cursor.execute(
         f"""
         INSERT INTO usage_hour (hour_at, product_id, partner_id, session_count, used_seconds, used_down_octets,
@@ -98,8 +107,8 @@ def add_to_hours(cursor, keys: list[tuple[int, int]]) -> int:
     )
 
 
-def copy(cursor, keys: list[tuple[int, int]]) -> int:
-    """Write the sessions into the archive; one that came back for a late packet is brought up to date there."""
+def copy(cursor: TupleCursor, keys: list[tuple[int, int]]) -> int:
+    """Copy the sessions into the archive; the row of a session that was archived before is updated."""
     updated = ",\n".join(
         f"               {name} = VALUES({name})"
         for name in ARCHIVED_COLUMNS.split(", ")
@@ -124,13 +133,16 @@ def copy(cursor, keys: list[tuple[int, int]]) -> int:
 _KEPT_AS_ARCHIVED = ("card_id", "login_number", "started_at")
 
 
-def remove(cursor, keys: list[tuple[int, int]]) -> int:
-    """Remove what is in the archive now."""
+def remove(cursor: TupleCursor, keys: list[tuple[int, int]]) -> int:
+    """Remove sessions, which must be in the archive."""
     return cursor.execute(f"DELETE FROM session WHERE {_is_one_of(keys)}", ())
 
 
-def forgettable(cursor, limit: int, older_than_days: int) -> list[tuple[int, int]]:
-    """Archived sessions that nobody has to keep any more, locked; those that came back are not among them."""
+def forgettable(cursor: TupleCursor, limit: int, older_than_days: int) -> list[tuple[int, int]]:
+    """Lock archived sessions that are older than the limit; return their keys.
+
+    Without those that also have a row in `session`: they returned for a late packet.
+    """
     cursor.execute(
         """
         SELECT archived.card_id, archived.login_number
@@ -149,8 +161,8 @@ def forgettable(cursor, limit: int, older_than_days: int) -> list[tuple[int, int
     return list(cursor.fetchall())
 
 
-def keep_sums(cursor, keys: list[tuple[int, int]]) -> int:
-    """Add what is forgotten to the card's row number 0: how much it was, and no more when, where and with what."""
+def keep_sums(cursor: TupleCursor, keys: list[tuple[int, int]]) -> int:
+    """Add the sessions' usage to row number 0 of their cards, which has no time, NAS, device or address."""
     return cursor.execute(
         f"""
         INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, end_cause,
@@ -170,12 +182,12 @@ def keep_sums(cursor, keys: list[tuple[int, int]]) -> int:
     )
 
 
-def forget(cursor, keys: list[tuple[int, int]]) -> int:
+def forget(cursor: TupleCursor, keys: list[tuple[int, int]]) -> int:
     return cursor.execute(f"DELETE FROM session_archive WHERE {_is_one_of(keys, 'session_archive')}", ())
 
 
 def _is_one_of(keys: list[tuple[int, int]], table: str = "session") -> str:
-    """Whole keys, which the optimizer finds one by one; a list of pairs it would not.
+    """A condition on whole keys.  The optimizer uses the key for it, but not for `(a, b) IN (...)`.
 
     >>> _is_one_of([(7, 1), (7, 2)])
     '(session.card_id = 7 AND session.login_number = 1) OR (session.card_id = 7 AND session.login_number = 2)'

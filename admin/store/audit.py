@@ -1,11 +1,14 @@
-"""The statements behind `prepaid audit`: the chain over the history.
+"""The statements of `prepaid audit`: the hash chain over the history.
 
-Plain tuples are wanted from these: a hundred thousand rows go through.
+Rows are tuples, because there may be hundreds of thousands.
 """
 
-from .chain import COLUMNS, MOMENT
+from datetime import datetime
 
-# No transaction is as old as that, so no row turns up in front of one that is older.
+from .chain import COLUMNS, Link
+from .rows import TupleCursor, TupleRow, only_tuple
+
+# No transaction lasts longer.  So no row can appear later with a number below one that was chained so long ago.
 LONGEST_TRANSACTION_HOURS = 6
 
 _PRICES = """(SELECT GROUP_CONCAT(CONCAT_WS(' ', product_id, card_count, price_cents, commission_basis_points)
@@ -13,32 +16,33 @@ _PRICES = """(SELECT GROUP_CONCAT(CONCAT_WS(' ', product_id, card_count, price_c
                 FROM note_price WHERE note_price.note_id = note.id) AS prices"""
 
 
-def wait_shortly(cursor) -> None:
-    """Whoever holds the end of the chain holds it for one step; who holds it for longer stops nobody from verifying."""
+def wait_shortly(cursor: TupleCursor) -> None:
+    """Wait at most 5 seconds for a lock, so that a blocked end of the chain does not prevent a verification."""
     cursor.execute("SET SESSION innodb_lock_wait_timeout = 5")
 
 
-def head(cursor) -> tuple[int, bytes] | None:
+def head(cursor: TupleCursor) -> tuple[int, bytes] | None:
     """The last row of the chain: its number and hash."""
     cursor.execute("SELECT seq, hash FROM history_chain ORDER BY seq DESC LIMIT 1")
     return cursor.fetchone()
 
 
-def now(cursor):
+def now(cursor: TupleCursor) -> datetime:
     cursor.execute("SELECT UTC_TIMESTAMP(3)")
-    return cursor.fetchone()[0]
+    moment: datetime = only_tuple(cursor)[0]
+    return moment
 
 
-def floor(cursor, source: str) -> int:
-    """Up to which row nothing can come any more."""
+def floor(cursor: TupleCursor, source: str) -> int:
+    """The number up to which no more rows can appear."""
     cursor.execute("SELECT row_id FROM history_floor WHERE source = %s", (source,))
-    return cursor.fetchone()[0]
+    return int(only_tuple(cursor)[0])
 
 
-def unsealed(cursor, source: str, after: int, limit: int) -> list[tuple]:
-    """The next rows of history that are not in the chain yet, in the order of their numbers.
+def unsealed(cursor: TupleCursor, source: str, after: int, limit: int) -> list[TupleRow]:
+    """The next rows of history that are not in the chain, in the order of their numbers.
 
-    A join that looks each row up: of NOT EXISTS the optimizer makes a table of the whole chain, once for every step.
+    LEFT JOIN looks each row up.  With NOT EXISTS the optimizer would read the whole chain at every call.
     """
     cursor.execute(
         f"""
@@ -52,17 +56,17 @@ def unsealed(cursor, source: str, after: int, limit: int) -> list[tuple]:
         """,
         (source, after),
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def add(cursor, links: list[tuple]) -> int:
-    return cursor.executemany(
+def add(cursor: TupleCursor, links: list[Link]) -> None:
+    cursor.executemany(
         "INSERT INTO history_chain (seq, source, row_id, sealed_at, hash) VALUES (%s, %s, %s, %s, %s)", links
     )
 
 
-def raise_floors(cursor) -> int:
-    """Where everything was sealed some hours ago, nothing comes any more."""
+def raise_floors(cursor: TupleCursor) -> int:
+    """Raise each floor to the last row that was chained LONGEST_TRANSACTION_HOURS ago."""
     return cursor.execute(
         """
         UPDATE history_floor
@@ -77,8 +81,8 @@ def raise_floors(cursor) -> int:
     )
 
 
-def chained(cursor, after: int, limit: int) -> list[tuple]:
-    """The next rows of the chain: number, source, row, when, hash."""
+def chained(cursor: TupleCursor, after: int, limit: int) -> list[Link]:
+    """The next rows of the chain."""
     cursor.execute(
         f"""
         SELECT seq, source, row_id, sealed_at, hash
@@ -89,20 +93,20 @@ def chained(cursor, after: int, limit: int) -> list[tuple]:
         """,
         (after,),
     )
-    return cursor.fetchall()
+    return [Link(*row) for row in cursor.fetchall()]
 
 
-def rows(cursor, source: str, row_ids: list[int]) -> dict[int, tuple]:
-    """Rows of history by their numbers; those that are gone are missing."""
+def rows(cursor: TupleCursor, source: str, row_ids: list[int]) -> dict[int, TupleRow]:
+    """Rows of history by their numbers, without those that were removed."""
     cursor.execute(f"SELECT {_columns(source)} FROM {source} WHERE {source}.id IN %s", (row_ids,))
     return {row[0]: row for row in cursor.fetchall()}
 
 
-def strangers(cursor, source: str) -> list[tuple]:
-    """Rows at or below the floor that are not in the chain: number and moment.  Nobody can have put them there in time."""
+def inserted_later(cursor: TupleCursor, source: str) -> list[int]:
+    """The numbers of the rows at or below the floor that are not in the chain: they were written with a false number."""
     cursor.execute(
         f"""
-        SELECT {source}.id, {source}.{MOMENT[source]}
+        SELECT {source}.id
           FROM {source}
          WHERE {source}.id <= (SELECT row_id FROM history_floor WHERE source = %s)
            AND NOT EXISTS (SELECT 1
@@ -113,7 +117,7 @@ def strangers(cursor, source: str) -> list[tuple]:
         """,
         (source, source),
     )
-    return cursor.fetchall()
+    return [row_id for (row_id,) in cursor.fetchall()]
 
 
 def _columns(source: str) -> str:

@@ -1,11 +1,15 @@
-"""The statements about batches: their numbers, their history, their rows."""
+"""The statements about batches: serial numbers, history, rows."""
+
+from collections.abc import Iterable
+
+from .rows import Cursor, Parameters, Row, only_row
 
 
-def take_numbers(cursor, prefix: str, digits: int, count: int) -> int:
-    """Take the next `count` serial numbers of a prefix for good; the first of them.
+def take_numbers(cursor: Cursor, prefix: str, digits: int, count: int) -> int:
+    """Take the next *count* serial numbers of a prefix; return the first.
 
-    Committed before any card is made, so that two `generate` at once neither meet nor wait for each other.
-    Numbers whose batch comes to nothing stay unused.
+    The caller commits before it makes the cards, so that two `generate` commands get different numbers and do not wait
+    for each other.  If a command fails after that, its numbers are never used.
     """
     cursor.execute(
         """
@@ -16,11 +20,11 @@ def take_numbers(cursor, prefix: str, digits: int, count: int) -> int:
         """,
         {"prefix": prefix, "digits": digits, "count": count},
     )
-    return cursor.fetchone()["next_number"] - count
+    return int(only_row(cursor)["next_number"]) - count
 
 
-def add(cursor, values: dict) -> int:
-    """A new batch; its number."""
+def add(cursor: Cursor, values: Parameters) -> int:
+    """Insert a batch; return its number."""
     cursor.execute(
         """
         INSERT INTO batch (product_id, single_code, origin)
@@ -31,10 +35,10 @@ def add(cursor, values: dict) -> int:
     return cursor.lastrowid
 
 
-def record(cursor, batch_id: int, what: str, reason: str | None = None, detail: str | None = None) -> None:
-    """Write into a batch's history what happened to all of its cards at once; the database counts them.
+def record(cursor: Cursor, batch_id: int, what: str, reason: str | None = None, detail: str | None = None) -> None:
+    """Write an event of all cards of a batch into its history; the database counts the cards.
 
-    When a batch was made ('generated', 'imported'), that is also what it has become: count, first and last serial.
+    The event that makes a batch ('generated', 'imported') also sets its count, first and last serial.
     """
     cursor.execute(
         "CALL record_batch_event(%(batch_id)s, %(what)s, %(reason)s, %(detail)s)",
@@ -42,21 +46,21 @@ def record(cursor, batch_id: int, what: str, reason: str | None = None, detail: 
     )
 
 
-def open_pins(cursor, batch_id: int, reason: str | None) -> None:
-    """Record that a batch's PINs are about to be read, and commit that: they are told only after it."""
+def open_pins(cursor: Cursor, batch_id: int, reason: str | None) -> None:
+    """Record and commit that the PINs of a batch are read.  The database returns them only after this."""
     cursor.execute("CALL open_pins(%(batch_id)s, %(reason)s)", {"batch_id": batch_id, "reason": reason})
 
 
-def lock(cursor, batch_ids) -> None:
-    """Let no other office command change these batches until this transaction ends.
+def lock(cursor: Cursor, batch_ids: Iterable[int]) -> None:
+    """Lock these batches against other office commands until the transaction ends.
 
-    In the order of their numbers, so that two commands wait for each other in one direction only.
+    In the order of their numbers, so that two commands cannot deadlock.
     """
     cursor.execute("SELECT id FROM batch WHERE id IN %(ids)s ORDER BY id FOR UPDATE", {"ids": sorted(set(batch_ids))})
     cursor.fetchall()
 
 
-def find(cursor, batch_id: int) -> dict | None:
+def find(cursor: Cursor, batch_id: int) -> Row | None:
     cursor.execute(
         """
         SELECT batch.id, batch.product_id, product.name AS product, batch.card_count, batch.first_serial,
@@ -72,7 +76,7 @@ def find(cursor, batch_id: int) -> dict | None:
     return cursor.fetchone()
 
 
-def listed(cursor, product: str | None = None) -> list[dict]:
+def listed(cursor: Cursor, product: str | None = None) -> list[Row]:
     """All batches, newest first."""
     cursor.execute(
         """
@@ -85,13 +89,13 @@ def listed(cursor, product: str | None = None) -> list[dict]:
         """,
         {"product": product},
     )
-    rows = cursor.fetchall()
+    rows = list(cursor.fetchall())
     for row in rows:
         row["single_code"] = bool(row["single_code"])
     return rows
 
 
-def count_by_status(cursor, batch_id: int) -> dict[str, int]:
+def count_by_status(cursor: Cursor, batch_id: int) -> dict[str, int]:
     cursor.execute(
         "SELECT status, COUNT(*) AS count FROM card WHERE batch_id = %(batch_id)s GROUP BY status",
         {"batch_id": batch_id},
@@ -99,7 +103,7 @@ def count_by_status(cursor, batch_id: int) -> dict[str, int]:
     return {row["status"]: row["count"] for row in cursor.fetchall()}
 
 
-def events(cursor, batch_id: int) -> list[dict]:
+def events(cursor: Cursor, batch_id: int) -> list[Row]:
     cursor.execute(
         """
         SELECT at, what, operator, reason, card_count AS count, detail
@@ -109,10 +113,10 @@ def events(cursor, batch_id: int) -> list[dict]:
         """,
         {"batch_id": batch_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def last_export(cursor, batch_id: int) -> dict | None:
+def last_export(cursor: Cursor, batch_id: int) -> Row | None:
     cursor.execute(
         """
         SELECT at, operator

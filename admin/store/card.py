@@ -1,19 +1,22 @@
 """The statements about cards: find them, choose many of them, change their status.
 
-What a status may become, and that each change is in the history, is the database's own rule.
+Triggers of the database refuse changes of status that are not allowed, and write each change into the history.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
-# All but the deleted, which no list shows.
+from .rows import Cursor, Parameters, Row, StreamCursor, only_row
+
+# All but 'deleted': no list shows deleted cards.
 LISTED_STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
 
 
 class Choice(NamedTuple):
-    """Some cards, as a condition that the statements below put into their WHERE."""
+    """Some cards, as a condition for the WHERE of the statements below, with the values of its parameters."""
 
     where: str
-    values: dict
+    values: Parameters
 
 
 def of_batch(batch_id: int) -> Choice:
@@ -21,7 +24,10 @@ def of_batch(batch_id: int) -> Choice:
 
 
 def of_range(batch_id: int, first_serial: str, last_serial: str) -> Choice:
-    """Both ends included.  Serials of one batch have one length, so their order as text is that of their numbers."""
+    """The cards of a batch from the first serial to the last, both included.
+
+    The serials of a batch have the same length, so their order as text is the order of their numbers.
+    """
     return Choice(
         "card.batch_id = %(batch_id)s AND card.serial BETWEEN %(first_serial)s AND %(last_serial)s",
         {"batch_id": batch_id, "first_serial": first_serial, "last_serial": last_serial},
@@ -33,14 +39,14 @@ def of_serials(serials: list[str]) -> Choice:
 
 
 def with_partner(choice: Choice, partner_id: int) -> Choice:
-    """Those of the chosen cards that a partner has."""
+    """Those of the chosen cards that are with this partner."""
     return Choice(f"{choice.where} AND card.partner_id = %(partner_id)s", {**choice.values, "partner_id": partner_id})
 
 
 # --- Find ------------------------------------------------------------------------------------------------
 
 
-def find(cursor, serials: list[str]) -> list[dict]:
+def find(cursor: Cursor, serials: list[str]) -> list[Row]:
     """The cards with these serials, deleted ones included."""
     cursor.execute(
         """
@@ -51,20 +57,21 @@ def find(cursor, serials: list[str]) -> list[dict]:
         """,
         {"serials": serials},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def overview(cursor, serial: str) -> dict | None:
-    """One card as the office sees it."""
+def overview(cursor: Cursor, serial: str) -> Row | None:
+    """One card with its product, batch, partner, usage and balance."""
     cursor.execute("SELECT * FROM card_overview WHERE serial = %(serial)s", {"serial": serial})
     return cursor.fetchone()
 
 
-def ids(cursor, wanted: dict) -> None:
-    """Begin to read which cards a list has, in the order in which they were made; the rows are the cursor's to fetch.
+def ids(cursor: StreamCursor, wanted: Parameters) -> None:
+    """Select the ids of the cards that pass these filters, in the order in which they were made.
 
-    From the card's own table, whose indexes serve every filter: joined with the rest, the optimizer is apt to begin
-    at the product and to sort a million cards for a page of ten.
+    *wanted* has values for names of _FILTERS, and perhaps a limit.  The caller fetches the rows from the cursor.
+    Only the table `card` is read, because its indexes serve every filter.  With joins the optimizer may begin at the
+    product, and sort a million cards for a page of ten.
     """
     given = {name for name in _FILTERS if wanted.get(name) is not None}
     if (
@@ -75,7 +82,7 @@ def ids(cursor, wanted: dict) -> None:
         _page_by_status(cursor, wanted)
         return
     conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if name in given)]
-    # A partner's cards may lie far down: its key alone finds them, where the optimizer is apt to read all cards up to there.
+    # Without this hint the optimizer may read all cards in the order of their ids until it finds the partner's.
     key = (
         "FORCE INDEX (card_by_partner)"
         if given <= {"partner_id", "status", "product_id", "after_id"} and "partner_id" in given
@@ -85,11 +92,11 @@ def ids(cursor, wanted: dict) -> None:
     cursor.execute(f"SELECT id FROM card {key} WHERE {' AND '.join(conditions)} ORDER BY id {limit}", wanted)
 
 
-def _page_by_status(cursor, wanted: dict) -> None:
-    """A page from each status, and the first of them all: within one status the key has the cards in order.
+def _page_by_status(cursor: StreamCursor, wanted: Parameters) -> None:
+    """Select a page from each status, and of these rows the first.
 
-    So a page costs some hundreds of rows wherever it lies.  As one condition it would be a sort of all that fit, or all
-    cards read up to the first that fits.
+    Within one status the index has the cards in order, so any page reads some hundreds of rows.  One condition on all
+    statuses would sort all matching cards, or read all cards up to the first match.
     """
     key, of_product = (
         ("card_by_status", "")
@@ -105,10 +112,10 @@ def _page_by_status(cursor, wanted: dict) -> None:
     cursor.execute(f"{pages} ORDER BY id LIMIT %(limit)s", wanted)
 
 
-def overviews(cursor, card_ids: list[int]) -> list[dict]:
-    """Some cards as the office sees them."""
+def overviews(cursor: Cursor, card_ids: list[int]) -> list[Row]:
+    """Like `overview`, of several cards."""
     cursor.execute("SELECT * FROM card_overview WHERE id IN %(ids)s ORDER BY id", {"ids": card_ids})
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
 _FILTERS = {
@@ -119,27 +126,29 @@ _FILTERS = {
     "first_serial": "serial BETWEEN %(first_serial)s AND %(last_serial)s",
     "made_from": "batch_id IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
     "made_to": "batch_id IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
-    # By key, not by OFFSET: the hundredth page costs what the first one does.
+    # A key instead of OFFSET, so that the hundredth page is as fast as the first.
     "after_id": "id > %(after_id)s",
 }
 
 
-def stock_ends(cursor, batch_id: int) -> tuple[int, int]:
+def stock_ends(cursor: Cursor, batch_id: int) -> tuple[int, int]:
     """The first and the last id among a batch's cards in stock; there must be one."""
     cursor.execute(
         "SELECT MIN(id) AS first, MAX(id) AS last FROM card WHERE batch_id = %(batch_id)s AND status = 'created'",
         {"batch_id": batch_id},
     )
-    ends = cursor.fetchone()
+    ends = only_row(cursor)
     return ends["first"], ends["last"]
 
 
-def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool) -> list[tuple[str, bytes, int]]:
+def sealed_stock(
+    cursor: Cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool
+) -> list[tuple[str, bytes, int]]:
     """Serial, sealed PIN and key number of the cards in stock among these ids, by serial.
 
-    PINs come from a procedure, after `store.batch.open_pins`: nothing else tells them to a role.
-    They come as one long text: the driver takes longer over a row than the server, the cipher and the file together.
-    They are put in order here, where they are in order already: the server would take as long again as for reading them.
+    A procedure returns the PINs, and only after `store.batch.open_pins`: no role may select them.
+    All cards come as one text, because the driver needs more time for a row than the server, the cipher and the file do.
+    They are sorted here: the text is nearly in order, and sorting in the server would double the time of reading.
     """
     read = (
         "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)"
@@ -155,19 +164,19 @@ def sealed_stock(cursor, batch_id: int, first_id: int, last_id: int, with_pins: 
         f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
         {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
     )
-    text = cursor.fetchone()["cards"]
+    text = only_row(cursor)["cards"]
     cursor.nextset()
     values = text.split("\n") if text else []
     return sorted(zip(values[0::3], map(bytes.fromhex, values[1::3]), map(int, values[2::3]), strict=True))
 
 
-def live_count(cursor) -> int:
-    """How many cards somebody could try to guess."""
+def live_count(cursor: Cursor) -> int:
+    """How many cards have a PIN that somebody could guess."""
     cursor.execute("SELECT COUNT(*) AS count FROM card WHERE status IN ('created', 'delivered', 'in_use')")
-    return cursor.fetchone()["count"]
+    return int(only_row(cursor)["count"])
 
 
-def survey(cursor, choice: Choice) -> list[dict]:
+def survey(cursor: Cursor, choice: Choice) -> list[Row]:
     """The chosen cards by status: how many, and the first and last serial."""
     cursor.execute(
         f"""
@@ -179,17 +188,17 @@ def survey(cursor, choice: Choice) -> list[dict]:
         """,
         choice.values,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def batches(cursor, choice: Choice) -> list[int]:
+def batches(cursor: Cursor, choice: Choice) -> list[int]:
     """The batches that the chosen cards belong to."""
     cursor.execute(f"SELECT DISTINCT card.batch_id FROM card WHERE {choice.where}", choice.values)
     return [row["batch_id"] for row in cursor.fetchall()]
 
 
-def runs(cursor, batch_id: int, status: str, partner_id: int | None, limit: int) -> list[dict]:
-    """The unbroken runs of cards in a status within a batch, and with a partner: the ranges that would work."""
+def runs(cursor: Cursor, batch_id: int, status: str, partner_id: int | None, limit: int) -> list[Row]:
+    """The ranges of a batch whose cards all have this status and, if one is given, are with this partner."""
     cursor.execute(
         """
         SELECT MIN(serial) AS first_serial, MAX(serial) AS last_serial, COUNT(*) AS count
@@ -207,15 +216,15 @@ def runs(cursor, batch_id: int, status: str, partner_id: int | None, limit: int)
         """,
         {"batch_id": batch_id, "status": status, "partner_id": partner_id, "limit": limit},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
 # --- Make and change -------------------------------------------------------------------------------------
 
 
-def add_many(cursor, cards: list[dict]) -> int:
-    """New cards in one statement, as many as the driver's statement length holds."""
-    return cursor.executemany(
+def add_many(cursor: Cursor, cards: list[Row]) -> None:
+    """Insert cards in as few statements as the driver's longest statement allows."""
+    cursor.executemany(
         """
         INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id)
         VALUES (%(serial)s, %(pin_sealed)s, %(key_number)s, %(batch_id)s, %(product_id)s)
@@ -224,8 +233,8 @@ def add_many(cursor, cards: list[dict]) -> int:
     )
 
 
-def deliver(cursor, choice: Choice, partner_id: int, note_id: int) -> int:
-    """Hand cards in stock to a partner; how many changed hands."""
+def deliver(cursor: Cursor, choice: Choice, partner_id: int, note_id: int) -> int:
+    """Hand cards in stock to a partner; return how many."""
     return cursor.execute(
         f"""
         UPDATE card
@@ -237,8 +246,8 @@ def deliver(cursor, choice: Choice, partner_id: int, note_id: int) -> int:
     )
 
 
-def take_back(cursor, choice: Choice) -> int:
-    """Put unused cards back into stock; how many came back."""
+def take_back(cursor: Cursor, choice: Choice) -> int:
+    """Put unused cards back into stock; return how many."""
     return cursor.execute(
         f"""
         UPDATE card
@@ -251,15 +260,15 @@ def take_back(cursor, choice: Choice) -> int:
     )
 
 
-def block(cursor, choice: Choice) -> int:
+def block(cursor: Cursor, choice: Choice) -> int:
     return cursor.execute(
         f"UPDATE card SET status = 'blocked' WHERE {choice.where} AND card.status NOT IN ('blocked', 'redeemed', 'deleted')",
         choice.values,
     )
 
 
-def unblock(cursor, choice: Choice) -> int:
-    """Give blocked cards the status back that they had; how many had been blocked."""
+def unblock(cursor: Cursor, choice: Choice) -> int:
+    """Return blocked cards to the status that they had before; return how many."""
     return cursor.execute(
         f"""
         UPDATE card
@@ -271,39 +280,27 @@ def unblock(cursor, choice: Choice) -> int:
     )
 
 
-def delete(cursor, choice: Choice) -> int:
-    """Delete cards in stock: the row stays, because a serial is used for ever; its PIN goes."""
+def delete(cursor: Cursor, choice: Choice) -> int:
+    """Delete cards in stock.  The rows stay without a PIN, because a serial is never used again."""
     return cursor.execute(
         f"UPDATE card SET status = 'deleted' WHERE {choice.where} AND card.status = 'created'", choice.values
     )
 
 
-def read_pin(cursor, card_id: int) -> tuple[bytes, int]:
-    """A card's sealed PIN, and the number of its key.  That it is read is recorded, and committed, before."""
+def read_pin(cursor: Cursor, card_id: int) -> tuple[bytes, int]:
+    """A card's sealed PIN and the number of its key.  The procedure records and commits the reading first."""
     cursor.execute("CALL read_pin(%(card_id)s)", {"card_id": card_id})
-    row = cursor.fetchone()
+    row = only_row(cursor)
     cursor.nextset()
     return row["pin_sealed"], row["key_number"]
 
 
-def set_note(cursor, card_id: int, note: str | None) -> int:
+def set_note(cursor: Cursor, card_id: int, note: str | None) -> int:
     return cursor.execute("UPDATE card SET note = %(note)s WHERE id = %(card_id)s", {"card_id": card_id, "note": note})
 
 
-def add_entry(cursor, card_id: int, what: str, reason: str, expires_at=None) -> int:
-    """A compensating entry; its trigger brings the card up to date."""
-    cursor.execute(
-        """
-        INSERT INTO card_entry (card_id, what, reason, expires_at)
-        VALUES (%(card_id)s, %(what)s, %(reason)s, %(expires_at)s)
-        """,
-        {"card_id": card_id, "what": what, "reason": reason, "expires_at": expires_at},
-    )
-    return cursor.lastrowid
-
-
-def reopen_expired(cursor, card_id: int) -> int:
-    """Let an expired card whose validity was extended work again."""
+def reopen_expired(cursor: Cursor, card_id: int) -> int:
+    """Return an expired card whose validity was extended to a status that may log in."""
     return cursor.execute(
         """
         UPDATE card
@@ -316,8 +313,8 @@ def reopen_expired(cursor, card_id: int) -> int:
     )
 
 
-def make_sessions_due(cursor, choice: Choice, cause: str) -> int:
-    """Say that the chosen cards' open sessions have to be off now; what enforces limits reads it."""
+def make_sessions_due(cursor: Cursor, choice: Choice, cause: str) -> int:
+    """Make the open sessions of the chosen cards due, so that the enforcer disconnects them; return how many."""
     return cursor.execute(
         f"""
         UPDATE session
@@ -330,8 +327,8 @@ def make_sessions_due(cursor, choice: Choice, cause: str) -> int:
     )
 
 
-def end_sessions_by(cursor, card_id: int, until) -> int:
-    """Let no open session outlast a validity that was shortened."""
+def end_sessions_by(cursor: Cursor, card_id: int, until: datetime) -> int:
+    """Make a card's open sessions due at this moment (UTC) at the latest, because its validity was shortened."""
     return cursor.execute(
         """
         UPDATE session

@@ -1,25 +1,28 @@
-"""The chain over the history: each row's hash covers the row, its place and the hash before it.
+"""The hash chain over the history: each hash covers a row, its place in the chain and the hash before it.
 
     hash(n) = SHA-256( hash(n-1), n, source, row id, sealed_at, the row's content )
 
-So a row that is changed, removed or put in between leaves every hash after it wrong, and whoever noted the last hash
-elsewhere sees even that the whole chain was computed anew.
+A row that is changed, removed or inserted makes every later hash wrong.  Somebody who computes the whole chain again
+cannot restore the last hash that was noted elsewhere.
 
-A row's content is the text of a JSON array of its values, times as ISO 8601.  The columns are named here, in their
-order: a column that a later version adds does not change what is chained already.
+A row's content is a JSON array of its values, times as ISO 8601.  The columns and their order are fixed here, so that a
+column of a later version does not change the hashes of older rows.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any, NamedTuple
 
-# What is before the first row.
+from .rows import TupleRow
+
+# The hash before the first row.
 BEGINNING = bytes(32)
 
-# What never changes of each table of history.  A voice credit is exported and confirmed later: that is not in it.
-# A note's prices belong to the note (audit.py adds them as the value `prices`).
+# The columns of each table of history that never change.  Export and confirmation of a voice credit come later, so they
+# are not among them.  The prices of a note are rows of another table; audit.py adds them as the value `prices`.
 COLUMNS = {
     "card_event": (
         "id",
@@ -67,7 +70,7 @@ COLUMNS = {
 }
 SOURCES = tuple(COLUMNS)
 
-# The moment of a row, to see that it was not put into the past.
+# The column with the time of a row.
 MOMENT = {
     "card_event": "at",
     "batch_event": "at",
@@ -78,19 +81,29 @@ MOMENT = {
 }
 
 
-def link(before: bytes, seq: int, source: str, row_id: int, sealed_at: datetime, content: str) -> bytes:
-    """The hash of one row.
+class Link(NamedTuple):
+    """A row of history_chain: the number in the chain, which row of which table it covers, when, and the hash."""
 
-    >>> one = link(BEGINNING, 1, "note", 7, datetime(2026, 3, 2), '[7]')
-    >>> one.hex()[:16], link(one, 2, "note", 8, datetime(2026, 3, 2), '[8]').hex()[:16]
+    seq: int
+    source: str
+    row_id: int
+    sealed_at: datetime
+    hash: bytes
+
+
+def link_hash(before: bytes, seq: int, source: str, row_id: int, sealed_at: datetime, content: str) -> bytes:
+    """The hash of one link, after the hash before it.
+
+    >>> one = link_hash(BEGINNING, 1, "note", 7, datetime(2026, 3, 2), '[7]')
+    >>> one.hex()[:16], link_hash(one, 2, "note", 8, datetime(2026, 3, 2), '[8]').hex()[:16]
     ('237ec68113dd84d7', 'e638a6ec7866eaf9')
     """
     place = f"\n{seq}\n{source}\n{row_id}\n{sealed_at.isoformat(timespec='milliseconds')}\n"
     return hashlib.sha256(before + place.encode() + content.encode()).digest()
 
 
-def content(values: tuple) -> str:
-    """A row's values as text.
+def content(values: TupleRow) -> str:
+    """A row's values as the text that is hashed.
 
     >>> content((7, "Grüße\\n", datetime(2026, 3, 2, 20, 30), None))
     '[7,"Grüße\\\\n","2026-03-02T20:30:00.000",null]'
@@ -98,14 +111,14 @@ def content(values: tuple) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
 
-def extend(before: bytes, last_seq: int, sealed_at: datetime, rows: list[tuple[str, tuple]]) -> Iterator[tuple]:
-    """The links for rows that were found: (seq, source, row id, sealed_at, hash)."""
-    for seq, (source, values) in enumerate(rows, last_seq + 1):
-        before = link(before, seq, source, values[0], sealed_at, content(values))
-        yield seq, source, values[0], sealed_at, before
+def extend(before: bytes, last_seq: int, sealed_at: datetime, source: str, rows: Iterable[TupleRow]) -> Iterator[Link]:
+    """The links for rows of one table, after the link with the number *last_seq* and the hash *before*."""
+    for seq, values in enumerate(rows, last_seq + 1):
+        before = link_hash(before, seq, source, values[0], sealed_at, content(values))
+        yield Link(seq, source, values[0], sealed_at, before)
 
 
-def _plain(value):
+def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, date):

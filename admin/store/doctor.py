@@ -1,6 +1,8 @@
-"""The statements behind `prepaid doctor`: how the server is set, what the accounts may, what has not run lately."""
+"""The statements of `prepaid doctor`: settings of the server, rights of the accounts, work that nobody does."""
 
-# An account's rights as the server knows them; each account may see its own.
+from .rows import Cursor, Row, only_row
+
+# The rights of the account that asks.
 _RIGHTS = """
     SELECT privilege_type AS privilege, '' AS table_name, '' AS column_name
       FROM information_schema.schema_privileges
@@ -19,14 +21,14 @@ _RIGHTS = """
      WHERE privilege_type <> 'USAGE'"""
 
 
-def rights(cursor) -> set[tuple[str, str, str]]:
-    """What this connection's account may: privilege, table ('' is the whole schema, '*' every one), column ('' is all)."""
+def rights(cursor: Cursor) -> set[tuple[str, str, str]]:
+    """The rights of this connection's account: privilege, table ('': the whole schema, '*': all schemas), column ('': all)."""
     cursor.execute(_RIGHTS)
-    return {tuple(str(value) for value in row.values()) for row in cursor.fetchall()}
+    return {(str(row["privilege"]), str(row["table_name"]), str(row["column_name"])) for row in cursor.fetchall()}
 
 
-def settings(cursor) -> dict[str, str]:
-    """The server's settings that decide whether a commit outlives a power cut."""
+def settings(cursor: Cursor) -> dict[str, str]:
+    """The server's settings that decide whether commits survive a power failure, and whether its clock can be trusted."""
     cursor.execute(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin',"
         " 'sync_binlog', 'event_scheduler', 'secure_timestamp')"
@@ -34,10 +36,10 @@ def settings(cursor) -> dict[str, str]:
     return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
 
 
-def holders(cursor, idle_seconds: int) -> list[dict]:
-    """Connections that hold rows, or the turn of `prepaid db`, and do nothing: id, account and for how long.
+def holders(cursor: Cursor, idle_seconds: int) -> list[Row]:
+    """Idle connections that hold locks: id, user, seconds.
 
-    Who may not see other accounts' connections (the right PROCESS) sees none of these.
+    Empty for an account without the right PROCESS, which may not see other accounts' connections.
     """
     cursor.execute(
         """
@@ -57,11 +59,11 @@ def holders(cursor, idle_seconds: int) -> list[dict]:
         """,
         {"idle_seconds": idle_seconds},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def far_counters(cursor) -> list[str]:
-    """Tables whose next number is beyond half of what its column holds: somebody chose it."""
+def far_counters(cursor: Cursor) -> list[str]:
+    """Tables whose next automatic number is beyond half of the column's range: somebody inserted a chosen number."""
     cursor.execute(
         """
         SELECT tables.table_name AS name
@@ -78,8 +80,8 @@ def far_counters(cursor) -> list[str]:
     return [row["name"] for row in cursor.fetchall()]
 
 
-def unenforced_since_seconds(cursor) -> int | None:
-    """For how long the session that should have been disconnected first has waited without any attempt; None if none waits."""
+def unenforced_since_seconds(cursor: Cursor) -> int | None:
+    """How long the oldest due session has waited for a first attempt to disconnect it; None if there is none."""
     cursor.execute(
         """
         SELECT TIMESTAMPDIFF(SECOND, MIN(due_at), UTC_TIMESTAMP(3)) AS seconds
@@ -92,11 +94,12 @@ def unenforced_since_seconds(cursor) -> int | None:
                               AND disconnect_attempt.login_number = session.login_number)
         """
     )
-    return cursor.fetchone()["seconds"]
+    seconds: int | None = only_row(cursor)["seconds"]
+    return seconds
 
 
-def unsealed_since_hours(cursor) -> int | None:
-    """For how many hours already the oldest card event waits that is not in the hash chain."""
+def unsealed_since_hours(cursor: Cursor) -> int | None:
+    """The age of the oldest card event that is not in the hash chain; None if there is none."""
     cursor.execute(
         """
         SELECT TIMESTAMPDIFF(HOUR, card_event.at, UTC_TIMESTAMP()) AS hours
@@ -109,4 +112,4 @@ def unsealed_since_hours(cursor) -> int | None:
         """
     )
     row = cursor.fetchone()
-    return row and row["hours"]
+    return row["hours"] if row else None

@@ -1,29 +1,40 @@
-"""The statements about compensating entries: credit added or moved by hand, devices set free."""
+"""The statements about compensating entries: credit added or moved, validity extended, a card released from its device."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
 
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
 from freeradius_module.rules.usage import CREDIT_COLUMNS as KINDS
 
+from .rows import Cursor, Row, only_row
 
-def lock(cursor, card_ids) -> None:
-    """Let nobody change these cards until this transaction ends: no office command, no login, no posting.
+NO_CREDIT: Mapping[str, int] = MappingProxyType({})
 
-    In the order of their numbers, so that two commands wait for each other in one direction only.
+
+def lock(cursor: Cursor, card_ids: Iterable[int]) -> None:
+    """Lock these cards against office commands, logins and posting until the transaction ends.
+
+    In the order of their numbers, so that two commands cannot deadlock.
     """
     cursor.execute("SELECT id FROM card WHERE id IN %(ids)s ORDER BY id FOR UPDATE", {"ids": sorted(set(card_ids))})
     cursor.fetchall()
 
 
 def add(
-    cursor,
+    cursor: Cursor,
     card_id: int,
     what: str,
     reason: str,
-    added: dict[str, int],
+    added: Mapping[str, int] = NO_CREDIT,
     key: str | None = None,
     other_card_id: int | None = None,
-    expires_at=None,
+    expires_at: datetime | None = None,
 ) -> int:
-    """An entry; its trigger brings the card up to date.  `added` is by kind, negative where credit goes away."""
+    """Insert an entry; a trigger changes the card.  Return the entry's number.
+
+    *added* is by kind, in seconds, octets or cents; it is negative for credit that is taken away.
+    """
     cursor.execute(
         f"""
         INSERT INTO card_entry (card_id, what, reason, idempotency_key, other_card_id, expires_at,
@@ -44,8 +55,8 @@ def add(
     return cursor.lastrowid
 
 
-def made_with_key(cursor, card_id: int, key: str) -> dict | None:
-    """The entry that was made on this card with this key."""
+def made_with_key(cursor: Cursor, card_id: int, key: str) -> Row | None:
+    """The entry of this card that has this idempotency key."""
     cursor.execute(
         f"""
         SELECT id AS entry, at, what, operator, other_card_id, expires_at,
@@ -59,8 +70,8 @@ def made_with_key(cursor, card_id: int, key: str) -> dict | None:
     return cursor.fetchone()
 
 
-def unbound_since(cursor, card_id: int, days: int) -> list:
-    """When the card was set free from its device within the last days, oldest first."""
+def unbound_since(cursor: Cursor, card_id: int, days: int) -> list[datetime]:
+    """The times (UTC) within the last *days* at which the card was released from its device, oldest first."""
     cursor.execute(
         """
         SELECT at
@@ -75,15 +86,15 @@ def unbound_since(cursor, card_id: int, days: int) -> list:
     return [row["at"] for row in cursor.fetchall()]
 
 
-def set_status(cursor, card_id: int, status: str) -> int:
-    """Whether the database allows it is its own rule; the history has it."""
+def set_status(cursor: Cursor, card_id: int, status: str) -> int:
+    """Set a card's status; a trigger refuses a change that is not allowed, and writes the history."""
     return cursor.execute(
         "UPDATE card SET status = %(status)s WHERE id = %(card_id)s", {"card_id": card_id, "status": status}
     )
 
 
-def open_sessions(cursor, card_id: int) -> int:
-    """How many sessions may still use the card: begun and heard of lately, or about to begin."""
+def open_sessions(cursor: Cursor, card_id: int) -> int:
+    """How many sessions may still use the card: open and not stale, or reserved by a login and not started."""
     cursor.execute(
         """
         SELECT COUNT(*) AS count
@@ -96,10 +107,10 @@ def open_sessions(cursor, card_id: int) -> int:
         """,
         {"card_id": card_id, "reserved": RESERVATION_SECONDS, "missed": MISSED_INTERIMS, "grace": GRACE_SECONDS},
     )
-    return cursor.fetchone()["count"]
+    return int(only_row(cursor)["count"])
 
 
-def lock_sessions(cursor, card_id: int) -> None:
-    """Let nobody charge a card's sessions until this transaction ends, so that what is left stays what was read."""
+def lock_sessions(cursor: Cursor, card_id: int) -> None:
+    """Lock a card's sessions until the transaction ends, so that its balance does not change after it was read."""
     cursor.execute("SELECT login_number FROM session WHERE card_id = %(card_id)s FOR UPDATE", {"card_id": card_id})
     cursor.fetchall()

@@ -1,4 +1,6 @@
-"""The statements about cards that were made elsewhere."""
+"""The statements that import cards which another system made."""
+
+from .rows import Cursor, Row
 
 _COLUMNS = (
     "serial",
@@ -17,15 +19,15 @@ _COLUMNS = (
 )
 
 
-def add_many(cursor, cards: list[dict]) -> int:
-    """Cards with what was used of them, in one statement; a trigger archives that as each card's session number 0."""
-    return cursor.executemany(
+def add_many(cursor: Cursor, cards: list[Row]) -> None:
+    """Insert cards with their usage so far; a trigger archives the usage as session number 0 of each card."""
+    cursor.executemany(
         f"INSERT INTO card ({', '.join(_COLUMNS)}) VALUES ({', '.join(f'%({column})s' for column in _COLUMNS)})", cards
     )
 
 
-def batches_of(cursor, serials: list[str]) -> dict[str, int]:
-    """Those of these serials that are taken, with the batch of each."""
+def batches_of(cursor: Cursor, serials: list[str]) -> dict[str, int]:
+    """Those of these serials that exist, each with its batch."""
     if not serials:
         return {}
     cursor.execute("SELECT serial, batch_id FROM card WHERE serial IN %(serials)s", {"serials": serials})

@@ -1,8 +1,10 @@
-"""The statements about the keys that PINs and NAS secrets are sealed with, by the keys' numbers."""
+"""The statements about the keys that seal PINs and NAS secrets; a key is known by its number."""
+
+from .rows import Cursor, Row
 
 
-def sealed_by_key(cursor) -> dict[int, dict[str, int]]:
-    """How many cards and NAS each key has sealed; deleted cards have no PIN any more."""
+def sealed_by_key(cursor: Cursor) -> dict[int, dict[str, int]]:
+    """How many cards and NAS each key seals: {number: {"cards": …, "nas": …}}.  Deleted cards have no PIN."""
     cursor.execute(
         """
         SELECT key_number AS number, COUNT(*) AS cards, 0 AS nas
@@ -24,8 +26,8 @@ def sealed_by_key(cursor) -> dict[int, dict[str, int]]:
     return counts
 
 
-def cards_of_other_keys(cursor, number: int, after_id: int, limit: int) -> list[dict]:
-    """Some cards that are not sealed with this key, in the order of their ids; nobody is made to wait for this."""
+def cards_of_other_keys(cursor: Cursor, number: int, after_id: int, limit: int) -> list[Row]:
+    """The next cards that another key seals, in the order of their ids, without locking them."""
     cursor.execute(
         """
         SELECT id, serial, pin_sealed, key_number
@@ -38,11 +40,11 @@ def cards_of_other_keys(cursor, number: int, after_id: int, limit: int) -> list[
         """,
         {"number": number, "after_id": after_id, "limit": limit},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def reseal_cards(cursor, number: int, cards: list[dict]) -> int:
-    """Put the new seals in the place of the old ones; a card that was deleted or sealed anew meanwhile stays as it is."""
+def reseal_cards(cursor: Cursor, number: int, cards: list[Row]) -> int:
+    """Replace the sealed PINs; a card that was deleted or sealed with another key meanwhile keeps its own."""
     fresh = " UNION ALL ".join(["SELECT %s AS id, %s AS old_number, %s AS sealed"] * len(cards))
     return cursor.execute(
         f"""
@@ -56,7 +58,7 @@ def reseal_cards(cursor, number: int, cards: list[dict]) -> int:
     )
 
 
-def nas_of_other_keys(cursor, number: int) -> list[dict]:
+def nas_of_other_keys(cursor: Cursor, number: int) -> list[Row]:
     cursor.execute(
         """
         SELECT id, name, secret_sealed, key_number
@@ -67,11 +69,11 @@ def nas_of_other_keys(cursor, number: int) -> list[dict]:
         """,
         {"number": number},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def reseal_nas(cursor, number: int, nas: dict) -> int:
-    """The same for a NAS; one whose secret was changed meanwhile keeps the new one."""
+def reseal_nas(cursor: Cursor, number: int, nas: Row) -> int:
+    """Replace the sealed secret of a NAS; a secret that was changed meanwhile stays."""
     return cursor.execute(
         """
         UPDATE nas
@@ -84,8 +86,8 @@ def reseal_nas(cursor, number: int, nas: dict) -> int:
     )
 
 
-def note_resealed(cursor) -> None:
-    """Remember when something was sealed anew last."""
+def note_resealed(cursor: Cursor) -> None:
+    """Record the time at which PINs or secrets were last sealed with another key."""
     cursor.execute(
         """
         INSERT INTO site (name, value)
@@ -95,21 +97,21 @@ def note_resealed(cursor) -> None:
     )
 
 
-def seconds_since_resealed(cursor) -> int | None:
+def seconds_since_resealed(cursor: Cursor) -> int | None:
     cursor.execute(
         "SELECT TIMESTAMPDIFF(SECOND, value, UTC_TIMESTAMP(3)) AS seconds FROM site WHERE name = 'resealed_at'"
     )
     row = cursor.fetchone()
-    return row and row["seconds"]
+    return row["seconds"] if row else None
 
 
-def take_key(cursor, number: int) -> None:
-    """Wait until nobody seals with this key, and let nobody begin: see store.hold_key."""
+def take_key(cursor: Cursor, number: int) -> None:
+    """Lock this key exclusively: wait for transactions that seal with it, and block new ones (connection.hold_key)."""
     cursor.execute("SELECT name FROM site WHERE name = %(name)s FOR UPDATE", {"name": f"key_{number}_fingerprint"})
     cursor.fetchall()
 
 
-def note_retired(cursor, number: int) -> int:
+def note_retired(cursor: Cursor, number: int) -> int:
     return cursor.execute(
         "INSERT IGNORE INTO site (name, value) VALUES (%(name)s, UTC_TIMESTAMP(3))", {"name": f"key_{number}_retired"}
     )

@@ -1,8 +1,10 @@
 """The statements about NAS."""
 
+from .rows import Cursor, Parameters, Row, only_row
 
-def add(cursor, values: dict) -> int:
-    """A new NAS; its number."""
+
+def add(cursor: Cursor, values: Parameters) -> int:
+    """Insert a NAS; return its number."""
     cursor.execute(
         """
         INSERT INTO nas (name, address, secret_sealed, key_number, vendor, disconnect_port,
@@ -15,18 +17,18 @@ def add(cursor, values: dict) -> int:
     return cursor.lastrowid
 
 
-def change(cursor, nas_id: int, values: dict) -> int:
-    """Set what is given and leave the rest."""
+def change(cursor: Cursor, nas_id: int, values: Parameters) -> int:
+    """Set these columns and leave the others."""
     columns = ", ".join(f"{column} = %({column})s" for column in values if column in _COLUMNS)
     return cursor.execute(f"UPDATE nas SET {columns} WHERE id = %(nas_id)s", {**values, "nas_id": nas_id})
 
 
-def remove(cursor, nas_id: int) -> int:
+def remove(cursor: Cursor, nas_id: int) -> int:
     return cursor.execute("DELETE FROM nas WHERE id = %(nas_id)s", {"nas_id": nas_id})
 
 
-def has_sessions(cursor, nas_id: int) -> bool:
-    """Whether sessions name it, live or archived: then it is part of the records that the law asks for."""
+def has_sessions(cursor: Cursor, nas_id: int) -> bool:
+    """Whether it has sessions, live or archived: the law requires those records, so such a NAS must stay."""
     cursor.execute(
         """
         SELECT EXISTS (SELECT 1 FROM session WHERE nas_id = %(nas_id)s)
@@ -34,11 +36,11 @@ def has_sessions(cursor, nas_id: int) -> bool:
         """,
         {"nas_id": nas_id},
     )
-    return bool(cursor.fetchone()["has_sessions"])
+    return bool(only_row(cursor)["has_sessions"])
 
 
-def listed(cursor) -> list[dict]:
-    """All NAS by name, without 'unlisted', which stands for those that FreeRADIUS knows from its own files."""
+def listed(cursor: Cursor) -> list[Row]:
+    """All NAS by name, without 'unlisted', which stands for all NAS that FreeRADIUS has in its own files."""
     cursor.execute(
         """
         SELECT id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number
@@ -47,7 +49,7 @@ def listed(cursor) -> list[dict]:
          ORDER BY name
         """
     )
-    rows = cursor.fetchall()
+    rows = list(cursor.fetchall())
     for row in rows:
         row["require_message_authenticator"] = bool(row["require_message_authenticator"])
     return rows

@@ -1,23 +1,24 @@
-"""The statements about operators: accounts of the database, and the roles that they hold.
+"""The statements about operators: accounts of the database and their roles.
 
-Made with the rights of the schema's owner.  Accounts and roles are no part of a transaction: each of these functions
-can be repeated, and finds done what was done.
+They need the rights of the schema's owner.  Changes of accounts and roles are not part of a transaction, so each of
+these functions may be repeated after a failure.
 """
 
 from . import roles
+from .rows import Cursor, Row
 from .schema import create_user, quoted
 
 # Of one person at the same time: a server has 151 for all, FreeRADIUS among them.
 CONNECTIONS_MOST = 20
 
 
-def has_account(cursor, operator: str) -> bool:
-    """Whether any account of this name is there, ours or not."""
+def has_account(cursor: Cursor, operator: str) -> bool:
+    """Whether the server has an account of this name, an operator's or any other."""
     cursor.execute("SELECT 1 FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator})
     return cursor.fetchone() is not None
 
 
-def listed(cursor, operator: str | None = None) -> list[dict]:
+def listed(cursor: Cursor, operator: str | None = None) -> list[Row]:
     """The operators and their roles, by name."""
     cursor.execute(
         """
@@ -36,8 +37,8 @@ def listed(cursor, operator: str | None = None) -> list[dict]:
     return [{"operator": name, "roles": sorted(held, key=order.index)} for name, held in found.items()]
 
 
-def give(cursor, database: str, operator: str, given: list[str]) -> None:
-    """Give roles.  What they may do to a card's status is written first: it binds the account from its beginning."""
+def give(cursor: Cursor, database: str, operator: str, given: list[str]) -> None:
+    """Give roles.  The table operator_role comes first, because it limits how the account may change a card's status."""
     cursor.executemany(
         "INSERT IGNORE INTO operator_role (operator, role) VALUES (%s, %s)", [(operator, role) for role in given]
     )
@@ -47,7 +48,7 @@ def give(cursor, database: str, operator: str, given: list[str]) -> None:
         cursor.execute(f"GRANT {quoted(roles.in_database(database, role))} TO {own}")
 
 
-def take(cursor, database: str, operator: str, taken: list[str]) -> None:
+def take(cursor: Cursor, database: str, operator: str, taken: list[str]) -> None:
     """Take roles away."""
     own = quoted(roles.of_operator(database, operator))
     for role in taken:
@@ -57,8 +58,8 @@ def take(cursor, database: str, operator: str, taken: list[str]) -> None:
     )
 
 
-def create(cursor, database: str, operator: str, hosts: list[str], password: str) -> None:
-    """Make the account, with its role in force from the moment it logs in."""
+def create(cursor: Cursor, database: str, operator: str, hosts: list[str], password: str) -> None:
+    """Create the account, with its role active after each login."""
     for host in hosts:
         create_user(cursor, operator, host, password)
         cursor.execute(
@@ -68,8 +69,8 @@ def create(cursor, database: str, operator: str, hosts: list[str], password: str
     put_in_force(cursor, database, operator, hosts)
 
 
-def put_in_force(cursor, database: str, operator: str, hosts: list[str]) -> None:
-    """Let the account have its role whenever it logs in."""
+def put_in_force(cursor: Cursor, database: str, operator: str, hosts: list[str]) -> None:
+    """Make the account's role active after each login."""
     own = quoted(roles.of_operator(database, operator))
     for host in hosts:
         account = {"operator": operator, "host": host}
@@ -77,8 +78,8 @@ def put_in_force(cursor, database: str, operator: str, hosts: list[str]) -> None
         cursor.execute(f"SET DEFAULT ROLE {own} FOR %(operator)s@%(host)s", account)
 
 
-def remove(cursor, database: str, operator: str) -> None:
-    """Remove the account and end its connections.  Its name stays in the history."""
+def remove(cursor: Cursor, database: str, operator: str) -> None:
+    """Remove the account and end its connections.  The history keeps its name."""
     cursor.execute(
         "SELECT host AS host FROM mysql.user WHERE user = %(operator)s AND is_role = 'N'", {"operator": operator}
     )

@@ -1,7 +1,9 @@
 """The statements about partners."""
 
+from .rows import Cursor, Parameters, Row
 
-def add(cursor, values: dict) -> int:
+
+def add(cursor: Cursor, values: Parameters) -> int:
     cursor.execute(
         """
         INSERT INTO partner (name, document, contact, commission_basis_points)
@@ -12,23 +14,23 @@ def add(cursor, values: dict) -> int:
     return cursor.lastrowid
 
 
-def change(cursor, partner_id: int, values: dict) -> int:
-    """Set what is given and leave the rest."""
+def change(cursor: Cursor, partner_id: int, values: Parameters) -> int:
+    """Set these columns and leave the others."""
     columns = ", ".join(f"{column} = %({column})s" for column in values if column in _COLUMNS)
     return cursor.execute(
         f"UPDATE partner SET {columns} WHERE id = %(partner_id)s", {**values, "partner_id": partner_id}
     )
 
 
-def retire(cursor, partner_id: int) -> int:
-    """No more deliveries; whether it was not retired before."""
+def retire(cursor: Cursor, partner_id: int) -> int:
+    """Allow no more deliveries; return 0 if the partner was already retired."""
     return cursor.execute(
         "UPDATE partner SET retired_at = UTC_TIMESTAMP(3) WHERE id = %(partner_id)s AND retired_at IS NULL",
         {"partner_id": partner_id},
     )
 
 
-def named(cursor, name: str) -> dict | None:
+def named(cursor: Cursor, name: str) -> Row | None:
     cursor.execute(
         """
         SELECT id, name, document, contact, commission_basis_points, retired_at
@@ -40,7 +42,7 @@ def named(cursor, name: str) -> dict | None:
     return cursor.fetchone()
 
 
-def listed(cursor, retired_too: bool = False) -> list[dict]:
+def listed(cursor: Cursor, retired_too: bool = False) -> list[Row]:
     cursor.execute(
         """
         SELECT id, name, document, contact, commission_basis_points, retired_at
@@ -50,7 +52,7 @@ def listed(cursor, retired_too: bool = False) -> list[dict]:
         """,
         {"retired_too": retired_too},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
 _COLUMNS = ("name", "document", "contact", "commission_basis_points")

@@ -1,6 +1,10 @@
 """The statements about products."""
 
+from collections.abc import Iterable
+
 from freeradius_module.rules.usage import CREDIT_COLUMNS
+
+from .rows import Cursor, Parameters, Row
 
 COLUMNS = (
     "name",
@@ -29,8 +33,8 @@ COLUMNS = (
 _FLAGS = ("replace_oldest", "bind_device")
 
 
-def add(cursor, values: dict) -> int:
-    """A new product from the columns that are given; the rest has the schema's defaults."""
+def add(cursor: Cursor, values: Parameters) -> int:
+    """Insert a product; columns that are not given get the schema's defaults.  Return its number."""
     columns = [column for column in COLUMNS if column in values]
     cursor.execute(
         f"INSERT INTO product ({', '.join(columns)}) VALUES ({', '.join(f'%({column})s' for column in columns)})",
@@ -39,29 +43,29 @@ def add(cursor, values: dict) -> int:
     return cursor.lastrowid
 
 
-def change(cursor, product_id: int, values: dict) -> int:
-    """Set what is given and leave the rest.  The terms of a product that has cards are refused by the database."""
+def change(cursor: Cursor, product_id: int, values: Parameters) -> int:
+    """Set these columns and leave the others.  The database refuses to change credit or tariff once there are cards."""
     columns = ", ".join(f"{column} = %({column})s" for column in COLUMNS if column in values)
     return cursor.execute(
         f"UPDATE product SET {columns} WHERE id = %(product_id)s", {**values, "product_id": product_id}
     )
 
 
-def retire(cursor, product_id: int) -> int:
-    """Off sale; whether it was on sale before."""
+def retire(cursor: Cursor, product_id: int) -> int:
+    """Take a product off sale; return 0 if it was already."""
     return cursor.execute(
         "UPDATE product SET retired_at = UTC_TIMESTAMP(3) WHERE id = %(product_id)s AND retired_at IS NULL",
         {"product_id": product_id},
     )
 
 
-def named(cursor, name: str) -> dict | None:
+def named(cursor: Cursor, name: str) -> Row | None:
     cursor.execute(f"SELECT id, {', '.join(COLUMNS)}, retired_at FROM product WHERE name = %(name)s", {"name": name})
     row = cursor.fetchone()
-    return row and _with_flags(row)
+    return _with_flags(row) if row else None
 
 
-def listed(cursor, retired_too: bool = False) -> list[dict]:
+def listed(cursor: Cursor, retired_too: bool = False) -> list[Row]:
     cursor.execute(
         f"""
         SELECT id, {", ".join(COLUMNS)}, retired_at
@@ -74,7 +78,7 @@ def listed(cursor, retired_too: bool = False) -> list[dict]:
     return [_with_flags(row) for row in cursor.fetchall()]
 
 
-def replies(cursor, product_id: int) -> list[dict]:
+def replies(cursor: Cursor, product_id: int) -> list[Row]:
     """The free reply attributes, in their order."""
     cursor.execute(
         """
@@ -85,14 +89,15 @@ def replies(cursor, product_id: int) -> list[dict]:
         """,
         {"product_id": product_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def remove_replies(cursor, product_id: int) -> int:
+def remove_replies(cursor: Cursor, product_id: int) -> int:
     return cursor.execute("DELETE FROM product_reply WHERE product_id = %(product_id)s", {"product_id": product_id})
 
 
-def add_replies(cursor, product_id: int, attributes) -> None:
+def add_replies(cursor: Cursor, product_id: int, attributes: Iterable[tuple[str, str, str]]) -> None:
+    """Add reply attributes: (name, operator, value)."""
     cursor.executemany(
         """
         INSERT INTO product_reply (product_id, position, attribute, operator, value)
@@ -105,7 +110,8 @@ def add_replies(cursor, product_id: int, attributes) -> None:
     )
 
 
-def _with_flags(row: dict) -> dict:
+def _with_flags(row: Row) -> Row:
+    """The row with booleans where MariaDB returns 0 and 1."""
     for column in _FLAGS:
         row[column] = bool(row[column])
     return row

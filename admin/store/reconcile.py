@@ -1,21 +1,24 @@
-"""The statements behind `prepaid reconcile`: each finds the rows for which one rule does not hold.
+"""The statements of `prepaid reconcile`: each finds the rows that break one rule.
 
-By ranges of cards, each with whole sets and no question for each card, so that ten million sessions are some hundred
-ranges.  All within one snapshot: logins go on meanwhile and are not seen.
+Each returns (serial or number, what is compared, one value, the other value).  They work on ranges of cards, with one
+statement for a whole range, so ten million sessions are some hundred ranges.  All run within one snapshot, so logins
+that happen meanwhile change nothing.
 """
 
 from freeradius_module.rules.usage import CREDIT_COLUMNS
 
+from .rows import TupleCursor, TupleRow, only_tuple
 
-def card_ids(cursor) -> tuple[int, int]:
-    """The first and the last card; (0, -1) where there is none."""
+
+def card_ids(cursor: TupleCursor) -> tuple[int, int]:
+    """The ids of the first and the last card; (0, -1) if there is none."""
     cursor.execute("SELECT MIN(id), MAX(id) FROM card")
-    first, last = cursor.fetchone()
+    first, last = only_tuple(cursor)
     return (0, -1) if first is None else (first, last)
 
 
-def wrong_entries(cursor, first: int, last: int) -> list[tuple]:
-    """Ledger = balance: what was added to a card is the sum of its compensating entries."""
+def wrong_entries(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """The credit that was added to a card is the sum of its compensating entries."""
     return _differing(
         cursor,
         first,
@@ -31,10 +34,10 @@ def wrong_entries(cursor, first: int, last: int) -> list[tuple]:
     )
 
 
-def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
-    """Sessions = usage: what was posted to a card is what its sessions have posted, and what the archive holds.
+def wrong_usage(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """The usage that was posted to a card is the sum of its sessions, archived ones included.
 
-    A session that is in both counts once, by its row in `session`.
+    A session that is in both tables counts once, by its row in `session`.
     """
     return _differing(
         cursor,
@@ -60,8 +63,8 @@ def wrong_usage(cursor, first: int, last: int) -> list[tuple]:
     )
 
 
-def wrong_sessions(cursor, first: int, last: int) -> list[tuple]:
-    """A session has not posted more than it used; and an archived one has a number that is not given again."""
+def wrong_sessions(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """No session has posted more than it used, and no archived session has a login number that may be used again."""
     cursor.execute(
         """
         SELECT card.serial, CONCAT('session ', session.login_number, ': posted and used'),
@@ -84,16 +87,16 @@ def wrong_sessions(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_statuses(cursor, first: int, last: int) -> list[tuple]:
-    """Status = history: the last change says what the card is, and each change begins where another one ended.
+def wrong_statuses(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """A card's status is the last one in its history, and each change begins with the status that the one before ended with.
 
-    A card begins in stock, an imported one as the import says.  Changes that follow on one another cancel out: every
-    status that is entered is left again, but for the last one.  So the sum of all that is entered, less all that is
-    left, is the last status less the first.  Each status counts with its own four bits, which sorting all changes by
-    time would not find better and takes five times as long.
+    A card begins as 'created', an imported one with the status of the import.  In a history without a break, every
+    status that is entered is left again, except the last.  So the sum of the entered statuses, minus the sum of the left
+    ones, is the last status minus the first.  In the sums each status has four bits of its own, which count how often it
+    occurs.  Sorting all changes by time would find the same faults and take five times as long.
     """
     cursor.execute(
         """
@@ -118,11 +121,11 @@ def wrong_statuses(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_custody(cursor, first: int, last: int) -> list[tuple]:
-    """Notes = custody: a card that was handed over has a delivery note to the partner that has it."""
+def wrong_custody(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """A card that is with a partner has a delivery note to that partner."""
     cursor.execute(
         """
         SELECT card.serial, 'partner, and the partner of its delivery note',
@@ -139,13 +142,13 @@ def wrong_custody(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_events(cursor, first: int, last: int) -> list[tuple]:
-    """Each change of status stands in card_transition, and FreeRADIUS' account made none that is the office's.
+def wrong_events(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """Each change of status is in card_transition, and FreeRADIUS' account made none that only the office may make.
 
-    What roles an operator had on the day is not known any more, so his changes are not judged by those of today.
+    Changes by operators are not checked against their roles: the roles that they had on that day are not recorded.
     """
     cursor.execute(
         """
@@ -165,11 +168,11 @@ def wrong_events(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_transfers(cursor, first: int, last: int) -> list[tuple]:
-    """Between two cards, what was taken from one was given to the other."""
+def wrong_transfers(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """What a transfer took from one card, it gave to the other."""
     given = ", ".join(f"SUM(added_{kind})" for kind in CREDIT_COLUMNS)
     taken = ", ".join(f"-SUM(added_{kind})" for kind in CREDIT_COLUMNS)
     cursor.execute(
@@ -194,11 +197,11 @@ def wrong_transfers(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_voice_credits(cursor, first: int, last: int) -> list[tuple]:
-    """A redeemed card has one credit for the voice platform, of what the card was worth; no other card has one."""
+def wrong_voice_credits(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """A redeemed card has one credit for the voice platform, with the card's value; no other card has one."""
     cursor.execute(
         """
         SELECT card.serial, 'credit_cents and credit_seconds: of the card, and for the voice platform',
@@ -217,11 +220,11 @@ def wrong_voice_credits(cursor, first: int, last: int) -> list[tuple]:
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_notes(cursor) -> list[tuple]:
-    """A note says as many cards as changed hands with it, and its prices are for as many."""
+def wrong_notes(cursor: TupleCursor) -> list[TupleRow]:
+    """A note has as many cards as changed hands with it, and prices for as many."""
     cursor.execute(
         """
         SELECT note.id, 'cards on the note, and in the history', note.card_count, COUNT(card_event.id)
@@ -238,11 +241,11 @@ def wrong_notes(cursor) -> list[tuple]:
         HAVING note.card_count <> COALESCE(SUM(note_price.card_count), 0)
         """
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def wrong_batches(cursor) -> list[tuple]:
-    """A batch has as many cards as it says."""
+def wrong_batches(cursor: TupleCursor) -> list[TupleRow]:
+    """A batch has as many cards as its row states."""
     cursor.execute(
         """
         SELECT batch.id, 'cards of the batch, and found', batch.card_count, COALESCE(found.cards, 0)
@@ -251,11 +254,13 @@ def wrong_batches(cursor) -> list[tuple]:
          WHERE batch.card_count <> COALESCE(found.cards, 0)
         """
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def _differing(cursor, first: int, last: int, what: str, prefix: str, units: tuple[str, ...], sums: str) -> list[tuple]:
-    """Cards whose columns `prefix…` are not the sums."""
+def _differing(
+    cursor: TupleCursor, first: int, last: int, what: str, prefix: str, units: tuple[str, ...], sums: str
+) -> list[TupleRow]:
+    """Cards whose columns `prefix…` differ from the sums that the statement *sums* returns by card_id."""
     on_card = [f"card.{prefix}{unit}" for unit in units]
     summed = [f"COALESCE(sums.{unit}, 0)" for unit in units]
     differs = " OR ".join(f"{column} <> {value}" for column, value in zip(on_card, summed, strict=True))
@@ -270,4 +275,4 @@ def _differing(cursor, first: int, last: int, what: str, prefix: str, units: tup
         """,
         {"first": first, "last": last},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())

@@ -1,13 +1,17 @@
-"""The statements that remove records of refused logins when nobody needs them any more."""
+"""The statement that removes old records of refused logins."""
+
+from .rows import Cursor
 
 TABLES = ("login_refusal", "unknown_login")
 
 
-def forget(cursor, table: str, older_than_days: int, limit: int) -> int:
-    """Remove some rows whose quarter of an hour is so many days past; how many.  In the order of the key by time, so
-    that rows which logins write now are not locked."""
+def forget(cursor: Cursor, table: str, older_than_days: int, limit: int) -> int:
+    """Remove at most *limit* rows that are older than so many days; return how many.
+
+    Oldest first, by the index on the time, so that rows which logins write now are not locked.
+    """
     if table not in TABLES:
-        raise ValueError(f"{table} holds no refused logins")
+        raise ValueError(f"{table} is not a table of refused logins")
     return cursor.execute(
         f"""
         DELETE FROM {table}

@@ -1,16 +1,19 @@
-"""The statements behind `prepaid report`: sums, grouped by the database, that read keys and no single card.
+"""The statements of `prepaid report`: sums that the database groups, read from indexes and not from each card.
 
-Moments are cut to the hour, counted from the year 2000 in UTC, because grouping by numbers takes a third of the time that
-texts take; whoever asks makes the days of his time zone of them.
+Times are hours since the year 2000 in UTC, because grouping by numbers takes a third of the time of grouping by texts.
+The caller converts hours into the days of a time zone.
 """
 
+from .rows import Cursor, Parameters, Row
+
 HOUR = "TIMESTAMPDIFF(HOUR, '2000-01-01', {})"
-# A card's share is rounded half up to the cent, card by card, so that days add up to months and shops to all shops.
+# The commission of each card is rounded half up to the cent.  So the sums of days equal the sum of the month, and the
+# sums of partners equal the total.
 _COMMISSION = "FLOOR((sold.price_cents * sold.commission_basis_points + 5000) / 10000)"
 
 
-def stock(cursor, wanted: dict) -> list[dict]:
-    """Cards by product, partner and status; from the key card_by_partner alone."""
+def stock(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """Cards by product, partner and status, from the index card_by_partner alone."""
     cursor.execute(
         f"""
         SELECT product.name AS product, partner.name AS partner, counted.status, counted.cards
@@ -24,13 +27,13 @@ def stock(cursor, wanted: dict) -> list[dict]:
         """,
         wanted,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def sales(cursor, wanted: dict) -> list[dict]:
-    """Cards that were used for the first time, or redeemed, by hour, product and partner: how many, and for how much.
+def sales(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """Cards that were first used or redeemed, by hour, product and partner: count, price, commission.
 
-    Price and commission are those of the delivery note; of cards that came without one, today's.
+    Price and commission are those of the delivery note; for cards without a note, those of today.
     """
     cursor.execute(
         f"""
@@ -65,13 +68,14 @@ def sales(cursor, wanted: dict) -> list[dict]:
         """,
         wanted,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def usage(cursor, wanted: dict) -> list[dict]:
-    """Sessions by the hour at which they were last heard of, product and partner.
+def usage(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """Sessions by the hour of their last report, product and partner.
 
-    The archive's are summed already; live ones are few.  Of a session that came back the archive has a part.
+    Archived sessions are summed already (usage_hour); the others are few.  What the archive has of a session that
+    returned for a late packet is subtracted.
     """
     cursor.execute(
         f"""
@@ -103,11 +107,11 @@ def usage(cursor, wanted: dict) -> list[dict]:
         """,
         wanted,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def custody(cursor, wanted: dict) -> list[dict]:
-    """What was delivered to each partner and came back, in a period: by the notes."""
+def custody(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """Cards that were delivered to each partner and returned in the period, by the notes."""
     cursor.execute(
         f"""
         SELECT partner.name AS partner, note.kind, SUM(note_price.card_count) AS cards
@@ -121,11 +125,11 @@ def custody(cursor, wanted: dict) -> list[dict]:
         """,
         wanted,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def with_partners(cursor, wanted: dict) -> list[dict]:
-    """Cards that partners have now and nobody has used; blocked ones among them, expired ones not."""
+def with_partners(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """Unused cards that are with partners now, blocked ones included, expired ones not."""
     cursor.execute(
         f"""
         SELECT partner.name AS partner, SUM(counted.cards) AS cards
@@ -144,10 +148,11 @@ def with_partners(cursor, wanted: dict) -> list[dict]:
         """,
         wanted,
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def _of_card(wanted: dict, product_table: str = "card", partner_table: str | None = None) -> str:
+def _of_card(wanted: Parameters, product_table: str = "card", partner_table: str | None = None) -> str:
+    """The condition for the product and the partner that the report is limited to."""
     conditions = []
     if wanted.get("product_id") is not None:
         conditions.append(f"{product_table}.product_id = %(product_id)s")

@@ -1,22 +1,22 @@
-"""The office's roles: one for each action.  What each may do is said in sql/roles.sql.
+"""The roles of operators: one for each kind of work.  sql/roles.sql grants each its rights.
 
-A role of MariaDB belongs to the whole server, so its name begins with the database's: `prepaid:block`.
+A role of MariaDB belongs to the whole server, so its name begins with the name of the database: `prepaid:block`.
 """
 
 import re
 
-# Each with what it is for, in the order in which they are listed.
+# What each role may do, in the order of lists.
 ROLES = {
     "see": "look at cards, notes, sessions and history",
     "see_pin": "read PINs: export them, show one; recorded",
     "generate": "make batches of cards",
-    "import": "take over cards that were made elsewhere",
+    "import": "import cards that another system made",
     "export": "write batches into files for the print shop (with PINs: see_pin too)",
     "deliver": "hand cards to partners",
     "return": "take cards back from partners",
     "block": "block and unblock cards",
-    "delete": "delete cards in stock, spoiled ones of the print shop included",
-    "credit": "add or move credit, extend validity, note something on a card",
+    "delete": "delete cards in stock, also those that the print shop spoiled",
+    "credit": "add or move credit, extend validity, write a note on a card",
     "products": "types of credit",
     "partners": "partners",
     "nas": "NAS",
@@ -25,11 +25,11 @@ ROLES = {
     "voice": "export and confirm credits of the voice platform",
     "report": "stock, sales, usage, settlement",
     "audit": "reconcile, verify the history chain",
-    "address": "who had an address; recorded",
+    "address": "ask who had an address; recorded",
     "admin": "all of these",
 }
 
-# Which role a command needs; every other one needs `see`.
+# The role that a command needs, if it is not `see`.
 _OF_COMMAND = {
     "generate": "generate",
     "import": "import",
@@ -60,7 +60,7 @@ _READING = ("list", "show", "track", "sessions", "note", "product", "partner", "
 
 
 def missing(command: str, cause: str) -> str:
-    """The role that a refused command lacks, by the command's name and the database's words.
+    """The role that a refused command lacks, by the command's name and the database's message.
 
     >>> missing("block", "UPDATE command denied to user 'ana'@'localhost' for column 'status' in table 'card'")
     'block'
@@ -89,7 +89,7 @@ def in_database(database: str, role: str) -> str:
 
 
 def of_operator(database: str, operator: str) -> str:
-    """The role that holds an operator's roles: MariaDB lets an account use one at a time.
+    """The role that contains all roles of an operator, because MariaDB lets an account use only one at a time.
 
     >>> of_operator("prepaid", "ana")
     'prepaid:operator:ana'

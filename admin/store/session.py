@@ -1,16 +1,19 @@
-"""The statements about sessions: who is on, who has to be off, what was tried, who had an address.
+"""The statements about sessions: open ones, due ones, attempts to disconnect them, and who had an address.
 
-Sessions are read by NAS and due time (`session_by_nas`) or by card, never by reading all of them.
+A session is due when it must end.  Sessions are read by NAS and due time (index session_by_nas) or by card, never all.
 """
 
 import json
+from datetime import datetime
 
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS
 from freeradius_module.store.accounting import GRANT_IS_USED, QUEUE_LAG
 
-# What the NAS itself ends by Session-Timeout, which it counts from the session's start, not from the login.
+from .rows import Cursor, Parameters, Row, StreamCursor, only_row
+
+# For these causes the NAS itself ends the session by Session-Timeout, which it counts from the start, not from the login.
 _COUNTED_FROM_START = "('time', 'money', 'longest')"
-# The start is at most this much later than the login; what claims more has another story.
+# A start that is later than this after the login is not believed.
 _LATE_START_SECONDS = 60
 
 _IS_DUE = f"""
@@ -20,12 +23,12 @@ _IS_DUE = f"""
             LEAST(GREATEST(COALESCE(TIMESTAMPDIFF(SECOND, session.login_at, session.started_at), 0), 0),
                   {_LATE_START_SECONDS}) SECOND)"""
 
-# What waits in a queue may be the session's report, so its silence is counted up to what is charged.
+# How long the session has sent no report, less the age of the oldest report in the queue, which may be one of its own.
 _SILENT_SECONDS = f"""(TIMESTAMPDIFF(MICROSECOND, COALESCE(session.heard_at, session.login_at), UTC_TIMESTAMP(3)) / 1e6
         - {QUEUE_LAG})"""
 _IS_STALE = f"{_SILENT_SECONDS} > {MISSED_INTERIMS} * session.interim_seconds + {GRACE_SECONDS}"
 
-# A session, its NAS, and the last attempt of an action: what a step is decided on and a request is made of.
+# What the enforcer needs to decide and to send a request: the session, its NAS, and the last attempt of the action.
 _CANDIDATE_COLUMNS = f"""
     session.card_id, session.login_number, card.serial, card.product_id, nas.id AS nas_id, nas.name AS nas,
     nas.address AS nas_network, nas.vendor, nas.secret_sealed, nas.key_number, nas.disconnect_port,
@@ -47,11 +50,11 @@ _LAST_ATTEMPT = """
                                  AND disconnect_attempt.action = '{action}')"""
 
 
-# --- What has to be done ---------------------------------------------------------------------------------
+# --- Work for the enforcer -------------------------------------------------------------------------------
 
 
-def due(cursor, most_of_a_nas: int) -> list[dict]:
-    """Sessions that have to be off and are to be tried now, of each NAS so many, those not tried yet first."""
+def due(cursor: Cursor, most_of_a_nas: int) -> list[Row]:
+    """Due sessions whose next attempt may be made now, at most so many of each NAS, those without an attempt first."""
     cursor.execute(
         f"""
         SELECT *
@@ -67,11 +70,11 @@ def due(cursor, most_of_a_nas: int) -> list[dict]:
         """,
         {"most_of_a_nas": most_of_a_nas},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def due_of_card(cursor, card_id: int) -> list[dict]:
-    """A card's sessions that have to be off, except those that somebody is asking their NAS about just now."""
+def due_of_card(cursor: Cursor, card_id: int) -> list[Row]:
+    """A card's due sessions, without those for which a request was sent and its answer may still come."""
     cursor.execute(
         f"""
         SELECT {_CANDIDATE_COLUMNS}
@@ -86,11 +89,11 @@ def due_of_card(cursor, card_id: int) -> list[dict]:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def slow_downs(cursor) -> list[dict]:
-    """Running sessions beyond their fair use whose NAS is to be told the reduced speed now."""
+def slow_downs(cursor: Cursor) -> list[Row]:
+    """Running sessions that have reached the fair-use share, and whose NAS must get the reduced speed now."""
     cursor.execute(
         f"""
         SELECT {_CANDIDATE_COLUMNS}, product.fup_down_kbit, product.fup_up_kbit
@@ -107,11 +110,11 @@ def slow_downs(cursor) -> list[dict]:
          ORDER BY slow_down.reached_at
         """
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def still_on(cursor) -> list[dict]:
-    """What should be off and is not, as far as we know; and what should be slower."""
+def still_on(cursor: Cursor) -> list[Row]:
+    """Sessions that are due and did not end, and sessions that should be slower and are not."""
     columns = """card.serial, nas.name AS nas, session.acct_session_id, session.device, session.due_at,
                  session.due_cause, session.heard_at"""
     attempt = "last.attempt AS attempts, last.at AS tried_at, last.outcome, last.error_cause"
@@ -136,16 +139,17 @@ def still_on(cursor) -> list[dict]:
          ORDER BY due_at
         """
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
 # --- Attempts --------------------------------------------------------------------------------------------
 
 
-def claim(cursor, action: str, sessions: list[dict], seconds: int) -> set[tuple[int, int]]:
-    """Write the next attempt of each session, and say which of them are ours: the others somebody else has begun.
+def claim(cursor: Cursor, action: str, sessions: list[Row], seconds: int) -> set[tuple[int, int]]:
+    """Insert the next attempt of each session; return the (card id, login number) of those that were inserted.
 
-    If we die before the answer, another enforcer tries again after `seconds`.
+    Another enforcer has begun the others.  If this process ends before the answer, any enforcer may try again after
+    *seconds*.
     """
     if not sessions:
         return set()
@@ -171,8 +175,8 @@ def claim(cursor, action: str, sessions: list[dict], seconds: int) -> set[tuple[
     return {(row["card_id"], row["login_number"]) for row in cursor.fetchall()}
 
 
-def record_outcome(cursor, outcome: dict) -> int:
-    """What came of an attempt, and when the next one may be made."""
+def record_outcome(cursor: Cursor, outcome: Parameters) -> int:
+    """Record the result of an attempt, and when the next one may be made."""
     return cursor.execute(
         """
         UPDATE disconnect_attempt
@@ -188,7 +192,7 @@ def record_outcome(cursor, outcome: dict) -> int:
     )
 
 
-def slow_down_is_done(cursor, card_id: int, login_number: int) -> int:
+def slow_down_is_done(cursor: Cursor, card_id: int, login_number: int) -> int:
     return cursor.execute(
         """
         UPDATE session_slow_down
@@ -201,8 +205,8 @@ def slow_down_is_done(cursor, card_id: int, login_number: int) -> int:
     )
 
 
-def forget_ended_slow_downs(cursor) -> int:
-    """A session that has ended needs no other speed."""
+def forget_ended_slow_downs(cursor: Cursor) -> int:
+    """Mark the changes of speed of ended sessions as done."""
     return cursor.execute(
         """
         UPDATE session_slow_down AS slow_down
@@ -217,8 +221,8 @@ def forget_ended_slow_downs(cursor) -> int:
 # --- A session's end -------------------------------------------------------------------------------------
 
 
-def close(cursor, session: dict, cause: str) -> int:
-    """Say that a session ended when it was last heard of; not if it was heard of again meanwhile."""
+def close(cursor: Cursor, session: Row, cause: str) -> int:
+    """Close a session at the time of its last report, unless another report came meanwhile."""
     return cursor.execute(
         """
         UPDATE session
@@ -234,8 +238,8 @@ def close(cursor, session: dict, cause: str) -> int:
     )
 
 
-def set_due(cursor, card_id: int, login_number: int, cause: str, in_seconds: int) -> int:
-    """Say when an open session has to be off at the latest."""
+def set_due(cursor: Cursor, card_id: int, login_number: int, cause: str, in_seconds: int) -> int:
+    """Make an open session due in so many seconds."""
     return cursor.execute(
         """
         UPDATE session
@@ -249,8 +253,8 @@ def set_due(cursor, card_id: int, login_number: int, cause: str, in_seconds: int
     )
 
 
-def make_due(cursor, card_id: int, cause: str) -> int:
-    """Say that a card's sessions have to be off now; how many were still allowed."""
+def make_due(cursor: Cursor, card_id: int, cause: str) -> int:
+    """Make a card's open sessions due now; return how many were not due before."""
     return cursor.execute(
         """
         UPDATE session
@@ -263,8 +267,11 @@ def make_due(cursor, card_id: int, cause: str) -> int:
     )
 
 
-def lock_card_for_judgement(cursor, card_id: int) -> dict:
-    """What decides whether a session may go on, with the card locked, so that two enforcers do not disconnect twice."""
+def lock_card_for_judgement(cursor: Cursor, card_id: int) -> Row:
+    """Lock the card and return what decides whether its sessions may go on.
+
+    The lock prevents that two enforcers each disconnect a session where one would be enough.
+    """
     cursor.execute("SELECT id FROM card WHERE id = %(card_id)s FOR UPDATE", {"card_id": card_id})
     cursor.fetchone()
     cursor.execute(
@@ -280,11 +287,11 @@ def lock_card_for_judgement(cursor, card_id: int) -> dict:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchone()
+    return only_row(cursor)
 
 
-def open_sessions_of_card(cursor, card_id: int, login_number: int) -> list[dict]:
-    """Sessions that are on as far as we know, in the order of their logins; the one that is judged is among them."""
+def open_sessions_of_card(cursor: Cursor, card_id: int, login_number: int) -> list[Row]:
+    """The open sessions of a card that are not stale, in the order of their logins, and the one with this number."""
     cursor.execute(
         f"""
         SELECT login_number, due_cause, due_at <= UTC_TIMESTAMP(3) AS is_due,
@@ -299,11 +306,11 @@ def open_sessions_of_card(cursor, card_id: int, login_number: int) -> list[dict]
         """,
         {"card_id": card_id, "login_number": login_number},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def disconnect_results(cursor, card_id: int, login_numbers: list[int]) -> list[dict]:
-    """What became of the sessions that were to be disconnected: the last attempt, and whether they are off."""
+def disconnect_results(cursor: Cursor, card_id: int, login_numbers: list[int]) -> list[Row]:
+    """The sessions that were to be disconnected: the last attempt, and whether each has ended."""
     cursor.execute(
         f"""
         SELECT card.serial, nas.name AS nas, session.acct_session_id, session.due_at IS NULL AS is_off,
@@ -318,13 +325,13 @@ def disconnect_results(cursor, card_id: int, login_numbers: list[int]) -> list[d
         """,
         {"card_id": card_id, "login_numbers": login_numbers},
     )
-    rows = cursor.fetchall()
+    rows = list(cursor.fetchall())
     for row in rows:
         row["is_off"] = bool(row["is_off"])
     return rows
 
 
-def open_logins(cursor, card_id: int) -> list[int]:
+def open_logins(cursor: Cursor, card_id: int) -> list[int]:
     """The numbers of a card's logins that have not ended."""
     cursor.execute(
         "SELECT login_number FROM session WHERE card_id = %(card_id)s AND due_at IS NOT NULL ORDER BY login_number",
@@ -333,7 +340,7 @@ def open_logins(cursor, card_id: int) -> list[int]:
     return [row["login_number"] for row in cursor.fetchall()]
 
 
-def record_disconnect(cursor, card_id: int, reason: str | None) -> int:
+def record_disconnect(cursor: Cursor, card_id: int, reason: str | None) -> int:
     return cursor.execute(
         """
         INSERT INTO card_event (card_id, what, operator, reason)
@@ -346,10 +353,10 @@ def record_disconnect(cursor, card_id: int, reason: str | None) -> int:
 # --- Validity --------------------------------------------------------------------------------------------
 
 
-def expired_cards(cursor, limit: int) -> list[int]:
-    """Some cards whose validity is over and whose status does not say so yet, locked; not those others hold.
+def expired_cards(cursor: Cursor, limit: int) -> list[int]:
+    """Lock some cards whose validity is over but whose status is not 'expired'; return their ids.
 
-    By their own end, or, where they have none, by their product's.
+    The end is the card's own or, if it has none, its product's.  Cards that are locked already are skipped.
     """
     cursor.execute(
         """
@@ -383,8 +390,8 @@ def expired_cards(cursor, limit: int) -> list[int]:
     return sorted(set(found))
 
 
-def expire(cursor, card_ids: list[int]) -> int:
-    """Turn cards to expired; what is still on has to be off."""
+def expire(cursor: Cursor, card_ids: list[int]) -> int:
+    """Set the status of cards to 'expired', and make their open sessions due."""
     cursor.execute(
         """
         UPDATE session
@@ -401,10 +408,11 @@ def expire(cursor, card_ids: list[int]) -> int:
     )
 
 
-def not_allowed(cursor, limit: int) -> list[dict]:
-    """Sessions that are open and not yet due on cards that may not log in, whoever opened them and when.
+def not_allowed(cursor: Cursor, limit: int) -> list[Row]:
+    """Open sessions that are not due, on cards that may not log in.
 
-    Whoever blocks a card, or takes one back, ends its sessions; this finds what came to be at the same moment.
+    A command that blocks a card, or takes it back, makes its sessions due.  This finds sessions that a login opened at
+    the same moment.
     """
     cursor.execute(
         """
@@ -417,11 +425,11 @@ def not_allowed(cursor, limit: int) -> list[dict]:
         """,
         {"limit": limit},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def end_not_allowed(cursor, session: dict) -> int:
-    """Say that such a session has to be off now, if its card still may not log in."""
+def end_not_allowed(cursor: Cursor, session: Row) -> int:
+    """Make such a session due now, if its card still may not log in."""
     return cursor.execute(
         """
         UPDATE session
@@ -436,15 +444,15 @@ def end_not_allowed(cursor, session: dict) -> int:
     )
 
 
-# --- What people ask -------------------------------------------------------------------------------------
+# --- Lists for people ------------------------------------------------------------------------------------
 
 
-def open_sessions(cursor, wanted: dict) -> None:
-    """Begin the list of sessions that are on; the rows are the cursor's to fetch.
+def open_sessions(cursor: StreamCursor, wanted: Parameters) -> None:
+    """Select the open sessions that pass the filters; the caller fetches the rows.
 
-    Without addresses: who had which is a question of its own, which leaves a record.
+    Without addresses: a question about an address must be recorded (`who_had`).
     """
-    conditions = [sql for name, sql in _OPEN_FILTERS.items() if wanted.get(name) is not None]
+    conditions = [sql for name, sql in _FILTERS.items() if wanted.get(name) is not None]
     by = "" if wanted.get("serial") is not None else "FORCE INDEX (session_by_nas)"
     cursor.execute(
         f"""
@@ -465,12 +473,12 @@ def open_sessions(cursor, wanted: dict) -> None:
     )
 
 
-_OPEN_FILTERS = {"serial": "card.serial = %(serial)s", "nas_id": "nas.id = %(nas_id)s"}
+_FILTERS = {"serial": "card.serial = %(serial)s", "nas_id": "nas.id = %(nas_id)s"}
 
 
-def anomalies(cursor, wanted: dict) -> None:
-    """Begin the list of what NAS reported that does not add up, in the order of time."""
-    conditions = [sql for name, sql in _ANOMALY_FILTERS.items() if wanted.get(name) is not None]
+def anomalies(cursor: StreamCursor, wanted: Parameters) -> None:
+    """Select the inconsistent reports that NAS sent, in the order of time; the caller fetches the rows."""
+    conditions = [sql for name, sql in _FILTERS.items() if wanted.get(name) is not None]
     cursor.execute(
         f"""
         SELECT anomaly.at, card.serial, nas.name AS nas,
@@ -489,17 +497,18 @@ def anomalies(cursor, wanted: dict) -> None:
     )
 
 
-_ANOMALY_FILTERS = {"serial": "card.serial = %(serial)s", "nas_id": "nas.id = %(nas_id)s"}
+def who_had(
+    cursor: Cursor, address: str, moment_at: datetime, reason: str | None, forms: list[str]
+) -> tuple[int, list[Row]]:
+    """The number of the question, and the sessions that had an address at a moment (UTC).
 
-
-def who_had(cursor, address: str, moment_at, reason: str | None, forms: list[str]) -> tuple[int, list[dict]]:
-    """The sessions that had an address at a moment.  The question is recorded, and committed, before it is answered: its
-    number comes first."""
+    The procedure records and commits the question before it answers.
+    """
     cursor.execute(
         "CALL who_had(%(address)s, %(moment_at)s, %(reason)s, %(forms)s)",
         {"address": address, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)},
     )
-    number = cursor.fetchone()["query"]
+    number = only_row(cursor)["query"]
     cursor.nextset()
     rows = list(cursor.fetchall())
     cursor.nextset()

@@ -1,9 +1,11 @@
-"""The statements behind `prepaid track`: everything that is known of one card, each kind on its own."""
+"""The statements of `prepaid track`: the history of one card, each kind of event by itself."""
+
+from .rows import Cursor, Row
 
 from freeradius_module.rules.usage import CREDIT_COLUMNS
 
 
-def batch_events(cursor, batch_id: int) -> list[dict]:
+def batch_events(cursor: Cursor, batch_id: int) -> list[Row]:
     cursor.execute(
         """
         SELECT at, what, operator, reason, detail
@@ -14,11 +16,11 @@ def batch_events(cursor, batch_id: int) -> list[dict]:
         """,
         {"batch_id": batch_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def card_events(cursor, card_id: int) -> list[dict]:
-    """Changes of status and compensating entries, each with the word for it."""
+def card_events(cursor: Cursor, card_id: int) -> list[Row]:
+    """Changes of status and compensating entries; `what` names each."""
     cursor.execute(
         f"""
         SELECT card_event.at, COALESCE(card_event.what, card_transition.what) AS what, card_event.operator,
@@ -35,11 +37,11 @@ def card_events(cursor, card_id: int) -> list[dict]:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def sessions(cursor, card_id: int) -> list[dict]:
-    """Logins and what became of them, live and archived; without addresses, which are a question of their own."""
+def sessions(cursor: Cursor, card_id: int) -> list[Row]:
+    """Logins and their sessions, live and archived, without addresses: those need `store.session.who_had`."""
     cursor.execute(
         """
         SELECT session_overview.login_number, session_overview.login_at, session_overview.started_at,
@@ -58,11 +60,11 @@ def sessions(cursor, card_id: int) -> list[dict]:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def refusals(cursor, card_id: int) -> list[dict]:
-    """Refused logins, counted by source and quarter of an hour."""
+def refusals(cursor: Cursor, card_id: int) -> list[Row]:
+    """Refused logins, counted by source and window of 15 minutes."""
     cursor.execute(
         """
         SELECT login_refusal.first_at, login_refusal.last_at, login_refusal.reason, login_refusal.tries,
@@ -74,11 +76,11 @@ def refusals(cursor, card_id: int) -> list[dict]:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
 
 
-def disconnect_attempts(cursor, card_id: int) -> list[dict]:
-    """Disconnect-Requests and changes of speed, and what the NAS answered."""
+def disconnect_attempts(cursor: Cursor, card_id: int) -> list[Row]:
+    """Disconnect-Requests and changes of speed, with the answers of the NAS."""
     cursor.execute(
         """
         SELECT at, login_number, cause AS reason, action, attempt, outcome, error_cause
@@ -88,4 +90,4 @@ def disconnect_attempts(cursor, card_id: int) -> list[dict]:
         """,
         {"card_id": card_id},
     )
-    return cursor.fetchall()
+    return list(cursor.fetchall())
