@@ -79,7 +79,7 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
         refusals = mover.forget_refusals(refusals_days, step)
-    output.tell_done(
+    output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(
             "{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
@@ -98,7 +98,7 @@ def _mover_connection(office, root_user: str | None, root_socket: str | None):
             yield connection
         return
     with contextlib.closing(office.connect(group)) as connection, connection.cursor() as cursor:
-        if not store.schema.take_turn(cursor):
+        if not store.schema.take_lock(cursor):
             raise errors.Busy()
         yield connection
 

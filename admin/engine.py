@@ -13,7 +13,7 @@ from .shell import errors, output
 from .shell.command import cli, json_option, pass_office
 from .shell.module_settings import module_settings
 from .shell.office import Office
-from .shell.text import _, told
+from .shell.text import _, translated
 
 
 @cli.command()
@@ -41,8 +41,8 @@ def engine(office: Office, as_json: bool) -> None:
             signal.signal(number, lambda *_signal: service.end())
         service.serve()
     except (CannotListen, KeyFileError, WrongSchema) as fault:
-        raise errors.Refused(told(fault)) from fault
-    output.tell_done(
+        raise errors.Refused(translated(fault)) from fault
+    output.print_result(
         {"decided": service.decided, "charged": service.charged},
         _("Decided {decided} logins and charged {charged} packets.").format(
             decided=service.decided, charged=service.charged
@@ -57,5 +57,5 @@ def _engine(settings: Settings) -> Engine:
     try:
         found.check()
     except DatabaseAway as away:
-        output.hint(_("The database is away; the engine starts nevertheless: {cause}").format(cause=away))
+        output.print_notice(_("The database is away; the engine starts nevertheless: {cause}").format(cause=away))
     return found

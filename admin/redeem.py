@@ -67,14 +67,14 @@ def redeem(office, serial_text, account, as_json):
     facts = {
         name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")
     }
-    output.tell_done(
+    output.print_result(
         facts,
         _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
             serial=card["serial"],
             account=account,
             number=number,
             amounts=", ".join(
-                output.shown(name, credit[name])
+                output.formatted(name, credit[name])
                 for name in ("credit_cents", "credit_seconds")
                 if credit[name] is not None
             ),
@@ -96,7 +96,9 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         card_id = card["id"] if card else 0
         with office.tuples() as plain:
-            ((_found, standing),) = module_store.guessing.read_standings(plain, [Try(compacted, source, NO_NAS, source)])
+            ((_found, standing),) = module_store.guessing.read_standings(
+                plain, [Try(compacted, source, NO_NAS, source)]
+            )
     # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
     # address.
     is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)
@@ -141,7 +143,7 @@ def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | No
     if row["status"] == "redeemed":
         before = store.voice.of_card(cursor, card["id"])
         return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
-            serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"]
+            serial=number, at=output.formatted("at", before["redeemed_at"]), account=before["account"]
         )
     if row["status"] == "created":
         return "not_delivered", _(

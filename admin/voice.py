@@ -41,7 +41,7 @@ def pending(office: Office, as_json: bool) -> None:
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.tell_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
+        output.print_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
 
 
 @voice.command()
@@ -63,7 +63,9 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
             with office.transaction() as cursor:
                 number = store.voice.take_for_export(cursor)
             if number is None:
-                output.tell_done({"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json)
+                output.print_result(
+                    {"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json
+                )
                 return
         with office.reading() as cursor:
             credits = store.voice.of_export(cursor, number)
@@ -79,7 +81,7 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
                 cause=error,
                 number=number,
             ) from error
-    output.tell_done(
+    output.print_result(
         {"export": number, "count": len(credits), "file": path, "sha256": digest},
         _("File created: {path}").format(path=path),
         as_json,
@@ -114,7 +116,7 @@ def confirm(office: Office, file: TextIO | None, number: int | None, as_json: bo
     sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
     if len(wanted) > new:
         sentence += " " + _("{count} had been confirmed before.").format(count=len(wanted) - new)
-    output.tell_done(facts, sentence, as_json)
+    output.print_result(facts, sentence, as_json)
 
 
 def _lines(credits: Sequence[dict[str, Any]]) -> bytes:
@@ -126,7 +128,7 @@ def _lines(credits: Sequence[dict[str, Any]]) -> bytes:
             csv.defused_code(row["serial"]),
             None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
             row["credit_seconds"],
-            output.plain(row["redeemed_at"]),
+            output.json_value(row["redeemed_at"]),
         )
         for row in credits
     ]
@@ -173,7 +175,7 @@ def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
             )
         else:
             wanted[int(credit)], lines[int(credit)], references[reference] = reference, line, line
-    wrong.refuse()
+    wrong.raise_if_any()
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
     known = store.voice.lock(cursor, sorted(wanted))
@@ -188,5 +190,5 @@ def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
                     credit=number, reference=found["reference"]
                 ),
             )
-    wrong.refuse()
+    wrong.raise_if_any()
     return wanted

@@ -18,7 +18,7 @@ from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
 from ..shell.pin_input import read_pin
-from ..shell.text import _, told
+from ..shell.text import _, translated
 from . import database, engine, freeradius, login, option_file, queue
 from .finding import Finding, Installation
 
@@ -52,7 +52,7 @@ def doctor(office: Office, directory: Path | None, serial_text: str | None, as_j
     card_pin = read_pin() if serial_text else None
     directory = directory or Path(office.settings("prepaid").get("raddb") or raddb_files.DEFAULT_DIR)
     findings = list(examine(Installation(office, directory, serial_text, card_pin)))
-    output.tell_rows((finding._asdict() for finding in findings), as_json)
+    output.print_rows((finding._asdict() for finding in findings), as_json)
     faults = sum(finding.state == "fault" for finding in findings)
     if faults:
         raise errors.Refused(_("{count} things are at fault. What to do is beside each of them."), count=faults)
@@ -101,4 +101,4 @@ def _run(check: Check, installation: Installation) -> Iterator[Finding]:
     except (errors.OfficeError, DatabaseAway, WrongSchema) as error:
         yield Finding(check.name, "fault", str(error))
     except (keyring.KeyFileError, pin.SealError, SettingsError) as error:
-        yield Finding(check.name, "fault", told(error))
+        yield Finding(check.name, "fault", translated(error))

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import pymysql.cursors
-
 from freeradius_module import store as module_store
 from freeradius_module.connection import Connection
 from freeradius_module.engine.catalogue import Catalogue
@@ -19,7 +17,7 @@ from .radius_client import Client, random_pin, unknown_serial
 
 def check_nas(installation: Installation) -> Iterator[Finding]:
     """There are NAS, every secret can be opened, and every NAS must sign its requests."""
-    with installation.office.reading(), installation.office.stream(pymysql.cursors.Cursor) as cursor:
+    with installation.office.reading(), installation.office.tuples() as cursor:
         rows = module_store.catalogue.read_nas(cursor)
     unsigned = [row.name for row in rows if not row.require_message_authenticator]
     if unsigned:

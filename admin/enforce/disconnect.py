@@ -44,11 +44,11 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
-        output.tell_rows([], as_json)
-        output.hint(_("Card {serial} has no session.").format(serial=serial))
+        output.print_rows([], as_json)
+        output.print_notice(_("Card {serial} has no session.").format(serial=serial))
         return
     rows = _disconnect(office, card_id, login_numbers, wait_seconds)
-    output.tell_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
             _("Not every session is known to be off yet. 'prepaid enforce' keeps trying; the NAS' answers are listed.")

@@ -131,7 +131,7 @@ def export(
                 "fields": names,
                 "sealed": bool(recipients),
                 "sha256": new.sha256(),
-                "made_at": output.plain(store.connection.now(cursor)),
+                "made_at": output.json_value(store.connection.now(cursor)),
             }
             export_manifest.write(manifest.file, facts)
             manifest.sha256()
@@ -143,10 +143,10 @@ def export(
         # then cannot get its name, the history has an export too many, and --again makes the file.
         _publish(new, manifest, batch_id)
     if batch["left_out"]:
-        output.hint(
+        output.print_notice(
             _("{count} cards of the batch are no longer in stock and were left out.").format(count=batch["left_out"])
         )
-    output.tell_done(
+    output.print_result(
         {**facts, "file": path, "manifest": export_manifest.path_of(path)},
         _("File created: {path}").format(path=path),
         as_json,
@@ -188,7 +188,7 @@ def _take(cursor: Cursor, batch_id: int, again: bool) -> dict[str, Any]:
                 "--again --reason TEXT."
             ),
             batch=batch_id,
-            at=output.shown("at", before["at"]),
+            at=output.formatted("at", before["at"]),
             operator=before["operator"],
         )
     by_status = store.batch.count_by_status(cursor, batch_id)
@@ -266,4 +266,4 @@ def _open(path: str) -> None:
             start_new_session=True,
         )
     except OSError:
-        output.hint(_("The file was not opened, because xdg-open is not installed."))
+        output.print_notice(_("The file was not opened, because xdg-open is not installed."))

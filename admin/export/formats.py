@@ -82,7 +82,7 @@ FORMATS = {
 
 def _show_template(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        output.tell(card_template.default_path().read_text("utf-8").rstrip("\n"))
+        output.print_text(card_template.default_path().read_text("utf-8").rstrip("\n"))
         ctx.exit()
 
 

@@ -229,7 +229,7 @@ class _Printer:
             words = card_template.filled_in(shown.text, self.shared)
             missing = self._missing_glyphs(shown, words)
             if missing:
-                output.hint(
+                output.print_notice(
                     _("The font {font} has no {characters}; they are left out of {words!r}.").format(
                         font=self.template.fonts[shown.font], characters=" ".join(missing), words=words
                     )

@@ -98,7 +98,9 @@ def charge(office: Office, watch: bool, as_json: bool) -> None:
 
 def charger_of(office: Office, queue: Queue, *, is_patient: bool = False) -> "Charger":
     """A charger that works by the module's rules, on the module's own connection."""
-    return Charger(Engine(module_settings(office, CHARGE_GROUP)), queue, config_path=office.config_path, is_patient=is_patient)
+    return Charger(
+        Engine(module_settings(office, CHARGE_GROUP)), queue, config_path=office.config_path, is_patient=is_patient
+    )
 
 
 def queue_of(office: Office) -> Queue:
@@ -113,7 +115,7 @@ def queue_of(office: Office) -> Queue:
 
 
 def print_charged(charger: "Charger", as_json: bool) -> None:
-    output.tell_done(
+    output.print_result(
         {"charged": charger.charged, "quarantined": charger.quarantined},
         _("Charged {charged} packets; {quarantined} went to the quarantine.").format(
             charged=charger.charged, quarantined=charger.quarantined
@@ -189,7 +191,7 @@ class Charger:
                         cause=fault.strerror or fault,
                     ) from fault
                 self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
-                output.hint(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
+                output.print_notice(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
                 return False
         return True
 
@@ -256,12 +258,14 @@ class Charger:
                         cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
                     ) from fault
                 if not was_away:
-                    output.hint(_("The database is away, and packets stay in the queue: {cause}").format(cause=fault))
+                    output.print_notice(
+                        _("The database is away, and packets stay in the queue: {cause}").format(cause=fault)
+                    )
                 was_away = True
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if was_away:
-                    output.hint(_("The database is back."))
+                    output.print_notice(_("The database is back."))
                 return
 
 

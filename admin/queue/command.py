@@ -33,7 +33,7 @@ def status(office: Office, as_json: bool) -> None:
     place = queue_of(office)
     waiting = place.waiting()
     is_charged = place.is_charged()
-    output.tell_one(
+    output.print_record(
         {
             "queue": str(place.folder),
             "waiting": waiting.records,
@@ -46,7 +46,7 @@ def status(office: Office, as_json: bool) -> None:
         as_json,
     )
     if not is_charged:
-        output.hint(
+        output.print_notice(
             _("No charger runs. Start it with 'systemctl start prepaid-charge', or run 'prepaid charge --watch'.")
         )
 
@@ -82,7 +82,7 @@ def quarantine(office: Office, as_json: bool) -> None:
     Example:
         prepaid queue quarantine --json
     """
-    output.tell_rows(
+    output.print_rows(
         map(_row, queue_of(office).quarantined()), as_json, columns=["received_at", "nas", "serial", "what", "reason"]
     )
 

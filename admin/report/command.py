@@ -177,7 +177,7 @@ def _make(
                 for one in (_titles() if form == "html" else [name])
             }
         if as_json:
-            output.tell_rows(found[name].rows, as_json)
+            output.print_rows(found[name].rows, as_json)
         elif form == "table":
             _table(found[name], _titles()[name])
         else:
@@ -189,7 +189,7 @@ def _make(
             else:
                 new.file.write(file.getvalue())
                 new.publish()
-                output.tell(_("File created: {path}").format(path=path))
+                output.print_text(_("File created: {path}").format(path=path))
 
 
 def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by: Sequence[str]) -> Report:
@@ -216,7 +216,7 @@ def _write(file: Target, form: str, found: dict[str, Report], name: str, period:
         report_files.write_xlsx(file, found[name], title)
     elif form == "pdf":
         days = (date.today(),) if name == "stock" else (period.first, period.last)
-        span = " – ".join(output.shown("day", day) for day in days)
+        span = " – ".join(output.formatted("day", day) for day in days)
         report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
     else:
         # Imported here, because only the page needs Jinja2.
@@ -228,10 +228,10 @@ def _write(file: Target, form: str, found: dict[str, Report], name: str, period:
 def _table(found: Report, title: str) -> None:
     """Print a table with its sums; in a pipe, lines without them."""
     if not sys.stdout.isatty():
-        output.tell_rows(found.rows, columns=report_files.columns(found))
+        output.print_rows(found.rows, columns=report_files.columns(found))
         return
     if not found.rows:
-        output.hint(_("Nothing was found."))
+        output.print_notice(_("Nothing was found."))
         return
     from rich import box
     from rich.table import Table
@@ -257,14 +257,14 @@ def _table(found: Report, title: str) -> None:
         table,
         (
             [
-                output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
+                output.formatted(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
                 for name in names
             ]
             for row in found.rows[: output.TERMINAL_ROWS]
         ),
     )
     if len(found.rows) > output.TERMINAL_ROWS:
-        output.hint(
+        output.print_notice(
             _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=output.TERMINAL_ROWS
             )

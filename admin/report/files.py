@@ -99,7 +99,7 @@ def write_pdf(file: Target, report: Report, title: str, subtitle: str, made: str
     right_heading = ParagraphStyle("right", left_heading, alignment=2)
 
     def cell(name: str, value: Any) -> Any:
-        return Paragraph(escape(output.shown(name, value)), words) if _kind(name) == "text" else shown(name, value)
+        return Paragraph(escape(output.formatted(name, value)), words) if _kind(name) == "text" else shown(name, value)
 
     rows: list[list[Any]] = [
         [
@@ -165,7 +165,7 @@ def shown(name: str, value: Any) -> str:
     """A value on paper: counts with their thousands separated."""
     if _kind(name) == "number" and not name.endswith("_octets"):
         return units.format_count(value, text.language())
-    return output.shown(name, value)
+    return output.formatted(name, value)
 
 
 def _plain(name: str, value: Any) -> object:
@@ -173,7 +173,7 @@ def _plain(name: str, value: Any) -> object:
         return ""
     if name.endswith("_cents"):
         return units.plain_money(value)
-    return csv.defused(value) if isinstance(value, str) else output.plain(value)
+    return csv.defused(value) if isinstance(value, str) else output.json_value(value)
 
 
 def _cell(name: str, value: Any) -> Any:

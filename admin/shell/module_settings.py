@@ -4,7 +4,7 @@ from freeradius_module import settings
 
 from . import errors
 from .office import Office
-from .text import told
+from .text import translated
 
 
 def module_settings(office: Office, connection_group: str = settings.RADIUS_GROUP) -> settings.Settings:
@@ -13,4 +13,4 @@ def module_settings(office: Office, connection_group: str = settings.RADIUS_GROU
     try:
         return settings.load(office.config_path, connection_group)
     except settings.SettingsError as fault:
-        raise errors.WrongUsage(told(fault)) from fault
+        raise errors.WrongUsage(translated(fault)) from fault

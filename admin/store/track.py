@@ -1,8 +1,8 @@
 """The statements of `prepaid track`: the history of one card, each kind of event by itself."""
 
-from .rows import Cursor, Row
-
 from freeradius_module.rules.usage import CREDIT_COLUMNS
+
+from .rows import Cursor, Row
 
 
 def batch_events(cursor: Cursor, batch_id: int) -> list[Row]:

@@ -68,7 +68,9 @@ def test_a_wrong_pin_and_an_unknown_card_look_alike(office, card):
 
 def test_too_many_wrong_pins_lock_that_account_out_and_no_other(office, card):
     texts = {redeem(office, card, "guesser", wrong(card)).stderr for _ in range(6)}
-    texts.add(redeem(office, card, "guesser").stderr)  # The right PIN is refused too, so that nobody learns that it is right.
+    texts.add(
+        redeem(office, card, "guesser").stderr
+    )  # The right PIN is refused too, so that nobody learns that it is right.
     assert len(texts) == 1
     refused = {(row["reason"], row["source"], row["tries"]) for row in office.track(card) if row["what"] == "refused"}
     assert refused == {("wrong_pin", "office/guesser", 6), ("locked_out", "office/guesser", 1)}
