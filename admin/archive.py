@@ -78,7 +78,7 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
         refusals = mover.forget_refusals(refusals_days, step)
-    output.tell_done(
+    output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(
             "{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "

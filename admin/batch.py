@@ -27,7 +27,7 @@ def list_(office, product_name, as_json):
     with office.reading() as cursor:
         if product_name is not None:
             find_product(cursor, product_name)
-        output.tell_rows(store.batch.listed(cursor, product_name), as_json)
+        output.print_rows(store.batch.listed(cursor, product_name), as_json)
 
 
 @batch.command()
@@ -59,7 +59,7 @@ def show(office, number, as_json):
         "operator": row["operator"],
     }
     if as_json:
-        output.tell_one({**shown, "cards": by_status, "events": events}, as_json)
+        output.print_record({**shown, "cards": by_status, "events": events}, as_json)
     else:
-        output.tell_one({**shown, **by_status})
-        output.tell_rows(events)
+        output.print_record({**shown, **by_status})
+        output.print_rows(events)

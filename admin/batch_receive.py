@@ -72,7 +72,7 @@ def receive(office, number, path, reason, yes, dry_run, as_json):
         if not void
         else _("Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock.")
     )
-    output.tell_done(facts, sentence.format(**facts), as_json)
+    output.print_result(facts, sentence.format(**facts), as_json)
 
 
 def _void(office, number: int, listed: dict[str, int], path: str, void: list[str], reason: str) -> int | None:
@@ -84,7 +84,7 @@ def _void(office, number: int, listed: dict[str, int], path: str, void: list[str
         note = None
         if void:
             note = store.note.add(cursor, "void", None, reason)
-            store.connection.say_why(cursor, reason, note)
+            store.connection.set_reason(cursor, reason, note)
         for start in range(0, len(void), SERIALS_A_STATEMENT):
             some = void[start : start + SERIALS_A_STATEMENT]
             if store.card.delete(cursor, store.card.of_serials(some)) != len(some):
@@ -139,5 +139,5 @@ def _looked_up(cursor, number: int, listed: dict[str, int], path: str) -> list[s
                 )
             if wrong.is_enough:
                 break
-    wrong.refuse()
+    wrong.raise_if_any()
     return sorted(serials)

@@ -88,7 +88,7 @@ def unblock(office, serials, batch_id, range_text, reason, yes, dry_run, as_json
             raise errors.Refused(
                 _("Nothing is blocked: {words} has {statuses}."),
                 words=chosen.words,
-                statuses=", ".join(output.shown("status", status) for status in found),
+                statuses=", ".join(output.formatted("status", status) for status in found),
             )
         return chosen.choice, found["blocked"]["count"]
 
@@ -164,11 +164,11 @@ def _refuse_if_any(found: dict, status: str, why: str) -> None:
         raise errors.Refused(
             _("Card {serial} is {status}: {why}. Nothing was changed."),
             serial=found[status]["first_serial"],
-            status=output.shown("status", status),
+            status=output.formatted("status", status),
             why=why,
         )
 
 
 def _tell(what: str, count: int, dry_run: bool, as_json: bool, done: str, would: str) -> None:
     sentence = would if dry_run else done
-    output.tell_done({what: count, "dry_run": dry_run}, sentence.format(count=count), as_json)
+    output.print_result({what: count, "dry_run": dry_run}, sentence.format(count=count), as_json)

@@ -85,7 +85,7 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
             store.card.ids(stream, wanted)
             # Four octets a card: ten million of them still fit where ten million rows would not.
             card_ids = array("I", (row["id"] for row in stream))
-        output.tell_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
+        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
 
 
 def in_pages(cursor, card_ids):
@@ -114,7 +114,7 @@ def show(office, serial, with_pin, as_json):
     """
     if not with_pin:
         with office.reading() as cursor:
-            output.tell_one(_overview(cursor, serial), as_json)
+            output.print_record(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
     with office.transaction() as cursor:
@@ -122,7 +122,7 @@ def show(office, serial, with_pin, as_json):
         row = _overview(cursor, serial)
         sealed, key_number = store.card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-    output.tell_one({"serial": row["serial"], "pin": code, **row}, as_json)
+    output.print_record({"serial": row["serial"], "pin": code, **row}, as_json)
 
 
 @cli.command()
@@ -158,7 +158,7 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
             raise errors.Refused(
                 _("Card {serial} is {status}, so nothing of it is changed."),
                 serial=card["serial"],
-                status=output.shown("status", card["status"]),
+                status=output.formatted("status", card["status"]),
             )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
@@ -171,7 +171,7 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
             _require_unbind_left(office, cursor, card)
             store.entry.add(cursor, card["id"], "unbound", reason)
         row = _overview(cursor, serial)
-    output.tell_done(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
+    output.print_result(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
 
 
 def _require_unbind_left(office, cursor, card: dict) -> None:
@@ -191,7 +191,7 @@ def _require_unbind_left(office, cursor, card: dict) -> None:
             days=MONTH_DAYS,
             most=most,
             config=office.config_path,
-            day=output.shown("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
+            day=output.formatted("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
         )
 
 

@@ -91,7 +91,7 @@ def credit(office, serial, amount, direction, expires, reason, key, as_json):
         if entry
         else _("Card {serial} has {amounts} more.")
     )
-    output.tell_done(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
+    output.print_result(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
 
 
 @cli.command()
@@ -118,7 +118,9 @@ def transfer(office, source, target, reason, key, as_json):
         if facts["repeated"]
         else _("{amounts} moved from card {source} to card {target}.")
     )
-    output.tell_done(facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json)
+    output.print_result(
+        facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json
+    )
 
 
 def _transfer(office, source: str, target: str, reason: str, key: str | None) -> dict:
@@ -262,7 +264,7 @@ def _require_same(key: str, entry: dict, wanted: dict) -> None:
                 "another key."
             ),
             key=key,
-            at=output.shown("at", entry["at"]),
+            at=output.formatted("at", entry["at"]),
             operator=entry["operator"],
         )
 
@@ -290,7 +292,7 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
             serial=giver["serial"],
         )
     if open_sessions:
-        output.hint(
+        output.print_notice(
             _(
                 "Card {serial} is blocked, but a session of it is still on: what it uses from now on is not paid by "
                 "any card."
@@ -364,7 +366,7 @@ def _named(added: dict) -> dict:
 
 
 def _amounts(added: dict) -> str:
-    return ", ".join(output.shown(f"added_{kind}", amount) for kind, amount in added.items())
+    return ", ".join(output.formatted(f"added_{kind}", amount) for kind, amount in added.items())
 
 
 def _word(kind: str) -> str:

@@ -48,7 +48,7 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
         note = None
         if not dry_run:
             note = store.note.add(cursor, "delivery", shop["id"])
-            store.connection.say_why(cursor, None, note)
+            store.connection.set_reason(cursor, None, note)
             _require_count(store.card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
     _tell(
         note,
@@ -91,7 +91,7 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
         note = None
         if not dry_run:
             note = store.note.add(cursor, "return", shop["id"], reason)
-            store.connection.say_why(cursor, reason, note)
+            store.connection.set_reason(cursor, reason, note)
             store.card.make_sessions_due(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
     _tell(
@@ -124,7 +124,7 @@ def list_(office, partner_name, kind, as_json):
     with office.reading() as cursor:
         if partner_name is not None:
             find_partner(cursor, partner_name)
-        output.tell_rows(store.note.listed(cursor, partner_name, kind), as_json)
+        output.print_rows(store.note.listed(cursor, partner_name, kind), as_json)
 
 
 @note.command()
@@ -144,10 +144,10 @@ def show(office, number, as_json):
             raise errors.UnknownNote(note=number)
         prices = store.note.prices(cursor, number)
     if as_json:
-        output.tell_one({**row, "prices": prices}, as_json)
+        output.print_record({**row, "prices": prices}, as_json)
     else:
-        output.tell_one(row)
-        output.tell_rows(prices)
+        output.print_record(row)
+        output.print_rows(prices)
 
 
 def require_on_sale(batch: dict, now) -> None:
@@ -173,7 +173,7 @@ def require_on_sale(batch: dict, now) -> None:
                 "Cards of {product!r} were valid until {moment}. Nothing was changed. Extend it with 'prepaid product edit'."
             ),
             product=batch["product"],
-            moment=output.shown("valid_until_at", batch["valid_until_at"]),
+            moment=output.formatted("valid_until_at", batch["valid_until_at"]),
         )
 
 
@@ -209,4 +209,4 @@ def _tell(note: int | None, partner_name: str, cards: dict, as_json: bool, done:
     sentence = (would if note is None else done).format(
         note=note, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
     )
-    output.tell_done(facts, sentence, as_json)
+    output.print_result(facts, sentence, as_json)

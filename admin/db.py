@@ -60,7 +60,7 @@ def init(office, root_user, root_socket, as_json):
         made += make_accounts(office, connection)
         made += make_key(office, connection)
     check_accounts(office)
-    output.tell_done(
+    output.print_result(
         {"made": made, "version": SCHEMA_VERSION},
         _("Made: {things}.").format(things=", ".join(made))
         if made
@@ -96,7 +96,7 @@ def upgrade(office, root_user, root_socket, as_json):
         make_accounts(office, connection)
     if after > SCHEMA_VERSION:
         raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
-    output.tell_done(
+    output.print_result(
         {"before": before, "after": after},
         _("Schema version {before} is now {after}.").format(before=before, after=after)
         if after != before
@@ -116,7 +116,7 @@ def version(office, as_json):
         prepaid db version
     """
     with closing(office.connect()) as connection, connection.cursor() as cursor:
-        output.tell_one({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
+        output.print_record({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
 
 
 # --- What init makes --------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def owner_connection(office, root_user: str | None = None, root_socket: str | No
             config=office.config_path,
         ) from error
     with closing(connection), connection.cursor() as cursor:
-        if not store.schema.take_turn(cursor):
+        if not store.schema.take_lock(cursor):
             raise errors.Busy()
         yield connection
 
@@ -218,7 +218,7 @@ def give_room(office, connection, owner: dict) -> None:
         served += 1
     served, size = max(served, 1), max(size, len(office.nodes("prepaid-owner")))
     if served < size:
-        output.hint(
+        output.print_notice(
             _(
                 "On {served} of {size} nodes only, small tables were given the room that keeps them whole on a full disk. Run "
                 "this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."

@@ -13,7 +13,7 @@ from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
-from .shell.text import _, told
+from .shell.text import _, translated
 
 MOST_CARDS = 10_000_000
 CARDS_A_STATEMENT = 2000
@@ -73,13 +73,13 @@ def generate(office, product_name, count, prefix, serial_digits, pin_length, pin
                 first_number = store.batch.take_numbers(cursor, prefix, serial_digits, count)
                 serials = serial.build_all(prefix, first_number, count, serial_digits)
     except ValueError as error:
-        raise errors.Refused(told(error)) from None
+        raise errors.Refused(translated(error)) from None
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
         office.hold_key(cursor)
         batch_id, first, last = make_batch(
             cursor, sold["id"], count, serials, length, alphabet, keyring, single_code, advance
         )
-    output.tell_done(
+    output.print_result(
         {"batch": batch_id, "product": product_name, "count": count, "first_serial": first, "last_serial": last},
         _("Batch {batch}: {count} cards of {product}, {first} to {last}.").format(
             batch=batch_id, count=count, product=product_name, first=first, last=last

@@ -20,7 +20,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.option_types import MOMENT
-from .shell.text import _, in_context, told
+from .shell.text import _, in_context, translated
 
 # Few enough that the driver makes one statement of them: what it refuses is then refused as one.
 CARDS_A_STATEMENT = 1000
@@ -84,7 +84,7 @@ def import_(office, path, product_name, dry_run, as_json):
     except _NotMeant:
         pass
     for sentence in loader.pins.warnings(live_cards):
-        output.hint(sentence)
+        output.print_notice(sentence)
     facts = {
         "batch": None if dry_run else loader.batch_id,
         "product": product_name,
@@ -100,7 +100,7 @@ def import_(office, path, product_name, dry_run, as_json):
         if dry_run
         else _("Batch {batch}: {count} cards of {product} imported, {first} to {last}.")
     )
-    output.tell_done(
+    output.print_result(
         facts,
         sentence.format(
             batch=facts["batch"],
@@ -135,7 +135,7 @@ class _Loader:
             self._advance(len(chunk))
             if self._wrong.is_enough:
                 break
-        self._wrong.refuse()
+        self._wrong.raise_if_any()
         if not self.count:
             raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
         store.batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
@@ -146,7 +146,7 @@ class _Loader:
             try:
                 card = card_of(row, self._sold, self._now)
             except ValueError as fault:
-                self._wrong.add(line, told(fault))
+                self._wrong.add(line, translated(fault))
                 continue
             if card["serial"] in cards:
                 self._wrong.add(line, _twice(card["serial"]))
@@ -229,7 +229,7 @@ class PinShapes:
             try:
                 pin.check_shape(length, alphabet, live_cards, self._card_tries)
             except ValueError as weakness:
-                yield count, told(weakness)
+                yield count, translated(weakness)
 
 
 def card_of(row: dict, sold: dict, now) -> dict:

@@ -54,7 +54,7 @@ def list_(office, as_json):
         }
         for number in sorted(states)
     ]
-    output.tell_rows(rows, as_json)
+    output.print_rows(rows, as_json)
 
 
 @key.command()
@@ -72,7 +72,7 @@ def add(office, as_json):
     keys = keyring.load(office.key_file)
     with office.transaction() as cursor:
         store.connection.remember_key(cursor, number, keys.fingerprint(number))
-    output.tell_done(
+    output.print_result(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
         _(
             "Key {number} is added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
@@ -118,7 +118,7 @@ def rotate(office, yes, as_json):
     nas = _reseal_nas(office, keys)
     with output.progress(total, _("Sealing")) as advance:
         cards = _reseal_cards(office, keys, advance)
-    output.tell_done(
+    output.print_result(
         {"number": number, "cards": cards, "nas": nas},
         _("Key {number} seals. {cards} cards and {nas} NAS were sealed anew.").format(
             number=number, cards=cards, nas=nas
@@ -154,13 +154,13 @@ def retire(office, number, yes, as_json):
             ).format(number=number)
         )
     with office.transaction() as cursor:
-        store.key.take_key(cursor, number)
+        store.key.lock_key(cursor, number)
         _require_unused(cursor, number)
-        store.key.note_retired(cursor, number)
+        store.key.record_retired(cursor, number)
         # In the file before the commit: what is in the database only would be a key that still opens, and seals nothing.
         if keys.states[number] != "retired":
             keyring.retire_key(office.key_file, number)
-    output.tell_done(
+    output.print_result(
         {"number": number, "state": "retired"}, _("Key {number} is retired.").format(number=number), as_json
     )
 
@@ -178,7 +178,7 @@ def _reseal_nas(office, keys: keyring.Keyring) -> int:
             _number, nas["sealed"] = pin.seal_nas_secret(secret, nas["name"], keys)
             changed += store.key.reseal_nas(cursor, keys.sealing_number, nas)
         if changed:
-            store.key.note_resealed(cursor)
+            store.key.record_resealed(cursor)
     return changed
 
 
@@ -208,7 +208,7 @@ def _reseal_step(office, number: int, cards: list[dict]) -> int:
         try:
             with office.transaction() as cursor:
                 changed = store.key.reseal_cards(cursor, number, cards)
-                store.key.note_resealed(cursor)
+                store.key.record_resealed(cursor)
                 return changed
         except pymysql.MySQLError as error:
             if error.args[0] not in _TRY_AGAIN or attempt == TRIES:

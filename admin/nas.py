@@ -134,7 +134,7 @@ def add(office, name, secret, as_json, **values):
     with office.transaction() as cursor:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
         row = find_nas(cursor, name)
-    output.tell_done(
+    output.print_result(
         _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json
     )
 
@@ -150,7 +150,7 @@ def list_(office, as_json):
         prepaid nas list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.nas.listed(cursor)), as_json)
+        output.print_rows(map(_public, store.nas.listed(cursor)), as_json)
 
 
 @nas.command()
@@ -165,7 +165,7 @@ def show(office, name, as_json):
         prepaid nas show hotspot-centro
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find_nas(cursor, name)), as_json)
+        output.print_record(_public(find_nas(cursor, name)), as_json)
 
 
 @nas.command()
@@ -188,7 +188,7 @@ def edit(office, name, secret, as_json, **values):
     with office.transaction() as cursor:
         store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
         row = find_nas(cursor, name)
-    output.tell_done(
+    output.print_result(
         _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json
     )
 
@@ -215,7 +215,7 @@ def remove(office, name, as_json):
                 name=name,
             )
         store.nas.remove(cursor, row["id"])
-    output.tell_done(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
+    output.print_result(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
 
 
 def _public(row: dict) -> dict:

@@ -76,7 +76,7 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
         (row,) = store.operator.listed(cursor, name)
         connection.commit()
     lines = [] if password is None else _option_file(office, name, password)
-    output.tell_done(
+    output.print_result(
         {**row, "option_file": lines},
         "\n".join(
             [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
@@ -109,10 +109,10 @@ def list_(office, only_roles, as_json):
         prepaid operator list --roles
     """
     if only_roles:
-        output.tell_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
+        output.print_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
         return
     with office.reading() as cursor:
-        output.tell_rows(store.operator.listed(cursor), as_json)
+        output.print_rows(store.operator.listed(cursor), as_json)
 
 
 @operators.command()
@@ -150,7 +150,7 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
         else:
             store.operator.remove(cursor, database, name)
         connection.commit()
-    output.tell_done(
+    output.print_result(
         {"operator": name, "roles": left},
         _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(left))
         if left

@@ -54,7 +54,7 @@ def add(office, name, as_json, **values):
     with office.transaction() as cursor:
         store.partner.add(cursor, values)
         row = find_partner(cursor, name)
-    output.tell_done(_public(row), _("Partner {name} is added.").format(name=name), as_json)
+    output.print_result(_public(row), _("Partner {name} is added.").format(name=name), as_json)
 
 
 @partner.command("list")
@@ -69,7 +69,7 @@ def list_(office, retired_too, as_json):
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
+        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
 
 
 @partner.command()
@@ -84,7 +84,7 @@ def show(office, name, as_json):
         prepaid partner show "Banca do Norte"
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find_partner(cursor, name)), as_json)
+        output.print_record(_public(find_partner(cursor, name)), as_json)
 
 
 @partner.command()
@@ -112,7 +112,7 @@ def edit(office, name, new_name, as_json, **values):
     with office.transaction() as cursor:
         store.partner.change(cursor, find_partner(cursor, name)["id"], changes)
         row = find_partner(cursor, changes.get("name", name))
-    output.tell_done(_public(row), _("Partner {name} is changed.").format(name=row["name"]), as_json)
+    output.print_result(_public(row), _("Partner {name} is changed.").format(name=row["name"]), as_json)
 
 
 @partner.command()
@@ -130,7 +130,7 @@ def retire(office, name, as_json):
         retired = store.partner.retire(cursor, find_partner(cursor, name)["id"])
         row = find_partner(cursor, name)
     sentence = _("Partner {name} is retired.") if retired else _("Partner {name} was retired before.")
-    output.tell_done(_public(row), sentence.format(name=name), as_json)
+    output.print_result(_public(row), sentence.format(name=name), as_json)
 
 
 def _checked_name(name: str) -> str:
@@ -150,7 +150,7 @@ def _document(text: str | None) -> str | None:
     for kind in (cnpj, cpf):
         if kind.is_valid(text):
             return kind.format(text)
-    output.hint(
+    output.print_notice(
         _("{document} is neither a CNPJ nor a CPF (the check digits say so); it is kept as it is.").format(
             document=text
         )

@@ -162,7 +162,7 @@ def add(office, name, replies, as_json, **values):
         if replies:
             store.product.add_replies(cursor, product_id, replies)
         row = _in_full(cursor, name)
-    output.tell_done(row, _("Product {name} is added.").format(name=name), as_json)
+    output.print_result(row, _("Product {name} is added.").format(name=name), as_json)
 
 
 @product.command("list")
@@ -177,7 +177,7 @@ def list_(office, retired_too, as_json):
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
 
 
 @product.command()
@@ -192,7 +192,7 @@ def show(office, name, as_json):
         prepaid product show "10 hours"
     """
     with office.reading() as cursor:
-        output.tell_one(_in_full(cursor, name), as_json)
+        output.print_record(_in_full(cursor, name), as_json)
 
 
 @product.command()
@@ -227,7 +227,7 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
         if replies:
             store.product.add_replies(cursor, row["id"], replies)
         row = _in_full(cursor, changes.get("name", name))
-    output.tell_done(row, _("Product {name} is changed.").format(name=row["name"]), as_json)
+    output.print_result(row, _("Product {name} is changed.").format(name=row["name"]), as_json)
 
 
 @product.command()
@@ -245,7 +245,7 @@ def retire(office, name, as_json):
         retired = store.product.retire(cursor, find_product(cursor, name)["id"])
         row = _in_full(cursor, name)
     sentence = _("Product {name} is off sale.") if retired else _("Product {name} was off sale before.")
-    output.tell_done(row, sentence.format(name=name), as_json)
+    output.print_result(row, sentence.format(name=name), as_json)
 
 
 def end_of_day(day, timezone: str) -> datetime:

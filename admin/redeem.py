@@ -67,14 +67,14 @@ def redeem(office, serial_text, account, as_json):
     facts = {
         name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")
     }
-    output.tell_done(
+    output.print_result(
         facts,
         _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
             serial=card["serial"],
             account=account,
             number=number,
             amounts=", ".join(
-                output.shown(name, credit[name])
+                output.formatted(name, credit[name])
                 for name in ("credit_cents", "credit_seconds")
                 if credit[name] is not None
             ),
@@ -141,7 +141,7 @@ def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | No
     if row["status"] == "redeemed":
         before = store.voice.of_card(cursor, card["id"])
         return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
-            serial=number, at=output.shown("at", before["redeemed_at"]), account=before["account"]
+            serial=number, at=output.formatted("at", before["redeemed_at"]), account=before["account"]
         )
     if row["status"] == "created":
         return "not_delivered", _(

@@ -116,10 +116,10 @@ def sessions(office, serial, nas_name, anomalies, address, moment_at, reason, as
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
-            output.tell_rows(cursor, as_json, ANOMALY_COLUMNS)
+            output.print_rows(cursor, as_json, ANOMALY_COLUMNS)
         else:
             store.session.open_sessions(cursor, wanted)
-            output.tell_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
+            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
 
 
 def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
@@ -129,8 +129,8 @@ def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None,
                 _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment_at
             )
         number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
-    output.tell_rows(rows, as_json, ADDRESS_COLUMNS)
-    output.hint(
+    output.print_rows(rows, as_json, ADDRESS_COLUMNS)
+    output.print_notice(
         _("Question {number} is recorded: {address} at {moment} UTC.").format(
             number=number, address=address, moment=moment_at
         )

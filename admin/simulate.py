@@ -153,15 +153,15 @@ def _say_what_was_meant(cursor, serial_text: str) -> None:
     try:
         selection.find(cursor, serial_text)
     except UnknownCard as unknown:
-        output.hint(str(unknown))
+        output.print_notice(str(unknown))
 
 
 def _tell(answer: dict, as_json: bool) -> None:
     if as_json:
-        output.tell_one(answer, as_json)
+        output.print_record(answer, as_json)
         return
     lines = answer.pop("reply")
-    output.tell_one({name: value for name, value in answer.items() if value not in (None, [])})
-    output.tell("")
+    output.print_record({name: value for name, value in answer.items() if value not in (None, [])})
+    output.print_text("")
     for line in lines:
-        output.tell(f"{line['attribute']} {line['operator']} {line['value']}")
+        output.print_text(f"{line['attribute']} {line['operator']} {line['value']}")

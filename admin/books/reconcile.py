@@ -56,11 +56,11 @@ def reconcile(office: Office, as_json: bool) -> None:
             bad = list(faults(cursor, first, last, advance))
     checks = [*OF_CARDS, *OF_PAPERS]
     if as_json:
-        output.tell_one({"checks": checks, "faults": bad}, as_json)
+        output.print_record({"checks": checks, "faults": bad}, as_json)
     elif bad:
-        output.tell_rows(bad)
+        output.print_rows(bad)
     else:
-        output.tell_done({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
+        output.print_result({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
     if bad:
         raise errors.Refused(_("The books do not agree: {count} faults are listed."), count=len(bad))
 

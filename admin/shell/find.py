@@ -9,7 +9,7 @@ from . import errors
 
 def find_product(cursor: Cursor, name: str) -> Row:
     """The product with this name, also a retired one.  Raises UnknownProduct."""
-    row = store.product.named(cursor, name)
+    row = store.product.find(cursor, name)
     if row is None:
         raise errors.UnknownProduct(name=name, hint=_similar(name, store.product.listed(cursor, retired_too=True)))
     return row
@@ -17,7 +17,7 @@ def find_product(cursor: Cursor, name: str) -> Row:
 
 def find_partner(cursor: Cursor, name: str) -> Row:
     """The partner with this name, also a retired one.  Raises UnknownPartner."""
-    row = store.partner.named(cursor, name)
+    row = store.partner.find(cursor, name)
     if row is None:
         raise errors.UnknownPartner(name=name, hint=_similar(name, store.partner.listed(cursor, retired_too=True)))
     return row

@@ -44,7 +44,7 @@ SHOWING = {
     "track": ("{serial}",),
     "voice pending": (),
 }
-# The commands that do something and print one sentence, by output.tell_done (test_a_sentence_is_made_safe).
+# The commands that do something and print one sentence, by output.print_result (test_a_sentence_is_made_safe).
 DOING = {
     "audit seal",
     "batch receive",

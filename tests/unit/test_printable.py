@@ -39,7 +39,7 @@ def test_no_character_that_controls_a_terminal_is_left():
     ],
 )
 def test_a_value_and_a_field_of_a_line(character):
-    assert character not in output.shown("device", f"a{character}b")
+    assert character not in output.formatted("device", f"a{character}b")
     assert character not in output._field(f"a{character}b")
 
 

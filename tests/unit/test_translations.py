@@ -94,10 +94,10 @@ def test_a_sentence_of_the_pure_rules_is_translated():
     with pytest.raises(ValueError) as caught:
         units.parse_money("vinte")
     # The value that is a sentence itself ("an amount of money") is translated, too.
-    assert text.told(caught.value).startswith("'vinte' não é uma quantia de dinheiro. Escreva como 20.00")
+    assert text.translated(caught.value).startswith("'vinte' não é uma quantia de dinheiro. Escreva como 20.00")
     with pytest.raises(ValueError) as caught:
         pin.check_shape(4, pin.DIGITS, live_cards=10)
-    assert "uma tentativa em 10,000 acerta. Use ao menos 6 caracteres" in text.told(caught.value)
+    assert "uma tentativa em 10,000 acerta. Use ao menos 6 caracteres" in text.translated(caught.value)
 
 
 def placeholders(sentence: str) -> set:
