@@ -53,14 +53,14 @@ def test_a_file_that_may_not_be_read_is_passed_over_and_named(files, tmp_path):
     with as_account("nobody", opening=tmp_path):
         loaded = settings.load(path)
         assert loaded.lang == "en" and loaded.closed == (str(tmp_path / "radius.cnf"), str(tmp_path / "admin.cnf"))
-        with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
+        with pytest.raises(errors.WrongUsage, match=r"admin\.cnf, which cannot be read"):
             Office(path).connect()
 
 
 def test_a_file_that_is_not_on_this_machine_is_passed_over_and_named(files, tmp_path):
     path = files(prepaid="[prepaid]\nlang = en\n!include admin.cnf\n")
     assert settings.load(path).lang == "en"
-    with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
+    with pytest.raises(errors.WrongUsage, match=r"admin\.cnf, which cannot be read"):
         Office(path).connect()
 
 
