@@ -109,7 +109,7 @@ def test_help_is_in_portuguese(office, entry):
 
 def test_a_required_option_is_marked_in_portuguese(office):
     """click translates this word, but its source does not mark it, so no tool finds it there."""
-    assert "[obrigatório]" in office.must("--lang", "pt_BR", "product", "add", "--help").stdout
+    assert "[obrigatório]" in office.must("--lang", "pt_BR", "generate", "--help").stdout
 
 
 def test_a_terminal_shows_status_money_and_dates_in_the_readers_form(office):
