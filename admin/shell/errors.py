@@ -117,7 +117,7 @@ class Busy(Refused):
 
 
 class Forbidden(Refused):
-    """Nothing was changed: the account {user} lacks the role {role!r} ({cause}). Whoever made the account can give it:
+    """Nothing was changed: the account {user} lacks the role {role!r} ({cause}). An administrator can add it:
     'prepaid operator add {user} --role {role}'."""
 
 

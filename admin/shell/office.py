@@ -191,7 +191,7 @@ class Office:
         if self.options.unread:
             raise errors.WrongUsage(
                 _(
-                    "{config} has no group [{group}] that you can read. You have no right to read {files}, which it includes. "
+                    "{config} has no group [{group}] that you can read; it includes {files}, which cannot be read. "
                     "Name an option file of your own with --config FILE or $PREPAID_CONFIG."
                 ),
                 config=self.config_path,

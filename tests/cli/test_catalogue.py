@@ -216,7 +216,7 @@ def test_edit_changes_what_is_given_and_leaves_the_rest(office):
 def test_what_people_bought_is_not_edited(office):
     (card,) = office.stock(1, "--time", "1h")
     result = office.run("product", "edit", card.product, "--time", "30m")
-    assert result.exit_status == 1 and "fixed once it has cards" in result.stderr
+    assert result.exit_status == 1 and "cannot change once it has cards" in result.stderr
     office.must("product", "edit", card.product, "--price", "12")
 
 

@@ -56,14 +56,14 @@ def test_a_file_that_may_not_be_read_is_passed_over_and_named(files, open_folder
             str(open_folder / "radius.cnf"),
             str(open_folder / "admin.cnf"),
         )
-        with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
+        with pytest.raises(errors.WrongUsage, match=r"admin\.cnf, which cannot be read"):
             Office(path).connect()
 
 
 def test_a_file_that_is_not_on_this_machine_is_passed_over_and_named(files, open_folder):
     path = files(prepaid="[prepaid]\nlang = en\n!include admin.cnf\n")
     assert settings.load(path).lang == "en"
-    with pytest.raises(errors.WrongUsage, match=r"admin\.cnf cannot be read"):
+    with pytest.raises(errors.WrongUsage, match=r"admin\.cnf, which cannot be read"):
         Office(path).connect()
 
 
