@@ -7,6 +7,7 @@ import ipaddress
 
 import click
 
+from freeradius_module.rules import vendors
 from freeradius_module.sealing import pin
 
 from . import store
@@ -14,7 +15,6 @@ from .shell import complete_names, errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.text import _
 
-VENDORS = ("generic", "mikrotik", "chilli", "cisco", "huawei", "juniper", "ubiquiti", "pfsense")
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
 # What the column holds, the seal's own octets and a reserve taken off.
@@ -84,7 +84,7 @@ def nas_options(required: bool):
                 ),
                 option(
                     "--vendor",
-                    type=click.Choice(VENDORS),
+                    type=click.Choice(vendors.VENDORS),
                     default="generic" if required else None,
                     help="Whose attributes it understands.  [generic]",
                 ),

@@ -1,9 +1,12 @@
 """Products, partners and NAS: what is sold, to whom, and on which equipment."""
 
 import configparser
+import re
 
 import pytest
 
+from admin import nas
+from freeradius_module.rules import vendors
 from tests.office import Office
 
 # --- Products ---------------------------------------------------------------------------------------------
@@ -216,7 +219,7 @@ def test_edit_changes_what_is_given_and_leaves_the_rest(office):
 def test_what_people_bought_is_not_edited(office):
     (card,) = office.stock(1, "--time", "1h")
     result = office.run("product", "edit", card.product, "--time", "30m")
-    assert result.exit_status == 1 and "fixed once it has cards" in result.stderr
+    assert result.exit_status == 1 and "cannot change once it has cards" in result.stderr
     office.must("product", "edit", card.product, "--price", "12")
 
 
@@ -328,6 +331,21 @@ def test_a_sealed_secret_opens_for_its_nas_and_no_other(office, database):
     assert pin.open_nas_secret(row["secret_sealed"], row["key_number"], "hotspot", keyring) == "very secret"
     with pytest.raises(pin.SealError):
         pin.open_nas_secret(row["secret_sealed"], row["key_number"], "another", keyring)
+
+
+@pytest.mark.parametrize("command", ["add", "edit"])
+def test_the_command_takes_every_vendor_of_the_rules(command):
+    (vendor,) = (parameter for parameter in nas.nas.commands[command].params if parameter.name == "vendor")
+    assert tuple(vendor.type.choices) == vendors.VENDORS
+
+
+def test_the_database_takes_every_vendor_of_the_rules(database):
+    """The column repeats the list, so that nobody can store another vendor in the mysql shell."""
+    column = database.value(
+        "SELECT column_type FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() AND table_name = 'nas' AND column_name = 'vendor'"
+    )
+    assert tuple(re.findall(r"'(\w+)'", column)) == vendors.VENDORS
 
 
 @pytest.mark.parametrize(
