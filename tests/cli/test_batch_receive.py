@@ -59,10 +59,8 @@ def test_a_dry_run_and_a_no_change_nothing(office, cards, tmp_path):
     result = office.run("batch", "receive", cards[0].batch, "--missing", path, stdin="n\n")
     assert result.exit_status == 1 and "Delete 1 of the 5 cards" in result.stderr
     assert office.show(cards[0])["status"] == "created" and office.json("note", "list") == []
-    assert [event["what"] for event in office.json("batch", "show", cards[0].batch)["events"]] == [
-        "generated",
-        "exported",
-    ]
+    events = [event["what"] for event in office.json("batch", "show", cards[0].batch)["events"]]
+    assert events == ["generated", "pins_read", "exported"]
 
 
 def test_the_list_may_come_by_a_pipe(office, cards):

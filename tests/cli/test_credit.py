@@ -232,7 +232,7 @@ def test_nobody_may_be_on(office, database):
     assert database.value("SELECT COUNT(*) FROM session") == 1
     office.must("block", source.serial)
     result = office.must("transfer", source.serial, target.serial, "--reason", "Torn")
-    assert "still on" in result.stderr and office.show(target)["remaining_seconds"] == 1200
+    assert "still open" in result.stderr and office.show(target)["remaining_seconds"] == 1200
 
 
 @pytest.mark.parametrize("status", ["created", "expired", "exhausted", "redeemed", "deleted"])
