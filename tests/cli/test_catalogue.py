@@ -83,7 +83,7 @@ def test_a_product_has_everything_that_was_said(office):
         "tariff_mb_millicents": 1000,
         "valid_days": 30,
         "sell_by": "2030-12-31",
-        # The end of 30 June where the provider is, which is three o'clock in the morning in UTC.
+        # The end of 30 June in the product's time zone is three o'clock in the morning in UTC.
         "valid_until_at": "2031-07-01T03:00:00.000Z",
         "allowed_hours": "Mo-Fr 08:00-18:00",
         "timezone": "America/Sao_Paulo",
@@ -182,7 +182,7 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--reply", "Mikrotik-Group"), 2, "Attribute := value"),
         (("--time", "1h", "--reply", "Session-Timeout := 0"), 2, "Session-Timeout"),
         (("--time", "1h", "--sessions", "0"), 2, "1"),
-        # FreeRADIUS would drop these, and the guard refuse each login.
+        # FreeRADIUS would drop these attributes, and the guard would refuse each login.
         (("--time", "1h", "--reply", "Mikrotik-Grupp := guests"), 1, "Did you mean 'Mikrotik-Group'"),
         (("--time", "1h", "--reply", "Service-Type := Frame"), 2, "'Frame' is no value of Service-Type"),
         (("--time", "1h", "--reply", "Framed-IP-Address := 10.0.0.256"), 2, "ipaddr"),
@@ -190,7 +190,7 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--reply", "Mikrotik-Group := " + "x" * 248), 2, "Mikrotik-Group"),
         (("--time", "1h", "--reply", "Auth-Type := Accept"), 2, "in no answer"),
         (("--time", "1h", "--reply", "Mikrotik-Group:1 := guests"), 2, "no tag"),
-        # Known from the dictionary of ours, and a volume, which is the login's to say.
+        # In our own dictionary, but a volume: each login sets it.
         (("--time", "1h", "--reply", "ChilliSpot-Max-Total-Gigawords := 1"), 2, "set at each login"),
     ],
 )

@@ -32,7 +32,7 @@ def test_the_open_sessions_are_listed(office, database, nas):
         False,
     )
     assert row["due_at"].endswith("Z")
-    # An address is told by a question that leaves a record, and by nothing else.
+    # Only a recorded question shows an address.
     assert not any("framed" in name or "prefix" in name for name in row)
 
 
@@ -197,7 +197,7 @@ def test_the_question_is_recorded_even_if_nobody_had_the_address(office, databas
         (["--reason", "Order 1"], "only for --address"),
     ],
 )
-def test_what_is_no_question(office, database, arguments, said):
+def test_a_wrong_question_about_an_address_is_wrong_usage(office, database, arguments, said):
     result = office.run("sessions", *arguments)
     assert result.exit_status == 2 and said in result.stderr
     assert database.value("SELECT COUNT(*) FROM address_query") == 0
