@@ -176,7 +176,7 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
 # A real installation, never an editable one: radiusd appends python_path to its path, and appended
 # folders are not searched for the .pth files that editable installations live by.
-SOURCES := setup.cfg pyproject.toml compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
+SOURCES := setup.cfg pyproject.toml tools/compile_catalogues.py $(shell find admin freeradius_module sql raddb-config docs/man -type f \
 	-not -name '*.pyc' -not -name '*.mo' -not -path '*/locale/*.po')
 
 # Which files there are, so that one that was removed is noticed, too.  Not by the age of their folders: Python's caches

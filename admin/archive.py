@@ -15,10 +15,9 @@ from .shell import errors, output
 from .shell.command import json_option, option, pass_office
 from .shell.office import Office
 from .shell.text import _
+from .store.archive import YOUNGEST_DAYS
 from .store.rows import Connection, TupleCursor
 
-# The module searches the archive only for sessions whose login is at least a day old.
-YOUNGEST_DAYS = 2
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
 # Refused logins are not connection records; a quarter of a year is enough to answer a complaint.
@@ -99,7 +98,7 @@ def archive(
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
         refusals = mover.forget_refusals(refusals_days, step)
-    output.tell_done(
+    output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(
             "{archived} sessions archived, {left} left for the next run, {forgotten} removed from the archive; {refusals} "

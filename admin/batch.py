@@ -2,11 +2,11 @@
 
 import click
 
-from . import product, store
-from .shell import errors, output
+from . import store
+from .shell import output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_batch, find_product
 from .shell.office import Office
-from .store.rows import Cursor, Row
 
 
 @cli.group()
@@ -27,8 +27,8 @@ def list_(office: Office, product_name: str | None, as_json: bool) -> None:
     """
     with office.reading() as cursor:
         if product_name is not None:
-            product.find(cursor, product_name)
-        output.tell_rows(store.batch.listed(cursor, product_name), as_json)
+            find_product(cursor, product_name)
+        output.print_rows(store.batch.listed(cursor, product_name), as_json)
 
 
 @batch.command()
@@ -43,7 +43,7 @@ def show(office: Office, number: int, as_json: bool) -> None:
         prepaid batch show 31
     """
     with office.reading() as cursor:
-        row = find(cursor, number)
+        row = find_batch(cursor, number)
         by_status = store.batch.count_by_status(cursor, number)
         events = store.batch.events(cursor, number)
     shown = {
@@ -58,15 +58,7 @@ def show(office: Office, number: int, as_json: bool) -> None:
         "operator": row["operator"],
     }
     if as_json:
-        output.tell_one({**shown, "cards": by_status, "events": events}, as_json)
+        output.print_record({**shown, "cards": by_status, "events": events}, as_json)
     else:
-        output.tell_one({**shown, **by_status})
-        output.tell_rows(events)
-
-
-def find(cursor: Cursor, number: int) -> Row:
-    """The batch of this number, with what its product says."""
-    row = store.batch.find(cursor, number)
-    if row is None:
-        raise errors.UnknownBatch(batch=number)
-    return row
+        output.print_record({**shown, **by_status})
+        output.print_rows(events)

@@ -5,9 +5,10 @@ import click
 from freeradius_module.rules import serial
 
 from . import store
-from .batch import batch, find
+from .batch import batch
 from .shell import errors, output
 from .shell.command import json_option, option, pass_office
+from .shell.find import find_batch
 from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.shared_options import dry_run_option, note_reason_option, require_yes, yes_option
@@ -80,7 +81,7 @@ def _read(path: str) -> dict[str, int]:
 
 def _checked(cursor: Cursor, number: int, lines: dict[str, int], path: str) -> list[str]:
     """The serials in order, if each is a card in stock of this batch; else all errors at once.  Locks the batch."""
-    find(cursor, number)
+    find_batch(cursor, number)
     store.batch.lock(cursor, [number])
     wrong = LineErrors(path)
     serials = list(lines)
@@ -98,7 +99,7 @@ def _checked(cursor: Cursor, number: int, lines: dict[str, int], path: str) -> l
                 wrong.add(lines[one], _("card {serial} is {status}, not in stock.").format(serial=one, status=status))
             if wrong.is_enough:
                 break
-    wrong.refuse()
+    wrong.raise_if_any()
     return sorted(serials)
 
 
@@ -111,7 +112,7 @@ def _delete(office: Office, number: int, lines: dict[str, int], path: str, void:
         note = None
         if void:
             note = store.note.add(cursor, "void", None, reason)
-            store.connection.say_why(cursor, reason, note)
+            store.connection.set_reason(cursor, reason, note)
         for some in _chunks(void):
             if store.card.delete(cursor, store.card.of_serials(some)) != len(some):
                 raise errors.Busy()
@@ -136,7 +137,7 @@ def _tell(number: int, note: int | None, void: list[str], received: int, dry_run
         sentence = _("Batch {batch} was received: {received} cards in stock, none missing.")
     else:
         sentence = _("Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock.")
-    output.tell_done(facts, sentence.format(**facts), as_json)
+    output.print_result(facts, sentence.format(**facts), as_json)
 
 
 def _chunks(serials: list[str]) -> list[list[str]]:

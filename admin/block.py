@@ -74,7 +74,7 @@ def block(
         if dry_run
         else plural("{count} card blocked.", "{count} cards blocked.", count)
     )
-    output.tell_done({"blocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
+    output.print_result({"blocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
 @cli.command()
@@ -104,7 +104,7 @@ def unblock(
             raise errors.Refused(
                 _("None of these cards is blocked: {words} has the status {statuses}."),
                 words=chosen.words,
-                statuses=", ".join(output.shown("status", status) for status in found),
+                statuses=", ".join(output.formatted("status", status) for status in found),
             )
         return chosen.choice, found["blocked"]["count"]
 
@@ -118,7 +118,7 @@ def unblock(
         if dry_run
         else plural("{count} card unblocked.", "{count} cards unblocked.", count)
     )
-    output.tell_done({"unblocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
+    output.print_result({"unblocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
 @cli.command()
@@ -158,7 +158,7 @@ def delete(
         if dry_run
         else plural("{count} card deleted.", "{count} cards deleted.", count)
     )
-    output.tell_done({"deleted": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
+    output.print_result({"deleted": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
 def carry_out(
@@ -192,6 +192,6 @@ def _refuse_if_any(found: dict[str, Row], status: str, why: str) -> None:
         raise errors.Refused(
             _("Card {serial} is {status}: {why}. Nothing was changed."),
             serial=found[status]["first_serial"],
-            status=output.shown("status", status),
+            status=output.formatted("status", status),
             why=why,
         )

@@ -10,9 +10,10 @@ import click
 
 from freeradius_module.sealing import pin
 
-from . import batch, partner, product, store
+from . import product, store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .shell.text import _
@@ -86,11 +87,11 @@ def list_(
     with office.reading() as cursor:
         # A name that does not exist is an error, not an empty list.
         if batch_id is not None:
-            batch.find(cursor, batch_id)
+            find_batch(cursor, batch_id)
         if product_name is not None:
-            wanted["product_id"] = product.find(cursor, product_name)["id"]
+            wanted["product_id"] = find_product(cursor, product_name)["id"]
         if partner_name is not None:
-            wanted["partner_id"] = partner.find(cursor, partner_name)["id"]
+            wanted["partner_id"] = find_partner(cursor, partner_name)["id"]
         if range_text is not None:
             ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
             wanted["first_serial"], wanted["last_serial"] = ends
@@ -100,7 +101,7 @@ def list_(
             store.card.ids(stream, wanted)
             # Four octets for each card: the numbers of ten million cards fit into memory, their rows do not.
             card_ids = array("I", (row["id"] for row in stream))
-        output.tell_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
+        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
 
 
 def in_pages(cursor: Cursor, card_ids: Sequence[int]) -> Iterator[Row]:
@@ -129,7 +130,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     """
     if not with_pin:
         with office.reading() as cursor:
-            output.tell_one(_overview(cursor, serial), as_json)
+            output.print_record(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
     with office.transaction() as cursor:
@@ -137,7 +138,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
         row = _overview(cursor, serial)
         sealed, key_number = store.card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-    output.tell_one({"serial": row["serial"], "pin": code, **row}, as_json)
+    output.print_record({"serial": row["serial"], "pin": code, **row}, as_json)
 
 
 @cli.command()
@@ -186,7 +187,7 @@ def edit(
             raise errors.Refused(
                 _("Card {serial} is {status} and cannot be changed."),
                 serial=card["serial"],
-                status=output.shown("status", card["status"]),
+                status=output.formatted("status", card["status"]),
             )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
@@ -195,7 +196,7 @@ def edit(
         if unbind:
             _unbind(office, cursor, card, why)
         row = _overview(cursor, serial)
-    output.tell_done(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
+    output.print_result(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
 
 
 def _extend(cursor: Cursor, card: Row, expires: date | datetime, reason: str) -> None:
@@ -220,7 +221,7 @@ def _unbind(office: Office, cursor: Cursor, card: Row, reason: str) -> None:
             days=MONTH_DAYS,
             most=most,
             config=office.config_path,
-            day=output.shown("at", released[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
+            day=output.formatted("at", released[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
         )
     store.entry.add(cursor, card["id"], "unbound", reason)
 
@@ -252,4 +253,4 @@ def end_of(cursor: Cursor, card: Row, expires: date | datetime) -> datetime:
     """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the product's time zone."""
     if isinstance(expires, datetime):
         return expires
-    return product.end_of_day(expires, batch.find(cursor, card["batch_id"])["timezone"])
+    return product.end_of_day(expires, find_batch(cursor, card["batch_id"])["timezone"])

@@ -99,7 +99,7 @@ def credit(
         if repeated
         else _("Added to card {serial}: {amounts}.")
     )
-    output.tell_done(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
+    output.print_result(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
 
 
 @cli.command()
@@ -126,7 +126,9 @@ def transfer(office: Office, source: str, target: str, reason: str, key: str | N
         if facts["repeated"]
         else _("Moved from card {source} to card {target}: {amounts}.")
     )
-    output.tell_done(facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json)
+    output.print_result(
+        facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json
+    )
 
 
 def _transfer(office: Office, source: str, target: str, reason: str, key: str | None) -> Row:
@@ -273,7 +275,7 @@ def _require_same(key: str | None, entry: Row, wanted: Mapping[str, object]) -> 
                 "another key."
             ),
             key=key,
-            at=output.shown("at", entry["at"]),
+            at=output.formatted("at", entry["at"]),
             operator=entry["operator"],
         )
 
@@ -301,7 +303,7 @@ def _left_to_move(cursor: Cursor, giver: Row, row: Row) -> dict[str, int]:
             serial=giver["serial"],
         )
     if open_sessions:
-        output.hint(
+        output.print_notice(
             _(
                 "Card {serial} is blocked, but one of its sessions is still open: no card pays for what it uses from now on."
             ).format(serial=giver["serial"])
@@ -371,7 +373,7 @@ def _exhaust(cursor: Cursor, giver: Row) -> None:
 
 
 def _amounts(added: Mapping[str, int]) -> str:
-    return ", ".join(output.shown(f"added_{kind}", amount) for kind, amount in added.items())
+    return ", ".join(output.formatted(f"added_{kind}", amount) for kind, amount in added.items())
 
 
 def _word(kind: str) -> str:

@@ -6,9 +6,10 @@ import click
 
 from freeradius_module.rules import hours
 
-from . import batch, partner, store
+from . import store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_batch, find_partner
 from .shell.office import Office
 from .shell.shared_options import dry_run_option, note_reason_option
 from .shell.text import _
@@ -37,16 +38,16 @@ def deliver(
         prepaid deliver --partner "Banca do Norte" --range LIVRE000000016-LIVRE000010005
     """
     with office.transaction() as cursor:
-        receiver = partner.find(cursor, partner_name)
+        receiver = find_partner(cursor, partner_name)
         if receiver["retired_at"] is not None:
             raise errors.Refused(_("Partner {name!r} is retired and receives no more cards."), name=partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        require_on_sale(batch.find(cursor, chosen.batch_ids[0]), store.connection.now(cursor))
+        require_on_sale(find_batch(cursor, chosen.batch_ids[0]), store.connection.now(cursor))
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
         note_id = None
         if not dry_run:
             note_id = store.note.add(cursor, "delivery", receiver["id"])
-            store.connection.say_why(cursor, None, note_id)
+            store.connection.set_reason(cursor, None, note_id)
             _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
     _tell(
         note_id,
@@ -84,7 +85,7 @@ def return_(
         prepaid return --partner "Banca do Norte" --range LIVRE000000016-LIVRE000000297
     """
     with office.transaction(reason=reason) as cursor:
-        giver = partner.find(cursor, partner_name)
+        giver = find_partner(cursor, partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
         held = chosen._replace(choice=store.card.with_partner(chosen.choice, giver["id"]))
         if range_text is None and not store.card.survey(cursor, held.choice):
@@ -97,7 +98,7 @@ def return_(
         note_id = None
         if not dry_run:
             note_id = store.note.add(cursor, "return", giver["id"], reason)
-            store.connection.say_why(cursor, reason, note_id)
+            store.connection.set_reason(cursor, reason, note_id)
             store.card.make_sessions_due(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
     _tell(
@@ -129,8 +130,8 @@ def list_(office: Office, partner_name: str | None, kind: str | None, as_json: b
     """
     with office.reading() as cursor:
         if partner_name is not None:
-            partner.find(cursor, partner_name)
-        output.tell_rows(store.note.listed(cursor, partner_name, kind), as_json)
+            find_partner(cursor, partner_name)
+        output.print_rows(store.note.listed(cursor, partner_name, kind), as_json)
 
 
 @note.command()
@@ -150,10 +151,10 @@ def show(office: Office, number: int, as_json: bool) -> None:
             raise errors.UnknownNote(note=number)
         prices = store.note.prices(cursor, number)
     if as_json:
-        output.tell_one({**row, "prices": prices}, as_json)
+        output.print_record({**row, "prices": prices}, as_json)
     else:
-        output.tell_one(row)
-        output.tell_rows(prices)
+        output.print_record(row)
+        output.print_rows(prices)
 
 
 def require_on_sale(batch_row: Row, now: datetime) -> None:
@@ -172,7 +173,7 @@ def require_on_sale(batch_row: Row, now: datetime) -> None:
                 "edit --sell-by'."
             ),
             product=batch_row["product"],
-            day=output.shown("sell_by", batch_row["sell_by"]),
+            day=output.formatted("sell_by", batch_row["sell_by"]),
         )
     if batch_row["valid_until_at"] is not None and now >= batch_row["valid_until_at"]:
         raise errors.Refused(
@@ -181,7 +182,7 @@ def require_on_sale(batch_row: Row, now: datetime) -> None:
                 "edit --valid-until'."
             ),
             product=batch_row["product"],
-            moment=output.shown("valid_until_at", batch_row["valid_until_at"]),
+            moment=output.formatted("valid_until_at", batch_row["valid_until_at"]),
         )
 
 
@@ -217,4 +218,4 @@ def _tell(note_id: int | None, partner_name: str, cards: Row, as_json: bool, don
     sentence = (would if note_id is None else done).format(
         note=note_id, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
     )
-    output.tell_done(facts, sentence, as_json)
+    output.print_result(facts, sentence, as_json)

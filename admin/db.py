@@ -65,7 +65,7 @@ def init(office: Office, root_user: str | None, root_socket: str | None, as_json
         if made
         else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.")
     )
-    output.tell_done(
+    output.print_result(
         {"made": made, "version": SCHEMA_VERSION},
         sentence.format(things=", ".join(made), database=database_name(office), version=SCHEMA_VERSION),
         as_json,
@@ -100,7 +100,7 @@ def upgrade(office: Office, root_user: str | None, root_socket: str | None, as_j
         if after != before
         else _("Nothing to do: the schema has version {after}.")
     )
-    output.tell_done({"before": before, "after": after}, sentence.format(before=before, after=after), as_json)
+    output.print_result({"before": before, "after": after}, sentence.format(before=before, after=after), as_json)
 
 
 @db.command()
@@ -114,7 +114,7 @@ def version(office: Office, as_json: bool) -> None:
         prepaid db version
     """
     with closing(office.connect()) as connection, connection.cursor() as cursor:
-        output.tell_one({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
+        output.print_record({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
 
 
 # --- What init creates ------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def owner_connection(
             config=office.config_path,
         ) from error
     with closing(connection), connection.cursor() as cursor:
-        if not store.schema.take_turn(cursor):
+        if not store.schema.take_lock(cursor):
             raise errors.Busy()
         yield connection
 
@@ -217,7 +217,7 @@ def give_room(office: Office, connection: Connection, owner: dict[str, Any]) -> 
         served += 1
     served, size = max(served, 1), max(size, len(office.nodes("prepaid-owner")))
     if served < size:
-        output.hint(
+        output.print_notice(
             _(
                 "Only {served} of {size} nodes enlarged the files of small tables, which a full disk could damage otherwise. "
                 "Run this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."

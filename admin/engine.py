@@ -11,7 +11,7 @@ from freeradius_module.sealing.keyring import KeyFileError
 from .queue.charge import module_settings
 from .shell import errors, output
 from .shell.command import cli, json_option, pass_office
-from .shell.text import _, told
+from .shell.text import _, translated
 
 
 @cli.command()
@@ -39,8 +39,8 @@ def engine(office, as_json):
             signal.signal(number, lambda *_: service.end())
         service.serve()
     except (NoPlace, KeyFileError, WrongSchema) as fault:
-        raise errors.Refused(told(fault)) from fault
-    output.tell_done(
+        raise errors.Refused(translated(fault)) from fault
+    output.print_result(
         {"decided": service.decided, "charged": service.charged},
         _("Decided {decided} logins and charged {charged} packets.").format(
             decided=service.decided, charged=service.charged
@@ -55,5 +55,5 @@ def _engine(settings) -> Engine:
     try:
         found.check()
     except DatabaseAway as away:
-        output.hint(_("The database is away; opening nevertheless: {cause}").format(cause=away))
+        output.print_notice(_("The database is away; opening nevertheless: {cause}").format(cause=away))
     return found

@@ -11,11 +11,12 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
-from . import product, store
+from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.office import Office
-from .shell.text import _, told
+from .shell.text import _, translated
 from .store.rows import Cursor
 
 MOST_CARDS = 10_000_000
@@ -71,7 +72,7 @@ def generate(
     alphabet = ALPHABETS.get(alphabet_name, alphabet_name)
     keyring = office.keyring
     with office.reading() as cursor:
-        sold = product.find(cursor, product_name)
+        sold = find_product(cursor, product_name)
         live_cards = store.card.live_count(cursor) + count
     if sold["retired_at"] is not None:
         raise errors.Refused(
@@ -85,11 +86,11 @@ def generate(
             serials = _new_serials(office, prefix, serial_digits, count)
         pins = None if single_code else pin.new_pins(count, length, alphabet)
     except ValueError as error:
-        raise errors.Refused(told(error)) from None
+        raise errors.Refused(translated(error)) from None
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
         office.hold_key(cursor)
         batch_id, first, last = make_batch(cursor, sold["id"], serials, pins, keyring, advance)
-    output.tell_done(
+    output.print_result(
         {"batch": batch_id, "product": product_name, "count": count, "first_serial": first, "last_serial": last},
         _("Batch {batch}: {count} cards of {product}, {first} to {last}.").format(
             batch=batch_id, count=count, product=product_name, first=first, last=last

@@ -17,13 +17,14 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
-from . import product, store
+from . import store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.option_types import MOMENT
-from .shell.text import _, in_context, told
+from .shell.text import _, in_context, translated
 from .store.rows import Cursor, Row
 
 # Few enough that the driver puts them into one statement, which the database refuses as a whole.
@@ -81,7 +82,7 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
             output.progress(_count_lines(path), _("Importing")) as advance,
         ):
             office.hold_key(cursor)
-            sold = product.find(cursor, product_name)
+            sold = find_product(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
             live_cards = store.card.live_count(cursor)
@@ -90,7 +91,7 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
     except _DryRun:
         pass
     for sentence in loader.pins.warnings(live_cards):
-        output.hint(sentence)
+        output.print_notice(sentence)
     facts = {
         "batch": None if dry_run else loader.batch_id,
         "product": product_name,
@@ -106,7 +107,7 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
         if dry_run
         else _("Batch {batch}: {count} cards of {product} imported, {first_serial} to {last_serial}.")
     )
-    output.tell_done(facts, sentence.format(**facts), as_json)
+    output.print_result(facts, sentence.format(**facts), as_json)
 
 
 class _Loader:
@@ -141,7 +142,7 @@ class _Loader:
             self._advance(len(chunk))
             if self._wrong.is_enough:
                 break
-        self._wrong.refuse()
+        self._wrong.raise_if_any()
         if not self.count:
             raise errors.Refused(_("{path} contains no cards. Nothing was changed."), path=self._wrong.path)
         store.batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
@@ -152,7 +153,7 @@ class _Loader:
             try:
                 card = card_of(row, self._sold, self._now)
             except ValueError as fault:
-                self._wrong.add(line, told(fault))
+                self._wrong.add(line, translated(fault))
                 continue
             if card["serial"] in cards:
                 self._wrong.add(line, _repeated(card["serial"]))
@@ -236,7 +237,7 @@ class PinShapes:
             try:
                 pin.check_shape(length, alphabet, live_cards, self._card_tries)
             except ValueError as weakness:
-                yield count, told(weakness)
+                yield count, translated(weakness)
 
 
 def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:

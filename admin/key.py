@@ -60,7 +60,7 @@ def list_(office: Office, as_json: bool) -> None:
         }
         for number in sorted(states)
     ]
-    output.tell_rows(rows, as_json)
+    output.print_rows(rows, as_json)
 
 
 @key.command()
@@ -78,7 +78,7 @@ def add(office: Office, as_json: bool) -> None:
     keys = keyring.load(office.key_file)
     with office.transaction() as cursor:
         store.connection.remember_key(cursor, number, keys.fingerprint(number))
-    output.tell_done(
+    output.print_result(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
         _(
             "Key {number} was added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
@@ -124,7 +124,7 @@ def rotate(office: Office, yes: bool, as_json: bool) -> None:
     nas = _reseal_nas(office, keys)
     with output.progress(total, _("Sealing")) as advance:
         cards = _reseal_cards(office, keys, advance)
-    output.tell_done(
+    output.print_result(
         {"number": number, "cards": cards, "nas": nas},
         _("Key {number} now seals. {cards} cards and {nas} NAS were sealed again.").format(
             number=number, cards=cards, nas=nas
@@ -159,13 +159,13 @@ def retire(office: Office, number: int, yes: bool, as_json: bool) -> None:
         )
         require_yes(question.format(number=number))
     with office.transaction() as cursor:
-        store.key.take_key(cursor, number)
+        store.key.lock_key(cursor, number)
         _require_unused(cursor, number)
-        store.key.note_retired(cursor, number)
+        store.key.record_retired(cursor, number)
         # The file changes before the commit: if only the database recorded it, the key would still open.
         if keys.states[number] != "retired":
             keyring.retire_key(office.key_file, number)
-    output.tell_done(
+    output.print_result(
         {"number": number, "state": "retired"}, _("Key {number} was retired.").format(number=number), as_json
     )
 
@@ -179,7 +179,7 @@ def _reseal_nas(office: Office, keys: keyring.Keyring) -> int:
             _number, nas["sealed"] = pin.seal_nas_secret(secret, nas["name"], keys)
             changed += store.key.reseal_nas(cursor, keys.sealing_number, nas)
         if changed:
-            store.key.note_resealed(cursor)
+            store.key.record_resealed(cursor)
     return changed
 
 
@@ -215,7 +215,7 @@ def reseal_step(office: Office, number: int, cards: list[Row]) -> int:
         try:
             with office.transaction() as cursor:
                 changed = store.key.reseal_cards(cursor, number, cards)
-                store.key.note_resealed(cursor)
+                store.key.record_resealed(cursor)
                 return changed
         except pymysql.MySQLError as error:
             if error.args[0] not in _TRY_AGAIN or attempt == TRIES:

@@ -15,10 +15,11 @@ from freeradius_module.sealing import pin
 from . import store
 from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
+from .shell.find import find_nas
 from .shell.office import Office
 from .shell.shared_options import changes_of, name_type, together
 from .shell.text import _
-from .store.rows import Cursor, Row
+from .store.rows import Row
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
@@ -129,8 +130,8 @@ def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any)
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
     with office.transaction() as cursor:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
-        row = find(cursor, name)
-    output.tell_done(
+        row = find_nas(cursor, name)
+    output.print_result(
         _public(row), _("NAS {name} at {address} was added.").format(name=name, address=row["address"]), as_json
     )
 
@@ -146,7 +147,7 @@ def list_(office: Office, as_json: bool) -> None:
         prepaid nas list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.nas.listed(cursor)), as_json)
+        output.print_rows(map(_public, store.nas.listed(cursor)), as_json)
 
 
 @nas.command()
@@ -161,7 +162,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         prepaid nas show hotspot-centro
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find(cursor, name)), as_json)
+        output.print_record(_public(find_nas(cursor, name)), as_json)
 
 
 @nas.command()
@@ -182,9 +183,9 @@ def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **valu
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid nas edit")
     with office.transaction() as cursor:
-        store.nas.change(cursor, find(cursor, name)["id"], changes)
-        row = find(cursor, name)
-    output.tell_done(
+        store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
+        row = find_nas(cursor, name)
+    output.print_result(
         _public(row),
         _("NAS {name} was changed; FreeRADIUS uses the change within a minute.").format(name=name),
         as_json,
@@ -203,7 +204,7 @@ def remove(office: Office, name: str, as_json: bool) -> None:
         prepaid nas remove hotspot-centro
     """
     with office.transaction() as cursor:
-        row = find(cursor, name)
+        row = find_nas(cursor, name)
         if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
                 _(
@@ -213,16 +214,7 @@ def remove(office: Office, name: str, as_json: bool) -> None:
                 name=name,
             )
         store.nas.remove(cursor, row["id"])
-    output.tell_done(_public(row), _("NAS {name} was removed.").format(name=name), as_json)
-
-
-def find(cursor: Cursor, name: str) -> Row:
-    """The NAS of this name; if there is none, the error suggests similar names."""
-    rows = store.nas.listed(cursor)
-    for row in rows:
-        if row["name"] == name:
-            return row
-    raise errors.UnknownNas(name=name, hint=errors.did_you_mean(name, [row["name"] for row in rows]))
+    output.print_result(_public(row), _("NAS {name} was removed.").format(name=name), as_json)
 
 
 def _public(row: Row) -> Row:

@@ -91,7 +91,7 @@ def add(
     if option_file:
         hint = _("Put these lines into an option file that only {name} can read; the password is not shown again:")
         said += [hint.format(name=name), "", *option_file]
-    output.tell_done({**row, "option_file": option_file}, "\n".join(said), as_json)
+    output.print_result({**row, "option_file": option_file}, "\n".join(said), as_json)
 
 
 @operators.command("list")
@@ -107,10 +107,10 @@ def list_(office: Office, only_roles: bool, as_json: bool) -> None:
         prepaid operator list --roles
     """
     if only_roles:
-        output.tell_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
+        output.print_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
         return
     with office.reading() as cursor:
-        output.tell_rows(store.operator.listed(cursor), as_json)
+        output.print_rows(store.operator.listed(cursor), as_json)
 
 
 @operators.command()
@@ -151,7 +151,7 @@ def remove(
             store.operator.remove(cursor, database, name)
         connection.commit()
     sentence = _("Operator {name} has the roles {roles}.") if left else _("Operator {name} was removed.")
-    output.tell_done({"operator": name, "roles": left}, sentence.format(name=name, roles=", ".join(left)), as_json)
+    output.print_result({"operator": name, "roles": left}, sentence.format(name=name, roles=", ".join(left)), as_json)
 
 
 def _check_name(office: Office, name: str) -> None:

@@ -9,11 +9,12 @@ from stdnum.br import cnpj, cpf
 from . import store
 from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
+from .shell.find import find_partner
 from .shell.office import Office
 from .shell.option_types import PERCENT, clearable
 from .shell.shared_options import changes_of, name_type, together
 from .shell.text import _
-from .store.rows import Cursor, Row
+from .store.rows import Row
 
 NAME = name_type(128)
 
@@ -53,8 +54,8 @@ def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
     values["document"] = _document(values["document"])
     with office.transaction() as cursor:
         store.partner.add(cursor, {"name": name, **values})
-        row = find(cursor, name)
-    output.tell_done(_public(row), _("Partner {name} was added.").format(name=name), as_json)
+        row = find_partner(cursor, name)
+    output.print_result(_public(row), _("Partner {name} was added.").format(name=name), as_json)
 
 
 @partner.command("list")
@@ -69,7 +70,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
+        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
 
 
 @partner.command()
@@ -84,7 +85,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         prepaid partner show "Banca do Norte"
     """
     with office.reading() as cursor:
-        output.tell_one(_public(find(cursor, name)), as_json)
+        output.print_record(_public(find_partner(cursor, name)), as_json)
 
 
 @partner.command()
@@ -108,9 +109,9 @@ def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **va
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid partner edit")
     with office.transaction() as cursor:
-        store.partner.change(cursor, find(cursor, name)["id"], changes)
-        row = find(cursor, changes.get("name", name))
-    output.tell_done(_public(row), _("Partner {name} was changed.").format(name=row["name"]), as_json)
+        store.partner.change(cursor, find_partner(cursor, name)["id"], changes)
+        row = find_partner(cursor, changes.get("name", name))
+    output.print_result(_public(row), _("Partner {name} was changed.").format(name=row["name"]), as_json)
 
 
 @partner.command()
@@ -125,19 +126,10 @@ def retire(office: Office, name: str, as_json: bool) -> None:
         prepaid partner retire "Banca do Norte"
     """
     with office.transaction() as cursor:
-        retired = store.partner.retire(cursor, find(cursor, name)["id"])
-        row = find(cursor, name)
+        retired = store.partner.retire(cursor, find_partner(cursor, name)["id"])
+        row = find_partner(cursor, name)
     sentence = _("Partner {name} was retired.") if retired else _("Partner {name} was already retired.")
-    output.tell_done(_public(row), sentence.format(name=name), as_json)
-
-
-def find(cursor: Cursor, name: str) -> Row:
-    """The partner of this name; if there is none, the error suggests similar names."""
-    row = store.partner.named(cursor, name)
-    if row is None:
-        names = [other["name"] for other in store.partner.listed(cursor, retired_too=True)]
-        raise errors.UnknownPartner(name=name, hint=errors.did_you_mean(name, names))
-    return row
+    output.print_result(_public(row), sentence.format(name=name), as_json)
 
 
 def _document(text: str | None) -> str | None:
@@ -151,7 +143,7 @@ def _document(text: str | None) -> str | None:
     for kind in (cnpj, cpf):
         if kind.is_valid(text):
             return str(kind.format(text))
-    output.hint(
+    output.print_notice(
         _("{document} is not a valid CNPJ or CPF (length or check digits); it is saved as it is.").format(document=text)
     )
     return text

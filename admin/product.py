@@ -14,6 +14,7 @@ from . import store
 from .freeradius import dictionaries
 from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
+from .shell.find import find_product
 from .shell.office import Office
 from .shell.option_types import (
     DATE,
@@ -176,7 +177,7 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
         if replies:
             store.product.add_replies(cursor, product_id, replies)
         row = _in_full(cursor, name)
-    output.tell_done(row, _("Product {name} was added.").format(name=name), as_json)
+    output.print_result(row, _("Product {name} was added.").format(name=name), as_json)
 
 
 @product.command("list")
@@ -191,7 +192,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.tell_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
 
 
 @product.command()
@@ -206,7 +207,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
         prepaid product show "10 hours"
     """
     with office.reading() as cursor:
-        output.tell_one(_in_full(cursor, name), as_json)
+        output.print_record(_in_full(cursor, name), as_json)
 
 
 @product.command()
@@ -239,7 +240,7 @@ def edit(
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid product edit")
     dictionaries.check_replies(office, list(replies))
     with office.transaction() as cursor:
-        row = find(cursor, name)
+        row = find_product(cursor, name)
         _fix_last_day(changes, changes.get("timezone") or row["timezone"])
         if changes:
             store.product.change(cursor, row["id"], changes)
@@ -248,7 +249,7 @@ def edit(
         if replies:
             store.product.add_replies(cursor, row["id"], replies)
         row = _in_full(cursor, changes.get("name", name))
-    output.tell_done(row, _("Product {name} was changed.").format(name=row["name"]), as_json)
+    output.print_result(row, _("Product {name} was changed.").format(name=row["name"]), as_json)
 
 
 @product.command()
@@ -263,19 +264,10 @@ def retire(office: Office, name: str, as_json: bool) -> None:
         prepaid product retire "10 hours"
     """
     with office.transaction() as cursor:
-        retired = store.product.retire(cursor, find(cursor, name)["id"])
+        retired = store.product.retire(cursor, find_product(cursor, name)["id"])
         row = _in_full(cursor, name)
     sentence = _("Product {name} is now off sale.") if retired else _("Product {name} was already off sale.")
-    output.tell_done(row, sentence.format(name=name), as_json)
-
-
-def find(cursor: Cursor, name: str) -> Row:
-    """The product of this name; if there is none, the error suggests similar names."""
-    row = store.product.named(cursor, name)
-    if row is None:
-        names = [other["name"] for other in store.product.listed(cursor, retired_too=True)]
-        raise errors.UnknownProduct(name=name, hint=errors.did_you_mean(name, names))
-    return row
+    output.print_result(row, sentence.format(name=name), as_json)
 
 
 def end_of_day(day: date, timezone: str) -> datetime:
@@ -290,7 +282,7 @@ def end_of_day(day: date, timezone: str) -> datetime:
 
 def _in_full(cursor: Cursor, name: str) -> Row:
     """A product with its additional reply attributes, as `show` prints it."""
-    row = find(cursor, name)
+    row = find_product(cursor, name)
     reply = [
         f"{reply['attribute']} {reply['operator']} {reply['value']}"
         for reply in store.product.replies(cursor, row["id"])

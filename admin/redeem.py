@@ -67,9 +67,9 @@ def redeem(office: Office, serial_text: str, account: str, as_json: bool) -> Non
         name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")
     }
     amounts = [
-        output.shown(name, credit[name]) for name in ("credit_cents", "credit_seconds") if credit[name] is not None
+        output.formatted(name, credit[name]) for name in ("credit_cents", "credit_seconds") if credit[name] is not None
     ]
-    output.tell_done(
+    output.print_result(
         facts,
         _("Card {serial} was redeemed: {amounts} for account {account}, credit {number}.").format(
             serial=card["serial"], account=account, number=credit["credit"], amounts=", ".join(amounts)
@@ -158,7 +158,7 @@ def _refusal(cursor: Cursor, card: Row, row: Row | None) -> Refusal | None:
     if row["status"] == "redeemed":
         before = _credit(cursor, card)
         sentence = _("Card {serial} was already redeemed, on {at} for account {account}.")
-        at = output.shown("at", before["redeemed_at"])
+        at = output.formatted("at", before["redeemed_at"])
         return Refusal(None, sentence.format(serial=number, at=at, account=before["account"]))
     if row["status"] == "created":
         sentence = _("Card {serial} has not been delivered to a partner, so nobody can have bought it.")

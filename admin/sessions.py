@@ -5,9 +5,10 @@ from datetime import datetime
 
 import click
 
-from . import nas, store
+from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_nas
 from .shell.office import Office
 from .shell.option_types import MOMENT
 from .shell.text import _
@@ -112,15 +113,15 @@ def sessions(
     nas_id = None
     if nas_name is not None:
         with office.reading() as cursor:
-            nas_id = nas.find(cursor, nas_name)["id"]
+            nas_id = find_nas(cursor, nas_name)["id"]
     wanted = {"serial": serial, "nas_id": nas_id}
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
-            output.tell_rows(cursor, as_json, ANOMALY_COLUMNS)
+            output.print_rows(cursor, as_json, ANOMALY_COLUMNS)
         else:
             store.session.open_sessions(cursor, wanted)
-            output.tell_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
+            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
 
 
 def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
@@ -130,8 +131,8 @@ def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str
                 _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment_at
             )
         number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
-    output.tell_rows(rows, as_json, ADDRESS_COLUMNS)
-    output.hint(
+    output.print_rows(rows, as_json, ADDRESS_COLUMNS)
+    output.print_notice(
         _("The question was recorded with number {number}: {address} at {moment} UTC.").format(
             number=number, address=address, moment=moment_at
         )

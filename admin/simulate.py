@@ -13,11 +13,11 @@ from freeradius_module.engine import reply
 from freeradius_module.rules import identity, login, messages, serial
 from freeradius_module.rules.vendors import Attribute
 
-from . import nas as nas_command
 from . import store
 from .shell import output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.errors import UnknownCard
+from .shell.find import find_nas
 from .shell.office import Office
 from .shell.option_types import MOMENT
 from .shell.text import _
@@ -52,7 +52,7 @@ def simulate(
     """
     rules = settings.load(office.config_path)
     with office.reading() as cursor:
-        nas = nas_command.find(cursor, nas_name) if nas_name is not None else UNLISTED
+        nas = find_nas(cursor, nas_name) if nas_name is not None else UNLISTED
         at = moment or store.connection.now(cursor)
         store.connection.set_clock(cursor, moment)
         with office.tuples() as plain:
@@ -168,15 +168,15 @@ def _hint_at_similar_serials(cursor: Cursor, serial_text: str) -> None:
     try:
         selection.find(cursor, serial_text)
     except UnknownCard as unknown:
-        output.hint(str(unknown))
+        output.print_notice(str(unknown))
 
 
 def _tell(answer: Row, as_json: bool) -> None:
     if as_json:
-        output.tell_one(answer, as_json)
+        output.print_record(answer, as_json)
         return
     lines = answer.pop("reply")
-    output.tell_one({name: value for name, value in answer.items() if value not in (None, [])})
-    output.tell("")
+    output.print_record({name: value for name, value in answer.items() if value not in (None, [])})
+    output.print_text("")
     for line in lines:
-        output.tell(f"{line['attribute']} {line['operator']} {line['value']}")
+        output.print_text(f"{line['attribute']} {line['operator']} {line['value']}")

@@ -123,9 +123,9 @@ def of_refusal(refusal: Row) -> Row:
 
 def _tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
-        output.tell_rows(rows, as_json)
+        output.print_rows(rows, as_json)
     else:
-        output.tell_rows([{name: row.get(name) for name in COLUMNS} for row in rows])
+        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows])
 
 
 def _follow(office: Office, serial: str, as_json: bool) -> None:
@@ -136,9 +136,9 @@ def _follow(office: Office, serial: str, as_json: bool) -> None:
             line = output.as_json_text(row)
             if line not in printed:
                 printed.add(line)
-                output.tell(
+                output.print_text(
                     line
                     if as_json
-                    else "  ".join(text for name in COLUMNS if (text := output.shown(name, row.get(name))))
+                    else "  ".join(text for name in COLUMNS if (text := output.formatted(name, row.get(name))))
                 )
         time.sleep(FOLLOW_SECONDS)

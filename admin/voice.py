@@ -36,7 +36,7 @@ def pending(office, as_json):
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.tell_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
+        output.print_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
 
 
 @voice.command()
@@ -58,7 +58,9 @@ def export(office, path, number, force, as_json):
             with office.transaction() as cursor:
                 number = store.voice.take_for_export(cursor)
             if number is None:
-                output.tell_done({"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json)
+                output.print_result(
+                    {"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json
+                )
                 return
         with office.reading() as cursor:
             credits = store.voice.of_export(cursor, number)
@@ -72,11 +74,11 @@ def export(office, path, number, force, as_json):
             new.publish()
         except errors.OfficeError as error:
             raise errors.Refused(
-                _("{cause} Its credits belong to export {number}: write it with --number {number}.").format(
-                    cause=error, number=number
-                )
+                _("{cause} Its credits belong to export {number}: write it with --number {number}."),
+                cause=error,
+                number=number,
             ) from error
-    output.tell_done(
+    output.print_result(
         {"export": number, "count": len(credits), "file": path, "sha256": digest},
         _("File created: {path}").format(path=path),
         as_json,
@@ -111,7 +113,7 @@ def confirm(office, file, number, as_json):
     sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
     if len(wanted) > new:
         sentence += " " + _("{count} had been confirmed before.").format(count=len(wanted) - new)
-    output.tell_done(facts, sentence, as_json)
+    output.print_result(facts, sentence, as_json)
 
 
 def _lines(credits: list[dict]) -> bytes:
@@ -123,7 +125,7 @@ def _lines(credits: list[dict]) -> bytes:
             export_csv.defused_code(row["serial"]),
             None if row["credit_cents"] is None else units.plain_money(row["credit_cents"]),
             row["credit_seconds"],
-            output.plain(row["redeemed_at"]),
+            output.json_value(row["redeemed_at"]),
         )
         for row in credits
     ]
@@ -164,7 +166,7 @@ def _checked(cursor, file) -> dict[int, str]:
             )
         else:
             wanted[int(credit)], lines[int(credit)], references[reference] = reference, line, line
-    wrong.refuse()
+    wrong.raise_if_any()
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
     known = store.voice.lock(cursor, sorted(wanted))
@@ -179,5 +181,5 @@ def _checked(cursor, file) -> dict[int, str]:
                     credit=credit, reference=row["reference"]
                 ),
             )
-    wrong.refuse()
+    wrong.raise_if_any()
     return wanted

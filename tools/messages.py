@@ -142,8 +142,8 @@ def _kinds_of(kind: type[errors.OfficeError]) -> Iterator[type[errors.OfficeErro
 
 def _help_of(command: click.Command) -> Iterator[str]:
     for described in (command, *command.params):
-        if isinstance(described, Command | Group | Option) and described.english_help:
-            yield from text.messages_of_help(described.english_help)
+        if isinstance(described, Command | Group | Option) and described.untranslated_help:
+            yield from text.messages_of_help(described.untranslated_help)
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             yield from _help_of(inner)

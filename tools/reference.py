@@ -34,9 +34,9 @@ def pages() -> dict[Path, str]:
     """Each page by its path."""
     made = {}
     for language, path in MAN_PAGES.items():
-        text.speak(language)
+        text.set_language(language)
         made[path] = man_page()
-    text.speak("en")
+    text.set_language("en")
     made[COMMANDS_PAGE] = commands_page()
     return made
 

@@ -53,7 +53,7 @@ def seal_(office: Office, as_json: bool) -> None:
     count = seal(office)
     with office.reading(), office.tuples() as cursor:
         seq, last = _head(cursor)
-    output.tell_done(
+    output.print_result(
         {"sealed": count, "rows": seq, "hash": last.hex()},
         _("{count} rows sealed, {rows} in all. The last hash is {hash}.").format(
             count=count, rows=seq, hash=last.hex()
@@ -100,7 +100,7 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
     try:
         seal(office)
     except errors.Busy:
-        output.hint(
+        output.print_notice(
             _(
                 "The newest history was not sealed, because another connection has locked the end of the chain. "
                 "'prepaid doctor' names that connection."
@@ -110,11 +110,11 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
         seq, last = _head(cursor)
         bad = list(faults(cursor, expected))
     if as_json:
-        output.tell_one({"rows": seq, "hash": last.hex(), "faults": bad}, as_json)
+        output.print_record({"rows": seq, "hash": last.hex(), "faults": bad}, as_json)
     elif bad:
-        output.tell_rows(bad)
+        output.print_rows(bad)
     else:
-        output.tell_done(
+        output.print_result(
             {},
             _("The history is intact: {rows} rows. Keep this hash in another place: {hash}").format(
                 rows=seq, hash=last.hex()
@@ -201,7 +201,7 @@ class Sealer:
             # The next turn tries again, and `prepaid audit verify` seals first.
             number = error.args[0] if isinstance(error, pymysql.MySQLError) else None
             if number not in (ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR):
-                output.hint(_("The history was not sealed ({cause}).").format(cause=error))
+                output.print_notice(_("The history was not sealed ({cause}).").format(cause=error))
 
 
 def faults(cursor: TupleCursor, expected: bytes | None = None) -> Iterator[dict[str, Any]]:

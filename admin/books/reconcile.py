@@ -40,7 +40,7 @@ def reconcile(office: Office, as_json: bool) -> None:
     sessions  no session has posted more than it used
     status    a card's status is the last one of its history, which has no gap
     custody   a card that is with a partner has a delivery note to that partner
-    history   each change of status is permitted, and FreeRADIUS' account made none that only the office may make
+    history   each change of status is permitted; FreeRADIUS made none of the office's
     transfer  what a transfer took from one card, it gave to the other
     voice     a redeemed card has a credit with the card's value, and no other card has one
     note      a note has as many cards as changed hands with it
@@ -56,11 +56,11 @@ def reconcile(office: Office, as_json: bool) -> None:
             bad = list(faults(cursor, first, last, advance))
     checks = [*OF_CARDS, *OF_PAPERS]
     if as_json:
-        output.tell_one({"checks": checks, "faults": bad}, as_json)
+        output.print_record({"checks": checks, "faults": bad}, as_json)
     elif bad:
-        output.tell_rows(bad)
+        output.print_rows(bad)
     else:
-        output.tell_done({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
+        output.print_result({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
     if bad:
         raise errors.Refused(_("The books do not agree: {count} faults are listed."), count=len(bad))
 

@@ -29,14 +29,14 @@ from freeradius_module.settings import RADIUS_GROUP, SettingsError, load
 from freeradius_module.store import Nas
 
 from .. import db, store
-from ..archive import YOUNGEST_DAYS
 from ..freeradius import files as raddb_files
 from ..freeradius import raddb
 from ..queue.files import Queue, age_seconds, count_lines
 from ..shell import errors, output, share
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.pin_input import read_pin
-from ..shell.text import _, told
+from ..shell.text import _, translated
+from ..store.archive import YOUNGEST_DAYS
 from . import login as doctor_login
 
 # What the clocks of two servers may differ by before a session's time is wrong by something that a customer sees.
@@ -96,7 +96,7 @@ def doctor(office, directory, serial_text, as_json):
     card_pin = read_pin() if serial_text else None
     directory = directory or Path(office.settings("prepaid").get("raddb") or raddb.DEFAULT_DIR)
     findings = list(Doctor(office, directory, serial_text, card_pin).findings())
-    output.tell_rows((finding._asdict() for finding in findings), as_json)
+    output.print_rows((finding._asdict() for finding in findings), as_json)
     faults = sum(finding.state == "fault" for finding in findings)
     if faults:
         raise errors.Refused(_("{count} things are at fault; what to do stands beside each."), count=faults)
@@ -137,7 +137,7 @@ class Doctor:
         except errors.OfficeError as error:
             yield Finding(name, "fault", str(error))
         except (keyring.KeyFileError, pin.SealError, SettingsError) as error:
-            yield Finding(name, "fault", told(error))
+            yield Finding(name, "fault", translated(error))
         except (DatabaseAway, WrongSchema) as error:
             yield Finding(name, "fault", str(error))
 

@@ -72,12 +72,11 @@ def enforce(office, watch, wait_seconds, as_json):
         enforcer.close()
     with office.reading() as cursor:
         rows = store.session.still_on(cursor)
-    output.tell_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
-            _("Sessions that should be off are still on: {count}. What their NAS said is listed.").format(
-                count=sum(row["action"] == "disconnect" for row in rows)
-            )
+            _("Sessions that should be off are still on: {count}. What their NAS said is listed."),
+            count=sum(row["action"] == "disconnect" for row in rows),
         )
 
 
@@ -127,7 +126,7 @@ def _watch(office, enforcer: Enforcer) -> None:
             failure = error if isinstance(error, errors.OfficeError) else errors.of_database(error, office.config_path)
             if not isinstance(failure, errors.NotReachable | errors.Busy):
                 raise
-            output.hint(str(failure))
+            output.print_notice(str(failure))
             office.close()
             stop.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)

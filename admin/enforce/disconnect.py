@@ -42,11 +42,11 @@ def disconnect(office, serial, reason, wait_seconds, as_json):
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
-        output.tell_rows([], as_json)
-        output.hint(_("Card {serial} has no session.").format(serial=serial))
+        output.print_rows([], as_json)
+        output.print_notice(_("Card {serial} has no session.").format(serial=serial))
         return
     rows = _cut(office, card_id, login_numbers, wait_seconds)
-    output.tell_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
             _(

@@ -55,7 +55,7 @@ def _recipients(ctx, param, values):
 
 def _show_template(ctx, param, value):
     if value and not ctx.resilient_parsing:
-        output.tell(export_template.default_path().read_text("utf-8").rstrip("\n"))
+        output.print_text(export_template.default_path().read_text("utf-8").rstrip("\n"))
         ctx.exit()
 
 
@@ -190,7 +190,7 @@ def export(
                 "fields": names,
                 "sealed": bool(recipients),
                 "sha256": new.sha256(),
-                "made_at": output.plain(store.connection.now(cursor)),
+                "made_at": output.json_value(store.connection.now(cursor)),
             }
             export_manifest.write(manifest.file, facts)
             manifest.sha256()
@@ -202,10 +202,10 @@ def export(
         # so little too much, and --again is the way.
         _publish(new, manifest, batch_id)
     if batch["left_out"]:
-        output.hint(
+        output.print_notice(
             _("{count} cards of the batch are not in stock any more and were left out.").format(count=batch["left_out"])
         )
-    output.tell_done(
+    output.print_result(
         {**facts, "file": path, "manifest": export_manifest.path_of(path)},
         _("File created: {path}").format(path=path),
         as_json,
@@ -266,7 +266,7 @@ def _take(cursor, batch_id: int, again: bool) -> dict:
                 "--again --reason TEXT."
             ),
             batch=batch_id,
-            at=output.shown("at", before["at"]),
+            at=output.formatted("at", before["at"]),
             operator=before["operator"],
         )
     by_status = store.batch.count_by_status(cursor, batch_id)
@@ -321,9 +321,9 @@ def _publish(new: NewFile, manifest: NewFile, batch_id: int) -> None:
         manifest.publish()
     except errors.OfficeError as error:
         raise errors.Refused(
-            _("{cause} The export of batch {batch} is in the history already: repeat it with --again.").format(
-                cause=error, batch=batch_id
-            )
+            _("{cause} The export of batch {batch} is in the history already: repeat it with --again."),
+            cause=error,
+            batch=batch_id,
         ) from error
 
 
@@ -338,4 +338,4 @@ def _open(path: str) -> None:
             start_new_session=True,
         )
     except OSError:
-        output.hint(_("There is no xdg-open here, so the file was not opened."))
+        output.print_notice(_("There is no xdg-open here, so the file was not opened."))

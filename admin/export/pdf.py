@@ -218,7 +218,7 @@ class _Printer:
             words = export_template.filled_in(shown.text, self.shared)
             missing = self._missing_glyphs(shown, words)
             if missing:
-                output.hint(
+                output.print_notice(
                     _("The font {font} has no {signs}; they are left out of {words!r}.").format(
                         font=self.template.fonts[shown.font], signs=" ".join(missing), words=words
                     )

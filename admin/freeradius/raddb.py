@@ -112,7 +112,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
     done += make_certificates(directory)
     done += make_queue(directory, choice)
     write_record(directory, choice, instances or before.get("wanted_instances"), texts)
-    output.tell_done(
+    output.print_result(
         {
             "directory": str(directory),
             "freeradius": ".".join(map(str, version)),
@@ -126,7 +126,7 @@ def install(office, directory, serve, addresses, auth_port, acct_port, instances
         as_json,
     )
     for problem in surroundings(office, directory, choice):
-        output.hint(problem["what"])
+        output.print_notice(problem["what"])
 
 
 @raddb.command()
@@ -142,13 +142,13 @@ def check(office, directory, as_json):
     """
     problems = problems_of(office, directory)
     if as_json or problems:
-        output.tell_rows(problems, as_json, columns=["path", "what"])
+        output.print_rows(problems, as_json, columns=["path", "what"])
     if problems:
         raise errors.Refused(
             _("{count} things are not right in {directory}."), count=len(problems), directory=directory
         )
     if not as_json:
-        output.tell(_("{directory} is as it should be.").format(directory=directory))
+        output.print_text(_("{directory} is as it should be.").format(directory=directory))
 
 
 def problems_of(office, directory: Path) -> list[dict]:

@@ -24,7 +24,7 @@ from freeradius_module.queue_record import Record, Unreadable
 
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
-from ..shell.text import _, told
+from ..shell.text import _, translated
 from .files import Group, Queue, WorkFile
 
 GROUP_RECORDS = 500
@@ -105,7 +105,7 @@ def queue_of(office) -> Queue:
 
 
 def tell_charged(charger: "Charger", as_json: bool) -> None:
-    output.tell_done(
+    output.print_result(
         {"charged": charger.charged, "quarantined": charger.quarantined},
         _("Charged {charged} packets; {quarantined} went to the quarantine.").format(
             charged=charger.charged, quarantined=charger.quarantined
@@ -177,7 +177,7 @@ class Charger:
                         cause=fault.strerror or fault,
                     ) from fault
                 self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
-                output.hint(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
+                output.print_notice(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
                 return False
         return True
 
@@ -243,12 +243,14 @@ class Charger:
                         cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
                     ) from fault
                 if not was_away:
-                    output.hint(_("The database is away; the queue keeps what comes: {cause}").format(cause=fault))
+                    output.print_notice(
+                        _("The database is away; the queue keeps what comes: {cause}").format(cause=fault)
+                    )
                 was_away = True
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if was_away:
-                    output.hint(_("The database is back."))
+                    output.print_notice(_("The database is back."))
                 return
 
 
@@ -260,4 +262,4 @@ def module_settings(office) -> settings.Settings:
     try:
         return settings.load(office.config_path)
     except settings.SettingsError as fault:
-        raise errors.WrongUsage(told(fault)) from fault
+        raise errors.WrongUsage(translated(fault)) from fault

@@ -30,7 +30,7 @@ def status(office, as_json):
     place = queue_of(office)
     waiting = place.waiting()
     is_charged = place.is_charged()
-    output.tell_one(
+    output.print_record(
         {
             "queue": str(place.folder),
             "waiting": waiting.records,
@@ -43,7 +43,7 @@ def status(office, as_json):
         as_json,
     )
     if not is_charged:
-        output.hint(
+        output.print_notice(
             _("No charger runs. Start it with 'systemctl start prepaid-charge', or run 'prepaid charge --watch'.")
         )
 
@@ -78,7 +78,7 @@ def quarantine(office, as_json):
     Example:
         prepaid queue quarantine --json
     """
-    output.tell_rows(
+    output.print_rows(
         map(_row, queue_of(office).quarantined()), as_json, columns=["received_at", "nas", "serial", "what", "reason"]
     )
 

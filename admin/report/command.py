@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 import click
 
-from .. import partner, product
 from ..shell import errors, output, text
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.option_types import DATE
 from ..shell.text import _
@@ -159,7 +159,7 @@ def _tell(
             }
         about = ", ".join(filter(None, names))
         if as_json:
-            output.tell_rows(found[name].rows, as_json)
+            output.print_rows(found[name].rows, as_json)
         elif form == "table":
             _table(found[name], _titles()[name])
         else:
@@ -171,7 +171,7 @@ def _tell(
             else:
                 new.file.write(file.getvalue())
                 new.publish()
-                output.tell(_("File created: {path}").format(path=path))
+                output.print_text(_("File created: {path}").format(path=path))
 
 
 def _ask(cursor, name: str, wanted: dict, period: Period, by) -> Report:
@@ -204,7 +204,11 @@ def _write(
     elif form == "xlsx":
         report_files.write_xlsx(file, found[name], title, currency)
     elif form == "pdf":
-        span = " – ".join(output.shown("day", day) for day in dated) if dated else output.shown("day", date.today())
+        span = (
+            " – ".join(output.formatted("day", day) for day in dated)
+            if dated
+            else output.formatted("day", date.today())
+        )
         report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
     else:
         # Its style and charts are read by nobody who asks for a table.
@@ -216,10 +220,10 @@ def _write(
 def _table(found: Report, title: str) -> None:
     """A table with its sums; in a pipe, lines without them."""
     if not sys.stdout.isatty():
-        output.tell_rows(found.rows, columns=report_files.columns(found))
+        output.print_rows(found.rows, columns=report_files.columns(found))
         return
     if not found.rows:
-        output.hint(_("Nothing was found."))
+        output.print_notice(_("Nothing was found."))
         return
     from rich import box
     from rich.table import Table
@@ -245,14 +249,14 @@ def _table(found: Report, title: str) -> None:
         table,
         (
             [
-                output.shown(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
+                output.formatted(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
                 for name in names
             ]
             for row in found.rows[: output.TERMINAL_ROWS]
         ),
     )
     if len(found.rows) > output.TERMINAL_ROWS:
-        output.hint(
+        output.print_notice(
             _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=output.TERMINAL_ROWS
             )
@@ -271,6 +275,6 @@ def _period(first: date | None, last: date | None) -> Period:
 
 def _wanted(cursor, partner_name: str | None, product_name: str | None) -> dict:
     return {
-        "partner_id": partner_name and partner.find(cursor, partner_name)["id"],
-        "product_id": product_name and product.find(cursor, product_name)["id"],
+        "partner_id": partner_name and find_partner(cursor, partner_name)["id"],
+        "product_id": product_name and find_product(cursor, product_name)["id"],
     }

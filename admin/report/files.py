@@ -98,7 +98,7 @@ def write_pdf(file, report: Report, title: str, subtitle: str, made: str) -> Non
     right = ParagraphStyle("right", bold, alignment=2)
 
     def cell(name: str, value):
-        return Paragraph(escape(output.shown(name, value)), words) if _kind(name) == "text" else shown(name, value)
+        return Paragraph(escape(output.formatted(name, value)), words) if _kind(name) == "text" else shown(name, value)
 
     rows = [[Paragraph(escape(_capital(heading(name))), bold if name in report.keys else right) for name in names]]
     rows += [[cell(name, row[name]) for name in names] for row in report.rows]
@@ -160,14 +160,14 @@ def _plain(name: str, value):
         return ""
     if name.endswith("_cents"):
         return units.plain_money(value)
-    return defused(value) if isinstance(value, str) else output.plain(value)
+    return defused(value) if isinstance(value, str) else output.json_value(value)
 
 
 def shown(name: str, value) -> str:
     """A value on paper: counts with their thousands apart."""
     if _kind(name) == "number" and not name.endswith("_octets"):
         return f"{value:,}".replace(",", "." if text.language() == "pt_BR" else ",")
-    return output.shown(name, value)
+    return output.formatted(name, value)
 
 
 def _write_cell(sheet, row: int, column: int, name: str, value, form) -> None:

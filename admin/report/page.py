@@ -254,11 +254,11 @@ def _best(days: Sequence[date], values: Sequence[float], shown) -> str:
     if not any(values):
         return ""
     best = max(range(len(days)), key=lambda at: values[at])
-    return _("most on {day}: {amount}").format(day=output.shown("day", days[best]), amount=shown(values[best]))
+    return _("most on {day}: {amount}").format(day=output.formatted("day", days[best]), amount=shown(values[best]))
 
 
 def _span(period: Period) -> str:
-    first, last = output.shown("day", period.first), output.shown("day", period.last)
+    first, last = output.formatted("day", period.first), output.formatted("day", period.last)
     return first if first == last else f"{first} – {last}"
 
 

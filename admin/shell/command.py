@@ -29,18 +29,18 @@ pass_office = click.make_pass_decorator(Office)
 
 
 class _Translated:
-    """Translates the help when it is read.  The English text, which is the message's id, is in `english_help`."""
+    """Translates the help when it is read.  The English text, which is the message's id, is in `untranslated_help`."""
 
-    english_help: str | None
+    untranslated_help: str | None
 
     @property
     def help(self) -> str | None:
-        return self.english_help and text.told_help(self.english_help)
+        return self.untranslated_help and text.translated_help(self.untranslated_help)
 
     @help.setter
     def help(self, english: str | None) -> None:
         # Without the indentation of the source, as click shows it.
-        self.english_help = english and inspect.cleandoc(english)
+        self.untranslated_help = english and inspect.cleandoc(english)
 
 
 class Option(_Translated, click.Option):
@@ -74,9 +74,9 @@ class Root(Group):
             user = office.settings("prepaid-admin").get("user", "") if ctx.obj is office else ""
             _fail(ctx, errors.of_database(error, office.config_path, command=ctx.invoked_subcommand or "", user=user))
         except (KeyFileError, SealError, CryptographyError) as error:
-            _fail(ctx, errors.Refused(text.told(error)))
+            _fail(ctx, errors.Refused(text.translated(error)))
         except SettingsError as error:
-            _fail(ctx, errors.WrongUsage(text.told(error)))
+            _fail(ctx, errors.WrongUsage(text.translated(error)))
         except click.ClickException as error:
             # click's own message repeats what was typed.
             vars(error)["message"] = printable(error.message, keep="\n")
@@ -87,7 +87,7 @@ class Root(Group):
 
 
 def _fail(ctx: click.Context, error: errors.OfficeError) -> NoReturn:
-    output.hint(_("Error: {message}").format(message=error))
+    output.print_notice(_("Error: {message}").format(message=error))
     ctx.exit(error.exit_status)
 
 
@@ -102,7 +102,7 @@ json_option = option("--json", "as_json", is_flag=True, help="Print JSON, for pr
 
 def _set_language(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value:
-        text.speak(value)
+        text.set_language(value)
     return value
 
 

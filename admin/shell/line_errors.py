@@ -14,11 +14,11 @@ DELIMITERS = ",;\t"
 
 
 class LineErrors:
-    """Collects the errors of a file, each with the number of its line; `refuse` raises them as one error.
+    """Collects the errors of a file, each with the number of its line; `raise_if_any` raises them as one error.
 
     >>> wrong = LineErrors("cards.csv")
     >>> wrong.add(7, "It has no PIN.")
-    >>> wrong.refuse()
+    >>> wrong.raise_if_any()
     Traceback (most recent call last):
         ...
     admin.shell.errors.Refused: cards.csv has errors, and nothing was changed:
@@ -40,7 +40,7 @@ class LineErrors:
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def refuse(self) -> None:
+    def raise_if_any(self) -> None:
         """Raise Refused if there is any error: a file is taken as a whole or not at all."""
         if self._lines:
             heading = (

@@ -29,7 +29,7 @@ from freeradius_module.settings import DEFAULT_PATH, Settings, SettingsError, ho
 from .. import store
 from ..store.rows import Connection, Cursor, StreamCursor, TupleCursor
 from . import errors
-from .text import _, told
+from .text import _, translated
 
 CONNECT_TIMEOUT_SECONDS = 5
 # No statement takes minutes: work on a million cards is many statements.
@@ -60,7 +60,7 @@ class Office:
         """
         with self._cursor() as cursor:
             cursor.execute("START TRANSACTION")
-            store.connection.say_why(cursor, reason, note)
+            store.connection.set_reason(cursor, reason, note)
             try:
                 yield cursor
                 self.connection.commit()
@@ -69,7 +69,7 @@ class Office:
                 raise
             finally:
                 if self.connection.open:
-                    store.connection.say_why(cursor, None, None)
+                    store.connection.set_reason(cursor, None, None)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Cursor]:
@@ -182,7 +182,7 @@ class Office:
         group = group or self.group
         settings = self.settings(group)
         if not settings and not changes:
-            self.refuse_lacking(group)
+            self.raise_no_group(group)
         arguments = self._arguments(settings, changes)
         nodes = self.nodes(group)
         for node in nodes[:-1]:
@@ -190,7 +190,7 @@ class Office:
                 return self._connect_to_node(group, arguments | node)
         return self._connect_to_node(group, arguments | nodes[-1]) if nodes else self._connect(group, arguments)
 
-    def refuse_lacking(self, group: str) -> NoReturn:
+    def raise_no_group(self, group: str) -> NoReturn:
         """Raise WrongUsage: the option file has no such group, or the group may be in a file that cannot be read."""
         if self.options.unread:
             raise errors.WrongUsage(
@@ -232,7 +232,7 @@ class Office:
         try:
             return [{"host": host, "port": port} for host, port in hosts_of(self.settings(group).get("hosts", ""))]
         except SettingsError as error:
-            raise errors.WrongUsage(told(error)) from error
+            raise errors.WrongUsage(translated(error)) from error
 
     def _connect_to_node(self, group: str, arguments: dict[str, Any]) -> Connection:
         """A connection to a node in the primary component of the cluster; other nodes accept connections, too."""
@@ -288,7 +288,7 @@ class Office:
                 cause=getattr(error, "strerror", None) or error,
             ) from None
         except option_file.OptionFileError as error:
-            raise errors.WrongUsage(told(error)) from None
+            raise errors.WrongUsage(translated(error)) from None
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Cursor]:

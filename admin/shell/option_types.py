@@ -9,7 +9,7 @@ import click
 from freeradius_module.rules import hours, units
 from freeradius_module.sentence import Sentence
 
-from .text import told
+from .text import translated
 
 
 class Amount(click.ParamType[Any]):
@@ -25,7 +25,7 @@ class Amount(click.ParamType[Any]):
         try:
             return self.parse(value)
         except ValueError as error:
-            self.fail(told(error), param, ctx)
+            self.fail(translated(error), param, ctx)
 
 
 def _date(value: str) -> date:

@@ -37,7 +37,7 @@ TERMINAL_ROWS = 1000
 Record = Mapping[str, Any]
 
 
-def tell_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
+def print_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
     """Print a list; return the number of printed rows.
 
     *columns* are those that a terminal and a pipe show; JSON has all.
@@ -50,7 +50,7 @@ def tell_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[s
     return _print_lines(rows, names)
 
 
-def tell_one(row: Record, as_json: bool = False) -> None:
+def print_record(row: Record, as_json: bool = False) -> None:
     """Print one record: a JSON object, or a line for each value.  A terminal does not show values that are None."""
     if as_json:
         click.echo(as_json_text(row, indent=2))
@@ -58,26 +58,26 @@ def tell_one(row: Record, as_json: bool = False) -> None:
         row = {name: value for name, value in row.items() if value is not None}
         width = max(map(len, map(title, row)), default=0)
         for name, value in row.items():
-            click.echo(f"{title(name):{width}}  {shown(name, value)}")
+            click.echo(f"{title(name):{width}}  {formatted(name, value)}")
     else:
         for name, value in row.items():
             click.echo(f"{name}\t{_field(value)}")
 
 
-def tell_done(result: Record, sentence: str, as_json: bool = False) -> None:
+def print_result(result: Record, sentence: str, as_json: bool = False) -> None:
     """Print what a command did: *result* as JSON for a program, the sentence for people."""
     if as_json:
         click.echo(as_json_text(result))
     else:
-        tell(sentence)
+        print_text(sentence)
 
 
-def tell(sentence: str) -> None:
+def print_text(sentence: str) -> None:
     """Print a sentence, or several lines, on stdout."""
     click.echo(printable(sentence, keep="\n"))
 
 
-def hint(sentence: str) -> None:
+def print_notice(sentence: str) -> None:
     """Print a sentence that is no part of the result, on stderr."""
     click.echo(printable(sentence, keep="\n"), err=True)
 
@@ -119,16 +119,16 @@ def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
         yield lambda step: bar.advance(task, step)
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as the JSON output has it.
 
-    >>> plain({"expires_at": datetime(2026, 3, 2, 20, 30), "sell_by": date(2026, 12, 31), "octets": Decimal("5")})
+    >>> json_value({"expires_at": datetime(2026, 3, 2, 20, 30), "sell_by": date(2026, 12, 31), "octets": Decimal("5")})
     {'expires_at': '2026-03-02T20:30:00.000Z', 'sell_by': '2026-12-31', 'octets': 5}
     """
     if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
+        return {name: json_value(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [json_value(part) for part in value]
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds") + "Z"
     if isinstance(value, date):
@@ -140,15 +140,15 @@ def plain(value: Any) -> Any:
 
 def as_json_text(value: Any, indent: int | None = None) -> str:
     """JSON without characters that could control a terminal."""
-    return json_escaped(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+    return json_escaped(json.dumps(json_value(value), ensure_ascii=False, indent=indent))
 
 
-def shown(name: str, value: Any) -> str:
+def formatted(name: str, value: Any) -> str:
     """A value for people to read, by the unit in its name.
 
-    >>> shown("used_seconds", 7980), shown("used_octets", 350_000_000), shown("partner", None)
+    >>> formatted("used_seconds", 7980), formatted("used_octets", 350_000_000), formatted("partner", None)
     ('2 h 13 min', '350 MB', '')
-    >>> shown("commission_basis_points", 1250)
+    >>> formatted("commission_basis_points", 1250)
     '12.5 %'
     """
     if value is None:
@@ -238,16 +238,16 @@ def _print_for_people(rows: Iterable[Record], columns: list[str] | None) -> int:
 
     rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
     if not rows:
-        hint(_("Nothing was found."))
+        print_notice(_("Nothing was found."))
         return 0
     # A column without any value would only make the others narrower.
     names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
         table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
-    print_table(table, ([shown(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
+    print_table(table, ([formatted(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
     if len(rows) > TERMINAL_ROWS:
-        hint(
+        print_notice(
             _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=TERMINAL_ROWS
             )
@@ -261,7 +261,7 @@ def _field(value: Any) -> str:
     >>> _field("a\\tb\\nc"), _field(None), _field(True)
     ('a b c', '', '1')
     """
-    value = plain(value)
+    value = json_value(value)
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -212,16 +212,16 @@ def _length(first: str, last: str) -> int | None:
 
 def _what_was_meant(cursor: Cursor, compacted: str) -> str:
     """Sentences about a serial that does not exist: whether its check digit is wrong, and which serials are similar."""
-    near = store.card.find(cursor, one_slip_away(compacted)) if 2 <= len(compacted) <= serial.MAX_LENGTH else []
+    near = store.card.find(cursor, similar_serials(compacted)) if 2 <= len(compacted) <= serial.MAX_LENGTH else []
     names = [card["serial"] for card in near if card["status"] != "deleted"][:SUGGESTIONS]
     hint = "" if serial.is_valid(compacted) else " " + _("Its check digit is wrong; compare it with the card.")
     return hint + (" " + _("Did you mean {names}?").format(names=", ".join(names)) if names else "")
 
 
-def one_slip_away(compacted: str) -> list[str]:
+def similar_serials(compacted: str) -> list[str]:
     """All serials with one digit changed, or two neighbours exchanged: the typing errors that a check digit detects.
 
-    >>> "A017" in one_slip_away("A071"), "A017" in one_slip_away("A018"), "A018" in one_slip_away("A018")
+    >>> "A017" in similar_serials("A071"), "A017" in similar_serials("A018"), "A018" in similar_serials("A018")
     (True, True, False)
     """
     slips = {

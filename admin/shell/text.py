@@ -6,7 +6,7 @@ that the translation does not depend on them:
     _("Batch {batch} has no cards in stock.").format(batch=31)
 
 Help texts are not wrapped in _(): command.py translates them when somebody asks for help.  The pure rules of
-freeradius_module raise errors with a Sentence, which `told` translates.
+freeradius_module raise errors with a Sentence, which `translated` translates.
 Translations: admin/locale/<language>/LC_MESSAGES/prepaid.po.
 """
 
@@ -31,10 +31,10 @@ plural = gettext.ngettext
 in_context = gettext.pgettext
 
 
-def told(error: Exception) -> str:
+def translated(error: Exception) -> str:
     """An exception's message, in the reader's language if it is a Sentence.
 
-    >>> told(ValueError(Sentence("{text!r} is no number.", text="x"))), told(ValueError("as it is"))
+    >>> translated(ValueError(Sentence("{text!r} is no number.", text="x"))), translated(ValueError("as it is"))
     ("'x' is no number.", 'as it is')
     """
     sentence = error.args[0] if error.args else None
@@ -48,7 +48,7 @@ def _translated_value(value: Any) -> Any:
     return _(value.template).format(**{name: _translated_value(part) for name, part in value.values.items()})
 
 
-def told_help(english: str) -> str:
+def translated_help(english: str) -> str:
     """A help text in the reader's language.  An example is the same in every language."""
     return "\n\n".join(
         part.replace(EXAMPLE, _(EXAMPLE), 1) if _is_example(part) else _(part) for part in parts_of_help(english)
@@ -73,7 +73,7 @@ def _is_example(part: str) -> bool:
     return part.startswith("\b\n" + EXAMPLE)
 
 
-def speak(language: str) -> None:
+def set_language(language: str) -> None:
     """Use this language from now on, whatever the locale is."""
     os.environ["LANGUAGE"] = language
 
@@ -81,9 +81,9 @@ def speak(language: str) -> None:
 def language() -> str:
     """The language in use: the first of the reader's choices that has a translation, else English.
 
-    >>> speak("pt_BR"); language()
+    >>> set_language("pt_BR"); language()
     'pt_BR'
-    >>> speak("de:en"); language()
+    >>> set_language("de:en"); language()
     'en'
     """
     for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):

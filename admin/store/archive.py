@@ -8,6 +8,10 @@ from freeradius_module.store import ARCHIVED_COLUMNS
 
 from .rows import TupleCursor, TupleRow
 
+# Sessions may be archived after so many days.  That is a day more than the engine's ARCHIVE_SECONDS: it looks into the
+# archive only for sessions that are older than those.
+YOUNGEST_DAYS = 2
+
 # Both the login and the end are older than the limit, because the NAS reports the end and may report a wrong one.  The
 # module relies on it: it does not look into the archive for a session that may be recent.
 _IS_OLD = """

@@ -29,7 +29,7 @@ def begin_snapshot(cursor: Cursor) -> None:
     cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
 
-def say_why(cursor: Cursor, reason: str | None, note_id: int | None) -> None:
+def set_reason(cursor: Cursor, reason: str | None, note_id: int | None) -> None:
     """Set the reason and the number of the note that triggers write into the history of the next changes."""
     cursor.execute(
         "SET @prepaid_reason = %(reason)s, @prepaid_note = %(note_id)s", {"reason": reason, "note_id": note_id}

@@ -86,7 +86,7 @@ def reseal_nas(cursor: Cursor, number: int, nas: Row) -> int:
     )
 
 
-def note_resealed(cursor: Cursor) -> None:
+def record_resealed(cursor: Cursor) -> None:
     """Record the time at which PINs or secrets were last sealed with another key."""
     cursor.execute(
         """
@@ -105,13 +105,13 @@ def seconds_since_resealed(cursor: Cursor) -> int | None:
     return row["seconds"] if row else None
 
 
-def take_key(cursor: Cursor, number: int) -> None:
+def lock_key(cursor: Cursor, number: int) -> None:
     """Lock this key exclusively: wait for transactions that seal with it, and block new ones (connection.hold_key)."""
     cursor.execute("SELECT name FROM site WHERE name = %(name)s FOR UPDATE", {"name": f"key_{number}_fingerprint"})
     cursor.fetchall()
 
 
-def note_retired(cursor: Cursor, number: int) -> int:
+def record_retired(cursor: Cursor, number: int) -> int:
     return cursor.execute(
         "INSERT IGNORE INTO site (name, value) VALUES (%(name)s, UTC_TIMESTAMP(3))", {"name": f"key_{number}_retired"}
     )

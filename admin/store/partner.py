@@ -30,7 +30,7 @@ def retire(cursor: Cursor, partner_id: int) -> int:
     )
 
 
-def named(cursor: Cursor, name: str) -> Row | None:
+def find(cursor: Cursor, name: str) -> Row | None:
     cursor.execute(
         """
         SELECT id, name, document, contact, commission_basis_points, retired_at

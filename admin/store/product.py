@@ -61,7 +61,7 @@ def retire(cursor: Cursor, product_id: int) -> int:
     )
 
 
-def named(cursor: Cursor, name: str) -> Row | None:
+def find(cursor: Cursor, name: str) -> Row | None:
     cursor.execute(f"SELECT id, {', '.join(COLUMNS)}, retired_at FROM product WHERE name = %(name)s", {"name": name})
     row = cursor.fetchone()
     return _with_flags(row) if row else None

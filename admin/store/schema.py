@@ -24,7 +24,7 @@ ROOM_ROWS: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
 }
 
 
-def take_turn(cursor: Cursor) -> bool:
+def take_lock(cursor: Cursor) -> bool:
     """Take the lock that allows one `prepaid db` at a time; return whether it was free.  It ends with the connection."""
     cursor.execute("SELECT GET_LOCK('prepaid_db', 10) AS taken")
     return bool(only_row(cursor)["taken"] == 1)

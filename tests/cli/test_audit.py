@@ -1,4 +1,4 @@
-"""audit seal, verify: whatever is changed in the history is found, and named."""
+"""audit seal, verify: every change of the history is found and named."""
 
 import random
 
@@ -30,33 +30,33 @@ def history(office, database):
         "--range",
         f"{cards[20].serial}-{cards[29].serial}",
     )
-    told = office.json("audit", "seal")
-    assert told["rows"] == told["sealed"] > 150
-    return told
+    answer = office.json("audit", "seal")
+    assert answer["rows"] == answer["sealed"] > 150
+    return answer
 
 
 @pytest.fixture
 def root(database):
-    """Somebody with all rights, who has taken the triggers away."""
+    """A cursor with all rights, after the triggers were dropped."""
     with without_triggers(database) as cursor:
         yield cursor
 
 
-def test_an_unbroken_history(office, history):
-    told = office.json("audit", "verify")
-    assert (told["rows"], told["hash"], told["faults"]) == (history["rows"], history["hash"], [])
+def test_an_intact_history(office, history):
+    answer = office.json("audit", "verify")
+    assert (answer["rows"], answer["hash"], answer["faults"]) == (history["rows"], history["hash"], [])
     assert office.json("audit", "seal")["sealed"] == 0
 
 
 def test_what_happens_later_joins_the_chain(office, history):
     office.must("partner", "add", "Later shop")
     (card,) = office.sell(1, "--time", "10m", partner="Later shop")
-    told = office.json("audit", "verify", "--expect", history["hash"])
-    assert told["rows"] > history["rows"] and told["hash"] != history["hash"]
+    answer = office.json("audit", "verify", "--expect", history["hash"])
+    assert answer["rows"] > history["rows"] and answer["hash"] != history["hash"]
 
 
 def test_a_thousand_of_a_thousand_changes_are_found(office, history, root):
-    """Each alone: a value changed, or a row removed, somewhere in the history or in the chain itself."""
+    """One change at a time: a value changed or a row removed, in the history or in the chain."""
     chance = random.Random(20_260_302)
     plain = root.connection.cursor(pymysql.cursors.Cursor)
     plain.execute("SELECT seq, source, row_id FROM history_chain ORDER BY seq")
@@ -65,11 +65,11 @@ def test_a_thousand_of_a_thousand_changes_are_found(office, history, root):
     found, missed = 0, []
     for turn in range(CHANGES):
         seq, source, row_id = chance.choice(chain)
-        statement, told_row = _tampering(chance, source, row_id, seq)
+        statement, expected_row = _tampering(chance, source, row_id, seq)
         root.connection.begin()
         assert root.execute(statement) >= 1, statement
         faults = list(audit.faults(plain))
-        if faults and (faults[0]["source"], faults[0]["row"]) == told_row(chain, seq):
+        if faults and (faults[0]["source"], faults[0]["row"]) == expected_row(chain, seq):
             found += 1
         else:
             missed.append((turn, statement, faults[:1]))
@@ -104,7 +104,7 @@ CHANGED = {
 
 
 def _tampering(chance, source: str, row_id: int, seq: int):
-    """A statement, and which row the first fault has to name."""
+    """A statement, and the row that the first fault must name."""
     the_row = lambda chain, seq: chain[seq - 1][1:]  # noqa: E731
     kind = chance.choice(["change", "change", "remove", "chain", "chain_row", "price"])
     if kind == "price" and source == "note":
@@ -127,13 +127,13 @@ def test_a_gap_in_the_chain_is_named(office, history, root):
 
 def test_a_shortened_chain_is_found_by_who_kept_the_hash(office, history, root):
     root.execute("DELETE FROM history_chain WHERE seq > 10")
-    # Sealed anew, the chain is sound; only the hash that was kept elsewhere tells.
+    # The chain is sealed again without a gap; only the hash that was kept elsewhere shows the loss.
     assert office.run("audit", "verify").exit_status == 0
     result = office.run("audit", "verify", "--expect", history["hash"])
     assert result.exit_status == 1 and history["hash"] in result.stderr
 
 
-def test_a_row_put_into_the_past_is_named(office, history, root):
+def test_a_backdated_row_is_named(office, history, root):
     card_id, first, last = (
         root.execute("SELECT MIN(card_id) AS a, MIN(id) AS b, MAX(id) AS c FROM card_event")
         and root.fetchone().values()
@@ -186,7 +186,7 @@ def test_the_floor_rises_when_hours_have_gone_by(office, history, database):
 
 
 def test_beside_other_work_it_seals_by_itself(office, history, database):
-    """As `enforce --watch` does it."""
+    """As `enforce --watch` seals."""
     from admin.shell.office import Office
 
     sealer = audit.Sealer(Office(str(office.option_file)))
@@ -203,7 +203,7 @@ def test_beside_other_work_it_seals_by_itself(office, history, database):
 
 
 def test_a_step_does_not_read_the_whole_chain(office, database):
-    """Ten million rows are sealed in two thousand steps: what a step costs must not grow with those before."""
+    """Ten million rows are sealed in two thousand steps: the cost of a step must not grow with the length of the chain."""
     (card,) = office.stock(1, "--time", "10m")
     events = (
         "INSERT INTO card_event (card_id, what, operator) SELECT id, 'tried', 'test' FROM card JOIN seq_1_to_{}"

@@ -1,4 +1,4 @@
-"""What somebody expects of a command who works on a terminal all day: completion, hints, pipes."""
+"""Completion, suggestions and pipes: what users of a terminal expect of a command."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def test_bash_completes_commands_and_options(office):
         ("export --format x", {"xlsx"}),
     ):
         words = ["prepaid", *typed.split()]
-        # What bash does when somebody presses tab; the function's name is the script's own.
+        # What bash does when the user presses tab; the script names its function.
         asked = f"""{script}
             COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
             $(complete -p prepaid | sed 's/.*-F *\\([^ ]*\\).*/\\1/') prepaid
@@ -62,14 +62,14 @@ def test_bash_completes_names_of_the_database(office, typed, expected):
     assert set(completed(office, typed)) == expected
 
 
-def test_a_database_that_is_away_completes_nothing_and_says_nothing(office, tmp_path):
+def test_without_a_database_nothing_is_completed_and_nothing_printed(office, tmp_path):
     nowhere = tmp_path / "prepaid.cnf"
     nowhere.write_text("[prepaid-admin]\nuser = x\nunix_socket = /nowhere\n")
     assert completed(Office(nowhere), "generate --product ") == [""]
 
 
 def completed(office, typed: str) -> list[str]:
-    """What bash offers when somebody presses tab behind these words, which it hands over as they were typed."""
+    """What bash offers when the user presses tab after these words."""
     words = ["prepaid", *re.split(r"(?<!\\) ", typed)]
     asked = f"""{office.must("completion", "bash").stdout}
         COMP_WORDS=({" ".join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}
@@ -96,7 +96,7 @@ def completed(office, typed: str) -> list[str]:
         (("partner", "show", "Banca do Nort"), "Banca do Norte"),
     ],
 )
-def test_a_slip_brings_what_was_meant(office, typed, meant):
+def test_a_typing_error_gets_a_suggestion(office, typed, meant):
     office.run("product", "add", "Dez horas", "--kind", "internet", "--time", "10h")
     office.run("partner", "add", "Banca do Norte")
     result = office.run(*typed)
@@ -104,7 +104,7 @@ def test_a_slip_brings_what_was_meant(office, typed, meant):
     assert result.exit_status and asked and meant in names
 
 
-def test_a_reader_that_has_enough_is_no_error(office):
+def test_a_reader_that_closes_the_pipe_is_no_error(office):
     office.stock(300, "--time", "10m")
     command = f"{PREPAID} --config {office.option_file} list --limit 300 | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Every command explains itself: in a sentence, with an example, in the reader's language, without a database."""
+"""The help of every command: a sentence, an example, in the reader's language, without a database."""
 
 import click
 import pytest
@@ -44,7 +44,7 @@ def test_commands_that_print_data_take_json():
     assert {path for path in silent if path[1] not in ("raddb", "completion")} == set()
 
 
-def test_a_mistyped_command_brings_the_nearest_one(office):
+def test_a_mistyped_command_gets_a_suggestion(office):
     result = office.run("delivr")
     assert result.exit_status == 2 and "deliver" in result.stderr
 

@@ -1,4 +1,4 @@
-"""The reader's language is for the reader: people read everything in it, and programs get the same in every language."""
+"""The reader's language: people get everything in it, programs get the same in every language."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from babel.messages import pofile
 
 from admin.shell import output, text
 from tests.stack.stack import PREPAID
-from tools import reference  # noqa: F401  cli: all commands are in the group.
+from tools import reference
 
 PORTUGUESE = text.FOLDER / "pt_BR" / "LC_MESSAGES" / f"{text.DOMAIN}.po"
 
@@ -32,13 +32,13 @@ def test_the_locale_chooses_and_lang_overrules_it(office):
     portuguese = {"LANGUAGE": "", "LC_ALL": "pt_BR.UTF-8"}
     assert office.run("product", "show", "x", env=portuguese).stderr.startswith("Erro: Não existe o produto")
     assert office.run("--lang", "en", "product", "show", "x", env=portuguese).stderr.startswith("Error: There is no")
-    # Nobody has to speak ours: what we do not speak is answered in English.
+    # A language without a translation gets English.
     assert office.run("product", "show", "x", env={"LC_ALL": "de_DE.UTF-8"}).stderr.startswith("Error: There is no")
     assert office.run("--lang", "de", "product", "list").exit_status == 2
 
 
 def test_the_whole_life_in_portuguese(office, tmp_path):
-    """Nothing that is said, done or refused, is said in English."""
+    """No result and no error is in English."""
     reader = Reader(office)
     reader.does(
         "product", "add", "Dez horas", "--kind", "internet", "--time", "10h", "--price", "1234,56", "--valid-days", 30
@@ -100,7 +100,7 @@ def test_the_whole_life_in_portuguese(office, tmp_path):
 def test_help_is_in_portuguese(office, entry):
     shown = office.must("--lang", "pt_BR", *entry.path.split()[1:], "--help").stdout
     assert shown.startswith("Uso: ") and "Opções:" in shown
-    # Of --help itself click keeps the words of the first time, which in this process was English.
+    # click translates the help of --help only once in a process, and here that was into English.
     shown = " ".join(shown.replace("Show this message and exit.", "").split())
     assert not Reader.english.search(shown)
     # An example is a command, and commands are the same in every language.
@@ -124,32 +124,32 @@ def test_a_terminal_shows_status_money_and_dates_in_the_readers_form(office):
 def test_without_colours_if_asked(office):
     office.sell(1, "--time", "10m")
     assert "\x1b[" in on_terminal(office, "en", "list", "--limit", 1)
-    # Bold headings are no colour, and stay as they are.
+    # Bold headings are not a colour, and stay.
     plain = on_terminal(office, "en", "list", "--limit", 1, env={"NO_COLOR": "1"})
     assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|38)[;m]", plain)
     assert "\x1b[" not in office.program("list").stdout
 
 
 class Reader:
-    """Somebody who reads Portuguese only, and hears no English from the office."""
+    """Runs commands in Portuguese, and fails if any of their output is English."""
 
     def __init__(self, office):
         self.office = office
 
     def does(self, *command):
-        self._hears(self.office.run("--lang", "pt_BR", *command), 0)
+        self._check(self.office.run("--lang", "pt_BR", *command), 0)
 
     def is_refused(self, *command):
         result = self.office.run("--lang", "pt_BR", *command)
         assert "Erro" in result.stderr
-        self._hears(result, result.exit_status or 1)
+        self._check(result, result.exit_status or 1)
 
     def can_read_the_names_of(self, *command):
         found = self.office.json(*command)
         for row in found if isinstance(found, list) else [found]:
             assert {name for name in row if output.untranslated_title(name) not in self.columns} <= LISTS, command
 
-    def _hears(self, result, exit_status):
+    def _check(self, result, exit_status):
         assert result.exit_status == exit_status, result
         for line in (result.stdout + result.stderr).splitlines():
             english = self.english.search(line)
@@ -161,26 +161,28 @@ class Reader:
             return pofile.read_po(file, locale="pt_BR")
 
     @classmethod
-    def listen(cls):
-        """English sentences of three words at least, in one pattern: shorter ones may be anybody's name."""
+    def prepare(cls):
+        """One pattern of all English sentences with three words or more; shorter ones may be a name in the data."""
         catalog = cls._catalog()
         cls.columns = {message.id: message.string for message in catalog if message.context == "column"}
         sentences = {
             form
             for message in catalog
             if message.id and not message.context
-            for form, said in zip(_forms(message.id), _forms(message.string), strict=True)
-            if form != said and len(re.findall(r"[A-Za-z]{2,}", _fixed(form))) >= 3
+            for form, translation in zip(_forms(message.id), _forms(message.string), strict=True)
+            if form != translation and len(re.findall(r"[A-Za-z]{2,}", _fixed(form))) >= 3
         }
         cls.english = re.compile("|".join(map(_pattern, sorted(sentences, key=len, reverse=True))))
 
 
-# Shown by `show` of a batch, report and so on as tables of their own, or in JSON only.
+# Columns that are shown as tables of their own, or in JSON only.
 LISTS = {"events", "cards", "prices", "reply", "closes", "replaces", "checks"}
 
 
-def on_terminal(office, language: str, *arguments, env: dict | None = None, statuses: set[int] = frozenset({0})) -> str:
-    """What the installed command shows on a terminal of 250 columns; it must end with one of these exit statuses."""
+def on_terminal(
+    office, language: str, *arguments, env: dict | None = None, statuses: set[int] = frozenset({0}), width: int = 250
+) -> str:
+    """What the installed command shows on a terminal of so many columns; it must end with one of these exit statuses."""
     ours, its = os.openpty()
     command = [str(PREPAID), "--config", str(office.option_file), "--lang", language, *map(str, arguments)]
     variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
@@ -188,7 +190,7 @@ def on_terminal(office, language: str, *arguments, env: dict | None = None, stat
         command,
         stdout=its,
         stdin=subprocess.DEVNULL,
-        env=variables | {"COLUMNS": "250", "TERM": "xterm-256color"} | (env or {}),
+        env=variables | {"COLUMNS": str(width), "TERM": "xterm-256color"} | (env or {}),
     ) as running:
         os.close(its)
         shown = b""
@@ -202,7 +204,7 @@ def on_terminal(office, language: str, *arguments, env: dict | None = None, stat
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # The other end is closed.
+    except OSError:  # The command has closed the other end.
         return b""
 
 
@@ -222,4 +224,4 @@ def _forms(message) -> tuple:
     return tuple(message) if isinstance(message, list | tuple) else (message,)
 
 
-Reader.listen()
+Reader.prepare()

@@ -188,7 +188,7 @@ def test_a_password_of_ones_own(office, hire, tmp_path):
     assert office.run("operator", "add", name, "--role", "see", "--password-file", path).exit_status == 2
 
 
-def test_a_server_that_checks_passwords_gets_them(office, database, tmp_path):
+def test_a_server_that_judges_passwords_sees_them(office, database, tmp_path):
     """It accepts no hash of a password that it has not seen (strict_password_validation)."""
     name = f"person-{next(_names)}"
     database.execute("INSTALL SONAME 'simple_password_check'")

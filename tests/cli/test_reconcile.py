@@ -1,4 +1,4 @@
-"""reconcile: the books agree; each fault that is put in by hand is found, and no other."""
+"""reconcile: the books agree; each fault that a test makes is found, and no other."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_an_empty_database_agrees(office):
     assert faults(office) == []
 
 
-# What somebody with all rights does; the rule that finds it; C is the card in use.
+# Statements that make a fault, run with all rights, and the rule that must find it.  C is the card in use.
 WRONGS = {
     "credit without an entry": (["UPDATE card SET added_seconds = 3600 WHERE serial = 'C'"], "ledger"),
     "usage without a session": (["UPDATE card SET posted_seconds = posted_seconds + 1 WHERE serial = 'C'"], "usage"),
@@ -64,7 +64,8 @@ WRONGS = {
     ),
     "more posted than used": (
         [
-            "UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5 WHERE serial = 'C' AND login_number = 2",
+            "UPDATE session JOIN card ON card.id = card_id SET session.posted_up_octets = 5"
+            " WHERE serial = 'C' AND login_number = 2",
             "UPDATE card SET posted_up_octets = 5 WHERE serial = 'C'",
         ],
         "sessions",
@@ -152,7 +153,7 @@ def test_a_session_that_came_back_counts_once(office, books, database):
     assert faults(office) == []
 
 
-def test_what_was_used_before_an_import_counts(office, books, database, _unstarted_stack):
+def test_usage_before_an_import_counts(office, books, database, _unstarted_stack):
     shop = Shop(database, _unstarted_stack.key_file)
     (card,) = shop.stock(1, credit_seconds=3600)
     card_id = shop.id(card)
@@ -167,8 +168,8 @@ def test_what_was_used_before_an_import_counts(office, books, database, _unstart
     assert faults(office) == []
 
 
-def test_commits_meanwhile_are_not_seen_by_half(office, books, database, monkeypatch):
-    """Between two rules somebody uses and returns cards: the snapshot does not see it."""
+def test_commits_meanwhile_are_not_seen(office, books, database, monkeypatch):
+    """Cards are used and blocked between two rules; the snapshot does not see it."""
     from admin.books import reconcile
 
     calls = []

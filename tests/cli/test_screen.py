@@ -1,4 +1,4 @@
-"""What a customer, a NAS or a file says cannot steer an operator's terminal, whichever command shows it."""
+"""Text from a customer, a NAS or a file cannot control an operator's terminal, whichever command shows it."""
 
 import threading
 import unicodedata
@@ -9,12 +9,14 @@ from tests.cli.test_languages import on_terminal
 
 PATIENCE_SECONDS = 30
 
-# Everything that steers a terminal or turns the direction of reading: C0 and C1 controls, marks, separators of lines.
-HOSTILE = "".join(sign for sign in map(chr, range(0x3000)) if unicodedata.category(sign) in ("Cc", "Cf", "Zl", "Zp"))
+# What controls a terminal or changes the direction of reading: C0 and C1 controls, marks, separators of lines.
+HOSTILE = "".join(
+    character for character in map(chr, range(0x3000)) if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+)
 # Short enough for every column.
 ATTACK = "a\u009b2J\x1b[31m\u202eb\u2066\u061c\r\u200f"
 
-# Each command that shows what others wrote, with what it is asked here.
+# The commands that show data, with their arguments in this test.
 SHOWING = {
     "audit verify": (),
     "batch list": (),
@@ -42,7 +44,7 @@ SHOWING = {
     "track": ("{serial}",),
     "voice pending": (),
 }
-# These do something, and tell it in a sentence, which goes through output.tell_done (test_a_sentence_is_made_safe).
+# The commands that do something and print one sentence, by output.print_result (test_a_sentence_is_made_safe).
 DOING = {
     "audit seal",
     "batch receive",
@@ -90,15 +92,15 @@ DOING = {
 }
 
 
-def steering(shown: str) -> set[str]:
-    """What of it steers a terminal, beside line ends and the table's own colours."""
+def controls(shown: str) -> set[str]:
+    """The characters that control a terminal, except line ends and the table's own colours."""
     plain = shown.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[3m", "")
-    return {repr(sign) for sign in plain if sign in HOSTILE and sign not in "\n\t"}
+    return {repr(character) for character in plain if character in HOSTILE and character not in "\n\t"}
 
 
 @pytest.fixture
 def attacked(office, database):
-    """A card with everything that a card can have, in which every text that may be anything is an attack."""
+    """A card with every kind of record; each text that may be arbitrary is an attack."""
     cards = office.sell(2, "--time", "10h")
     card = cards[0]
     (phone,) = office.sell(
@@ -124,7 +126,7 @@ def attacked(office, database):
             "UPDATE partner SET contact = %(text)s, document = 'x'",
         ):
             cursor.execute(statement, values)
-        # Names are unique: a number behind the attack.
+        # Names are unique, so a number follows the attack.
         for table in ("partner", "product", "nas"):
             cursor.execute(
                 f"UPDATE {table} SET name = CONCAT(%(text)s, id) WHERE id > 1 OR %(table)s <> 'nas'",
@@ -144,46 +146,46 @@ def attacked(office, database):
 
 
 @pytest.mark.parametrize("command", SHOWING)
-def test_a_table_does_not_steer_the_terminal(office, attacked, command):
+def test_a_table_does_not_control_the_terminal(office, attacked, command):
     options = [option.format(**attacked) for option in SHOWING[command]]
     shown = on_terminal(office, "en", *command.split(), *options, env={"NO_COLOR": "1"}, statuses={0, 1, 3})
-    assert steering(shown) == set()
+    assert controls(shown) == set()
     if command in ("track", "sessions", "list", "partner list", "product show"):
-        assert "a\N{REPLACEMENT CHARACTER}2J" in shown, "the attack is nowhere to be seen, so nothing was tried"
+        assert "a\N{REPLACEMENT CHARACTER}2J" in shown, "the attack is not shown, so nothing was tested"
 
 
 @pytest.mark.parametrize("command", SHOWING)
-def test_lines_and_json_do_not_steer_a_terminal_either(office, attacked, command):
-    """They reach one by a pipe into a pager, or by cron's mail."""
+def test_lines_and_json_do_not_control_a_terminal(office, attacked, command):
+    """They may reach a terminal by a pager or in a mail from cron."""
     options = [option.format(**attacked) for option in SHOWING[command]]
     lines = office.run(*command.split(), *options)
-    assert steering(lines.stdout + lines.stderr) == set()
-    told = office.run(*command.split(), *options, "--json")
-    assert steering(told.stdout + told.stderr) == set()
+    assert controls(lines.stdout + lines.stderr) == set()
+    json = office.run(*command.split(), *options, "--json")
+    assert controls(json.stdout + json.stderr) == set()
     if command == "track":
-        assert ATTACK in {row.get("device") for row in told.json()}, "JSON tells a program what was sent, to the letter"
+        assert ATTACK in {row.get("device") for row in json.json()}, "JSON gives a program exactly what was sent"
 
 
-def test_a_follower_is_not_steered(office, attacked):
+def test_the_output_of_follow_does_not_control_a_terminal(office, attacked):
     follower = office.spawn("track", attacked["serial"], "--follow", env={"PYTHONUNBUFFERED": "1"})
-    # Ends the reading below if what is waited for never comes.
+    # Ends the loop below if the attack is never printed.
     watch = threading.Timer(PATIENCE_SECONDS, follower.kill)
     watch.start()
-    told = []
+    lines = []
     try:
         for line in follower.stdout:
-            told.append(line)
+            lines.append(line)
             if "a\N{REPLACEMENT CHARACTER}2J" in line:
                 break
     finally:
         watch.cancel()
         follower.terminate()
         follower.communicate()
-    assert any("a\N{REPLACEMENT CHARACTER}2J" in line for line in told)
-    assert steering("".join(told)) == set()
+    assert any("a\N{REPLACEMENT CHARACTER}2J" in line for line in lines)
+    assert controls("".join(lines)) == set()
 
 
-def test_an_error_is_not_steered(office):
+def test_an_error_does_not_control_a_terminal(office):
     for arguments in (
         ("show", ATTACK),
         ("partner", "show", ATTACK),
@@ -193,16 +195,16 @@ def test_an_error_is_not_steered(office):
         ("generate", "--product", "x", "--count", ATTACK),
     ):
         result = office.run(*arguments)
-        assert result.exit_status and steering(result.stdout + result.stderr) == set(), arguments
+        assert result.exit_status and controls(result.stdout + result.stderr) == set(), arguments
 
 
 def test_a_sentence_is_made_safe(office, attacked, tmp_path):
-    """What a command has done names a product or partner."""
+    """The sentence about what was done may name a product or a partner."""
     result = office.run("partner", "retire", attacked["partner"])
-    assert result.exit_status == 0 and steering(result.stdout + result.stderr) == set()
+    assert result.exit_status == 0 and controls(result.stdout + result.stderr) == set()
 
 
-def test_every_command_is_tried_or_known_to_tell_a_sentence():
+def test_every_command_is_tested_or_known_to_print_a_sentence():
     import click
 
     from admin.cli import cli

@@ -1,4 +1,4 @@
-"""Text of strangers on a screen, and in a log."""
+"""Text that strangers sent, on a terminal and in a log."""
 
 import ast
 import json
@@ -12,11 +12,11 @@ from admin.shell import output
 from freeradius_module.printable import json_escaped, printable
 
 ADMIN = Path(__file__).resolve().parents[2] / "admin"
-EVERY_SIGN = "".join(chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000)
+EVERY_CHARACTER = "".join(chr(number) for number in range(0x110000) if not 0xD800 <= number < 0xE000)
 
 
-def test_no_sign_that_steers_a_terminal_is_left():
-    left = {unicodedata.category(sign) for sign in printable(EVERY_SIGN)}
+def test_no_character_that_controls_a_terminal_is_left():
+    left = {unicodedata.category(character) for character in printable(EVERY_CHARACTER)}
     assert not left & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     assert (
         printable("Banca São João, 2 h\N{NO-BREAK SPACE}13 min 漢字 é")
@@ -25,7 +25,7 @@ def test_no_sign_that_steers_a_terminal_is_left():
 
 
 @pytest.mark.parametrize(
-    "sign",
+    "character",
     [
         "\u0085",
         "\u009b",
@@ -38,27 +38,23 @@ def test_no_sign_that_steers_a_terminal_is_left():
         "\u2028",
     ],
 )
-def test_a_value_and_a_field_of_a_line(sign):
-    assert sign not in output.shown("device", f"a{sign}b")
-    assert sign not in output._field(f"a{sign}b")
+def test_a_value_and_a_field_of_a_line(character):
+    assert character not in output.formatted("device", f"a{character}b")
+    assert character not in output._field(f"a{character}b")
 
 
-def test_json_means_the_same_and_steers_nothing():
-    text = json_escaped(json.dumps({"device": EVERY_SIGN}, ensure_ascii=False))
-    assert json.loads(text) == {"device": EVERY_SIGN}
+def test_json_means_the_same_and_controls_nothing():
+    text = json_escaped(json.dumps({"device": EVERY_CHARACTER}, ensure_ascii=False))
+    assert json.loads(text) == {"device": EVERY_CHARACTER}
     assert printable(text) == text
 
 
 def test_commands_print_by_way_of_output():
-    """So that nobody has to remember."""
+    """output.py makes texts safe; a command that prints by itself would not."""
     elsewhere = []
     for path in sorted(ADMIN.rglob("*.py")):
-        if path.name in (
-            "output.py",
-            "messages.py",
-            "reference.py",
-            "completion.py",
-        ):  # The last three are for makers and shells.
+        # A shell reads what completion.py prints.
+        if path.name in ("output.py", "completion.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (

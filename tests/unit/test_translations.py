@@ -1,4 +1,4 @@
-"""The catalogue of translations: whatever the office may say has one, and it names the same values."""
+"""The catalogue of translations: every message has one, with the same values, commands and options."""
 
 import ast
 import re
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from babel.messages import pofile
 
+import admin
 import freeradius_module
-from admin.shell import text  # noqa: F401  cli: all commands are in the group, all errors under OfficeError.
+from admin.shell import text
 from tools import messages
 
 COMMAND_OR_OPTION = re.compile(r"['`]prepaid [a-z ]+|--[a-z-]+")
@@ -29,12 +30,12 @@ def test_no_message_lacks_its_translation(catalog):
         for message in messages.template()
         if message.id and not ((found := catalog.get(message.id, message.context)) and messages.is_translated(found))
     ]
-    assert not missing, "run python -m admin.messages, and translate what is new"
+    assert not missing, "run `make messages`, and translate the new messages"
 
 
-def test_nothing_is_translated_that_nobody_says(catalog):
-    said = {(message.id, message.context) for message in messages.template()}
-    assert [message.id for message in catalog if (message.id, message.context) not in said] == []
+def test_no_unused_message_is_translated(catalog):
+    used = {(message.id, message.context) for message in messages.template()}
+    assert [message.id for message in catalog if (message.id, message.context) not in used] == []
 
 
 def test_a_translation_names_the_same_values(catalog):
@@ -70,9 +71,11 @@ def test_every_word_of_the_schema_is_a_word_of_the_catalogue():
     assert words and words <= set(messages.WORDS)
 
 
-def test_what_the_pure_rules_refuse_can_be_translated():
-    """A Sentence is found by its template, which therefore stands in the source as it is."""
-    for path in Path(freeradius_module.__file__).parent.rglob("*.py"):
+def test_a_sentence_can_be_translated():
+    """tools.messages finds only templates that are literals."""
+    for path in (
+        path for package in (admin, freeradius_module) for path in Path(package.__file__).parent.rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Sentence":
                 assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}"
@@ -84,21 +87,21 @@ def portuguese(monkeypatch):
 
 
 @pytest.mark.usefixtures("portuguese", "installed")
-def test_a_sentence_of_the_pure_rules_is_said_in_the_readers_language():
+def test_a_sentence_of_the_pure_rules_is_translated():
     from freeradius_module.rules import units
     from freeradius_module.sealing import pin
 
     with pytest.raises(ValueError) as caught:
         units.parse_money("vinte")
     # The value that is a sentence itself ("an amount of money") is translated, too.
-    assert text.told(caught.value).startswith("'vinte' não é uma quantia de dinheiro. Escreva como 20.00")
+    assert text.translated(caught.value).startswith("'vinte' não é uma quantia de dinheiro. Escreva como 20.00")
     with pytest.raises(ValueError) as caught:
         pin.check_shape(4, pin.DIGITS, live_cards=10)
-    assert "uma tentativa em 10,000 acerta. Use ao menos 6 caracteres" in text.told(caught.value)
+    assert "uma tentativa em 10,000 acerta. Use ao menos 6 caracteres" in text.translated(caught.value)
 
 
 def placeholders(sentence: str) -> set:
-    """The values in a sentence, with their form.
+    """The values in a sentence, with their format.
 
     >>> sorted(placeholders("{count} of {name!r} {{kept}}"))
     [('count', '', None), ('name', '', 'r')]

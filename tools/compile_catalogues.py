@@ -1,4 +1,4 @@
-"""What `pip install .` does beside copying: the translations (.po) are compiled (.mo), which git does not keep."""
+"""Compiles the translations (.po to .mo) when the distribution is built: git has their sources only."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildPy(build_py):
-    def run(self):
+    def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
