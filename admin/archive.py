@@ -1,13 +1,12 @@
-"""prepaid db archive: sessions that ended some days ago move out of the way of the logins.
+"""prepaid db archive: moves sessions that ended some days ago out of the table that logins read.
 
-In small steps, each a transaction of its own, that lock the rows they move and nothing else.
+It works in small steps.  Each step is a transaction that locks only the rows it moves.
 """
 
 import contextlib
 import time
 
 import click
-import pymysql.cursors
 
 from freeradius_module import store as module_store
 
@@ -15,13 +14,18 @@ from . import store
 from .db import DAEMONS, database_name, db, owner_connection, owner_options
 from .shell import errors, output
 from .shell.command import json_option, option, pass_office
+from .shell.office import Office
 from .shell.text import _
 from .store.archive import YOUNGEST_DAYS
+from .store.rows import Connection, TupleCursor
 
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
-# Refused logins are no connection records; a quarter of a year is enough to answer a complaint.
+# Refused logins are not connection records; a quarter of a year is enough to answer a complaint.
 REFUSALS_DAYS = 90
+
+# The card's number and the number of its login.
+SessionKey = tuple[int, int]
 
 
 @db.command()
@@ -31,9 +35,15 @@ REFUSALS_DAYS = 90
     type=click.IntRange(YOUNGEST_DAYS),
     default=YOUNGEST_DAYS,
     metavar="DAYS",
-    help="Sessions that ended so many days ago or earlier: 2 or more.  [2]",
+    help="Sessions that ended at least this many days ago: 2 or more.  [2]",
 )
-@option("--step", type=click.IntRange(1, 2000), default=200, metavar="N", help="Sessions in one transaction.  [200]")
+@option(
+    "--step",
+    type=click.IntRange(1, 2000),
+    default=200,
+    metavar="N",
+    help="How many sessions one transaction moves.  [200]",
+)
 @option(
     "--pause",
     "pause_ms",
@@ -47,7 +57,8 @@ REFUSALS_DAYS = 90
     "forget_days",
     type=click.IntRange(YEAR_DAYS),
     metavar="DAYS",
-    help="And remove archived ones that ended so many days ago: 366 or more. Only how much they used is kept.",
+    help="Also remove archived sessions that ended at least this many days ago: 366 or more. Their usage is kept as one "
+    "sum for each card.",
 )
 @option(
     "--refusals-older-than",
@@ -55,16 +66,26 @@ REFUSALS_DAYS = 90
     type=click.IntRange(1),
     default=REFUSALS_DAYS,
     metavar="DAYS",
-    help="And remove the counts of refused logins that are so many days old.  [90]",
+    help="Remove counts of refused logins that are at least this many days old.  [90]",
 )
 @owner_options
 @json_option
 @pass_office
-def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days, root_user, root_socket, as_json):
-    """Move ended sessions into the archive.  No balance changes, and no login waits for it: run it every night.
+def archive(
+    office: Office,
+    older_than_days: int,
+    step: int,
+    pause_ms: int,
+    forget_days: int | None,
+    refusals_days: int,
+    root_user: str | None,
+    root_socket: str | None,
+    as_json: bool,
+) -> None:
+    """Move ended sessions into the archive.  Balances do not change and logins do not wait: run it every night.
 
-    Records of connections are kept for at least a year, as the law demands.  Counts of refused logins are removed after
-    90 days.
+    Connection records are kept for at least a year, as the law requires (Lei 12.965/2014, art. 13).  Counts of refused
+    logins are removed after 90 days.
 
     \b
     Example:
@@ -74,7 +95,6 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
     with _mover_connection(office, root_user, root_socket) as connection:
         with connection.cursor() as cursor:
             store.schema.use(cursor, database_name(office))
-            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         mover = Mover(connection, pause_ms / 1000)
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
@@ -82,8 +102,8 @@ def archive(office, older_than_days, step, pause_ms, forget_days, refusals_days,
     output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(
-            "{archived} sessions archived, {left} left for the next time, {forgotten} forgotten; {refusals} counts of refused "
-            "logins removed."
+            "{archived} sessions archived, {left} left for the next run, {forgotten} removed from the archive; {refusals} "
+            "counts of refused logins removed."
         ).format(archived=archived, left=mover.left, forgotten=forgotten, refusals=refusals),
         as_json,
     )
@@ -104,22 +124,22 @@ def _mover_connection(office, root_user: str | None, root_socket: str | None):
 
 
 class Mover:
-    """Moves sessions over one connection, step by step."""
+    """Moves sessions over one connection, step by step, with a pause after each step."""
 
-    def __init__(self, connection, pause_seconds: float = 0):
+    def __init__(self, connection: Connection, pause_seconds: float = 0):
         self.connection = connection
         self.pause_seconds = pause_seconds
-        # Sessions that somebody else worked on just then.
+        # How many sessions were not moved because another transaction held them.
         self.left = 0
 
     def archive(self, older_than_days: int, step: int) -> int:
-        """Archive what ended so long ago; how many sessions."""
+        """Archive the sessions that ended so long ago, *step* in each transaction; returns how many."""
         count = 0
         after = (0, 0)
-        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+        with self.connection.cursor(TupleCursor) as cursor:
             while found := store.archive.candidates(cursor, after, step, older_than_days):
                 after = found[-1][:2]
-                # What a session has used must be on the card before the session goes.
+                # The usage of a session must be on the card before the session goes.
                 unposted = {card_id for card_id, _number, is_posted in found if not is_posted}
                 if unposted:
                     module_store.posting.post(cursor, unposted)
@@ -130,11 +150,11 @@ class Mover:
         return count
 
     def forget(self, older_than_days: int, step: int) -> int:
-        """Remove archived sessions that nobody has to keep; how many."""
+        """Remove archived sessions that the law does not require any more; returns how many."""
         if older_than_days < YEAR_DAYS:
-            raise errors.WrongUsage(_("Records of connections are kept for at least {days} days."), days=YEAR_DAYS)
+            raise errors.WrongUsage(_("Connection records are kept for at least {days} days."), days=YEAR_DAYS)
         count = 0
-        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+        with self.connection.cursor(TupleCursor) as cursor:
             while True:
                 self.connection.begin()
                 keys = store.archive.forgettable(cursor, step, older_than_days)
@@ -147,9 +167,9 @@ class Mover:
                 time.sleep(self.pause_seconds)
 
     def forget_refusals(self, older_than_days: int, step: int) -> int:
-        """Remove old counts of refused logins; how many."""
+        """Remove old counts of refused logins; returns how many."""
         count = 0
-        with self.connection.cursor(pymysql.cursors.Cursor) as cursor:
+        with self.connection.cursor() as cursor:
             for table in store.refusal.TABLES:
                 while removed := store.refusal.forget(cursor, table, older_than_days, step):
                     self.connection.commit()
@@ -157,7 +177,8 @@ class Mover:
                     time.sleep(self.pause_seconds)
         return count
 
-    def _move(self, cursor, keys: list[tuple[int, int]], older_than_days: int) -> int:
+    def _move(self, cursor: TupleCursor, keys: list[SessionKey], older_than_days: int) -> int:
+        """Move those of the sessions that nobody else holds, in one transaction; returns how many."""
         self.connection.begin()
         try:
             keys = store.archive.lock(cursor, keys, older_than_days)

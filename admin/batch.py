@@ -1,24 +1,25 @@
-"""prepaid batch list, show: what was made, and what became of it."""
+"""prepaid batch list, show: which batches exist, and what became of their cards."""
 
 import click
 
 from . import store
-from .shell import errors, output
+from .shell import output
 from .shell.command import cli, json_option, option, pass_office
-from .shell.find import find_product
+from .shell.find import find_batch, find_product
+from .shell.office import Office
 
 
 @cli.group()
-def batch():
-    """Batches: cards that were made together."""
+def batch() -> None:
+    """Batches: cards that were generated or imported together."""
 
 
 @batch.command("list")
-@option("--product", "product_name", metavar="NAME", help="Of this product only.")
+@option("--product", "product_name", metavar="NAME", help="Only of this product.")
 @json_option
 @pass_office
-def list_(office, product_name, as_json):
-    """Batches, newest first.
+def list_(office: Office, product_name: str | None, as_json: bool) -> None:
+    """List the batches, newest first.
 
     \b
     Example:
@@ -34,17 +35,15 @@ def list_(office, product_name, as_json):
 @click.argument("number", type=click.IntRange(1))
 @json_option
 @pass_office
-def show(office, number, as_json):
-    """One batch: its range, its cards by status, its history.
+def show(office: Office, number: int, as_json: bool) -> None:
+    """Show a batch: its serials, its cards by status, its history.
 
     \b
     Example:
         prepaid batch show 31
     """
     with office.reading() as cursor:
-        row = store.batch.find(cursor, number)
-        if row is None:
-            raise errors.UnknownBatch(batch=number)
+        row = find_batch(cursor, number)
         by_status = store.batch.count_by_status(cursor, number)
         events = store.batch.events(cursor, number)
     shown = {

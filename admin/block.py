@@ -1,40 +1,49 @@
-"""prepaid block, unblock, delete: stop cards, let them go on, take them out of stock."""
+"""prepaid block, unblock, delete: stop cards, let them work again, take them out of stock for good."""
 
 import sys
+from collections.abc import Callable
 
 import click
 
 from . import store
-from .custody import dry_run_option
 from .shell import errors, output, selection
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import cli, json_option, pass_office
+from .shell.office import Office
+from .shell.shared_options import dry_run_option, reason_option, require_yes, together, yes_option
 from .shell.text import _, plural
+from .store.card import Choice
+from .store.rows import Cursor, Row
 
+# Finds the cards and refuses those that cannot be changed; returns the choice, and how many cards it will change.
+Look = Callable[[Cursor], tuple[Choice, int]]
 
-def choosing_options(command):
-    """Which cards, why, and how careful."""
-    for decorate in reversed(
-        (
-            click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
-            selection.batch_option,
-            selection.range_option,
-            option("--reason", help="Why, for the history."),
-            option("--yes", is_flag=True, help="Do not ask, for scripts."),
-            dry_run_option,
-            json_option,
-        )
-    ):
-        command = decorate(command)
-    return command
+choosing_options = together(
+    click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
+    selection.batch_option,
+    selection.range_option,
+    reason_option,
+    yes_option,
+    dry_run_option,
+    json_option,
+)
 
 
 @cli.command()
 @choosing_options
 @pass_office
-def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
-    """Stop cards in any status but redeemed; their open sessions are disconnected.
+def block(
+    office: Office,
+    serials: tuple[str, ...],
+    batch_id: int | None,
+    range_text: str | None,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Block cards in any status except redeemed; their open sessions are disconnected.
 
-    Cards that are blocked already stay as they are.
+    Cards that are already blocked stay as they are.
 
     \b
     Example:
@@ -42,105 +51,129 @@ def block(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
         prepaid block --range LIVRE000000016-LIVRE000010005 --reason "Parcel lost"
     """
 
-    def look(cursor):
+    def look(cursor: Cursor) -> tuple[Choice, int]:
         chosen = selection.by_any(cursor, serials, batch_id, range_text)
         found = selection.counted(cursor, chosen)
-        _refuse_if_any(found, "redeemed", _("its credit is on the voice platform already"))
-        _refuse_if_any(found, "deleted", _("it is not in use any more"))
+        _refuse_if_any(found, "redeemed", _("its credit is already on the voice platform"))
+        _refuse_if_any(found, "deleted", _("it is no longer in use"))
         return chosen.choice, sum(row["count"] for status, row in found.items() if status != "blocked")
 
-    def act(cursor, choice):
-        # The cards first: from then on no login of theirs is written, and those that were are found.
+    def act(cursor: Cursor, choice: Choice) -> int:
+        # The cards first: from then on no login of theirs can be recorded, and every earlier one is found.
         count = store.card.block(cursor, choice)
         store.card.make_sessions_due(cursor, choice, "blocked")
         return count
 
-    def ask(count):
+    def ask(count: int) -> None:
         if count > 1 and not yes and sys.stdin.isatty():
-            _ask(plural("Block {count} card?", "Block {count} cards?", count), count)
+            require_yes(plural("Block {count} card?", "Block {count} cards?", count).format(count=count))
 
     count = carry_out(office, reason, look, ask, act, dry_run)
-    _tell(
-        "blocked",
-        count,
-        dry_run,
-        as_json,
-        plural("{count} card blocked.", "{count} cards blocked.", count),
-        plural("Would block {count} card.", "Would block {count} cards.", count),
+    sentence = (
+        plural("Would block {count} card.", "Would block {count} cards.", count)
+        if dry_run
+        else plural("{count} card blocked.", "{count} cards blocked.", count)
     )
+    output.print_result({"blocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
 @cli.command()
 @choosing_options
 @pass_office
-def unblock(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
-    """Give blocked cards the status back that they had before.
+def unblock(
+    office: Office,
+    serials: tuple[str, ...],
+    batch_id: int | None,
+    range_text: str | None,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Unblock cards: each returns to the status that it had before.
 
     \b
     Example:
         prepaid unblock LIVRE000000016 --reason "Found again"
     """
 
-    def look(cursor):
+    def look(cursor: Cursor) -> tuple[Choice, int]:
         chosen = selection.by_any(cursor, serials, batch_id, range_text)
         found = selection.counted(cursor, chosen)
         if "blocked" not in found:
             raise errors.Refused(
-                _("Nothing is blocked: {words} has {statuses}."),
+                _("None of these cards is blocked: {words} has the status {statuses}."),
                 words=chosen.words,
                 statuses=", ".join(output.formatted("status", status) for status in found),
             )
         return chosen.choice, found["blocked"]["count"]
 
-    def ask(count):
+    def ask(count: int) -> None:
         if count > 1 and not yes and sys.stdin.isatty():
-            _ask(plural("Unblock {count} card?", "Unblock {count} cards?", count), count)
+            require_yes(plural("Unblock {count} card?", "Unblock {count} cards?", count).format(count=count))
 
     count = carry_out(office, reason, look, ask, store.card.unblock, dry_run)
-    _tell(
-        "unblocked",
-        count,
-        dry_run,
-        as_json,
-        plural("{count} card unblocked.", "{count} cards unblocked.", count),
-        plural("Would unblock {count} card.", "Would unblock {count} cards.", count),
+    sentence = (
+        plural("Would unblock {count} card.", "Would unblock {count} cards.", count)
+        if dry_run
+        else plural("{count} card unblocked.", "{count} cards unblocked.", count)
     )
+    output.print_result({"unblocked": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
 @cli.command()
 @choosing_options
 @pass_office
-def delete(office, serials, batch_id, range_text, reason, yes, dry_run, as_json):
-    """Delete cards in stock, for good: all of them or none.  Their serials are never used again.
+def delete(
+    office: Office,
+    serials: tuple[str, ...],
+    batch_id: int | None,
+    range_text: str | None,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Delete cards in stock for good: all of them or none.  Their serials are never used again.
 
     \b
     Example:
         prepaid delete --batch 31 --reason "Misprinted" --yes
     """
 
-    def look(cursor):
+    def look(cursor: Cursor) -> tuple[Choice, int]:
         chosen = selection.by_any(cursor, serials, batch_id, range_text)
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
         return chosen.choice, cards["count"]
 
-    def ask(count):
-        # What cannot be undone is asked of scripts too; they say --yes.
+    def ask(count: int) -> None:
+        # Deleting cannot be undone, so scripts must confirm it too, with --yes.
         if not yes:
-            _ask(plural("Delete {count} card for good?", "Delete {count} cards for good?", count), count)
+            question = plural("Delete {count} card for good?", "Delete {count} cards for good?", count)
+            require_yes(question.format(count=count))
 
     count = carry_out(office, reason, look, ask, store.card.delete, dry_run)
-    _tell(
-        "deleted",
-        count,
-        dry_run,
-        as_json,
-        plural("{count} card deleted.", "{count} cards deleted.", count),
-        plural("Would delete {count} card.", "Would delete {count} cards.", count),
+    sentence = (
+        plural("Would delete {count} card.", "Would delete {count} cards.", count)
+        if dry_run
+        else plural("{count} card deleted.", "{count} cards deleted.", count)
     )
+    output.print_result({"deleted": count, "dry_run": dry_run}, sentence.format(count=count), as_json)
 
 
-def carry_out(office, reason, look, ask, act, dry_run: bool) -> int:
-    """Look, ask, look again and act: nobody waits for an answer with other people's cards locked."""
+def carry_out(
+    office: Office,
+    reason: str | None,
+    look: Look,
+    ask: Callable[[int], None],
+    act: Callable[[Cursor, Choice], int],
+    dry_run: bool,
+) -> int:
+    """Look, ask, look again, and act; returns how many cards were changed.
+
+    The first look ends its transaction before the question is asked, so that the cards are not locked while a person
+    thinks.
+    """
     with office.transaction() as cursor:
         _choice, count = look(cursor)
     if dry_run or count == 0:
@@ -148,18 +181,13 @@ def carry_out(office, reason, look, ask, act, dry_run: bool) -> int:
     ask(count)
     with office.transaction(reason=reason) as cursor:
         choice, count_now = look(cursor)
-        # The answer was given to the first count, and to no other.
+        # The confirmation was given for the first count.
         if count_now != count or act(cursor, choice) != count:
             raise errors.Busy()
     return count
 
 
-def _ask(question: str, count: int) -> None:
-    if not output.confirm(question.format(count=count)):
-        raise errors.Refused(_("Nothing was changed."))
-
-
-def _refuse_if_any(found: dict, status: str, why: str) -> None:
+def _refuse_if_any(found: dict[str, Row], status: str, why: str) -> None:
     if status in found:
         raise errors.Refused(
             _("Card {serial} is {status}: {why}. Nothing was changed."),
@@ -167,8 +195,3 @@ def _refuse_if_any(found: dict, status: str, why: str) -> None:
             status=output.formatted("status", status),
             why=why,
         )
-
-
-def _tell(what: str, count: int, dry_run: bool, as_json: bool, done: str, would: str) -> None:
-    sentence = would if dry_run else done
-    output.print_result({what: count, "dry_run": dry_run}, sentence.format(count=count), as_json)

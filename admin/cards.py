@@ -1,8 +1,10 @@
-"""prepaid list, show, edit: look at cards, and change the little that may be changed by hand."""
+"""prepaid list, show, edit: cards, and the few things of a card that the office may change by hand."""
 
 import sys
 from array import array
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import click
 
@@ -11,11 +13,13 @@ from freeradius_module.sealing import pin
 from . import product, store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
-from .shell.find import find_partner, find_product
+from .shell.find import find_batch, find_partner, find_product
+from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
 from .shell.text import _
+from .store.rows import Cursor, Row
 
-# How often a card is set free from its device, unless the option file says otherwise: phones change their address.
+# How often a card may be released from its device, unless the option file says otherwise: phones change their address.
 UNBINDS_A_MONTH = 3
 MONTH_DAYS = 30
 LISTED = (
@@ -30,7 +34,7 @@ LISTED = (
     "first_login_at",
     "expires_at",
 )
-# From a thousand values on, the server makes a table of them instead of using the index.
+# With a thousand values or more in a list, the server makes a table of them instead of using the index.
 CARDS_A_PAGE = 500
 
 
@@ -39,20 +43,32 @@ CARDS_A_PAGE = 500
     "--status",
     multiple=True,
     type=click.Choice(store.card.LISTED_STATUSES),
-    help="In this status; can be given several times.",
+    help="Only in this status; can be given several times.",
 )
 @selection.batch_option
-@option("--product", "product_name", metavar="NAME", help="Of this product.")
-@option("--partner", "partner_name", metavar="NAME", help="With this partner.")
+@option("--product", "product_name", metavar="NAME", help="Only of this product.")
+@option("--partner", "partner_name", metavar="NAME", help="Only cards that this partner has.")
 @selection.range_option
-@option("--from", "made_from", type=DATE, metavar="DATE", help="Made on this day (UTC) or later.")
-@option("--to", "made_to", type=DATE, metavar="DATE", help="Made on this day (UTC) or earlier.")
-@option("--after", metavar="SERIAL", help="Go on after this card, the last one of the page before.")
-@option("--limit", type=click.IntRange(1), help="At most so many cards.")
+@option("--from", "made_from", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or later.")
+@option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or earlier.")
+@option("--after", metavar="SERIAL", help="Continue after this card: the last one of the previous page.")
+@option("--limit", type=click.IntRange(1), help="At most this many cards.")
 @json_option
 @pass_office
-def list_(office, status, batch_id, product_name, partner_name, range_text, made_from, made_to, after, limit, as_json):
-    """Cards, in the order in which they were made.
+def list_(
+    office: Office,
+    status: tuple[str, ...],
+    batch_id: int | None,
+    product_name: str | None,
+    partner_name: str | None,
+    range_text: str | None,
+    made_from: date | None,
+    made_to: date | None,
+    after: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List cards, in the order in which they were made.
 
     \b
     Example:
@@ -61,7 +77,7 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
     """
     if limit is None and not as_json and sys.stdout.isatty():
         limit = output.TERMINAL_ROWS + 1
-    wanted = {
+    wanted: dict[str, Any] = {
         "status": list(status) or None,
         "batch_id": batch_id,
         "made_from": made_from,
@@ -70,8 +86,8 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
     }
     with office.reading() as cursor:
         # A name that does not exist is an error, not an empty list.
-        if batch_id is not None and store.batch.find(cursor, batch_id) is None:
-            raise errors.UnknownBatch(batch=batch_id)
+        if batch_id is not None:
+            find_batch(cursor, batch_id)
         if product_name is not None:
             wanted["product_id"] = find_product(cursor, product_name)["id"]
         if partner_name is not None:
@@ -83,13 +99,13 @@ def list_(office, status, batch_id, product_name, partner_name, range_text, made
             wanted["after_id"] = selection.find(cursor, after)["id"]
         with office.stream() as stream:
             store.card.ids(stream, wanted)
-            # Four octets a card: ten million of them still fit where ten million rows would not.
+            # Four octets for each card: the numbers of ten million cards fit into memory, their rows do not.
             card_ids = array("I", (row["id"] for row in stream))
         output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
 
 
-def in_pages(cursor, card_ids):
-    """The cards one by one, read some hundreds at a time, all as they were at one moment."""
+def in_pages(cursor: Cursor, card_ids: Sequence[int]) -> Iterator[Row]:
+    """The overviews of these cards, read some hundreds at a time within the caller's snapshot."""
     for at in range(0, len(card_ids), CARDS_A_PAGE):
         yield from store.card.overviews(cursor, list(card_ids[at : at + CARDS_A_PAGE]))
 
@@ -100,12 +116,12 @@ def in_pages(cursor, card_ids):
     "--pin",
     "with_pin",
     is_flag=True,
-    help="And its PIN: needs the role see_pin, and leaves a record in the card's history.",
+    help="Also show the PIN.  It needs the role see_pin, and is recorded in the card's history.",
 )
 @json_option
 @pass_office
-def show(office, serial, with_pin, as_json):
-    """One card in full: status, credit, use, what is left, until when.
+def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
+    """Show a card: its status, its credit, what was used, what is left, and until when it is valid.
 
     \b
     Example:
@@ -132,14 +148,26 @@ def show(office, serial, with_pin, as_json):
     "--expires",
     type=DAY_OR_MOMENT,
     metavar="DATE",
-    help="The last day of use, or a moment in UTC; a compensating entry.",
+    help="The new last day of use, or a moment in UTC; a compensating entry.",
 )
-@option("--unbind", is_flag=True, help="Let the card's next device be its first; a compensating entry.")
-@option("--reason", help="Why; needed with --expires and --unbind.")
+@option(
+    "--unbind",
+    is_flag=True,
+    help="Release the card from its device: it will be bound to the next one; a compensating entry.",
+)
+@option("--reason", help="The reason; required with --expires and --unbind.")
 @json_option
 @pass_office
-def edit(office, serial, note, expires, unbind, reason, as_json):
-    """Note something on a card, move the end of its validity, or free it from its device.
+def edit(
+    office: Office,
+    serial: str,
+    note: Any,
+    expires: date | datetime | None,
+    unbind: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Change a card's note or the end of its validity, or release it from its device.
 
     \b
     Example:
@@ -147,58 +175,61 @@ def edit(office, serial, note, expires, unbind, reason, as_json):
     """
     if note is None and expires is None and not unbind:
         raise errors.WrongUsage(_("Say what to change: --note, --expires or --unbind."))
-    if (expires is not None or unbind) and not (reason or "").strip():
+    why = reason or ""
+    if (expires is not None or unbind) and not why.strip():
         raise errors.WrongUsage(_("A compensating entry needs a reason: --reason TEXT."))
     with office.transaction(reason=reason) as cursor:
         card = selection.find(cursor, serial)
-        # Locked before its status is looked at: it may be redeemed or deleted at the same moment.
+        # Lock the card before its status is read: another command may redeem or delete it at the same moment.
         store.entry.lock(cursor, [card["id"]])
         card = selection.find(cursor, serial)
         if card["status"] in ("deleted", "redeemed"):
             raise errors.Refused(
-                _("Card {serial} is {status}, so nothing of it is changed."),
+                _("Card {serial} is {status} and cannot be changed."),
                 serial=card["serial"],
                 status=output.formatted("status", card["status"]),
             )
         if note is not None:
             store.card.set_note(cursor, card["id"], None if note is CLEARED else note)
         if expires is not None:
-            until = end_of(cursor, card, expires)
-            store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
-            store.card.end_sessions_by(cursor, card["id"], until)
-            store.card.reopen_expired(cursor, card["id"])
+            _extend(cursor, card, expires, why)
         if unbind:
-            _require_unbind_left(office, cursor, card)
-            store.entry.add(cursor, card["id"], "unbound", reason)
+            _unbind(office, cursor, card, why)
         row = _overview(cursor, serial)
-    output.print_result(row, _("Card {serial} is changed.").format(serial=card["serial"]), as_json)
+    output.print_result(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
 
 
-def _require_unbind_left(office, cursor, card: dict) -> None:
-    """A card that changes its device all the time is a card that is shared: so often a month and no more."""
+def _extend(cursor: Cursor, card: Row, expires: date | datetime, reason: str) -> None:
+    until = end_of(cursor, card, expires)
+    store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
+    store.card.end_sessions_by(cursor, card["id"], until)
+    store.card.reopen_expired(cursor, card["id"])
+
+
+def _unbind(office: Office, cursor: Cursor, card: Row, reason: str) -> None:
+    """Release a locked card from its device; so often a month and no more, because more often means a shared card."""
     most = office.number("unbinds_a_month", UNBINDS_A_MONTH)
-    # Two at once are counted one after the other.
-    store.entry.lock(cursor, [card["id"]])
-    freed = store.entry.unbound_since(cursor, card["id"], MONTH_DAYS)
-    if len(freed) >= most:
+    released = store.entry.unbound_since(cursor, card["id"], MONTH_DAYS)
+    if len(released) >= most:
         raise errors.Refused(
             _(
-                "Card {serial} was set free from its device {count} times within {days} days, and no more than {most} are "
-                "allowed (unbinds_a_month in {config}). The next one is possible on {day}. Nothing was changed."
+                "Card {serial} was released from its device {count} times within {days} days; at most {most} are allowed "
+                "(unbinds_a_month in {config}). The next one is possible on {day}. Nothing was changed."
             ),
             serial=card["serial"],
-            count=len(freed),
+            count=len(released),
             days=MONTH_DAYS,
             most=most,
             config=office.config_path,
-            day=output.formatted("at", freed[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
+            day=output.formatted("at", released[-most] + timedelta(days=MONTH_DAYS)) if most else "-",
         )
+    store.entry.add(cursor, card["id"], "unbound", reason)
 
 
-def public(row: dict) -> dict:
-    """A row of card_overview as it is printed, with the money that is left."""
+def public(row: Row) -> Row:
+    """A row of the view card_overview as it is printed: without internal columns, and with the remaining money."""
     credit, used = row["credit_cents"], row["used_cents"]
-    shown = {}
+    shown: Row = {}
     for name, value in row.items():
         if name in ("id", "price_cents", "status_before_block"):
             continue
@@ -208,7 +239,7 @@ def public(row: dict) -> dict:
     return shown
 
 
-def _overview(cursor, text: str) -> dict:
+def _overview(cursor: Cursor, text: str) -> Row:
     card = selection.find(cursor, text)
     row = store.card.overview(cursor, card["serial"])
     if row is None:
@@ -218,8 +249,8 @@ def _overview(cursor, text: str) -> dict:
     return public(row)
 
 
-def end_of(cursor, card: dict, expires: date | datetime) -> datetime:
-    """The moment at which a card's validity ends; of a day it is the end, by the product's clock."""
+def end_of(cursor: Cursor, card: Row, expires: date | datetime) -> datetime:
+    """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the product's time zone."""
     if isinstance(expires, datetime):
         return expires
-    return product.end_of_day(expires, store.batch.find(cursor, card["batch_id"])["timezone"])
+    return product.end_of_day(expires, find_batch(cursor, card["batch_id"])["timezone"])

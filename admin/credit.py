@@ -1,4 +1,7 @@
-"""prepaid credit, transfer: credit added or moved by hand, as compensating entries; history is never edited."""
+"""prepaid credit, transfer: credit is added or moved by hand, as compensating entries; history is never edited."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
 
 import click
 
@@ -7,30 +10,28 @@ from freeradius_module.rules import units
 from . import cards, store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, Amount
 from .shell.text import _, in_context
+from .store.rows import Cursor, Row
 
-# What the columns of an entry hold.
+# The largest values of an entry's columns.
 MOST = {"seconds": 2**31 - 1, "cents": 2**31 - 1}
 
 
-def reason_option(command):
-    return option("--reason", required=True, callback=_stripped, help="Why, for the history.")(command)
-
-
-def key_option(command):
-    return option(
-        "--key",
-        metavar="KEY",
-        callback=_stripped,
-        help="A name for this act: the same key on the same card acts once, however often it is sent.",
-    )(command)
-
-
-def _stripped(ctx, param, value):
+def _stripped(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise click.BadParameter(_("it is empty."))
     return value and value.strip()
+
+
+reason_option = option("--reason", required=True, callback=_stripped, help="The reason, for the history.")
+key_option = option(
+    "--key",
+    metavar="KEY",
+    callback=_stripped,
+    help="A key for this entry: repeating the command with the same key on the same card changes nothing.",
+)
 
 
 @cli.command()
@@ -46,20 +47,29 @@ def _stripped(ctx, param, value):
 @option(
     "--direction",
     type=click.Choice(["down", "up"]),
-    help="Which traffic, where the product has download and upload apart.",
+    help="The direction, if the product counts download and upload separately.",
 )
 @option(
     "--expires",
     type=DAY_OR_MOMENT,
     metavar="DATE",
-    help="Also move the end of validity: the last day of use, or a moment in UTC.",
+    help="Also change the end of the validity: the last day of use, or a moment in UTC.",
 )
 @reason_option
 @key_option
 @json_option
 @pass_office
-def credit(office, serial, amount, direction, expires, reason, key, as_json):
-    """Add credit to a card, of a kind that its product has.  A card that was used up works again.
+def credit(
+    office: Office,
+    serial: str,
+    amount: tuple[str, int],
+    direction: str | None,
+    expires: date | datetime | None,
+    reason: str,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Add credit to a card, of a kind that its product has.  An exhausted card works again.
 
     \b
     Example:
@@ -69,27 +79,25 @@ def credit(office, serial, amount, direction, expires, reason, key, as_json):
     with office.transaction(reason=reason) as cursor:
         card = selection.find(cursor, serial)
         store.entry.lock(cursor, [card["id"]])
-        before = _now(cursor, card)
+        before = _overview(cursor, card)
         added = {_kind(before, amount[0], direction): amount[1]}
         _require_room(added)
         until = cards.end_of(cursor, card, expires) if expires is not None else None
-        entry = key and store.entry.made_with_key(cursor, card["id"], key)
-        if entry:
-            _require_same(key, entry, {"what": "credited", "expires_at": until, **added})
-        else:
-            _require_alive(before)
-            _require_open_end(before, until, store.connection.now(cursor))
+        repeated = _is_made(cursor, card, key, {"what": "credited", "expires_at": until, **added})
+        if not repeated:
+            _require_usable(before)
+            _require_valid(before, until, store.connection.now(cursor))
             store.entry.add(cursor, card["id"], "credited", reason, added, key, expires_at=until)
             if until is not None:
                 store.card.end_sessions_by(cursor, card["id"], until)
                 store.card.reopen_expired(cursor, card["id"])
-            _reopen_used_up(cursor, card)
-        after = cards.public(store.card.overview(cursor, card["serial"]))
-    facts = {**_named(added), "repeated": bool(entry), **after}
+            _reopen_exhausted(cursor, card)
+        after = cards.public(_overview(cursor, card))
+    facts = {**{f"added_{kind}": amount for kind, amount in added.items()}, "repeated": repeated, **after}
     sentence = (
-        _("Card {serial} was credited before, with this key. Nothing was changed.")
-        if entry
-        else _("Card {serial} has {amounts} more.")
+        _("Card {serial} was credited before with this key. Nothing was changed.")
+        if repeated
+        else _("Added to card {serial}: {amounts}.")
     )
     output.print_result(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
 
@@ -101,10 +109,10 @@ def credit(office, serial, amount, direction, expires, reason, key, as_json):
 @key_option
 @json_option
 @pass_office
-def transfer(office, source, target, reason, key, as_json):
-    """Move all that is left on a card to another card; the first is used up then.
+def transfer(office: Office, source: str, target: str, reason: str, key: str | None, as_json: bool) -> None:
+    """Move all remaining credit of a card to another card; the first card is then exhausted.
 
-    Nobody may be on with the first card: disconnect it, or block it if it was stolen.  Validity is not moved.
+    The first card must have no open session: disconnect it, or block it if it was stolen.  The validity is not moved.
 
     \b
     Example:
@@ -114,53 +122,45 @@ def transfer(office, source, target, reason, key, as_json):
     facts = _transfer(office, source, target, reason, key)
     moved = {kind: facts[f"moved_{kind}"] for kind in store.entry.KINDS if facts[f"moved_{kind}"]}
     sentence = (
-        _("{amounts} of card {source} were moved to {target} before, with this key. Nothing was changed.")
+        _("Moved before with this key, from card {source} to card {target}: {amounts}. Nothing was changed.")
         if facts["repeated"]
-        else _("{amounts} moved from card {source} to card {target}.")
+        else _("Moved from card {source} to card {target}: {amounts}.")
     )
     output.print_result(
         facts, sentence.format(amounts=_amounts(moved), source=facts["from"], target=facts["to"]), as_json
     )
 
 
-def _transfer(office, source: str, target: str, reason: str, key: str | None) -> dict:
+def _transfer(office: Office, source: str, target: str, reason: str, key: str | None) -> Row:
     with office.transaction(reason=reason) as cursor:
         giver, taker = selection.find(cursor, source), selection.find(cursor, target)
         if giver["id"] == taker["id"]:
-            raise errors.Refused(_("Card {serial} is both cards. Name two."), serial=giver["serial"])
+            raise errors.Refused(_("Both serials are card {serial}. Name two cards."), serial=giver["serial"])
         store.entry.lock(cursor, [giver["id"], taker["id"]])
-        entry = key and store.entry.made_with_key(cursor, giver["id"], key)
+        entry = store.entry.made_with_key(cursor, giver["id"], key) if key else None
         if entry:
-            moved = {kind: -entry[kind] for kind in store.entry.KINDS}
-            # An entry that gave, not one that took: the same key must not stand for the way back.
-            _require_same(
-                key,
-                entry,
-                {
-                    "what": "transferred",
-                    "other_card_id": taker["id"],
-                    **{kind: min(entry[kind], 0) for kind in store.entry.KINDS},
-                },
-            )
-            return _transferred(giver, taker, moved, repeated=True)
-        # Before anything is read of its balance.  A login that is being decided is not written any more: the entry below
-        # changes the card that it was decided on.
+            # The entry must have taken credit away: a transfer back is another act, and needs another key.
+            gave = {kind: min(entry[kind], 0) for kind in store.entry.KINDS}
+            _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"], **gave})
+            return _transferred(giver, taker, {kind: -amount for kind, amount in gave.items()}, repeated=True)
+        # Before the balance is read.  A login that is being decided at this moment is not recorded: the entry below changes
+        # the card, and a login is recorded only for the card as it was read.
         store.entry.lock_sessions(cursor, giver["id"])
-        here, there = _now(cursor, giver), _now(cursor, taker)
-        left = _left_on(cursor, giver, here)
-        _require_alive(there)
+        here, there = _overview(cursor, giver), _overview(cursor, taker)
+        left = _left_to_move(cursor, giver, here)
+        _require_usable(there)
         _require_taker(here, there, left)
-        _require_open_end(there, None, store.connection.now(cursor))
+        _require_valid(there, None, store.connection.now(cursor))
         store.entry.add(
             cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"]
         )
         store.entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
-        _use_up(cursor, giver)
-        _reopen_used_up(cursor, taker)
+        _exhaust(cursor, giver)
+        _reopen_exhausted(cursor, taker)
         return _transferred(giver, taker, left, repeated=False)
 
 
-def _transferred(giver: dict, taker: dict, moved: dict, repeated: bool) -> dict:
+def _transferred(giver: Row, taker: Row, moved: Mapping[str, int], repeated: bool) -> Row:
     return {
         "from": giver["serial"],
         "to": taker["serial"],
@@ -172,16 +172,16 @@ def _transferred(giver: dict, taker: dict, moved: dict, repeated: bool) -> dict:
 # --- What is refused --------------------------------------------------------------------------------------
 
 
-def _now(cursor, card: dict) -> dict:
-    """The card as it is, now that it is locked."""
+def _overview(cursor: Cursor, card: Row) -> Row:
+    """The card's balance and status; read it after the card is locked."""
     row = store.card.overview(cursor, card["serial"])
     if row is None:
         raise errors.Refused(_("Card {serial} is deleted. Nothing was changed."), serial=card["serial"])
     return row
 
 
-def _require_alive(row: dict) -> None:
-    """One that is out of use takes no credit."""
+def _require_usable(row: Row) -> None:
+    """Refuse to add credit to a card that could not use it."""
     if row["status"] == "redeemed":
         raise errors.Refused(
             _("Card {serial} is redeemed: its credit is on the voice platform. Nothing was changed."),
@@ -196,28 +196,28 @@ def _require_alive(row: dict) -> None:
         # Its validity would never begin.
         raise errors.Refused(
             _(
-                "The credit of card {serial} was moved away before its first use, so it is of no use any "
+                "The credit of card {serial} was moved to another card before its first login, so it cannot be used any "
                 "more. Take another card. Nothing was changed."
             ),
             serial=row["serial"],
         )
 
 
-def _require_open_end(row: dict, until, now) -> None:
-    """Credit on a card whose validity is over would be of no use."""
+def _require_valid(row: Row, until: datetime | None, now: datetime) -> None:
+    """Refuse to add credit to a card whose validity is over, unless *until*, its new end, is in the future (all UTC)."""
     end = until or row["expires_at"]
     if (end is not None and end <= now) or (until is None and row["status"] == "expired"):
         raise errors.Refused(
             _(
-                "The validity of card {serial} is over, so credit would be of no use. Extend it: 'prepaid credit … --expires "
+                "The validity of card {serial} is over, so credit could not be used. Extend it: 'prepaid credit … --expires "
                 "DATE', or 'prepaid edit {serial} --expires DATE --reason TEXT'. Nothing was changed."
             ),
             serial=row["serial"],
         )
 
 
-def _kind(row: dict, unit: str, direction: str | None) -> str:
-    """The kind of credit that an amount is meant for, if the product has it.
+def _kind(row: Row, unit: str, direction: str | None) -> str:
+    """The kind of credit (see store.entry.KINDS) that an amount in this unit is for; refused if the product lacks it.
 
     >>> row = {"serial": "A17", "credit_octets": None, "credit_down_octets": 5, "credit_up_octets": None}
     >>> _kind(row, "octets", None)
@@ -226,41 +226,52 @@ def _kind(row: dict, unit: str, direction: str | None) -> str:
     'up_octets'
     """
     if direction and unit != "octets":
-        raise errors.WrongUsage(_("--direction is about traffic."))
+        raise errors.WrongUsage(_("--direction is only for traffic."))
     kinds = (
         [unit] if unit != "octets" else [f"{direction}_octets"] if direction else ["octets", "down_octets", "up_octets"]
     )
     had = [kind for kind in kinds if row[f"credit_{kind}"] is not None]
     if not had:
         raise errors.Refused(
-            _("The product of card {serial} has no {kind}, so none is added. It has: {others}."),
+            _("The product of card {serial} has no {kind}, so none can be added. It has: {others}."),
             serial=row["serial"],
             kind=_word(kinds[0]),
             others=", ".join(_word(kind) for kind in store.entry.KINDS if row.get(f"credit_{kind}") is not None),
         )
     if len(had) > 1:
         raise errors.WrongUsage(
-            _("Card {serial} has download and upload apart. Say which: --direction down, or up."), serial=row["serial"]
+            _(
+                "The product of card {serial} counts download and upload separately. Say which: --direction down, or "
+                "--direction up."
+            ),
+            serial=row["serial"],
         )
     return had[0]
 
 
-def _require_room(added: dict) -> None:
+def _require_room(added: Mapping[str, int]) -> None:
+    """Refuse an amount of zero, and one that the entry's column cannot hold."""
     for kind, amount in added.items():
         if amount == 0:
-            raise errors.WrongUsage(_("A credit of zero changes nothing. Say how much."))
+            raise errors.WrongUsage(_("A credit of zero changes nothing. Give an amount."))
         if amount > MOST.get(kind, units.MAX_OCTETS):
-            raise errors.Refused(
-                _("{amounts} are more than a card holds. Nothing was changed."), amounts=_amounts(added)
-            )
+            raise errors.Refused(_("A card cannot hold {amounts}. Nothing was changed."), amounts=_amounts(added))
 
 
-def _require_same(key: str, entry: dict, wanted: dict) -> None:
-    """A key stands for one act: with other amounts it is another act, or a mistake."""
+def _is_made(cursor: Cursor, card: Row, key: str | None, wanted: Mapping[str, object]) -> bool:
+    """Whether the card has an entry with this key; one with other values than wanted is refused."""
+    entry = store.entry.made_with_key(cursor, card["id"], key) if key else None
+    if entry:
+        _require_same(key, entry, wanted)
+    return entry is not None
+
+
+def _require_same(key: str | None, entry: Row, wanted: Mapping[str, object]) -> None:
+    """Refuse a key that was used for another entry: other amounts are another act, or a mistake."""
     if any(entry[name] != value for name, value in wanted.items()):
         raise errors.Refused(
             _(
-                "The key {key!r} was used for another entry of this card, on {at} by {operator}. Nothing was changed. Take "
+                "The key {key!r} was used for another entry of this card, on {at} by {operator}. Nothing was changed. Use "
                 "another key."
             ),
             key=key,
@@ -269,13 +280,13 @@ def _require_same(key: str, entry: dict, wanted: dict) -> None:
         )
 
 
-def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
-    """What is left of each kind, once it is certain that it can be moved."""
+def _left_to_move(cursor: Cursor, giver: Row, row: Row) -> dict[str, int]:
+    """What is left of each kind of credit; refused if it cannot be moved."""
     status = row["status"]
     alive = row["status_before_block"] if status == "blocked" else status
     if alive not in ("delivered", "in_use"):
         raise errors.Refused(
-            _("Card {serial} is {status}, so there is nothing to be moved. Nothing was changed."),
+            _("Card {serial} is {status}, so it has no credit to move. Nothing was changed."),
             serial=giver["serial"],
             status=in_context("word", alive),
         )
@@ -286,7 +297,7 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
     if open_sessions and status != "blocked":
         raise errors.Refused(
             _(
-                "Somebody is on with card {serial}. Disconnect it ('prepaid disconnect {serial}') or block it "
+                "Card {serial} has an open session. Disconnect it ('prepaid disconnect {serial}') or block the card "
                 "('prepaid block {serial}'). Nothing was changed."
             ),
             serial=giver["serial"],
@@ -294,20 +305,20 @@ def _left_on(cursor, giver: dict, row: dict) -> dict[str, int]:
     if open_sessions:
         output.print_notice(
             _(
-                "Card {serial} is blocked, but a session of it is still on: what it uses from now on is not paid by "
-                "any card."
+                "Card {serial} is blocked, but one of its sessions is still open: no card pays for what it uses from now on."
             ).format(serial=giver["serial"])
         )
     return left
 
 
-def _left(row: dict) -> dict[str, int]:
-    """What is left of each kind of credit that a card has."""
+def _left(row: Row) -> dict[str, int]:
+    """What is left of each kind of credit that a card has, by kind."""
     row = cards.public(row)
     return {kind: int(row[f"remaining_{kind}"]) for kind in store.entry.KINDS if row[f"remaining_{kind}"] is not None}
 
 
-def _require_taker(here: dict, there: dict, left: dict) -> None:
+def _require_taker(here: Row, there: Row, left: Mapping[str, int]) -> None:
+    """Refuse a receiving card (*there*) that is in stock, or that lacks the kind of a credit in *left*."""
     if there["status"] == "created":
         raise errors.Refused(
             _("Card {serial} is in stock. Deliver it first. Nothing was changed."), serial=there["serial"]
@@ -322,8 +333,8 @@ def _require_taker(here: dict, there: dict, left: dict) -> None:
         if there[f"credit_{kind}"] is None:
             raise errors.Refused(
                 _(
-                    "The product of card {serial} has no {kind}, so it cannot take it over. Choose a card of a "
-                    "like product. Nothing was changed."
+                    "The product of card {serial} has no {kind}, so the card cannot receive any. Choose a card of a "
+                    "similar product. Nothing was changed."
                 ),
                 serial=there["serial"],
                 kind=_word(kind),
@@ -333,19 +344,19 @@ def _require_taker(here: dict, there: dict, left: dict) -> None:
 # --- What follows -----------------------------------------------------------------------------------------
 
 
-def _reopen_used_up(cursor, card: dict) -> None:
-    """A used-up card that has something of every kind again works again."""
-    row = store.card.overview(cursor, card["serial"])
+def _reopen_exhausted(cursor: Cursor, card: Row) -> None:
+    """Let an exhausted card work again, if it has some of every kind of credit."""
+    row = _overview(cursor, card)
     if row["status"] == "exhausted" and 0 not in _left(row).values():
         store.entry.set_status(cursor, card["id"], "in_use")
 
 
-def _use_up(cursor, giver: dict) -> None:
-    """The card that gave is used up.  One that was never used must not look so: it could be returned and sold again.
+def _exhaust(cursor: Cursor, giver: Row) -> None:
+    """Make the card that gave its credit exhausted; a blocked card stays blocked.
 
-    A blocked one stays blocked.
+    A card that was never used becomes in_use first.  As 'delivered' it could be returned and sold again.
     """
-    row = store.card.overview(cursor, giver["serial"])
+    row = _overview(cursor, giver)
     is_blocked = row["status"] == "blocked"
     if is_blocked and row["status_before_block"] != "delivered":
         return
@@ -361,11 +372,7 @@ def _use_up(cursor, giver: dict) -> None:
 # --- Words ------------------------------------------------------------------------------------------------
 
 
-def _named(added: dict) -> dict:
-    return {f"added_{kind}": amount for kind, amount in added.items()}
-
-
-def _amounts(added: dict) -> str:
+def _amounts(added: Mapping[str, int]) -> str:
     return ", ".join(output.formatted(f"added_{kind}", amount) for kind, amount in added.items())
 
 

@@ -1,6 +1,6 @@
 """prepaid deliver, return, note: cards change hands, all of them or none, with a numbered note."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 import click
 
@@ -9,15 +9,13 @@ from freeradius_module.rules import hours
 from . import store
 from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
-from .shell.find import find_partner
+from .shell.find import find_batch, find_partner
+from .shell.office import Office
+from .shell.shared_options import dry_run_option, note_reason_option
 from .shell.text import _
+from .store.rows import Row
 
-
-def partner_option(command):
-    return option("--partner", "partner_name", required=True, metavar="NAME", help="The shop.")(command)
-
-
-dry_run_option = option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+partner_option = option("--partner", "partner_name", required=True, metavar="NAME", help="The partner.")
 
 
 @cli.command()
@@ -27,10 +25,12 @@ dry_run_option = option("--dry-run", is_flag=True, help="Say what would happen, 
 @dry_run_option
 @json_option
 @pass_office
-def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
-    """Hand cards in stock to a partner.  They work from this moment on.
+def deliver(
+    office: Office, partner_name: str, batch_id: int | None, range_text: str | None, dry_run: bool, as_json: bool
+) -> None:
+    """Deliver cards in stock to a partner.  They work from this moment on.
 
-    All of the cards or none.  Price and commission of the day are frozen on the delivery note.
+    All of the cards or none.  The delivery note keeps the price and the commission of the day.
 
     \b
     Example:
@@ -38,20 +38,19 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
         prepaid deliver --partner "Banca do Norte" --range LIVRE000000016-LIVRE000010005
     """
     with office.transaction() as cursor:
-        shop = find_partner(cursor, partner_name)
-        if shop["retired_at"] is not None:
-            raise errors.Refused(_("Partner {name!r} is retired, so nothing is delivered there."), name=partner_name)
+        receiver = find_partner(cursor, partner_name)
+        if receiver["retired_at"] is not None:
+            raise errors.Refused(_("Partner {name!r} is retired and receives no more cards."), name=partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        batch = store.batch.find(cursor, chosen.batch_ids[0])
-        require_on_sale(batch, store.connection.now(cursor))
+        require_on_sale(find_batch(cursor, chosen.batch_ids[0]), store.connection.now(cursor))
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
-        note = None
+        note_id = None
         if not dry_run:
-            note = store.note.add(cursor, "delivery", shop["id"])
-            store.connection.set_reason(cursor, None, note)
-            _require_count(store.card.deliver(cursor, chosen.choice, shop["id"], note), cards["count"])
+            note_id = store.note.add(cursor, "delivery", receiver["id"])
+            store.connection.set_reason(cursor, None, note_id)
+            _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
     _tell(
-        note,
+        note_id,
         partner_name,
         cards,
         as_json,
@@ -64,38 +63,46 @@ def deliver(office, partner_name, batch_id, range_text, dry_run, as_json):
 @partner_option
 @selection.batch_option
 @selection.range_option
-@option("--reason", help="Why, for the note and the history.")
+@note_reason_option
 @dry_run_option
 @json_option
 @pass_office
-def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json):
-    """Take unused cards back from a partner.  They stop working at this moment.
+def return_(
+    office: Office,
+    partner_name: str,
+    batch_id: int | None,
+    range_text: str | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take unused cards back from a partner.  They stop working at once.
 
-    All of the cards or none: with --batch, all cards of the batch that the partner has.
+    All of the cards or none.  --batch means all cards of the batch that the partner has.
 
     \b
     Example:
         prepaid return --partner "Banca do Norte" --range LIVRE000000016-LIVRE000000297
     """
     with office.transaction(reason=reason) as cursor:
-        shop = find_partner(cursor, partner_name)
+        giver = find_partner(cursor, partner_name)
         chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        held = chosen._replace(choice=store.card.with_partner(chosen.choice, shop["id"]))
+        held = chosen._replace(choice=store.card.with_partner(chosen.choice, giver["id"]))
         if range_text is None and not store.card.survey(cursor, held.choice):
             raise errors.Refused(_("{partner} has no cards of batch {batch}."), partner=partner_name, batch=batch_id)
         found = selection.counted(cursor, chosen)
         found_there = {row["status"]: row for row in store.card.survey(cursor, held.choice)}
         if range_text is not None:
-            _require_there(partner_name, found, found_there)
-        cards = selection.require_only(cursor, held, found_there, "delivered", shop["id"])
-        note = None
+            _require_all_there(partner_name, found, found_there)
+        cards = selection.require_only(cursor, held, found_there, "delivered", giver["id"])
+        note_id = None
         if not dry_run:
-            note = store.note.add(cursor, "return", shop["id"], reason)
-            store.connection.set_reason(cursor, reason, note)
+            note_id = store.note.add(cursor, "return", giver["id"], reason)
+            store.connection.set_reason(cursor, reason, note_id)
             store.card.make_sessions_due(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
     _tell(
-        note,
+        note_id,
         partner_name,
         cards,
         as_json,
@@ -105,17 +112,17 @@ def return_(office, partner_name, batch_id, range_text, reason, dry_run, as_json
 
 
 @cli.group()
-def note():
-    """Delivery and return notes."""
+def note() -> None:
+    """Notes: deliveries, returns, and cards that were void at the print shop."""
 
 
 @note.command("list")
-@option("--partner", "partner_name", metavar="NAME", help="Of this partner only.")
-@option("--kind", type=click.Choice(["delivery", "return", "void"]), help="Of this kind only.")
+@option("--partner", "partner_name", metavar="NAME", help="Only of this partner.")
+@option("--kind", type=click.Choice(["delivery", "return", "void"]), help="Only of this kind.")
 @json_option
 @pass_office
-def list_(office, partner_name, kind, as_json):
-    """Notes, newest first.
+def list_(office: Office, partner_name: str | None, kind: str | None, as_json: bool) -> None:
+    """List the notes, newest first.
 
     \b
     Example:
@@ -131,8 +138,8 @@ def list_(office, partner_name, kind, as_json):
 @click.argument("number", type=click.IntRange(1))
 @json_option
 @pass_office
-def show(office, number, as_json):
-    """One note, with the price and commission of its day.
+def show(office: Office, number: int, as_json: bool) -> None:
+    """Show a note, with the price and the commission of its day.
 
     \b
     Example:
@@ -150,40 +157,42 @@ def show(office, number, as_json):
         output.print_rows(prices)
 
 
-def require_on_sale(batch: dict, now) -> None:
-    """A product off sale, past its last day of sale or of use is not handed to a shop any more."""
-    today = now.replace(tzinfo=UTC).astimezone(hours.zone(batch["timezone"])).date()
-    if batch["retired_at"] is not None:
+def require_on_sale(batch_row: Row, now: datetime) -> None:
+    """Refuse to deliver a product that is off sale, or past its last day of sale or of use (*now* is UTC)."""
+    today = now.replace(tzinfo=UTC).astimezone(hours.zone(batch_row["timezone"])).date()
+    if batch_row["retired_at"] is not None:
         raise errors.Refused(
-            _("Product {product!r} of batch {batch} is off sale, so it is not delivered any more."),
-            product=batch["product"],
-            batch=batch["id"],
+            _("Product {product!r} of batch {batch} is off sale, so its cards cannot be delivered."),
+            product=batch_row["product"],
+            batch=batch_row["id"],
         )
-    if batch["sell_by"] is not None and today > batch["sell_by"]:
+    if batch_row["sell_by"] is not None and today > batch_row["sell_by"]:
         raise errors.Refused(
             _(
-                "The last day of sale of {product!r} was {day}. Nothing was changed. Extend it with 'prepaid product edit'."
+                "The last day of sale of {product!r} was {day}. Nothing was changed. Set a later one with 'prepaid product "
+                "edit --sell-by'."
             ),
-            product=batch["product"],
-            day=batch["sell_by"],
+            product=batch_row["product"],
+            day=output.formatted("sell_by", batch_row["sell_by"]),
         )
-    if batch["valid_until_at"] is not None and now >= batch["valid_until_at"]:
+    if batch_row["valid_until_at"] is not None and now >= batch_row["valid_until_at"]:
         raise errors.Refused(
             _(
-                "Cards of {product!r} were valid until {moment}. Nothing was changed. Extend it with 'prepaid product edit'."
+                "Cards of {product!r} were valid until {moment}. Nothing was changed. Set a later day with 'prepaid product "
+                "edit --valid-until'."
             ),
-            product=batch["product"],
-            moment=output.formatted("valid_until_at", batch["valid_until_at"]),
+            product=batch_row["product"],
+            moment=output.formatted("valid_until_at", batch_row["valid_until_at"]),
         )
 
 
-def _require_there(partner_name: str, found: dict, found_there: dict) -> None:
+def _require_all_there(partner_name: str, found: dict[str, Row], found_there: dict[str, Row]) -> None:
     total = sum(row["count"] for row in found.values())
     there = sum(row["count"] for row in found_there.values())
     if there != total:
         raise errors.Refused(
             _(
-                "{count} of these {total} cards are not with {partner}. Nothing was changed. See who has them: "
+                "{partner} does not have {count} of these {total} cards. Nothing was changed. See who has them: "
                 "'prepaid list --range FIRST-LAST'."
             ),
             count=total - there,
@@ -193,20 +202,20 @@ def _require_there(partner_name: str, found: dict, found_there: dict) -> None:
 
 
 def _require_count(changed: int, expected: int) -> None:
-    # Offices wait for each other at the batch; a login may still have been quicker.
+    # The batch is locked against other office commands, but a login may have used a card in the meantime.
     if changed != expected:
         raise errors.Busy()
 
 
-def _tell(note: int | None, partner_name: str, cards: dict, as_json: bool, done: str, would: str) -> None:
+def _tell(note_id: int | None, partner_name: str, cards: Row, as_json: bool, done: str, would: str) -> None:
     facts = {
-        "note": note,
+        "note": note_id,
         "partner": partner_name,
         "count": cards["count"],
         "first_serial": cards["first_serial"],
         "last_serial": cards["last_serial"],
     }
-    sentence = (would if note is None else done).format(
-        note=note, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
+    sentence = (would if note_id is None else done).format(
+        note=note_id, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
     )
     output.print_result(facts, sentence, as_json)

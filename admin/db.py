@@ -1,13 +1,15 @@
 """prepaid db init, upgrade, version: the schema, the two accounts, the key file.
 
-Making tables and accounts needs more rights than the office has.  So init and upgrade connect as an owner: the
-group [prepaid-owner] of the option file if there is one, or else the account of the database that is called like
-the system account and proved by the socket (on Debian, root is root).
+Creating tables and accounts needs more rights than the office has.  So init and upgrade connect as an owner: as the
+group [prepaid-owner] of the option file says, or else as the database account with the name of the system account, which
+the Unix socket proves (on Debian, the system's root is the database's root).
 """
 
 import getpass
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pymysql
 from pymysql.constants import CLIENT
@@ -19,8 +21,12 @@ from freeradius_module.settings import hosts_of as nodes_of
 from . import store
 from .shell import errors, output, share
 from .shell.command import cli, json_option, option, pass_office
+from .shell.office import Office, check_version
+from .shell.shared_options import together
 from .shell.text import _
+from .store.rows import Connection, Cursor
 
+# The two accounts, and the group of the option file that names each.
 GROUPS = {"radius": "prepaid-radius", "admin": "prepaid-admin"}
 # Programs that may have accounts of their own, each with the rights of its own file in sql/, or with roles of the office.
 DAEMONS = {"charge": "prepaid-charge", "archive": "prepaid-archive"}
@@ -29,30 +35,24 @@ ENFORCE_ROLES = ["disconnect", "audit"]
 
 
 @cli.group()
-def db():
-    """The database: make it, bring it up to date, ask its version."""
+def db() -> None:
+    """The database: create it, upgrade it, show its version."""
 
 
-def owner_options(command):
-    """Whose connection makes tables and accounts."""
-    for decorate in (
-        option(
-            "--root-user", metavar="USER", help="An account that may make tables and accounts.  [the system account]"
-        ),
-        option("--root-socket", metavar="PATH", help="The server's Unix socket.  [that of [prepaid-admin]]"),
-    ):
-        command = decorate(command)
-    return command
+owner_options = together(
+    option("--root-socket", metavar="PATH", help="The server's Unix socket.  [that of [prepaid-admin]]"),
+    option("--root-user", metavar="USER", help="An account that may create tables and accounts.  [the system account]"),
+)
 
 
 @db.command()
 @owner_options
 @json_option
 @pass_office
-def init(office, root_user, root_socket, as_json):
-    """Make the database, its two accounts and the key file; what is there already stays as it is.
+def init(office: Office, root_user: str | None, root_socket: str | None, as_json: bool) -> None:
+    """Create the database, its two accounts and the key file; what already exists stays as it is.
 
-    Run it as root, or with --root-user, or give the option file a group [prepaid-owner].
+    Run it as root, with --root-user, or with a group [prepaid-owner] in the option file.
 
     \b
     Example:
@@ -64,13 +64,14 @@ def init(office, root_user, root_socket, as_json):
         made += make_accounts(office, connection)
         made += make_key(office, connection)
     check_accounts(office)
+    sentence = (
+        _("Created: {things}.")
+        if made
+        else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.")
+    )
     output.print_result(
         {"made": made, "version": SCHEMA_VERSION},
-        _("Made: {things}.").format(things=", ".join(made))
-        if made
-        else _("Nothing to do: database {database} has schema version {version}, its accounts and its key.").format(
-            database=database_name(office), version=SCHEMA_VERSION
-        ),
+        sentence.format(things=", ".join(made), database=database_name(office), version=SCHEMA_VERSION),
         as_json,
     )
 
@@ -79,8 +80,8 @@ def init(office, root_user, root_socket, as_json):
 @owner_options
 @json_option
 @pass_office
-def upgrade(office, root_user, root_socket, as_json):
-    """Bring the schema up to this program's version.  There is no way back: keep a backup.
+def upgrade(office: Office, root_user: str | None, root_socket: str | None, as_json: bool) -> None:
+    """Upgrade the schema to this program's version.  This cannot be undone: make a backup first.
 
     \b
     Example:
@@ -92,28 +93,25 @@ def upgrade(office, root_user, root_socket, as_json):
             before = store.connection.schema_version(cursor)
             for path in migrations_after(before):
                 _migrate(cursor, path)
-                if store.connection.schema_version(cursor) != number_of(path):
-                    raise errors.Refused(_("{path} does not note its version in schema_version."), path=path)
             after = store.connection.schema_version(cursor)
         if after == SCHEMA_VERSION:
             give_room(office, connection, owner_of(office, root_user, root_socket))
         make_accounts(office, connection)
     if after > SCHEMA_VERSION:
-        raise errors.OtherSchema(found=after, expected=SCHEMA_VERSION, remedy=_("Install the newer program."))
-    output.print_result(
-        {"before": before, "after": after},
-        _("Schema version {before} is now {after}.").format(before=before, after=after)
+        check_version(after)
+    sentence = (
+        _("The schema was upgraded from version {before} to {after}.")
         if after != before
-        else _("Nothing to do: the schema has version {version}.").format(version=after),
-        as_json,
+        else _("Nothing to do: the schema has version {after}.")
     )
+    output.print_result({"before": before, "after": after}, sentence.format(before=before, after=after), as_json)
 
 
 @db.command()
 @json_option
 @pass_office
-def version(office, as_json):
-    """The version of the schema in the database, and the one that this program works with.
+def version(office: Office, as_json: bool) -> None:
+    """Show the schema version of the database, and the version that this program needs.
 
     \b
     Example:
@@ -123,20 +121,22 @@ def version(office, as_json):
         output.print_record({"database": store.connection.schema_version(cursor), "program": SCHEMA_VERSION}, as_json)
 
 
-# --- What init makes --------------------------------------------------------------------------------------
+# --- What init creates ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def owner_connection(office, root_user: str | None = None, root_socket: str | None = None):
-    """A connection that may make tables and accounts, one such at a time."""
+def owner_connection(
+    office: Office, root_user: str | None = None, root_socket: str | None = None
+) -> Iterator[Connection]:
+    """A connection that may create tables and accounts; only one at a time, others are refused as Busy."""
     changes = owner_of(office, root_user, root_socket)
     try:
         connection = office.connect("prepaid-owner", **changes)
     except errors.NotReachable as error:
         raise errors.NotReachable(
             _(
-                "The database cannot be reached as {user!r}, who would make tables and accounts ({cause}). Start it, run "
-                "this as root, or say who may with --root-user or a group [prepaid-owner] in {config}."
+                "The database cannot be reached as {user!r}, to create tables and accounts ({cause}). Start it, run this as "
+                "root, or name an account with --root-user or a group [prepaid-owner] in {config}."
             ),
             user=changes["user"],
             cause=error.cause,
@@ -148,8 +148,8 @@ def owner_connection(office, root_user: str | None = None, root_socket: str | No
         yield connection
 
 
-def owner_of(office, root_user: str | None, root_socket: str | None) -> dict:
-    """Where the owner's connections go, and as whom."""
+def owner_of(office: Office, root_user: str | None, root_socket: str | None) -> dict[str, Any]:
+    """The arguments of the owner's connections: where they go, and with which account."""
     given = office.settings("prepaid-owner")
     place = given if given else office.settings("prepaid-admin")
     return {
@@ -163,8 +163,11 @@ def owner_of(office, root_user: str | None, root_socket: str | None) -> dict:
     }
 
 
-def make_schema(office, connection, owner: dict) -> list[str]:
-    """*owner*: of that connection, for those to the other nodes of a cluster."""
+def make_schema(office: Office, connection: Connection, owner: dict[str, Any]) -> list[str]:
+    """Create the database and its tables, if they do not exist; returns what was created.
+
+    *owner* has the arguments of the connection, to connect to the other nodes of a cluster with.
+    """
     database = database_name(office)
     with connection.cursor() as cursor:
         made = [f"database {database}"] if store.schema.create_database(cursor, database) else []
@@ -175,26 +178,19 @@ def make_schema(office, connection, owner: dict) -> list[str]:
             if found == 0:
                 raise errors.Refused(
                     _(
-                        "Database {database} holds a schema that was begun and not finished, so nobody has used it. "
-                        "Say 'DROP DATABASE {database}' in the mysql shell and run this again."
+                        "Database {database} has a schema that was begun and not finished, so nobody has used it. "
+                        "Run 'DROP DATABASE {database}' in the mysql shell, then run this again."
                     ),
                     database=database,
                 )
-            if found != SCHEMA_VERSION:
-                raise errors.OtherSchema(
-                    found=found,
-                    expected=SCHEMA_VERSION,
-                    remedy=_("Run 'prepaid db upgrade'.")
-                    if found < SCHEMA_VERSION
-                    else _("Install the newer program."),
-                )
-            # It may have come out of a dump, into new files.
+            check_version(found)
+            # A database that was restored from a dump has new files.
             give_room(office, connection, owner)
             return made
         if tables:
             raise errors.Refused(
                 _(
-                    "Database {database} has other tables, {table} for one. Give prepaid cards a database of their own: "
+                    "Database {database} has other tables, such as {table}. Prepaid cards need a database of their own: "
                     "correct 'database' in {config}."
                 ),
                 database=database,
@@ -207,8 +203,11 @@ def make_schema(office, connection, owner: dict) -> list[str]:
     return [*made, f"schema version {SCHEMA_VERSION}"]
 
 
-def give_room(office, connection, owner: dict) -> None:
-    """On each node of a cluster: what makes a file larger is rolled back, and that no other node sees."""
+def give_room(office: Office, connection: Connection, owner: dict[str, Any]) -> None:
+    """Enlarge the files of small tables on each node of a cluster (see store.schema.give_room).
+
+    Each node needs a connection of its own: the rows that enlarge a file are rolled back, so they are not replicated.
+    """
     database = database_name(office)
     with connection.cursor() as cursor:
         store.schema.give_room(cursor)
@@ -224,39 +223,42 @@ def give_room(office, connection, owner: dict) -> None:
     if served < size:
         output.print_notice(
             _(
-                "On {served} of {size} nodes only, small tables were given the room that keeps them whole on a full disk. Run "
-                "this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."
+                "Only {served} of {size} nodes enlarged the files of small tables, which a full disk could damage otherwise. "
+                "Run this again when all nodes serve and the group [prepaid-owner] of {config} names them in 'hosts'."
             ).format(served=served, size=size, config=office.config_path)
         )
 
 
-def make_accounts(office, connection) -> list[str]:
-    """The accounts of the option file, with the rights of grants.sql, and the roles of roles.sql."""
+def make_accounts(office: Office, connection: Connection) -> list[str]:
+    """Create the accounts of the option file and the roles, with the rights in grants.sql and roles.sql.
+
+    Returns what was created.
+    """
     database = database_name(office)
     made = []
     grants = (share.folder("sql") / "grants.sql").read_text(encoding="utf-8")
     roles_script = (share.folder("sql") / "roles.sql").read_text(encoding="utf-8")
     names = {role: store.schema.quoted(store.roles.in_database(database, role)) for role in store.roles.ROLES}
     with connection.cursor() as cursor:
-        # Once for each host that an account comes from: nearly always once.
-        sides = {role: hosts_of(office.settings(group)) for role, group in GROUPS.items()}
+        hosts = {role: hosts_of(office.settings(group)) for role, group in GROUPS.items()}
         for role, group in GROUPS.items():
             settings = office.settings(group)
             if not settings.get("user"):
                 raise errors.WrongUsage(
                     _("{config} has no user in its group [{group}]."), config=office.config_path, group=group
                 )
-            for host in sides[role]:
+            for host in hosts[role]:
                 if store.schema.create_account(cursor, settings["user"], host, settings.get("password", "")):
                     made.append(f"account {settings['user']}@{host}")
-        for turn in range(max(map(len, sides.values()))):
-            accounts = {
-                role: store.schema.account(connection, office.settings(group)["user"], hosts[min(turn, len(hosts) - 1)])
-                for (role, group), hosts in zip(GROUPS.items(), sides.values(), strict=True)
-            }
-            accounts |= {
-                f"{role}_name": connection.escape(office.settings(group)["user"]) for role, group in GROUPS.items()
-            }
+        # The script grants to one account of each role.  It runs once for each host, which is nearly always once; a role
+        # with fewer hosts than the other gets its last one again.
+        for turn in range(max(map(len, hosts.values()))):
+            accounts = {}
+            for role, group in GROUPS.items():
+                user = office.settings(group)["user"]
+                host = hosts[role][min(turn, len(hosts[role]) - 1)]
+                accounts[role] = store.schema.account(connection, user, host)
+                accounts[f"{role}_name"] = connection.escape(user)
             run_script(cursor, store.schema.filled_grants(grants, database, accounts))
         run_script(cursor, store.schema.filled_grants(roles_script, database, names))
         made += _make_daemons(office, connection, cursor, database)
@@ -296,8 +298,11 @@ def _make_daemons(office, connection, cursor, database: str) -> list[str]:
     return made
 
 
-def make_key(office, connection) -> list[str]:
-    """The key file, if this database has never had one, and its fingerprint in the table site."""
+def make_key(office: Office, connection: Connection) -> list[str]:
+    """Create the key file if this database never had one, and record the fingerprints of its keys in the table site.
+
+    Returns what was created.  A key file of another installation is refused.
+    """
     path = Path(office.key_file)
     made = []
     with connection.cursor() as cursor:
@@ -318,16 +323,16 @@ def make_key(office, connection) -> list[str]:
     return made
 
 
-def check_accounts(office) -> None:
-    """Both accounts can log in with the option file's passwords: an older account may have another one."""
+def check_accounts(office: Office) -> None:
+    """Check that both accounts can log in as the option file says: an account that existed may have another password."""
     for group in GROUPS.values():
         try:
             office.connect(group).close()
         except errors.NotReachable as error:
             raise errors.NotReachable(
                 _(
-                    "The account {user!r} is there, but cannot connect as [{group}] of {config} says ({cause}). Set its "
-                    "password in the mysql shell with ALTER USER, or correct the option file."
+                    "The account {user!r} exists, but cannot connect with the settings in [{group}] of {config} ({cause}). Set "
+                    "its password in the mysql shell with ALTER USER, or correct the option file."
                 ),
                 user=office.settings(group)["user"],
                 group=group,
@@ -336,23 +341,24 @@ def check_accounts(office) -> None:
             ) from error
 
 
-# --- Small questions --------------------------------------------------------------------------------------
+# --- Helpers ----------------------------------------------------------------------------------------------
 
 
-def run_script(cursor, script: str) -> None:
-    """Run a file of statements; the first that fails raises."""
+def run_script(cursor: Cursor, script: str) -> None:
+    """Run a file of statements; the first one that fails raises."""
     cursor.execute(without_delimiters(script))
     while cursor.nextset():
         pass
 
 
 def without_delimiters(script: str) -> str:
-    """A script for the server alone: DELIMITER is a word of the mysql shell, and the server sees where a body ends.
+    """A script as the server reads it: only the mysql shell knows DELIMITER; the server itself finds a body's end.
 
     >>> without_delimiters("DELIMITER //\\nCREATE PROCEDURE p()\\nBEGIN\\n    DO 1;\\nEND//\\nDELIMITER ;\\nDO 2;\\n")
     'CREATE PROCEDURE p()\\nBEGIN\\n    DO 1;\\nEND;\\nDO 2;\\n'
     """
-    lines, delimiter = [], ";"
+    lines: list[str] = []
+    delimiter = ";"
     for line in script.splitlines(keepends=True):
         if line.startswith("DELIMITER "):
             delimiter = line.split()[1]
@@ -363,21 +369,25 @@ def without_delimiters(script: str) -> str:
     return "".join(lines)
 
 
-def _migrate(cursor, path: Path) -> None:
+def _migrate(cursor: Cursor, path: Path) -> None:
+    """Run one migration, which must record its own version."""
     try:
         run_script(cursor, path.read_text(encoding="utf-8"))
     except pymysql.MySQLError as error:
         raise errors.Refused(
             _(
-                "{path} failed ({cause}). What it did so far stays, because MariaDB does not take back a change of a "
-                "table. Restore the backup, or correct the cause and run the rest of the file by hand."
+                "{path} failed ({cause}). Its changes so far stay, because MariaDB cannot roll back a change of a table. "
+                "Restore the backup, or correct the cause and run the rest of the file by hand."
             ),
             path=path,
             cause=error.args[-1],
         ) from error
+    if store.connection.schema_version(cursor) != number_of(path):
+        raise errors.Refused(_("{path} does not record its version in schema_version."), path=path)
 
 
 def migrations_after(version: int) -> list[Path]:
+    """The files of the migrations that lead to later versions, in their order."""
     paths = sorted((share.folder("sql") / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
     return [path for path in paths if number_of(path) > version]
 
@@ -391,14 +401,14 @@ def number_of(path: Path) -> int:
     return int(path.name[:4])
 
 
-def database_name(office) -> str:
-    """The one database that both accounts work in."""
+def database_name(office: Office) -> str:
+    """The name of the one database that all accounts use."""
     groups = [group for group in (*GROUPS.values(), *DAEMONS.values(), ENFORCE) if office.settings(group)]
     names = {office.settings(group).get("database", "prepaid") for group in groups} or {"prepaid"}
     if len(names) > 1:
         raise errors.WrongUsage(
             _(
-                "The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases: {names}. They share one."
+                "The groups [prepaid-admin] and [prepaid-radius] of {config} name two databases, {names}, but must share one."
             ),
             config=office.config_path,
             names=", ".join(sorted(names)),
@@ -407,7 +417,7 @@ def database_name(office) -> str:
 
 
 def hosts_of(settings: dict[str, str]) -> list[str]:
-    """Where an account may come from: this machine, unless the option file names another one's server.
+    """The hosts from which an account may connect: this machine, or any if the server is another machine.
 
     >>> hosts_of({"unix_socket": "/run/mysqld/mysqld.sock"}), hosts_of({"host": "127.0.0.1"})
     (['localhost'], ['localhost', '127.0.0.1'])
@@ -415,8 +425,8 @@ def hosts_of(settings: dict[str, str]) -> list[str]:
     (['%'], ['localhost', '127.0.0.1'])
     """
     if settings.get("hosts"):
-        sides = {side for host, _port in nodes_of(settings["hosts"]) for side in hosts_of({"host": host})}
-        return ["%"] if "%" in sides else sorted(sides, reverse=True)
+        sources = {source for host, _port in nodes_of(settings["hosts"]) for source in hosts_of({"host": host})}
+        return ["%"] if "%" in sources else sorted(sources, reverse=True)
     host = settings.get("host")
     if settings.get("unix_socket") or settings.get("socket") or host in (None, "localhost"):
         return ["localhost"]

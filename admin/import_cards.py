@@ -1,17 +1,20 @@
-"""prepaid import: cards that were made elsewhere, with what was used of them there; all of them or none."""
+"""prepaid import: cards that another system generated, with the usage recorded there; all of them or none."""
 
 import itertools
 import re
 import string
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TextIO, cast
 
 import click
 import pymysql
 
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
 from . import store
@@ -19,10 +22,12 @@ from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.line_errors import LineErrors
+from .shell.office import Office
 from .shell.option_types import MOMENT
 from .shell.text import _, in_context, translated
+from .store.rows import Cursor, Row
 
-# Few enough that the driver makes one statement of them: what it refuses is then refused as one.
+# Few enough that the driver puts them into one statement, which the database refuses as a whole.
 CARDS_A_STATEMENT = 1000
 STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked")
 NEEDED = ("serial", "pin")
@@ -40,26 +45,28 @@ KNOWN = (
 )
 PIN_OCTETS = 64
 LONGEST_NOTE = 255
+# The last moment that a column of the database can hold.
+LAST_MOMENT = datetime(9999, 12, 31)
 MOST_USED = {"used_seconds": 2**32 - 1, "used_octets": 2**53, "used_down_octets": 2**53, "used_up_octets": 2**53}
 
 
-class _NotMeant(Exception):
-    """A dry run is over."""
+class _DryRun(Exception):
+    """Raised at the end of a dry run, to roll the transaction back."""
 
 
 @cli.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
-@option("--product", "product_name", required=True, metavar="NAME", help="What the cards are worth.")
+@option("--product", "product_name", required=True, metavar="NAME", help="The product of the cards.")
 @option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
 @json_option
 @pass_office
-def import_(office, path, product_name, dry_run, as_json):
-    """Take over cards that were made elsewhere, as a batch of their own: all of them or none.
+def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json: bool) -> None:
+    """Import cards that another system generated, as one batch: all of them or none.
 
-    FILE is a CSV file in UTF-8 whose first line names its columns: serial, pin, and perhaps status (created,
+    FILE is a CSV file in UTF-8 whose first line names its columns: serial, pin, and optionally status (created,
     delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or used_down_octets and
-    used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that makes one of
-    daloRADIUS' and RADIUSdesk's tables.
+    used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that makes such a file from
+    the tables of daloRADIUS and RADIUSdesk.
 
     \b
     Example:
@@ -80,8 +87,8 @@ def import_(office, path, product_name, dry_run, as_json):
             loader.load(file)
             live_cards = store.card.live_count(cursor)
             if dry_run:
-                raise _NotMeant
-    except _NotMeant:
+                raise _DryRun
+    except _DryRun:
         pass
     for sentence in loader.pins.warnings(live_cards):
         output.print_notice(sentence)
@@ -96,36 +103,36 @@ def import_(office, path, product_name, dry_run, as_json):
         "dry_run": dry_run,
     }
     sentence = (
-        _("Would import {count} cards of {product}, {first} to {last}. Nothing was changed.")
+        _("Would import {count} cards of {product}, {first_serial} to {last_serial}. Nothing was changed.")
         if dry_run
-        else _("Batch {batch}: {count} cards of {product} imported, {first} to {last}.")
+        else _("Batch {batch}: {count} cards of {product} imported, {first_serial} to {last_serial}.")
     )
-    output.print_result(
-        facts,
-        sentence.format(
-            batch=facts["batch"],
-            count=loader.count,
-            product=product_name,
-            first=loader.first_serial,
-            last=loader.last_serial,
-        ),
-        as_json,
-    )
+    output.print_result(facts, sentence.format(**facts), as_json)
 
 
 class _Loader:
-    """Reads a file and writes its cards, a thousand in memory at a time, within the caller's transaction."""
+    """Reads a file and writes its cards within the caller's transaction, with a thousand of them in memory at a time."""
 
-    def __init__(self, cursor, sold: dict, keyring, wrong: LineErrors, advance, card_tries: int):
+    def __init__(
+        self,
+        cursor: Cursor,
+        sold: Row,
+        keyring: Keyring,
+        wrong: LineErrors,
+        advance: Callable[[int], None],
+        card_tries: int,
+    ):
         self.count = 0
-        self.first_serial = self.last_serial = None
+        self.first_serial: str | None = None
+        self.last_serial: str | None = None
         self.statuses = dict.fromkeys(STATUSES, 0)
         self.pins = PinShapes(card_tries)
-        self.batch_id = None
+        self.batch_id = 0
         self._cursor, self._sold, self._keyring, self._wrong, self._advance = cursor, sold, keyring, wrong, advance
         self._now = store.connection.now(cursor)
 
-    def load(self, file) -> None:
+    def load(self, file: TextIO) -> None:
+        """Write all cards of the file; if any line is wrong, raise Refused with the errors of many lines."""
         self.batch_id = store.batch.add(
             self._cursor, {"product_id": self._sold["id"], "single_code": False, "origin": "imported"}
         )
@@ -137,11 +144,11 @@ class _Loader:
                 break
         self._wrong.raise_if_any()
         if not self.count:
-            raise errors.Refused(_("{path} has no cards in it. Nothing was changed."), path=self._wrong.path)
+            raise errors.Refused(_("{path} contains no cards. Nothing was changed."), path=self._wrong.path)
         store.batch.record(self._cursor, self.batch_id, "imported", detail=Path(self._wrong.path).name)
 
-    def _load(self, chunk: list[tuple[int, dict]]) -> None:
-        cards: dict[str, tuple[int, dict]] = {}
+    def _load(self, chunk: list[tuple[int, dict[str, str]]]) -> None:
+        cards: dict[str, tuple[int, Row]] = {}
         for line, row in chunk:
             try:
                 card = card_of(row, self._sold, self._now)
@@ -149,15 +156,15 @@ class _Loader:
                 self._wrong.add(line, translated(fault))
                 continue
             if card["serial"] in cards:
-                self._wrong.add(line, _twice(card["serial"]))
+                self._wrong.add(line, _repeated(card["serial"]))
                 continue
             cards[card["serial"]] = line, card
         if not cards or self._wrong:
-            # What is wrong in later lines is still looked for, and whether their serials are taken.
+            # The file is refused already.  Go on to report the other errors, taken serials included.
             self._require_new(cards)
         self._write([self._sealed(card) for _line, card in cards.values()], cards)
 
-    def _sealed(self, card: dict) -> dict:
+    def _sealed(self, card: Row) -> Row:
         code = card.pop("pin")
         self.pins.add(code)
         self.statuses[card["status"]] += 1
@@ -165,7 +172,7 @@ class _Loader:
         card["batch_id"], card["product_id"] = self.batch_id, self._sold["id"]
         return card
 
-    def _write(self, cards: list[dict], lines: dict[str, tuple[int, dict]]) -> None:
+    def _write(self, cards: list[Row], lines: dict[str, tuple[int, Row]]) -> None:
         if not cards:
             return
         try:
@@ -181,20 +188,20 @@ class _Loader:
         self.last_serial = max(serials + [self.last_serial or serials[0]])
         self.count += len(cards)
 
-    def _require_new(self, lines: dict[str, tuple[int, dict]]) -> None:
-        """Say which serials are taken, and leave them out."""
+    def _require_new(self, lines: dict[str, tuple[int, Row]]) -> None:
+        """Report the serials that already exist, and remove them from *lines*."""
         for taken, batch_id in store.imported.batches_of(self._cursor, list(lines)).items():
             line, _card = lines.pop(taken)
             self._wrong.add(
                 line,
-                _twice(taken)
+                _repeated(taken)
                 if batch_id == self.batch_id
-                else _("card {serial} exists already, in batch {batch}.").format(serial=taken, batch=batch_id),
+                else _("card {serial} already exists, in batch {batch}.").format(serial=taken, batch=batch_id),
             )
 
 
 class PinShapes:
-    """What the PINs of a file look like, counted; a PIN itself is not kept.
+    """Counts the PINs of a file by length and alphabet, to warn of weak ones; it keeps no PIN.
 
     >>> shapes = PinShapes()
     >>> for code in ("1234", "0000", "48305912746"): shapes.add(code)
@@ -202,29 +209,30 @@ class PinShapes:
     2
     """
 
-    # The smallest of these alphabets that holds a PIN is what somebody who guesses would try.
+    # An attacker would try the smallest alphabet that contains a PIN.
     _ALPHABETS = (
         (re.compile("[0-9]+"), pin.DIGITS),
         (re.compile("[0-9A-Z]+|[0-9a-z]+"), pin.DIGITS + string.ascii_uppercase),
     )
-    _OTHERS = "".join(chr(sign) for sign in range(33, 127))
+    _OTHERS = "".join(map(chr, range(33, 127)))
 
     def __init__(self, card_tries: int = pin.TRIES_PER_WINDOW):
         self._card_tries = card_tries
         self._counts: Counter[tuple[int, str]] = Counter()
 
     def add(self, code: str) -> None:
-        alphabet = next((signs for shape, signs in self._ALPHABETS if shape.fullmatch(code)), self._OTHERS)
+        alphabet = next((some for shape, some in self._ALPHABETS if shape.fullmatch(code)), self._OTHERS)
         self._counts[len(code), alphabet] += 1
 
     def weak(self, live_cards: int) -> int:
+        """How many PINs are weak, with so many cards that could be guessed."""
         return sum(count for count, _why in self._weak(live_cards))
 
     def warnings(self, live_cards: int) -> list[str]:
-        """A sentence for each shape that can be guessed.  The cards are sold, so they are taken over nevertheless."""
+        """A sentence for each weak shape.  These cards are imported all the same, because they have been sold."""
         return [_("{count} cards: {why}").format(count=count, why=why) for count, why in self._weak(live_cards)]
 
-    def _weak(self, live_cards: int):
+    def _weak(self, live_cards: int) -> Iterator[tuple[int, str]]:
         for (length, alphabet), count in sorted(self._counts.items()):
             try:
                 pin.check_shape(length, alphabet, live_cards, self._card_tries)
@@ -232,8 +240,10 @@ class PinShapes:
                 yield count, translated(weakness)
 
 
-def card_of(row: dict, sold: dict, now) -> dict:
-    """A row of the file as a card of our own, or what is wrong with it as a ValueError.
+def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
+    """The card in a row of the file, with the columns of the table card and its PIN; ValueError says what is wrong.
+
+    *sold* is the product, *now* (UTC) the first login of a used card for which the file says none.
 
     >>> sold = {"name": "10 hours", "valid_days": None, "valid_until_at": None, "credit_down_octets": None,
     ...         "credit_up_octets": None}
@@ -243,37 +253,18 @@ def card_of(row: dict, sold: dict, now) -> dict:
     >>> card_of({"serial": "A17", "pin": "4711", "status": "sold"}, sold, None)
     Traceback (most recent call last):
         ...
-    ValueError: 'sold' is no status. It is one of: created, delivered, in_use, exhausted, expired, blocked.
+    ValueError: 'sold' is not a status. Use one of: created, delivered, in_use, exhausted, expired, blocked.
     """
     used = {name: _used(row, name) for name in MOST_USED}
     first_login_at, expires_at = _moment(row, "first_login_at"), _moment(row, "expires_at")
     is_used = first_login_at is not None or any(used.values())
     status = row.get("status") or "created"
-    if status not in STATUSES:
-        raise ValueError(
-            Sentence("{status!r} is no status. It is one of: {statuses}.", status=status, statuses=", ".join(STATUSES))
-        )
-    if status in ("created", "delivered") and is_used:
-        raise ValueError(Sentence("the card is {status}, but it was used.", status=in_context("word", status)))
-    if row.get("product") and row["product"] != sold["name"]:
-        raise ValueError(
-            Sentence("its product is {product!r}; import each product on its own.", product=row["product"])
-        )
-    if used["used_octets"] and (used["used_down_octets"] or used["used_up_octets"]):
-        raise ValueError(
-            Sentence("it has used_octets and used_down_octets or used_up_octets: the total, or the parts.")
-        )
-    if used["used_octets"] and (sold["credit_down_octets"] or sold["credit_up_octets"]):
-        raise ValueError(
-            Sentence("its product has download and upload apart: say used_down_octets and used_up_octets.")
-        )
-    if len(row.get("note") or "") > LONGEST_NOTE:
-        raise ValueError(Sentence("its note has more than {most} signs.", most=LONGEST_NOTE))
+    _check(row, sold, status, used, is_used)
     if status in ("in_use", "exhausted"):
         if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
             raise ValueError(
                 Sentence(
-                    "its product is valid for {days} days from the first login: say first_login_at or expires_at.",
+                    "its product is valid for {days} days from the first login: give first_login_at or expires_at.",
                     days=sold["valid_days"],
                 )
             )
@@ -286,7 +277,7 @@ def card_of(row: dict, sold: dict, now) -> dict:
         "status": status,
         "status_before_block": None if status != "blocked" else "in_use" if is_used else "delivered",
         "posted_seconds": used["used_seconds"],
-        # A total is kept as download: the product does not tell them apart.
+        # A total counts as download: the product does not separate the directions.
         "posted_down_octets": used["used_octets"] + used["used_down_octets"],
         "posted_up_octets": used["used_up_octets"],
         "first_login_at": first_login_at,
@@ -295,45 +286,70 @@ def card_of(row: dict, sold: dict, now) -> dict:
     }
 
 
-LAST_MOMENT = MOMENT.parse("9999-12-31")
+def _check(row: dict[str, str], sold: Row, status: str, used: dict[str, int], is_used: bool) -> None:
+    """Refuse values that contradict each other or the product."""
+    if status not in STATUSES:
+        raise ValueError(
+            Sentence("{status!r} is not a status. Use one of: {statuses}.", status=status, statuses=", ".join(STATUSES))
+        )
+    if status in ("created", "delivered") and is_used:
+        raise ValueError(Sentence("the card is {status}, but it was used.", status=in_context("word", status)))
+    if row.get("product") and row["product"] != sold["name"]:
+        raise ValueError(
+            Sentence("its product is {product!r}; import each product separately.", product=row["product"])
+        )
+    if used["used_octets"] and (used["used_down_octets"] or used["used_up_octets"]):
+        raise ValueError(
+            Sentence("it has used_octets and also used_down_octets or used_up_octets; give the total or the parts.")
+        )
+    if used["used_octets"] and (sold["credit_down_octets"] or sold["credit_up_octets"]):
+        raise ValueError(
+            Sentence("its product counts download and upload separately: give used_down_octets and used_up_octets.")
+        )
+    if len(row.get("note") or "") > LONGEST_NOTE:
+        raise ValueError(Sentence("its note has more than {most} characters.", most=LONGEST_NOTE))
 
 
 def _serial(text: str) -> str:
     compacted = serial.compact(text)
     if not 1 <= len(compacted) <= serial.MAX_LENGTH or not compacted.isprintable():
         raise ValueError(
-            Sentence("{serial} is not a serial: 1 to {most} signs.", serial=ascii(text[:64]), most=serial.MAX_LENGTH)
+            Sentence(
+                "{serial} is not a serial, which has 1 to {most} characters.",
+                serial=ascii(text[:64]),
+                most=serial.MAX_LENGTH,
+            )
         )
     return compacted
 
 
 def _pin(text: str) -> str:
-    """The message must not show it, wrong as it may be."""
+    """The PIN, checked.  The message of the error must not contain it."""
     if not text:
         raise ValueError(Sentence("it has no PIN."))
     if len(text.encode()) > PIN_OCTETS or not text.isprintable():
         raise ValueError(
-            Sentence("its PIN has more than {most} octets, or signs that cannot be typed.", most=PIN_OCTETS)
+            Sentence("its PIN has more than {most} octets, or characters that cannot be typed.", most=PIN_OCTETS)
         )
     return text
 
 
-def _used(row: dict, name: str) -> int:
+def _used(row: dict[str, str], name: str) -> int:
     text = row.get(name) or "0"
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MOST_USED[name]):
         raise ValueError(Sentence("{name} is {text!r}; it must be a whole number.", name=name, text=text))
     return int(text)
 
 
-def _moment(row: dict, name: str):
-    return MOMENT.parse(row[name]) if row.get(name) else None
+def _moment(row: dict[str, str], name: str) -> datetime | None:
+    return cast(datetime, MOMENT.parse(row[name])) if row.get(name) else None
 
 
-def _twice(taken: str) -> str:
+def _repeated(taken: str) -> str:
     return _("card {serial} is in the file twice.").format(serial=taken)
 
 
-def _opened(path: str):
+def _opened(path: str) -> TextIO:
     return open(path, encoding="utf-8-sig", newline="")
 
 

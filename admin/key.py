@@ -1,38 +1,44 @@
-"""prepaid key list, add, rotate, retire: change the key that PINs and NAS secrets are sealed with, while logins go on.
+"""prepaid key list, add, rotate, retire: change the key that seals PINs and NAS secrets, while logins continue.
 
-A new key waits first, until every machine has it; then it seals, and what the old one sealed is sealed anew, some
-cards at a time; when nothing is left, the old one is retired.  Each step can be interrupted and repeated.
+A new key waits until every machine has it.  Then it seals, and what the old key sealed is sealed again, some cards at a
+time.  When nothing is sealed with the old key any more, it is retired.  Each step can be interrupted and repeated.
 """
+
+from collections.abc import Callable
 
 import click
 import pymysql
+from pymysql.constants import ER
 
 from freeradius_module.sealing import keyring, pin
 
 from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.office import Office
+from .shell.shared_options import require_yes, yes_option
 from .shell.text import _
+from .store.rows import Cursor, Row
 
-# Few enough that a login which needs one of these cards waits for milliseconds.
+# Few enough that a login with one of these cards waits only for milliseconds.
 CARDS_A_STEP = 200
-# A server reads its NAS again within seconds, and a card was read just before it is needed.
-SETTLED_SECONDS = 60
-# Another one has just changed the same cards.
-_TRY_AGAIN = {1020, 1205, 1213}
+# A server reads its NAS again within seconds, and a card just before it decides on its login.
+STALE_SECONDS = 60
+# Somebody else has just changed the same cards.
+_TRY_AGAIN = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
 TRIES = 10
 
 
 @cli.group()
-def key():
-    """Keys: what PINs and NAS secrets are sealed with, in the key file."""
+def key() -> None:
+    """Keys: they seal PINs and NAS secrets, and are kept in the key file."""
 
 
 @key.command("list")
 @json_option
 @pass_office
-def list_(office, as_json):
-    """The keys of the key file, and how much is sealed with each.
+def list_(office: Office, as_json: bool) -> None:
+    """List the keys of the key file, and how much is sealed with each.
 
     \b
     Example:
@@ -42,7 +48,7 @@ def list_(office, as_json):
     with office.reading() as cursor:
         known = store.connection.key_fingerprints(cursor)
         counts = store.key.sealed_by_key(cursor)
-    # A key that is missing in the file is the one to hear of.
+    # A key that sealed something but is not in the file is listed too.
     states = dict.fromkeys(counts, "missing") | keys.states
     rows = [
         {
@@ -60,14 +66,14 @@ def list_(office, as_json):
 @key.command()
 @json_option
 @pass_office
-def add(office, as_json):
+def add(office: Office, as_json: bool) -> None:
     """Add a key to the key file.  It waits: nothing is sealed with it before `prepaid key rotate`.
 
     \b
     Example:
         sudo prepaid key add
     """
-    # Asked for before the file is changed: it says whether the file is this database's.
+    # office.keyring comes first: it refuses the key file of another installation before the file is changed.
     number = keyring.add_key(office.keyring.path, waiting=True)
     keys = keyring.load(office.key_file)
     with office.transaction() as cursor:
@@ -75,7 +81,7 @@ def add(office, as_json):
     output.print_result(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
         _(
-            "Key {number} is added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
+            "Key {number} was added and waits. Copy {file} to every machine that runs FreeRADIUS or prepaid, keep a copy in a "
             "safe, then run 'prepaid key rotate'."
         ).format(number=number, file=office.key_file),
         as_json,
@@ -83,13 +89,13 @@ def add(office, as_json):
 
 
 @key.command()
-@option("--yes", is_flag=True, help="Do not ask whether every machine has the key, for scripts.")
+@option("--yes", is_flag=True, help="Do not ask whether every machine has the key (for scripts).")
 @json_option
 @pass_office
-def rotate(office, yes, as_json):
-    """Seal with the newest key, and seal anew what older ones sealed.  Logins go on meanwhile.
+def rotate(office: Office, yes: bool, as_json: bool) -> None:
+    """Seal with the newest key, and seal again what older keys sealed.  Logins continue meanwhile.
 
-    If it is interrupted, run it again: it goes on where it was.
+    If it is interrupted, run it again: it continues where it stopped.
 
     \b
     Example:
@@ -100,16 +106,16 @@ def rotate(office, yes, as_json):
     if waiting:
         number = max(waiting)
         if not yes:
-            _ask(
-                _(
-                    "Has every machine that runs FreeRADIUS or prepaid the key file with key {number} ({fingerprint})?"
-                ).format(number=number, fingerprint=keys.fingerprint(number))
+            question = _(
+                "Does every machine that runs FreeRADIUS or prepaid have the key file with key {number} ({fingerprint})?"
             )
+            require_yes(question.format(number=number, fingerprint=keys.fingerprint(number)))
     else:
         number = keys.sealing_number
     pin.prepare(keys)
     with office.transaction() as cursor:
-        # A key may have been added to the file by hand.  Before it seals, so that who may not do this changes nothing.
+        # The key may have been added to the file by hand.  This comes before the file is changed, so that an account without
+        # the right to do it changes nothing.
         store.connection.remember_key(cursor, number, keys.fingerprint(number))
         total = sum(count["cards"] for old, count in store.key.sealed_by_key(cursor).items() if old != number)
     if waiting:
@@ -120,7 +126,7 @@ def rotate(office, yes, as_json):
         cards = _reseal_cards(office, keys, advance)
     output.print_result(
         {"number": number, "cards": cards, "nas": nas},
-        _("Key {number} seals. {cards} cards and {nas} NAS were sealed anew.").format(
+        _("Key {number} now seals. {cards} cards and {nas} NAS were sealed again.").format(
             number=number, cards=cards, nas=nas
         ),
         as_json,
@@ -129,14 +135,14 @@ def rotate(office, yes, as_json):
 
 @key.command()
 @click.argument("number", type=click.IntRange(1, keyring.MAX_NUMBER))
-@option("--yes", is_flag=True, help="Do not ask, for scripts.")
+@yes_option
 @json_option
 @pass_office
-def retire(office, number, yes, as_json):
-    """Let a key open nothing any more, once nothing is sealed with it.
+def retire(office: Office, number: int, yes: bool, as_json: bool) -> None:
+    """Retire a key with which nothing is sealed any more; from then on it opens nothing.
 
-    Its line stays in the key file, because the Class of running sessions goes back to the first key.  Copy the file to
-    every machine again.
+    Its line stays in the key file, because the Class attribute of sessions is made with the first key of the file.  Copy
+    the file to every machine again.
 
     \b
     Example:
@@ -145,32 +151,27 @@ def retire(office, number, yes, as_json):
     keys = office.keyring
     if number not in keys.states:
         raise errors.NotFound(
-            _("{file} has no key {number}. See them with 'prepaid key list'."), file=office.key_file, number=number
+            _("{file} has no key {number}. See the keys with 'prepaid key list'."), file=office.key_file, number=number
         )
     if not yes and keys.states[number] != "retired":
-        _ask(
-            _(
-                "Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them."
-            ).format(number=number)
+        question = _(
+            "Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them."
         )
+        require_yes(question.format(number=number))
     with office.transaction() as cursor:
         store.key.lock_key(cursor, number)
         _require_unused(cursor, number)
         store.key.record_retired(cursor, number)
-        # In the file before the commit: what is in the database only would be a key that still opens, and seals nothing.
+        # The file changes before the commit: if only the database recorded it, the key would still open.
         if keys.states[number] != "retired":
             keyring.retire_key(office.key_file, number)
     output.print_result(
-        {"number": number, "state": "retired"}, _("Key {number} is retired.").format(number=number), as_json
+        {"number": number, "state": "retired"}, _("Key {number} was retired.").format(number=number), as_json
     )
 
 
-def _ask(question: str) -> None:
-    if not output.confirm(question):
-        raise errors.Refused(_("Nothing was changed."))
-
-
-def _reseal_nas(office, keys: keyring.Keyring) -> int:
+def _reseal_nas(office: Office, keys: keyring.Keyring) -> int:
+    """Seal all NAS secrets with the newest key; returns how many were sealed again."""
     changed = 0
     with office.transaction() as cursor:
         for nas in store.key.nas_of_other_keys(cursor, keys.sealing_number):
@@ -182,28 +183,34 @@ def _reseal_nas(office, keys: keyring.Keyring) -> int:
     return changed
 
 
-def _reseal_cards(office, keys: keyring.Keyring, advance) -> int:
-    """All cards, again and again until a whole pass finds none: cards are made meanwhile, by who has the old key file."""
-    changed, before = 0, None
+def _reseal_cards(office: Office, keys: keyring.Keyring, advance: Callable[[int], object]) -> int:
+    """Seal all PINs with the newest key; returns how many were sealed again.
+
+    It passes over the cards until a pass finds none, because a machine with the old key file may generate cards meanwhile.
+    """
+    changed, before = 0, -1
     while before != changed:
         before, after_id = changed, 0
         while cards := _next_cards(office, keys.sealing_number, after_id):
             for card in cards:
                 code = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keys)
                 _number, card["sealed"] = pin.seal(code, card["serial"], keys)
-            changed += _reseal_step(office, keys.sealing_number, cards)
+            changed += reseal_step(office, keys.sealing_number, cards)
             after_id = cards[-1]["id"]
             advance(len(cards))
     return changed
 
 
-def _next_cards(office, number: int, after_id: int) -> list[dict]:
+def _next_cards(office: Office, number: int, after_id: int) -> list[Row]:
     with office.transaction() as cursor:
         return store.key.cards_of_other_keys(cursor, number, after_id, CARDS_A_STEP)
 
 
-def _reseal_step(office, number: int, cards: list[dict]) -> int:
-    """One small transaction; tried again where a login or another command is at the same cards."""
+def reseal_step(office: Office, number: int, cards: list[Row]) -> int:
+    """Write the new seals of some cards in one transaction; tries again if a login or a command holds the same cards.
+
+    *number* is the new key's; each card has its new seal as 'sealed'.  Returns how many cards were changed.
+    """
     for attempt in range(1, TRIES + 1):
         try:
             with office.transaction() as cursor:
@@ -216,7 +223,8 @@ def _reseal_step(office, number: int, cards: list[dict]) -> int:
     raise AssertionError("the last try returns or raises")
 
 
-def _require_unused(cursor, number: int) -> None:
+def _require_unused(cursor: Cursor, number: int) -> None:
+    """Refuse to retire a key that sealed something, or that servers may still need for what they have just read."""
     left = store.key.sealed_by_key(cursor).get(number)
     if left:
         raise errors.Refused(
@@ -228,12 +236,12 @@ def _require_unused(cursor, number: int) -> None:
             **left,
         )
     seconds = store.key.seconds_since_resealed(cursor)
-    if seconds is not None and seconds < SETTLED_SECONDS:
+    if seconds is not None and seconds < STALE_SECONDS:
         raise errors.Refused(
             _(
-                "Cards were sealed anew {seconds} seconds ago, and servers may still use what they read before. Wait {wait} "
-                "seconds more. Nothing was changed."
+                "Cards or NAS were sealed again {seconds} seconds ago, and servers may still use what they read before. Wait "
+                "{wait} more seconds. Nothing was changed."
             ),
             seconds=seconds,
-            wait=SETTLED_SECONDS - seconds,
+            wait=STALE_SECONDS - seconds,
         )

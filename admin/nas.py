@@ -1,34 +1,39 @@
-"""prepaid nas add, list, show, edit, remove: the equipment that asks FreeRADIUS.
+"""prepaid nas add, list, show, edit, remove: the access equipment that asks FreeRADIUS.
 
-FreeRADIUS reads its clients from here and serves a new NAS within a minute, without a restart.
+FreeRADIUS reads its clients from the table nas, and serves a new NAS within a minute, without a restart.
 """
 
 import ipaddress
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import click
 
-from freeradius_module.rules.vendors import VENDORS
+from freeradius_module.rules import vendors
 from freeradius_module.sealing import pin
 
 from . import store
 from .shell import complete_names, errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_nas
+from .shell.office import Office
+from .shell.shared_options import changes_of, name_type, together
 from .shell.text import _
+from .store.rows import Row
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
-# What the column holds, the seal's own octets and a reserve taken off.
+# The column also holds the seal's own octets and a reserve.
 SECRET_OCTETS = 255
 
 
 @cli.group()
-def nas():
-    """NAS: the equipment that asks FreeRADIUS."""
+def nas() -> None:
+    """NAS: the access equipment that asks FreeRADIUS."""
 
 
-def _address(ctx, param, value):
-    """One spelling for each address, so that the database can tell that two are the same.
+def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> str | None:
+    """An address or network in its one usual spelling, so that the database notices a second NAS with the same address.
 
     >>> _address(None, None, "10.1.2.3"), _address(None, None, "2001:DB8:0::/32")
     ('10.1.2.3/32', '2001:db8::/32')
@@ -46,104 +51,96 @@ def _address(ctx, param, value):
             _("{value!r} is not an address. Write it like 10.1.2.3, 10.1.2.0/24 or 2001:db8::/32.").format(value=value)
         ) from None
     raise click.BadParameter(
-        _("{value} is both a host and a network: is it {host} or {network}?").format(
+        _("{value} could mean the host {host} or the network {network}. Write one of them.").format(
             value=value, host=interface.ip, network=interface.network
         )
     )
 
 
-def _secret(ctx, param, file):
-    """The first line of a file: a secret is never an argument, where `ps` and the shell's history show it."""
+def _secret(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -> str | None:
+    """The first line of a file: as an argument, a secret would show in `ps` and in the shell's history."""
     if file is None:
         return None
     secret = file.readline().rstrip("\r\n")
     if not secret or not secret.isascii() or not secret.isprintable() or len(secret) > SECRET_OCTETS:
         raise click.BadParameter(
-            _("its first line is not a secret: 1 to {most} ASCII signs.").format(most=SECRET_OCTETS)
+            _("its first line is not a secret, which has 1 to {most} ASCII characters.").format(most=SECRET_OCTETS)
         )
     return secret
 
 
-def nas_options(required: bool):
-    def decorated(command):
-        for decorate in reversed(
-            (
-                option(
-                    "--address",
-                    required=required,
-                    callback=_address,
-                    metavar="CIDR",
-                    help="Its address, or a network of such NAS; the longest match serves a packet.",
-                ),
-                option(
-                    "--secret-file",
-                    "secret",
-                    required=required,
-                    type=click.File("r", encoding="utf-8", errors="replace"),
-                    callback=_secret,
-                    help="File whose first line is the shared secret; - is standard input.",
-                ),
-                option(
-                    "--vendor",
-                    type=click.Choice(VENDORS),
-                    default="generic" if required else None,
-                    help="Whose attributes it understands.  [generic]",
-                ),
-                option(
-                    "--disconnect-port",
-                    type=click.IntRange(1, 65535),
-                    default=3799 if required else None,
-                    help="Where it listens for Disconnect-Requests.  [3799]",
-                ),
-                option(
-                    "--message-authenticator/--no-message-authenticator",
-                    "require_message_authenticator",
-                    default=True if required else None,
-                    help="Whether it must send Message-Authenticator; only old NAS send none (CVE-2024-3596).  [must]",
-                ),
-                option(
-                    "--counter-rule",
-                    type=click.Choice(COUNTER_RULES),
-                    default="gigawords" if required else None,
-                    help="How a counter that falls within a session is read: as an old packet (the NAS sends Gigawords), "
-                    "as a wrap at 2^32, or as a restart from zero.  [gigawords]",
-                ),
-            )
-        ):
-            command = decorate(command)
-        return command
-
-    return decorated
+def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
+    """The options of a NAS; a new one needs an address and a secret, and gets a default for the rest."""
+    return together(
+        option(
+            "--address",
+            required=is_new,
+            callback=_address,
+            metavar="CIDR",
+            help="Its address, or a network with several NAS; the longest matching prefix applies.",
+        ),
+        option(
+            "--secret-file",
+            "secret",
+            required=is_new,
+            type=click.File("r", encoding="utf-8", errors="replace"),
+            callback=_secret,
+            help="File whose first line is the shared secret; - is standard input.",
+        ),
+        option(
+            "--vendor",
+            type=click.Choice(vendors.VENDORS),
+            default="generic" if is_new else None,
+            help="The vendor of the NAS; it says which attributes are sent to it.  [generic]",
+        ),
+        option(
+            "--disconnect-port",
+            type=click.IntRange(1, 65535),
+            default=3799 if is_new else None,
+            help="The UDP port on which it accepts Disconnect-Requests.  [3799]",
+        ),
+        option(
+            "--message-authenticator/--no-message-authenticator",
+            "require_message_authenticator",
+            default=True if is_new else None,
+            help="Whether it must send a Message-Authenticator; only old NAS send none (CVE-2024-3596).  [must]",
+        ),
+        option(
+            "--counter-rule",
+            type=click.Choice(COUNTER_RULES),
+            default="gigawords" if is_new else None,
+            help="What a counter that falls within a session means: an old packet (gigawords: the NAS sends Gigawords), a "
+            "wrap at 2^32 (wraps), or a restart from zero (resets).  [gigawords]",
+        ),
+    )
 
 
 @nas.command()
-@click.argument("name")
-@nas_options(required=True)
+@click.argument("name", type=name_type(64))
+@nas_options(is_new=True)
 @json_option
 @pass_office
-def add(office, name, secret, as_json, **values):
-    """Let a NAS ask FreeRADIUS; it is served within a minute.
+def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any) -> None:
+    """Add a NAS; FreeRADIUS serves it within a minute.
 
     \b
     Example:
         prepaid nas add hotspot-centro --address 10.1.2.3 --vendor mikrotik --secret-file -
     """
-    if not 1 <= len(name.strip()) <= 64 or name != name.strip():
-        raise errors.WrongUsage(_("A NAS' name has 1 to 64 signs, without blanks around it."))
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
     with office.transaction() as cursor:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
         row = find_nas(cursor, name)
     output.print_result(
-        _public(row), _("NAS {name} at {address} is added.").format(name=name, address=row["address"]), as_json
+        _public(row), _("NAS {name} at {address} was added.").format(name=name, address=row["address"]), as_json
     )
 
 
 @nas.command("list")
 @json_option
 @pass_office
-def list_(office, as_json):
-    """All NAS.
+def list_(office: Office, as_json: bool) -> None:
+    """List all NAS.
 
     \b
     Example:
@@ -157,8 +154,8 @@ def list_(office, as_json):
 @click.argument("name", shell_complete=complete_names.nas)
 @json_option
 @pass_office
-def show(office, name, as_json):
-    """One NAS.  Its secret is not shown.
+def show(office: Office, name: str, as_json: bool) -> None:
+    """Show a NAS, without its secret.
 
     \b
     Example:
@@ -170,26 +167,28 @@ def show(office, name, as_json):
 
 @nas.command()
 @click.argument("name", shell_complete=complete_names.nas)
-@nas_options(required=False)
+@nas_options(is_new=False)
 @json_option
 @pass_office
-def edit(office, name, secret, as_json, **values):
-    """Change what is given and leave the rest.
+def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **values: Any) -> None:
+    """Change the given values and keep the others.
 
     \b
     Example:
         prepaid nas edit hotspot-centro --vendor chilli
     """
-    changes = {column: value for column, value in values.items() if value is not None}
+    changes = changes_of(values)
     if secret is not None:
         changes["key_number"], changes["secret_sealed"] = pin.seal_nas_secret(secret, name, office.keyring)
     if not changes:
-        raise errors.WrongUsage(_("Say what to change; see 'prepaid nas edit --help'."))
+        raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid nas edit")
     with office.transaction() as cursor:
         store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
         row = find_nas(cursor, name)
     output.print_result(
-        _public(row), _("NAS {name} is changed; FreeRADIUS notices within a minute.").format(name=name), as_json
+        _public(row),
+        _("NAS {name} was changed; FreeRADIUS uses the change within a minute.").format(name=name),
+        as_json,
     )
 
 
@@ -197,8 +196,8 @@ def edit(office, name, secret, as_json, **values):
 @click.argument("name", shell_complete=complete_names.nas)
 @json_option
 @pass_office
-def remove(office, name, as_json):
-    """Take a NAS out of service that has no sessions in the records.
+def remove(office: Office, name: str, as_json: bool) -> None:
+    """Remove a NAS that has no sessions in the records.
 
     \b
     Example:
@@ -209,14 +208,14 @@ def remove(office, name, as_json):
         if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
                 _(
-                    "NAS {name} has sessions in the records, which have to be kept. Change its secret instead: "
-                    "'prepaid nas edit {name} --secret-file FILE'."
+                    "NAS {name} cannot be removed: it has sessions in the records, which must be kept. To lock it out, change "
+                    "its secret: 'prepaid nas edit {name} --secret-file FILE'."
                 ),
                 name=name,
             )
         store.nas.remove(cursor, row["id"])
-    output.print_result(_public(row), _("NAS {name} is removed.").format(name=name), as_json)
+    output.print_result(_public(row), _("NAS {name} was removed.").format(name=name), as_json)
 
 
-def _public(row: dict) -> dict:
+def _public(row: Row) -> Row:
     return {column: row[column] for column in COLUMNS}

@@ -1,31 +1,34 @@
 """prepaid operator add, list, remove: the people of the office, each with an account of the database.
 
-What somebody may do is what the roles of his account may do, in this program and in the mysql shell alike; and the
-history names the account that the database itself saw.
+The roles of the account limit what an operator may do, in this program and in the mysql shell alike.  The history names
+the account that the database itself saw.
 """
 
 import re
 import secrets
 import sys
+from collections.abc import Callable
+from typing import TextIO
 
 import click
 
 from . import db, store
 from .shell import errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import Decorated, cli, json_option, option, pass_office
+from .shell.office import Office
 from .shell.text import _
 
-# An account's name stands in the history up to its @, and in an option file.
+# The history has the account's name up to its @, and it stands in an option file.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PASSWORD_BYTES = 18
 
 
 @cli.group("operator")
-def operators():
-    """Operators: the people of the office, each with an account and roles of his own."""
+def operators() -> None:
+    """Operators: the people of the office, each with an account and roles of their own."""
 
 
-def role_option(help_text: str, required: bool = False):
+def role_option(help_text: str, required: bool = False) -> Callable[[Decorated], Decorated]:
     return option(
         "--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)), help=help_text
     )
@@ -33,20 +36,28 @@ def role_option(help_text: str, required: bool = False):
 
 @operators.command()
 @click.argument("name")
-@role_option("What he may do; can be given several times.  'prepaid operator list --roles' says what each is.", True)
+@role_option("A role; can be given several times.  'prepaid operator list --roles' explains them.", True)
 @option(
     "--password-file",
     type=click.File("r", encoding="utf-8"),
-    metavar="FILE|-",
-    help="The password: the first line of a file, or of what comes in.  [one is made and shown once]",
+    metavar="FILE",
+    help="File whose first line is the password; - is standard input.  [one is made, and shown once]",
 )
 @db.owner_options
 @json_option
 @pass_office
-def add(office, name, chosen, password_file, root_user, root_socket, as_json):
-    """Make an account with these roles, or give an operator further roles.
+def add(
+    office: Office,
+    name: str,
+    chosen: tuple[str, ...],
+    password_file: TextIO | None,
+    root_user: str | None,
+    root_socket: str | None,
+    as_json: bool,
+) -> None:
+    """Create an operator's account with these roles, or give an operator more roles.
 
-    It is an account of the database, so it takes somebody who may make one: root, or --root-user.
+    It is an account of the database, so it takes an account that may create others: root, or --root-user.
 
     \b
     Example:
@@ -58,16 +69,16 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
     password = None
     with db.owner_connection(office, root_user, root_socket) as connection, connection.cursor() as cursor:
         store.schema.use(cursor, database)
-        is_known = bool(store.operator.listed(cursor, name))
-        # Roles without an account are what is left where the server did not like the password.
+        # An operator without an account is left over from a run in which the server refused the password.
         has_account = store.operator.has_account(cursor, name)
-        if has_account and not is_known:
+        if has_account and not store.operator.listed(cursor, name):
             raise errors.Refused(
-                _("The database has an account {name!r} already that is no operator. Choose another name."), name=name
+                _("The database already has an account {name!r} that is not an operator's. Choose another name."),
+                name=name,
             )
         if has_account and password_file is not None:
             raise errors.WrongUsage(
-                _("{name} has a password already. Change it in the mysql shell with ALTER USER."), name=name
+                _("{name} already has a password. Change it in the mysql shell with ALTER USER."), name=name
             )
         store.operator.give(cursor, database, name, list(chosen))
         if not has_account:
@@ -75,33 +86,20 @@ def add(office, name, chosen, password_file, root_user, root_socket, as_json):
             store.operator.create(cursor, database, name, db.hosts_of(office.settings("prepaid-admin")), password)
         (row,) = store.operator.listed(cursor, name)
         connection.commit()
-    lines = [] if password is None else _option_file(office, name, password)
-    output.print_result(
-        {**row, "option_file": lines},
-        "\n".join(
-            [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
-            + (
-                [
-                    _("For the option file, readable by {name} only; the password is not shown again:").format(
-                        name=name
-                    ),
-                    "",
-                    *lines,
-                ]
-                if lines
-                else []
-            )
-        ),
-        as_json,
-    )
+    option_file = [] if password is None else _option_file(office, name, password)
+    said = [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
+    if option_file:
+        hint = _("Put these lines into an option file that only {name} can read; the password is not shown again:")
+        said += [hint.format(name=name), "", *option_file]
+    output.print_result({**row, "option_file": option_file}, "\n".join(said), as_json)
 
 
 @operators.command("list")
-@option("--roles", "only_roles", is_flag=True, help="The roles that there are, and what each is for.")
+@option("--roles", "only_roles", is_flag=True, help="List the roles instead, and what each is for.")
 @json_option
 @pass_office
-def list_(office, only_roles, as_json):
-    """Operators and their roles.
+def list_(office: Office, only_roles: bool, as_json: bool) -> None:
+    """List the operators and their roles.
 
     \b
     Example:
@@ -117,12 +115,14 @@ def list_(office, only_roles, as_json):
 
 @operators.command()
 @click.argument("name")
-@role_option("Take only this role away, and leave the account; can be given several times.")
+@role_option("Remove only this role, and keep the account; can be given several times.")
 @db.owner_options
 @json_option
 @pass_office
-def remove(office, name, chosen, root_user, root_socket, as_json):
-    """Remove an operator's account, or some of his roles.  His name stays in the history.
+def remove(
+    office: Office, name: str, chosen: tuple[str, ...], root_user: str | None, root_socket: str | None, as_json: bool
+) -> None:
+    """Remove an operator's account, or some of its roles.  The name stays in the history.
 
     \b
     Example:
@@ -139,7 +139,7 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
         for role in chosen:
             if role not in held:
                 raise errors.Refused(
-                    _("{name} does not have the role {role}, but {roles}. Nothing was changed."),
+                    _("{name} has the roles {roles}, but not {role}. Nothing was changed."),
                     name=name,
                     role=role,
                     roles=", ".join(held),
@@ -150,19 +150,14 @@ def remove(office, name, chosen, root_user, root_socket, as_json):
         else:
             store.operator.remove(cursor, database, name)
         connection.commit()
-    output.print_result(
-        {"operator": name, "roles": left},
-        _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(left))
-        if left
-        else _("Operator {name} is removed.").format(name=name),
-        as_json,
-    )
+    sentence = _("Operator {name} has the roles {roles}.") if left else _("Operator {name} was removed.")
+    output.print_result({"operator": name, "roles": left}, sentence.format(name=name, roles=", ".join(left)), as_json)
 
 
-def _check_name(office, name: str) -> None:
+def _check_name(office: Office, name: str) -> None:
     if not NAME.fullmatch(name):
         raise errors.WrongUsage(
-            _("{name!r} is not a name for an account. It has letters, digits, '.', '_' and '-'."), name=name
+            _("{name!r} cannot be an account's name. Use up to 64 letters, digits, '.', '_' and '-'."), name=name
         )
     if name in {office.settings(group).get("user") for group in (*db.GROUPS.values(), "prepaid-owner")} | {"root"}:
         raise errors.Refused(
@@ -170,17 +165,18 @@ def _check_name(office, name: str) -> None:
         )
 
 
-def _read(file) -> str:
+def _read(file: TextIO) -> str:
+    """The password, from a terminal without showing it, or from the first line of a file."""
     if file is sys.stdin and sys.stdin.isatty():
-        return click.prompt(_("Password"), hide_input=True, confirmation_prompt=True, err=True)
+        return str(click.prompt(_("Password"), hide_input=True, confirmation_prompt=True, err=True))
     password = file.readline().rstrip("\r\n")
     if not password:
-        raise errors.WrongUsage(_("The password is empty. It is the first line of the file."))
+        raise errors.WrongUsage(_("The password is empty. It must be the first line of the file."))
     return password
 
 
-def _option_file(office, name: str, password: str) -> list[str]:
-    """The operator's own option file: his account, and the rest as the office has it."""
+def _option_file(office: Office, name: str, password: str) -> list[str]:
+    """The lines of an option file for this operator: the account, and the office's other settings."""
     office_settings = office.settings("prepaid-admin")
     kept = [
         f"{key} = {office_settings[key]}"

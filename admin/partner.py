@@ -1,68 +1,69 @@
 """prepaid partner add, list, show, edit, retire: the shops that sell the cards."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 from stdnum.br import cnpj, cpf
 
 from . import store
 from .shell import complete_names, errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_partner
-from .shell.option_types import CLEARED, PERCENT, clearable
+from .shell.office import Office
+from .shell.option_types import PERCENT, clearable
+from .shell.shared_options import changes_of, name_type, together
 from .shell.text import _
+from .store.rows import Row
+
+NAME = name_type(128)
 
 
 @cli.group()
-def partner():
+def partner() -> None:
     """Partners: the shops that sell the cards."""
 
 
-def partner_options(edit: bool):
-    may_clear = clearable if edit else lambda kind: kind
-
-    def decorated(command):
-        for decorate in reversed(
-            (
-                option("--document", type=may_clear(click.STRING), help="CNPJ or CPF."),
-                option(
-                    "--commission",
-                    "commission_basis_points",
-                    type=may_clear(PERCENT),
-                    help="Share of the face value, in per cent.  [the product's]",
-                ),
-                option("--contact", type=may_clear(click.STRING), help="Who to ask, and how."),
-            )
-        ):
-            command = decorate(command)
-        return command
-
-    return decorated
+def partner_options(is_new: bool) -> Callable[[Decorated], Decorated]:
+    """The options of a partner; in an edit, the word `none` removes a value."""
+    text, percent = (click.STRING, PERCENT) if is_new else (clearable(click.STRING), clearable(PERCENT))
+    return together(
+        option("--document", type=text, help="CNPJ or CPF."),
+        option(
+            "--commission",
+            "commission_basis_points",
+            type=percent,
+            help="Commission, in per cent of the face value.  [the product's]",
+        ),
+        option("--contact", type=text, help="Contact: a name, a telephone number or an e-mail address."),
+    )
 
 
 @partner.command()
-@click.argument("name")
-@partner_options(edit=False)
+@click.argument("name", type=NAME)
+@partner_options(is_new=True)
 @json_option
 @pass_office
-def add(office, name, as_json, **values):
-    """Take up a partner.
+def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
+    """Add a partner.
 
     \b
     Example:
         prepaid partner add "Banca do Norte" --document 11.222.333/0001-81 --commission 12.5
     """
-    values = {**values, "name": _checked_name(name), "document": _document(values["document"])}
+    values["document"] = _document(values["document"])
     with office.transaction() as cursor:
-        store.partner.add(cursor, values)
+        store.partner.add(cursor, {"name": name, **values})
         row = find_partner(cursor, name)
-    output.print_result(_public(row), _("Partner {name} is added.").format(name=name), as_json)
+    output.print_result(_public(row), _("Partner {name} was added.").format(name=name), as_json)
 
 
 @partner.command("list")
-@option("--all", "retired_too", is_flag=True, help="Retired ones too.")
+@option("--all", "retired_too", is_flag=True, help="Also list retired partners.")
 @json_option
 @pass_office
-def list_(office, retired_too, as_json):
-    """All partners that can receive cards.
+def list_(office: Office, retired_too: bool, as_json: bool) -> None:
+    """List the partners that can receive cards.
 
     \b
     Example:
@@ -76,8 +77,8 @@ def list_(office, retired_too, as_json):
 @click.argument("name", shell_complete=complete_names.partner)
 @json_option
 @pass_office
-def show(office, name, as_json):
-    """One partner.
+def show(office: Office, name: str, as_json: bool) -> None:
+    """Show a partner.
 
     \b
     Example:
@@ -89,38 +90,36 @@ def show(office, name, as_json):
 
 @partner.command()
 @click.argument("name", shell_complete=complete_names.partner)
-@option("--rename", "new_name", metavar="NAME", help="Another name.")
-@partner_options(edit=True)
+@option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
+@partner_options(is_new=False)
 @json_option
 @pass_office
-def edit(office, name, new_name, as_json, **values):
-    """Change what is given and leave the rest; "none" empties a value.
+def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **values: Any) -> None:
+    """Change the given values and keep the others; "none" removes a value.
 
-    A commission that is changed counts for later deliveries: it is frozen on each delivery note.
+    A changed commission applies to later deliveries: each delivery note keeps the commission of its day.
 
     \b
     Example:
         prepaid partner edit "Banca do Norte" --commission 10
     """
-    changes = {column: None if value is CLEARED else value for column, value in values.items() if value is not None}
+    changes = changes_of({"name": new_name, **values})
     if changes.get("document"):
         changes["document"] = _document(changes["document"])
-    if new_name is not None:
-        changes["name"] = _checked_name(new_name)
     if not changes:
-        raise errors.WrongUsage(_("Say what to change; see 'prepaid partner edit --help'."))
+        raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid partner edit")
     with office.transaction() as cursor:
         store.partner.change(cursor, find_partner(cursor, name)["id"], changes)
         row = find_partner(cursor, changes.get("name", name))
-    output.print_result(_public(row), _("Partner {name} is changed.").format(name=row["name"]), as_json)
+    output.print_result(_public(row), _("Partner {name} was changed.").format(name=row["name"]), as_json)
 
 
 @partner.command()
 @click.argument("name", shell_complete=complete_names.partner)
 @json_option
 @pass_office
-def retire(office, name, as_json):
-    """Deliver nothing to this partner any more.  Cards that it has stay valid and can be returned.
+def retire(office: Office, name: str, as_json: bool) -> None:
+    """Stop deliveries to a partner.  The cards that it has stay valid and can be returned.
 
     \b
     Example:
@@ -129,18 +128,12 @@ def retire(office, name, as_json):
     with office.transaction() as cursor:
         retired = store.partner.retire(cursor, find_partner(cursor, name)["id"])
         row = find_partner(cursor, name)
-    sentence = _("Partner {name} is retired.") if retired else _("Partner {name} was retired before.")
+    sentence = _("Partner {name} was retired.") if retired else _("Partner {name} was already retired.")
     output.print_result(_public(row), sentence.format(name=name), as_json)
 
 
-def _checked_name(name: str) -> str:
-    if not 1 <= len(name.strip()) <= 128 or name != name.strip():
-        raise errors.WrongUsage(_("A partner's name has 1 to 128 signs, without blanks around it."))
-    return name
-
-
 def _document(text: str | None) -> str | None:
-    """CNPJ and CPF in their usual form.  Anything else is kept as it is, with a word about it: partners may be foreign.
+    """A CNPJ or CPF in its usual form; anything else unchanged, with a hint on stderr, because partners may be foreign.
 
     >>> _document("11222333000181"), _document("390.533.447-05")
     ('11.222.333/0001-81', '390.533.447-05')
@@ -149,14 +142,12 @@ def _document(text: str | None) -> str | None:
         return None
     for kind in (cnpj, cpf):
         if kind.is_valid(text):
-            return kind.format(text)
+            return str(kind.format(text))
     output.print_notice(
-        _("{document} is neither a CNPJ nor a CPF (the check digits say so); it is kept as it is.").format(
-            document=text
-        )
+        _("{document} is not a valid CNPJ or CPF (length or check digits); it is saved as it is.").format(document=text)
     )
     return text
 
 
-def _public(row: dict) -> dict:
+def _public(row: Row) -> Row:
     return {column: value for column, value in row.items() if column != "id"}

@@ -1,7 +1,9 @@
-"""prepaid product add, list, show, edit, retire: types of credit, what a card is worth."""
+"""prepaid product add, list, show, edit, retire: the types of credit, which say what a card is worth."""
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import click
 
@@ -11,10 +13,10 @@ from freeradius_module.sentence import Sentence
 from . import store
 from .freeradius import dictionaries
 from .shell import complete_names, errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_product
+from .shell.office import Office
 from .shell.option_types import (
-    CLEARED,
     DATE,
     DURATION,
     HOURS,
@@ -27,8 +29,11 @@ from .shell.option_types import (
     Amount,
     clearable,
 )
+from .shell.shared_options import changes_of, name_type, together
 from .shell.text import _
+from .store.rows import Cursor, Row
 
+NAME = name_type(64)
 KBIT = click.IntRange(1, 100_000_000)
 LISTED = (
     "name",
@@ -44,7 +49,7 @@ LISTED = (
 
 
 def _reply(text: str) -> tuple[str, str, str]:
-    """One reply attribute: name, operator, value.
+    """The name, operator and value of one reply attribute.
 
     >>> _reply('Mikrotik-Group := "guests"')
     ('Mikrotik-Group', ':=', 'guests')
@@ -59,93 +64,104 @@ def _reply(text: str) -> tuple[str, str, str]:
     return name, operator, value
 
 
-# Option, column, type, whether it may be absent (and so be emptied later), help.
-OPTIONS = (
+# The option, its column, its type, whether the column may be NULL (so that an edit can remove the value), its help.
+OPTIONS: tuple[tuple[str, str, click.ParamType[Any], bool, str], ...] = (
     ("--time", "credit_seconds", DURATION, True, "Online time: 90m, 10h."),
-    ("--traffic", "credit_octets", SIZE, True, "Traffic in both directions together: 500MB (10^6), 1GiB (2^30)."),
-    ("--traffic-down", "credit_down_octets", SIZE, True, "Traffic towards the customer."),
-    ("--traffic-up", "credit_up_octets", SIZE, True, "Traffic from the customer."),
-    ("--money", "credit_cents", MONEY, True, "Money, used up at the tariffs."),
-    ("--tariff-minute", "tariff_minute_millicents", TARIFF, False, "Price of a minute online."),
-    ("--tariff-mb", "tariff_mb_millicents", TARIFF, False, "Price of a MB (10^6 octets), both directions."),
-    ("--valid-days", "valid_days", click.IntRange(1, 36500), True, "Days of use from the first login."),
-    ("--sell-by", "sell_by", DATE, True, "Last day on which cards are delivered."),
+    ("--traffic", "credit_octets", SIZE, True, "Traffic, download plus upload: 500MB (10^6), 1GiB (2^30)."),
+    ("--traffic-down", "credit_down_octets", SIZE, True, "Download traffic (to the customer)."),
+    ("--traffic-up", "credit_up_octets", SIZE, True, "Upload traffic (from the customer)."),
+    ("--money", "credit_cents", MONEY, True, "Money; the tariffs say how it is used up."),
+    ("--tariff-minute", "tariff_minute_millicents", TARIFF, False, "Price of one minute online."),
+    ("--tariff-mb", "tariff_mb_millicents", TARIFF, False, "Price of one MB (10^6 octets), download plus upload."),
+    ("--valid-days", "valid_days", click.IntRange(1, 36500), True, "Validity in days from the first login."),
+    ("--sell-by", "sell_by", DATE, True, "Last day on which cards can be delivered to partners."),
     ("--valid-until", "valid_until_at", DATE, True, "Last day of use, whenever the card was sold."),
-    ("--hours", "allowed_hours", HOURS, True, 'When it may be used: "Mo-Fr 08:00-18:00".'),
-    ("--timezone", "timezone", TIMEZONE, False, "Whose clock the hours and days are meant by.  [UTC]"),
-    ("--speed-down", "speed_down_kbit", KBIT, True, "Speed towards the customer, kbit/s."),
-    ("--speed-up", "speed_up_kbit", KBIT, True, "Speed from the customer, kbit/s."),
+    ("--hours", "allowed_hours", HOURS, True, 'Hours of use: "Mo-Fr 08:00-18:00"; the days are Mo Tu We Th Fr Sa Su.'),
+    ("--timezone", "timezone", TIMEZONE, False, "Time zone of the hours and days, such as America/Sao_Paulo.  [UTC]"),
+    ("--speed-down", "speed_down_kbit", KBIT, True, "Download speed in kbit/s."),
+    ("--speed-up", "speed_up_kbit", KBIT, True, "Upload speed in kbit/s."),
     (
         "--fup-share",
         "fup_share_percent",
         click.IntRange(1, 99),
         True,
-        "Per cent of the traffic after which the speed drops.",
+        "Percentage of the traffic after which the speed is reduced.",
     ),
-    ("--fup-down", "fup_down_kbit", KBIT, True, "The reduced speed towards the customer."),
-    ("--fup-up", "fup_up_kbit", KBIT, True, "The reduced speed from the customer."),
-    ("--sessions", "max_sessions", click.IntRange(1, 255), False, "Sessions at the same time.  [1]"),
+    ("--fup-down", "fup_down_kbit", KBIT, True, "Reduced download speed in kbit/s."),
+    ("--fup-up", "fup_up_kbit", KBIT, True, "Reduced upload speed in kbit/s."),
+    (
+        "--sessions",
+        "max_sessions",
+        click.IntRange(1, 255),
+        False,
+        "How many sessions may be open at the same time.  [1]",
+    ),
     (
         "--interim",
         "interim_seconds",
         click.IntRange(60, 65535),
         False,
-        "Seconds between two reports of a session.  [300]",
+        "Seconds between two accounting reports of a session.  [300]",
     ),
-    ("--idle-timeout", "idle_seconds", SECONDS, True, "Seconds without traffic that end a session."),
-    ("--price", "price_cents", MONEY, False, "Face value."),
-    ("--commission", "commission_basis_points", PERCENT, False, "Partner's share of the face value, in per cent."),
+    ("--idle-timeout", "idle_seconds", SECONDS, True, "Seconds without traffic after which the NAS ends a session."),
+    ("--price", "price_cents", MONEY, False, "Face value: what the customer pays."),
+    (
+        "--commission",
+        "commission_basis_points",
+        PERCENT,
+        False,
+        "The partner's commission, in per cent of the face value.",
+    ),
 )
 
 
-def product_options(edit: bool):
-    def decorated(command):
-        for decorate in reversed(
-            (
-                *(
-                    option(name, column, type=clearable(kind) if edit and empty else kind, help=text)
-                    for name, column, kind, empty, text in OPTIONS
-                ),
-                option(
-                    "--replace-oldest/--refuse-newest",
-                    "replace_oldest",
-                    default=None,
-                    help="What a session too many does: end the oldest, or be refused.  [--refuse-newest]",
-                ),
-                option(
-                    "--bind-device/--any-device",
-                    "bind_device",
-                    default=None,
-                    help="Whether a card works on its first device only.  [--any-device]",
-                ),
-                option(
-                    "--reply",
-                    "replies",
-                    multiple=True,
-                    type=Amount("attribute", _reply),
-                    help='A free reply attribute: "Attribute := value"; can be given several times.',
-                ),
-            )
-        ):
-            command = decorate(command)
-        return command
-
-    return decorated
+def product_options(is_new: bool) -> Callable[[Decorated], Decorated]:
+    """The options of a product; in an edit, the word `none` removes a value."""
+    return together(
+        *(
+            option(name, column, type=clearable(kind) if may_be_null and not is_new else kind, help=text)
+            for name, column, kind, may_be_null, text in OPTIONS
+        ),
+        option(
+            "--replace-oldest/--refuse-newest",
+            "replace_oldest",
+            default=None,
+            help="When too many sessions are open: end the oldest one, or refuse the new login.  [--refuse-newest]",
+        ),
+        option(
+            "--bind-device/--any-device",
+            "bind_device",
+            default=None,
+            help="Whether a card works only on the device of its first login.  [--any-device]",
+        ),
+        option(
+            "--reply",
+            "replies",
+            multiple=True,
+            type=Amount("attribute", _reply),
+            help='An additional reply attribute, "Attribute := value"; can be given several times.',
+        ),
+    )
 
 
 @cli.group()
-def product():
-    """Products: types of credit, what a card is worth."""
+def product() -> None:
+    """Products: the types of credit, which say what a card is worth."""
 
 
 @product.command()
-@click.argument("name")
-@option("--kind", type=click.Choice(["internet", "telephony"]), default="internet", help="What for.  [internet]")
-@product_options(edit=False)
+@click.argument("name", type=NAME)
+@option(
+    "--kind",
+    type=click.Choice(["internet", "telephony"]),
+    default="internet",
+    help="What the cards are used for.  [internet]",
+)
+@product_options(is_new=True)
 @json_option
 @pass_office
-def add(office, name, replies, as_json, **values):
-    """Make a type of credit.
+def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...], as_json: bool, **values: Any) -> None:
+    """Add a product, which is a type of credit.
 
     \b
     Example:
@@ -153,24 +169,23 @@ def add(office, name, replies, as_json, **values):
         prepaid product add "1 GB" --kind internet --traffic 1GB --speed-down 10000 --speed-up 2000
         prepaid product add "R$ 20" --kind internet --money 20.00 --tariff-minute 0.05
     """
-    given = {column: value for column, value in values.items() if value is not None}
-    given["name"] = _checked_name(name)
+    given = changes_of({**values, "name": name})
     _fix_last_day(given, given.get("timezone", "UTC"))
-    dictionaries.check_replies(office, replies)
+    dictionaries.check_replies(office, list(replies))
     with office.transaction() as cursor:
         product_id = store.product.add(cursor, given)
         if replies:
             store.product.add_replies(cursor, product_id, replies)
         row = _in_full(cursor, name)
-    output.print_result(row, _("Product {name} is added.").format(name=name), as_json)
+    output.print_result(row, _("Product {name} was added.").format(name=name), as_json)
 
 
 @product.command("list")
-@option("--all", "retired_too", is_flag=True, help="Those off sale too.")
+@option("--all", "retired_too", is_flag=True, help="Also list products that are off sale.")
 @json_option
 @pass_office
-def list_(office, retired_too, as_json):
-    """All products on sale.
+def list_(office: Office, retired_too: bool, as_json: bool) -> None:
+    """List the products that are on sale.
 
     \b
     Example:
@@ -184,8 +199,8 @@ def list_(office, retired_too, as_json):
 @click.argument("name", shell_complete=complete_names.product)
 @json_option
 @pass_office
-def show(office, name, as_json):
-    """One product in full.
+def show(office: Office, name: str, as_json: bool) -> None:
+    """Show a product in full.
 
     \b
     Example:
@@ -197,29 +212,36 @@ def show(office, name, as_json):
 
 @product.command()
 @click.argument("name", shell_complete=complete_names.product)
-@option("--rename", "new_name", metavar="NAME", help="Another name.")
-@option("--no-reply", is_flag=True, help="Remove the free reply attributes.")
-@product_options(edit=True)
+@option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
+@option("--no-reply", is_flag=True, help="Remove the additional reply attributes.")
+@product_options(is_new=False)
 @json_option
 @pass_office
-def edit(office, name, new_name, no_reply, replies, as_json, **values):
-    """Change what is given and leave the rest; "none" empties a value.
+def edit(
+    office: Office,
+    /,
+    name: str,
+    new_name: str | None,
+    no_reply: bool,
+    replies: tuple[tuple[str, str, str], ...],
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Change the given values and keep the others; "none" removes a value.
 
-    The credit and the tariffs are fixed once there are cards, because people bought them.
+    The credit and the tariffs cannot change once cards exist, because people have bought them.
 
     \b
     Example:
         prepaid product edit "10 hours" --price 12.00 --sell-by none
     """
-    changes = {column: None if value is CLEARED else value for column, value in values.items() if value is not None}
-    if new_name is not None:
-        changes["name"] = _checked_name(new_name)
+    changes = changes_of({**values, "name": new_name})
     if not changes and not replies and not no_reply:
-        raise errors.WrongUsage(_("Say what to change; see 'prepaid product edit --help'."))
-    dictionaries.check_replies(office, replies)
+        raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid product edit")
+    dictionaries.check_replies(office, list(replies))
     with office.transaction() as cursor:
         row = find_product(cursor, name)
-        _fix_last_day(changes, changes.get("timezone", row["timezone"]))
+        _fix_last_day(changes, changes.get("timezone") or row["timezone"])
         if changes:
             store.product.change(cursor, row["id"], changes)
         if no_reply or replies:
@@ -227,15 +249,15 @@ def edit(office, name, new_name, no_reply, replies, as_json, **values):
         if replies:
             store.product.add_replies(cursor, row["id"], replies)
         row = _in_full(cursor, changes.get("name", name))
-    output.print_result(row, _("Product {name} is changed.").format(name=row["name"]), as_json)
+    output.print_result(row, _("Product {name} was changed.").format(name=row["name"]), as_json)
 
 
 @product.command()
 @click.argument("name", shell_complete=complete_names.product)
 @json_option
 @pass_office
-def retire(office, name, as_json):
-    """Take a product off sale.  Cards that were sold go on.
+def retire(office: Office, name: str, as_json: bool) -> None:
+    """Take a product off sale: no more cards are generated or delivered.  Delivered cards stay valid.
 
     \b
     Example:
@@ -244,14 +266,13 @@ def retire(office, name, as_json):
     with office.transaction() as cursor:
         retired = store.product.retire(cursor, find_product(cursor, name)["id"])
         row = _in_full(cursor, name)
-    sentence = _("Product {name} is off sale.") if retired else _("Product {name} was off sale before.")
+    sentence = _("Product {name} is now off sale.") if retired else _("Product {name} was already off sale.")
     output.print_result(row, sentence.format(name=name), as_json)
 
 
-def end_of_day(day, timezone: str) -> datetime:
-    """The moment in UTC at which a day is over where the provider is.
+def end_of_day(day: date, timezone: str) -> datetime:
+    """The moment in UTC at which a day ends in this time zone.
 
-    >>> from datetime import date
     >>> end_of_day(date(2026, 12, 31), "America/Sao_Paulo")
     datetime.datetime(2027, 1, 1, 3, 0)
     """
@@ -259,8 +280,8 @@ def end_of_day(day, timezone: str) -> datetime:
     return midnight.astimezone(UTC).replace(tzinfo=None)
 
 
-def _in_full(cursor, name: str) -> dict:
-    """A product with its reply attributes, as `show` prints it."""
+def _in_full(cursor: Cursor, name: str) -> Row:
+    """A product with its additional reply attributes, as `show` prints it."""
     row = find_product(cursor, name)
     reply = [
         f"{reply['attribute']} {reply['operator']} {reply['value']}"
@@ -269,16 +290,11 @@ def _in_full(cursor, name: str) -> dict:
     return {**_public(row), "reply": reply}
 
 
-def _fix_last_day(values: dict, timezone: str) -> None:
+def _fix_last_day(values: dict[str, Any], timezone: str) -> None:
+    """Turn the last day of use into the moment (UTC) at which it ends."""
     if values.get("valid_until_at") is not None:
         values["valid_until_at"] = end_of_day(values["valid_until_at"], timezone)
 
 
-def _checked_name(name: str) -> str:
-    if not 1 <= len(name.strip()) <= 64 or name != name.strip():
-        raise errors.WrongUsage(_("A product's name has 1 to 64 signs, without blanks around it."))
-    return name
-
-
-def _public(row: dict) -> dict:
+def _public(row: Row) -> Row:
     return {column: value for column, value in row.items() if column != "id"}

@@ -1,8 +1,9 @@
-"""prepaid redeem: a telephony card's credit goes to an account of the voice platform, once."""
+"""prepaid redeem: the credit of a telephony card goes to an account of the voice platform, once."""
 
 import hmac
 import re
 import secrets
+from typing import NamedTuple
 
 import click
 
@@ -10,24 +11,34 @@ from freeradius_module import settings
 from freeradius_module import store as module_store
 from freeradius_module.rules import login, serial
 from freeradius_module.sealing import pin
+from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.store.guessing import Try
 
 from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.office import Office
 from .shell.pin_input import read_pin
 from .shell.text import _
+from .store.rows import Cursor, Row
 
-# The row of NAS that stands for what is no listed NAS.
-NO_NAS = 1
-# Of the account no sign could do anything in a spreadsheet or in another program's file.
+# The row of the table nas that stands for every NAS that is not listed.
+UNLISTED_NAS = 1
+# No character of it has a meaning in a spreadsheet or in another program's file.
 ACCOUNT = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
-def _account(ctx, param, value):
+class Refusal(NamedTuple):
+    """Why a card cannot be redeemed: the word for the history, if it is counted there, and the sentence."""
+
+    reason: str | None
+    sentence: str
+
+
+def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if not ACCOUNT.fullmatch(value):
         raise click.BadParameter(
-            _("{value!r} is not an account: up to 63 letters, digits and . _ @ -, perhaps after a +.").format(
+            _("{value!r} is not an account: up to 63 letters, digits and . _ @ -, optionally after a +.").format(
                 value=value
             )
         )
@@ -39,11 +50,11 @@ def _account(ctx, param, value):
 @option("--account", required=True, callback=_account, help="The subscriber's account on the voice platform.")
 @json_option
 @pass_office
-def redeem(office, serial_text, account, as_json):
-    """Take a telephony card's credit for an account.  The PIN is read from standard input.
+def redeem(office: Office, serial_text: str, account: str, as_json: bool) -> None:
+    """Redeem a telephony card: its credit goes to an account.  The PIN is read from standard input.
 
-    Wrong PINs are counted by card, and by card and account, like those of a login.  The credit is added by the voice
-    platform: see 'prepaid voice'.
+    Wrong PINs are limited as for a login, for each card, and for each card and account.  The voice platform adds the
+    credit: see 'prepaid voice'.
 
     \b
     Example:
@@ -52,55 +63,52 @@ def redeem(office, serial_text, account, as_json):
     rules = settings.load(office.config_path)
     keyring = office.keyring
     card = _proved(office, serial.compact(serial_text), read_pin(), account, rules, keyring)
-    reason, refusal = None, None
-    with office.transaction() as cursor:
-        store.entry.lock(cursor, [card["id"]])
-        row = store.card.overview(cursor, card["serial"])
-        reason, refusal = _why_not(cursor, card, row)
-        if refusal is None:
-            number = store.voice.redeem(cursor, card["id"], account)
-            credit = store.voice.of_card(cursor, card["id"])
-    if refusal is not None:
-        if reason is not None:
-            _record(office, card["id"], account, reason)
-        raise errors.Refused(refusal)
+    credit = _redeem(office, card, account)
     facts = {
         name: credit[name] for name in ("credit", "serial", "account", "credit_cents", "credit_seconds", "redeemed_at")
     }
+    amounts = [
+        output.formatted(name, credit[name]) for name in ("credit_cents", "credit_seconds") if credit[name] is not None
+    ]
     output.print_result(
         facts,
-        _("Card {serial} is redeemed: {amounts} for account {account}, credit {number}.").format(
-            serial=card["serial"],
-            account=account,
-            number=number,
-            amounts=", ".join(
-                output.formatted(name, credit[name])
-                for name in ("credit_cents", "credit_seconds")
-                if credit[name] is not None
-            ),
+        _("Card {serial} was redeemed: {amounts} for account {account}, credit {number}.").format(
+            serial=card["serial"], account=account, number=credit["credit"], amounts=", ".join(amounts)
         ),
         as_json,
     )
 
 
-def _proved(office, compacted: str, tried: str, account: str, rules: settings.Settings, keyring) -> dict:
+def _redeem(office: Office, card: Row, account: str) -> Row:
+    """Redeem a card whose PIN is proved; returns the credit for the voice platform.  A refusal is counted."""
+    with office.transaction() as cursor:
+        store.entry.lock(cursor, [card["id"]])
+        refusal = _refusal(cursor, card, store.card.overview(cursor, card["serial"]))
+        if refusal is None:
+            store.voice.redeem(cursor, card["id"], account)
+            return _credit(cursor, card)
+    if refusal.reason is not None:
+        _count_refusal(office, card["id"], account, refusal.reason)
+    raise errors.Refused(refusal.sentence)
+
+
+def _proved(
+    office: Office, compacted: str, tried: str, account: str, rules: settings.Settings, keyring: Keyring
+) -> Row:
     """The card, if this is its PIN.
 
-    A serial that is no card's, a wrong PIN and one wrong PIN too many are answered by one sentence and cost the same
-    work, so that nobody learns here which serials there are, or whether a PIN was right while it does not count.
+    An unknown serial, a wrong PIN, and a PIN that does not count because of too many wrong ones before get the same
+    sentence and cost the same work.  So nobody can find out here which serials exist, or whether a PIN was right.
     """
-    # Made for every card, because it takes time: an unknown one must not be told by that.
+    # Sealed for every card, because it takes time: otherwise the time would reveal an unknown serial.
     decoy = pin.seal(secrets.token_urlsafe(12), "decoy", keyring)
     source = f"office/{account}"
     with office.transaction() as cursor:
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
-        card_id = card["id"] if card else 0
         with office.tuples() as plain:
-            ((_found, standing),) = module_store.guessing.read_standings(
-                plain, [Try(compacted, source, NO_NAS, source)]
-            )
-    # All wrong PINs of the card count, of other accounts and of logins too: an account is as easily changed as a device's
-    # address.
+            tried_as = Try(compacted, source, UNLISTED_NAS, source)
+            ((_found, standing),) = module_store.guessing.read_standings(plain, [tried_as])
+    # Wrong PINs from other accounts and at logins count too: an account is as easy to change as a device's address.
     is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)
     if card:
         right = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keyring)
@@ -109,54 +117,59 @@ def _proved(office, compacted: str, tried: str, account: str, rules: settings.Se
     is_right = hmac.compare_digest(right.encode(), tried.encode("utf-8", "replace"))
     if card and is_right and not is_locked_out:
         return card
-    is_folded = not standing.of_source and standing.source_count >= login.SOURCES_MOST
-    _record(
+    # Only so many accounts are counted one by one; the others share a row.
+    is_shared = not standing.of_source and standing.source_count >= login.SOURCES_MOST
+    _count_refusal(
         office,
-        card_id,
-        "*" if is_folded else account,
+        card["id"] if card else 0,
+        "*" if is_shared else account,
         "unknown_card" if not card else "locked_out" if is_right else "wrong_pin",
     )
     raise errors.Refused(
         _(
-            "Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, a "
-            "quarter of an hour has to pass."
+            "Wrong serial number or PIN. After {most} wrong PINs for a card from one account, or {of_all} from several, wait "
+            "a quarter of an hour."
         ),
         most=rules.wrong_pin_tries,
         of_all=login.card_tries(rules.wrong_pin_tries) // login.NAS_SHARE,
     )
 
 
-def _record(office, card_id: int, account: str, reason: str) -> None:
+def _count_refusal(office: Office, card_id: int, account: str, reason: str) -> None:
     with office.transaction() as cursor:
         store.voice.count_refusal(cursor, card_id, account, reason)
 
 
-def _why_not(cursor, card: dict, row: dict | None) -> tuple[str | None, str | None]:
-    """The word for the history, if there is one for it, and the sentence; (None, None) if nothing stands against it."""
+def _credit(cursor: Cursor, card: Row) -> Row:
+    """The credit of a redeemed card."""
+    credit = store.voice.of_card(cursor, card["id"])
+    if credit is None:
+        raise LookupError(f"The redeemed card {card['serial']} has no credit.")
+    return credit
+
+
+def _refusal(cursor: Cursor, card: Row, row: Row | None) -> Refusal | None:
+    """Why a locked card cannot be redeemed; None if it can.  *row* is its overview, None if it is deleted."""
     number = card["serial"]
     if row is None:
-        return None, _("Card {serial} is deleted.").format(serial=number)
+        return Refusal(None, _("Card {serial} is deleted.").format(serial=number))
     if row["kind"] != "telephony":
-        return "wrong_kind", _("Card {serial} is for internet: it is used at a hotspot, and not redeemed.").format(
-            serial=number
-        )
+        sentence = _("Card {serial} is for internet: it is used at a hotspot, and cannot be redeemed.")
+        return Refusal("wrong_kind", sentence.format(serial=number))
     if row["status"] == "redeemed":
-        before = store.voice.of_card(cursor, card["id"])
-        return None, _("Card {serial} was redeemed already, on {at} for account {account}.").format(
-            serial=number, at=output.formatted("at", before["redeemed_at"]), account=before["account"]
-        )
+        before = _credit(cursor, card)
+        sentence = _("Card {serial} was already redeemed, on {at} for account {account}.")
+        at = output.formatted("at", before["redeemed_at"])
+        return Refusal(None, sentence.format(serial=number, at=at, account=before["account"]))
     if row["status"] == "created":
-        return "not_delivered", _(
-            "Card {serial} has not been delivered to a partner, so nobody can have bought it."
-        ).format(serial=number)
+        sentence = _("Card {serial} has not been delivered to a partner, so nobody can have bought it.")
+        return Refusal("not_delivered", sentence.format(serial=number))
     if row["status"] == "blocked":
-        return "blocked", _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.").format(
-            serial=number
-        )
-    if row["status"] == "expired" or (
-        row["expires_at"] is not None and row["expires_at"] <= store.connection.now(cursor)
-    ):
-        return "expired", _("The validity of card {serial} is over.").format(serial=number)
+        sentence = _("Card {serial} is blocked by the office. See why: 'prepaid track {serial}'.")
+        return Refusal("blocked", sentence.format(serial=number))
+    is_over = row["expires_at"] is not None and row["expires_at"] <= store.connection.now(cursor)
+    if row["status"] == "expired" or is_over:
+        return Refusal("expired", _("The validity of card {serial} is over.").format(serial=number))
     if row["status"] != "delivered" or not (row["credit_cents"] or row["credit_seconds"]):
-        return "exhausted", _("Card {serial} has no credit.").format(serial=number)
-    return None, None
+        return Refusal("exhausted", _("Card {serial} has no credit.").format(serial=number))
+    return None

@@ -1,14 +1,18 @@
-"""prepaid sessions: who is on, what NAS reported that does not add up, and who had an address."""
+"""prepaid sessions: which sessions are open, which reports of NAS were inconsistent, and who had an address."""
 
 import ipaddress
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
 from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
+from .shell.find import find_nas
+from .shell.office import Office
+from .shell.option_types import MOMENT
 from .shell.text import _
+from .store.rows import Row
 
 OPEN_COLUMNS = (
     "serial",
@@ -35,8 +39,8 @@ ADDRESS_COLUMNS = (
 )
 
 
-def _address(ctx, param, value):
-    """One address, or a delegated prefix, in the spelling that the records have.
+def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> str | None:
+    """An address or a delegated prefix, as the records spell it.
 
     >>> _address(None, None, "2001:DB8:0::5"), _address(None, None, "2001:db8:1::/56")
     ('2001:db8::5', '2001:db8:1::/56')
@@ -57,44 +61,38 @@ def _address(ctx, param, value):
         ) from None
 
 
-def _moment(ctx, param, value):
-    """A moment as the database has it: in UTC.  Without an offset it is UTC already.
-
-    >>> _moment(None, None, "2026-03-02T17:30-03:00")
-    datetime.datetime(2026, 3, 2, 20, 30)
-    """
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            _(
-                "{value!r} is not a time. Write it like 2026-03-02T17:30:00-03:00, or in UTC like 2026-03-02T20:30:00Z."
-            ).format(value=value)
-        ) from None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
 @cli.command()
-@option("--serial", help="Of this card only.")
-@option("--nas", "nas_name", help="On this NAS only.")
-@option("--anomalies", is_flag=True, help="What NAS reported that does not add up; it was never billed by guess.")
+@option("--serial", help="Only of this card.")
+@option("--nas", "nas_name", help="Only on this NAS.")
+@option(
+    "--anomalies",
+    is_flag=True,
+    help="List inconsistent reports of NAS. They are recorded; nothing is charged by guessing.",
+)
 @option("--address", callback=_address, metavar="IP", help="Who had this IPv4 or IPv6 address, or delegated prefix.")
 @option(
     "--at",
     "moment_at",
-    callback=_moment,
+    type=MOMENT,
     metavar="TIME",
-    help="When; with its offset (2026-03-02T17:30-03:00), or in UTC.",
+    help="The time, with its offset (2026-03-02T17:30-03:00) or in UTC.",
 )
-@option("--reason", help="Why the address is asked for: the number of the court's order, for one. It is recorded.")
+@option("--reason", help="Why you ask for the address, such as the number of a court order. It is recorded.")
 @json_option
 @pass_office
-def sessions(office, serial, nas_name, anomalies, address, moment_at, reason, as_json):
-    """Who is on; or, with --address and --at, who had an address then.
+def sessions(
+    office: Office,
+    serial: str | None,
+    nas_name: str | None,
+    anomalies: bool,
+    address: str | None,
+    moment_at: datetime | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """List the open sessions; or, with --address and --at, who had an address at that time.
 
-    The question about an address is answered from live and archived sessions, and recorded with the account
+    A question about an address is answered from all sessions, archived ones included, and is recorded with the account
     that asked it.
 
     \b
@@ -104,15 +102,19 @@ def sessions(office, serial, nas_name, anomalies, address, moment_at, reason, as
         prepaid sessions --address 10.5.0.7 --at 2026-03-02T17:30-03:00 --reason "Order 123/2026"
     """
     if (address is None) != (moment_at is None):
-        raise errors.WrongUsage(_("--address and --at belong together: an address has another owner tomorrow."))
+        raise errors.WrongUsage(_("Give --address and --at together: an address has another owner at another time."))
     if address is None and reason is not None:
-        raise errors.WrongUsage(_("--reason belongs to --address."))
+        raise errors.WrongUsage(_("--reason is only for --address."))
     if address is not None and (serial or nas_name or anomalies):
-        raise errors.WrongUsage(_("--address is a question of its own: leave --serial, --nas and --anomalies out."))
-    if address is not None:
+        raise errors.WrongUsage(_("--address cannot be combined with --serial, --nas or --anomalies."))
+    if address is not None and moment_at is not None:
         _tell_who_had(office, address, moment_at, reason, as_json)
         return
-    wanted = {"serial": serial, "nas_id": _nas_id(office, nas_name)}
+    nas_id = None
+    if nas_name is not None:
+        with office.reading() as cursor:
+            nas_id = find_nas(cursor, nas_name)["id"]
+    wanted = {"serial": serial, "nas_id": nas_id}
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
@@ -122,7 +124,7 @@ def sessions(office, serial, nas_name, anomalies, address, moment_at, reason, as
             output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
 
 
-def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
+def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
     with office.transaction() as cursor:
         if moment_at > store.connection.now(cursor):
             raise errors.WrongUsage(
@@ -131,14 +133,14 @@ def _tell_who_had(office, address: str, moment_at: datetime, reason: str | None,
         number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
     output.print_rows(rows, as_json, ADDRESS_COLUMNS)
     output.print_notice(
-        _("Question {number} is recorded: {address} at {moment} UTC.").format(
+        _("The question was recorded with number {number}: {address} at {moment} UTC.").format(
             number=number, address=address, moment=moment_at
         )
     )
 
 
 def forms(address: str) -> list[str]:
-    """Whatever a session may say that has this address: itself, or a prefix that holds it.
+    """All texts that a session with this address may have recorded: the address, or a prefix that contains it.
 
     >>> forms("10.5.0.7")
     ['10.5.0.7']
@@ -156,16 +158,5 @@ def forms(address: str) -> list[str]:
     return [address, *holders, str(network)]
 
 
-def _nas_id(office, name: str | None) -> int | None:
-    if name is None:
-        return None
-    with office.reading() as cursor:
-        rows = store.nas.listed(cursor)
-    for row in rows:
-        if row["name"] == name:
-            return row["id"]
-    raise errors.UnknownNas(name=name, hint=errors.did_you_mean(name, [row["name"] for row in rows]))
-
-
-def _with_flags(row: dict) -> dict:
+def _with_flags(row: Row) -> Row:
     return {**row, "is_due": bool(row["is_due"]), "is_stale": bool(row["is_stale"])}

@@ -1,7 +1,6 @@
-"""prepaid simulate: what a login would get, attribute by attribute, or why it would be refused; nothing is changed.
+"""prepaid simulate: the reply that a login would get, or why it would be refused; nothing is changed.
 
-The facts, the decision and the reply are made by the functions that the module itself uses.  Only the PIN is taken
-for proved.
+The functions of the engine itself read the facts, decide, and make the reply.  Only the PIN counts as proved.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,34 +12,39 @@ from freeradius_module import store as module_store
 from freeradius_module.engine import reply
 from freeradius_module.rules import identity, login, messages, refusals, serial
 from freeradius_module.rules.usage import by_column
+from freeradius_module.rules.vendors import Attribute
 
 from . import store
 from .shell import output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.errors import UnknownCard
 from .shell.find import find_nas
+from .shell.office import Office
 from .shell.option_types import MOMENT
 from .shell.text import _
+from .store.rows import Cursor, Row, TupleCursor
 
-# A NAS that FreeRADIUS knows from its own files: the row of this number stands for all of them.
+# This row of the table nas stands for all NAS that FreeRADIUS knows from its own files.
 UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
 
 
 @cli.command()
 @click.argument("serial_text", metavar="SERIAL")
-@option("--nas", "nas_name", metavar="NAME", help="On this NAS.  [one that is not listed, generic]")
+@option("--nas", "nas_name", metavar="NAME", help="The NAS of the login.  [one that is not listed, of vendor generic]")
 @option(
     "--at",
     "moment",
     type=MOMENT,
     metavar="TIME",
-    help="At this time (2026-12-31T18:00Z), if nothing happens until then.  [now]",
+    help="The time of the login (2026-12-31T18:00Z), if nothing changes until then.  [now]",
 )
-@option("--device", help="From this device (Calling-Station-Id).  [the one that the card is bound to]")
+@option("--device", help="The device of the login (Calling-Station-Id).  [the one that the card is bound to]")
 @json_option
 @pass_office
-def simulate(office, serial_text, nas_name, moment, device, as_json):
-    """What a login with this card would get now, and why; nothing is changed.
+def simulate(
+    office: Office, serial_text: str, nas_name: str | None, moment: datetime | None, device: str | None, as_json: bool
+) -> None:
+    """Show the reply that a login with this card would get, or why it would be refused; nothing is changed.
 
     \b
     Example:
@@ -55,28 +59,29 @@ def simulate(office, serial_text, nas_name, moment, device, as_json):
         with office.tuples() as plain:
             card = _read(plain, serial_text)
             if card is None:
-                _say_what_was_meant(cursor, serial_text)
+                _hint_at_similar_serials(cursor, serial_text)
+                found, product_name = serial.compact(serial_text), None
                 answer = _refused("unknown_card", rules.lang)
             else:
                 product = module_store.catalogue.read_product(plain, card.product_id)
                 device = _device(device, card, product)
+                found, product_name = card.serial, product.name
                 answer = _answer(plain, card, product, nas, device, at, rules)
-    answer = {
-        "serial": card.serial if card else serial.compact(serial_text),
-        "product": product.name if card else None,
+    question = {
+        "serial": found,
+        "product": product_name,
         "nas": nas["name"],
         "vendor": nas["vendor"],
         "device": device or None,
         "at": at,
-        **answer,
     }
-    _tell(answer, as_json)
+    _tell({**question, **answer}, as_json)
 
 
-def _read(cursor, serial_text: str):
-    """The card as the module would find it, by what the person types as User-Name."""
+def _read(cursor: TupleCursor, serial_text: str) -> login.Card | None:
+    """The card as the engine would find it, by what the customer types as User-Name."""
     wanted = serial.compact(serial_text)[: attributes.SERIAL_MAX]
-    # Without the PIN, which not everybody may read who looks at cards.
+    # Without the PIN: not every account that may look at cards may read PINs.
     return module_store.logins.read_cards(cursor, [wanted], with_pins=False).get(wanted)
 
 
@@ -86,8 +91,16 @@ def _device(device: str | None, card: login.Card, product: login.Product) -> str
     return attributes.device_of({"Calling-Station-Id": device})
 
 
-def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: settings.Settings) -> dict:
-    """The decision that the engine would make, and what would be sent."""
+def _answer(
+    cursor: TupleCursor,
+    card: login.Card,
+    product: login.Product,
+    nas: Row,
+    device: str,
+    at: datetime,
+    rules: settings.Settings,
+) -> Row:
+    """The decision that the engine would make at this time (UTC), and the reply that it would send."""
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
     if card.was_tried:
         source = module_store.guessing.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
@@ -96,7 +109,7 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
     decision = login.decide(card, product, attempt, rules.longest_session_seconds)
     if isinstance(decision, login.Refusal):
         return _refused(decision.reason, rules.lang)
-    # A Class of the right form and length that proves nothing: it must not be of use to anybody.
+    # A Class of the right form and length, but made with a wrong key, so that nobody can use it.
     claim = identity.Claim(card.id, decision.login_number, int(attempt.at))
     class_value = identity.make_class(claim, card.serial, b"simulated")
     attributes_sent = reply.accepted(
@@ -129,30 +142,32 @@ def _answer(cursor, card, product, nas: dict, device: str, at: datetime, rules: 
         "binds_device": decision.binds_device,
         "closes": [{"login_number": number, "cause": cause} for number, cause in decision.closes],
         "replaces": decision.replaces,
-        "reply": [dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in attributes_sent],
+        "reply": _listed(attributes_sent),
     }
 
 
-def _refused(reason: str, lang: str) -> dict:
+def _refused(reason: str, lang: str) -> Row:
     return {
         "accepted": False,
         "reason": reason,
         "sentence": _(refusals.REFUSALS[reason].sentence),
         "message": messages.refused(reason, lang),
-        "reply": [
-            dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in reply.refused(reason, lang)
-        ],
+        "reply": _listed(reply.refused(reason, lang)),
     }
 
 
-def _say_what_was_meant(cursor, serial_text: str) -> None:
+def _listed(attributes_sent: tuple[Attribute, ...]) -> list[dict[str, str]]:
+    return [dict(zip(("attribute", "operator", "value"), one, strict=True)) for one in attributes_sent]
+
+
+def _hint_at_similar_serials(cursor: Cursor, serial_text: str) -> None:
     try:
         selection.find(cursor, serial_text)
     except UnknownCard as unknown:
         output.print_notice(str(unknown))
 
 
-def _tell(answer: dict, as_json: bool) -> None:
+def _tell(answer: Row, as_json: bool) -> None:
     if as_json:
         output.print_record(answer, as_json)
         return

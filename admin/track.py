@@ -2,27 +2,30 @@
 
 import json
 import time
+from datetime import datetime
 
 import click
 
 from . import store
 from .shell import output, selection
 from .shell.command import cli, json_option, option, pass_office
+from .shell.office import Office
+from .store.rows import Row
 
-# On a terminal and in a pipe every row has these; JSON has all that belongs to a row, and nothing that does not.
+# On a terminal and in a pipe every row has these columns; in JSON a row has everything that belongs to it.
 COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note", "tries")
-# What happens to a batch happens to those of its cards that are in stock then.
+# These events of a batch concern only those of its cards that are in stock at that time.
 OF_STOCK = ("exported", "received")
 FOLLOW_SECONDS = 1
 
 
 @cli.command()
 @click.argument("serial")
-@option("--follow", is_flag=True, help="Go on and print what happens, until Ctrl-C; with --json a line for each.")
+@option("--follow", is_flag=True, help="Continue, and print new events until Ctrl-C; with --json, one line for each.")
 @json_option
 @pass_office
-def track(office, serial, follow, as_json):
-    """Everything that happened to a card: made, sold, logins, sessions, refusals, disconnects, changes.
+def track(office: Office, serial: str, follow: bool, as_json: bool) -> None:
+    """Show everything that happened to a card, in time order: deliveries, logins, sessions, refusals, changes.
 
     \b
     Example:
@@ -34,10 +37,10 @@ def track(office, serial, follow, as_json):
         _tell(history(office, serial), as_json)
 
 
-def history(office, serial: str) -> list[dict]:
-    """The rows, seen at one moment.
+def history(office: Office, serial: str) -> list[Row]:
+    """The events of a card in time order, read in one snapshot.
 
-    What happened within the same millisecond keeps the order of a card's life: made, sold, used.
+    Events of the same millisecond keep the order of a card's life: made, sold, used.
     """
     with office.reading() as cursor:
         card = selection.find(cursor, serial)
@@ -58,34 +61,34 @@ def history(office, serial: str) -> list[dict]:
     )
 
 
-def status_at(moment, changes: list[dict], status_now: str) -> str:
-    """A card's status at some moment: a batch may be exported when some of its cards are sold already.
+def status_at(moment: datetime, changes: list[Row], status_now: str) -> str:
+    """A card's status at a moment, by its changes in time order.
 
-    >>> status_at(5, [{"at": 3, "from_status": "created", "to_status": "delivered"}], "delivered")
-    'delivered'
-    >>> status_at(2, [{"at": 3, "from_status": "created", "to_status": "delivered"}], "delivered")
-    'created'
+    >>> sold = [{"at": datetime(2026, 3, 2), "from_status": "created", "to_status": "delivered"}]
+    >>> status_at(datetime(2026, 3, 3), sold, "delivered"), status_at(datetime(2026, 3, 1), sold, "delivered")
+    ('delivered', 'created')
     """
-    later = (change for change in changes if change["from_status"] is not None and change["at"] > moment)
-    return next(later, {"from_status": status_now})["from_status"]
+    for change in changes:
+        if change["from_status"] is not None and change["at"] > moment:
+            return str(change["from_status"])
+    return status_now
 
 
-def of_batch(event: dict) -> dict:
-    """What happened to the whole batch; of an export also its form, fields and SHA-256."""
+def of_batch(event: Row) -> Row:
+    """An event of the whole batch; the detail of an export is an object with its format, fields and SHA-256."""
     detail = event["detail"]
     return {**event, "detail": json.loads(detail) if detail and detail.startswith("{") else detail}
 
 
-def of_session(session: dict) -> list[dict]:
-    """A login, and the session that came of it if the NAS ever reported one.
+def of_session(session: Row) -> list[Row]:
+    """Two events: a login, and the session that followed if the NAS reported one.
 
-    >>> from datetime import datetime
     >>> of_session({"login_at": datetime(2026, 3, 2), "nas": "hotspot", "device": "", "login_number": 1,
     ...             "acct_session_id": "", "started_at": None, "heard_at": None, "is_open": 0})
     [{'at': datetime.datetime(2026, 3, 2, 0, 0), 'what': 'login', 'nas': 'hotspot', 'device': None, 'login_number': 1}]
     """
     session = {**session, "device": session["device"] or None}
-    rows = []
+    rows: list[Row] = []
     if session["login_at"] is not None:
         rows.append(
             {
@@ -96,12 +99,12 @@ def of_session(session: dict) -> list[dict]:
         )
     if session["acct_session_id"]:
         begun = session["started_at"] or session["login_at"] or session["heard_at"] or session["ended_at"]
-        told = {name: value for name, value in session.items() if name not in ("login_at", "is_open")}
+        reported = {name: value for name, value in session.items() if name not in ("login_at", "is_open")}
         rows.append(
             {
                 "at": begun,
                 "what": "session",
-                **told,
+                **reported,
                 "reason": session["end_cause"] or session["due_cause"],
                 "open": bool(session["is_open"]),
             }
@@ -109,8 +112,8 @@ def of_session(session: dict) -> list[dict]:
     return rows
 
 
-def of_refusal(refusal: dict) -> dict:
-    """Some refused logins of one source; the time is that of the first."""
+def of_refusal(refusal: Row) -> Row:
+    """One event for several refused logins of one source, at the time of the first."""
     return {
         "at": refusal["first_at"],
         "what": "refused",
@@ -118,21 +121,21 @@ def of_refusal(refusal: dict) -> dict:
     }
 
 
-def _tell(rows: list[dict], as_json: bool) -> None:
+def _tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
         output.print_rows(rows, as_json)
     else:
         output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows])
 
 
-def _follow(office, serial: str, as_json: bool) -> None:
-    """Look again every second.  A session that grew is told again; the connection is idle in between."""
-    told = set()
+def _follow(office: Office, serial: str, as_json: bool) -> None:
+    """Read the history every second, and print what is new; a session that grew is printed again."""
+    printed: set[str] = set()
     while True:
         for row in history(office, serial):
             line = output.as_json_text(row)
-            if line not in told:
-                told.add(line)
+            if line not in printed:
+                printed.add(line)
                 output.print_text(
                     line
                     if as_json

@@ -1,4 +1,4 @@
-"""Finds a product, a partner or a NAS by the name that was typed; the error for an unknown name shows similar names."""
+"""Finds a product, a partner, a NAS or a batch; the error for an unknown name shows similar names."""
 
 from collections.abc import Iterable
 
@@ -30,6 +30,14 @@ def find_nas(cursor: Cursor, name: str) -> Row:
         if row["name"] == name:
             return row
     raise errors.UnknownNas(name=name, hint=_similar(name, rows))
+
+
+def find_batch(cursor: Cursor, number: int) -> Row:
+    """The batch with this number, and what its product says.  Raises UnknownBatch."""
+    row = store.batch.find(cursor, number)
+    if row is None:
+        raise errors.UnknownBatch(batch=number)
+    return row
 
 
 def _similar(name: str, rows: Iterable[Row]) -> str:

@@ -118,7 +118,7 @@ class Office:
         """The connection with the account of `group`, after a check of the schema's version."""
         connection = self.connect()
         with connection.cursor() as cursor:
-            _check_version(store.connection.schema_version(cursor))
+            check_version(store.connection.schema_version(cursor))
         return connection
 
     @cached_property
@@ -301,7 +301,8 @@ class Office:
             self.connection.rollback()
 
 
-def _check_version(found: int) -> None:
+def check_version(found: int) -> None:
+    """Refuse a database whose schema has another version than this program needs."""
     if found == SCHEMA_VERSION:
         return
     raise errors.OtherSchema(

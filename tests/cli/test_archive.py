@@ -61,8 +61,8 @@ def balances(shop, cards) -> list:
 def test_old_sessions_move_and_no_balance_changes(office, shop, used, database):
     before = balances(shop, used)
     sessions = office.track(used[0])
-    told = office.json("db", "archive", "--step", 7)
-    assert (told["archived"], told["left"]) == (30, 0)
+    printed = office.json("db", "archive", "--step", 7)
+    assert (printed["archived"], printed["left"]) == (30, 0)
     assert balances(shop, used) == before
     assert database.value("SELECT COUNT(*) FROM session") == 18
     assert {row["login_number"] for row in database.query(KEY.format("session"))} == {6, 7, 8}
@@ -88,8 +88,7 @@ def test_a_session_that_comes_back_is_archived_again(office, shop, used, databas
     office.must("db", "archive")
     hours = database.query("SELECT SUM(session_count) AS n, SUM(used_seconds) AS s FROM usage_hour")[0]
     card_id = shop.id(used[0])
-    # As the module brings it back for a late packet, which then adds 100 seconds; the archive waits for its days again, and
-    # they are over.
+    # The module brings a session back like this for a late packet, which here adds 100 seconds.
     database.execute(
         "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, started_at, heard_at,"
         " stopped_at, end_recorded_at, used_seconds, used_down_octets, used_up_octets, posted_seconds, posted_down_octets,"
@@ -130,19 +129,19 @@ def test_a_login_beside_the_archive_waits_for_nothing(office, shop, used, databa
     assert logins == [1]
 
 
-def test_what_somebody_works_on_is_left_for_the_next_time(office, shop, used, database):
+def test_a_locked_card_is_left_for_the_next_run(office, shop, used, database):
     with database.connect() as other, other.cursor() as cursor:
         other.begin()
         cursor.execute("SELECT * FROM card WHERE id = %s FOR UPDATE", [shop.id(used[3])])
-        # Settled already, so that the archive does not have to post anything to that card.
+        # Already posted, so that the archive has nothing to post to the locked card.
         database.execute(
             "UPDATE session SET posted_seconds = used_seconds, posted_down_octets = used_down_octets,"
             " posted_up_octets = used_up_octets WHERE card_id = %s",
             [shop.id(used[3])],
         )
         database.execute("DELETE FROM session WHERE card_id = %s AND login_number > 3", [shop.id(used[3])])
-        told = office.json("db", "archive")
-        assert (told["archived"], told["left"]) == (25, 3)
+        printed = office.json("db", "archive")
+        assert (printed["archived"], printed["left"]) == (25, 3)
         other.rollback()
     assert office.json("db", "archive")["archived"] == 3
 
@@ -164,7 +163,7 @@ def test_what_is_forgotten_keeps_its_sum(office, shop, used, database):
     assert rows == [{"acct_session_id": "", "device": "", "framed_ipv4": None}]
     assert database.value("SELECT SUM(used_seconds) FROM session_archive") == archived
     assert balances(shop, used) == before
-    # These cards came to their partner without a note, which is another rule's.
+    # The fixture delivered these cards without a note, which reconcile reports.
     assert {row["check"] for row in office.run("reconcile", "--json").json()["faults"]} == {"custody"}
 
 

@@ -17,25 +17,25 @@ def missing(tmp_path, *lines):
 def test_missing_cards_are_void_with_a_note(office, cards, tmp_path):
     first, second, third, *_ = cards
     path = missing(tmp_path, "Serial;remark", f"{third.serial};torn", f" {first.serial[:4]}-{first.serial[4:]} ", "")
-    told = office.json("batch", "receive", cards[0].batch, "--missing", path, "--reason", "List 17", "--yes")
-    assert (told["voided"], told["received"], told["first_serial"], told["last_serial"]) == (
+    printed = office.json("batch", "receive", cards[0].batch, "--missing", path, "--reason", "List 17", "--yes")
+    assert (printed["voided"], printed["received"], printed["first_serial"], printed["last_serial"]) == (
         2,
         3,
         first.serial,
         third.serial,
     )
-    note = office.json("note", "show", told["note"])
+    note = office.json("note", "show", printed["note"])
     assert (note["kind"], note["count"], note["partner"], note["reason"]) == ("void", 2, None, "List 17")
     last = office.track(first)[-1]
-    assert (last["what"], last["reason"], last["note"]) == ("deleted", "List 17", told["note"])
+    assert (last["what"], last["reason"], last["note"]) == ("deleted", "List 17", printed["note"])
     assert office.show(second)["status"] == "created"
     event = office.json("batch", "show", first.batch)["events"][-1]
     assert (event["what"], event["count"], event["reason"]) == ("received", 3, "List 17")
 
 
 def test_an_empty_list_says_that_all_have_come(office, cards, tmp_path):
-    told = office.json("batch", "receive", cards[0].batch, "--missing", missing(tmp_path))
-    assert (told["voided"], told["received"], told["note"]) == (0, 5, None)
+    printed = office.json("batch", "receive", cards[0].batch, "--missing", missing(tmp_path))
+    assert (printed["voided"], printed["received"], printed["note"]) == (0, 5, None)
     assert office.json("note", "list") == []
     assert office.json("batch", "show", cards[0].batch)["events"][-1]["what"] == "received"
 
@@ -54,8 +54,8 @@ def test_wrong_lines_are_all_named_and_nothing_is_void(office, cards, tmp_path):
 
 def test_a_dry_run_and_a_no_change_nothing(office, cards, tmp_path):
     path = missing(tmp_path, cards[0].serial)
-    told = office.json("batch", "receive", cards[0].batch, "--missing", path, "--dry-run")
-    assert (told["voided"], told["note"], told["dry_run"]) == (1, None, True)
+    printed = office.json("batch", "receive", cards[0].batch, "--missing", path, "--dry-run")
+    assert (printed["voided"], printed["note"], printed["dry_run"]) == (1, None, True)
     result = office.run("batch", "receive", cards[0].batch, "--missing", path, stdin="n\n")
     assert result.exit_status == 1 and "Delete 1 of the 5 cards" in result.stderr
     assert office.show(cards[0])["status"] == "created" and office.json("note", "list") == []
@@ -64,8 +64,10 @@ def test_a_dry_run_and_a_no_change_nothing(office, cards, tmp_path):
 
 
 def test_the_list_may_come_by_a_pipe(office, cards):
-    told = office.json("batch", "receive", cards[0].batch, "--missing", "-", "--yes", stdin=f"{cards[4].serial}\n" * 2)
-    assert told["voided"] == 1
+    printed = office.json(
+        "batch", "receive", cards[0].batch, "--missing", "-", "--yes", stdin=f"{cards[4].serial}\n" * 2
+    )
+    assert printed["voided"] == 1
 
 
 def test_an_unknown_batch_or_file(office, cards, tmp_path):

@@ -74,8 +74,8 @@ def test_a_redeemed_card_is_not_blocked(office, database):
 def test_a_dry_run_counts_and_changes_nothing(office):
     cards = office.stock(3, "--time", "10m")
     for verb, word in (("block", "blocked"), ("delete", "deleted")):
-        told = office.json(verb, "--batch", cards[0].batch, "--dry-run")
-        assert told == {word: 3, "dry_run": True}
+        printed = office.json(verb, "--batch", cards[0].batch, "--dry-run")
+        assert printed == {word: 3, "dry_run": True}
     assert office.show(cards[0])["status"] == "created"
 
 
@@ -128,7 +128,7 @@ def test_a_delete_with_one_sold_card_deletes_none(office):
 
 
 @pytest.mark.parametrize("verb", ["block", "unblock", "delete"])
-def test_which_cards_has_to_be_said_once(office, verb):
+def test_the_cards_are_given_in_one_way_only(office, verb):
     assert office.run(verb).exit_status == 2
     assert office.run(verb, "A1", "--batch", 1).exit_status == 2
     assert office.run(verb, "--batch", 999999, "--yes").exit_status == 1

@@ -55,7 +55,7 @@ def test_a_serial_may_be_typed_in_groups_and_small_letters(office):
     assert office.json("show", f" {serial[:5].lower()}-{serial[5:9]} {serial[9:]} ")["serial"] == serial
 
 
-def test_a_mistyped_serial_is_told_apart_from_a_wrong_one(office):
+def test_a_mistyped_serial_brings_a_suggestion(office):
     (card,) = office.stock(1, "--time", "10m")
     wrong = card.serial[:-1] + str((int(card.serial[-1]) + 1) % 10)
     result = office.run("show", wrong)
@@ -64,7 +64,7 @@ def test_a_mistyped_serial_is_told_apart_from_a_wrong_one(office):
 
 
 @pytest.mark.parametrize("serial", ["", "x", "'; DROP TABLE card; --", "\N{SNOWMAN}", "9" * 300, "A\x00B"])
-def test_a_serial_that_is_none_is_not_found(office, serial):
+def test_a_text_that_is_not_a_serial_is_not_found(office, serial):
     for command in ("show", "track", "block"):
         assert office.run(command, serial).exit_status == 1
 
@@ -118,7 +118,7 @@ def test_an_empty_list_is_an_empty_array(office):
     assert office.json("list") == [] == office.json("batch", "list") == office.json("partner", "list")
 
 
-def test_a_batch_tells_what_became_of_it(office):
+def test_a_batch_shows_its_cards_by_status_and_its_history(office):
     cards = office.stock(3, "--time", "10m")
     office.must("deliver", "--partner", office.partner(), "--range", f"{cards[0].serial}-{cards[0].serial}")
     shown = office.json("batch", "show", cards[0].batch)
@@ -157,14 +157,14 @@ def test_an_expired_card_works_again_when_its_validity_is_extended(office, datab
     assert (office.show(card)["status"], office.show(card)["expires_at"]) == (status, "2999-12-31T18:00:00.000Z")
 
 
-def test_a_card_is_freed_from_its_device(office, database):
+def test_a_card_is_released_from_its_device(office, database):
     (card,) = office.sell(1, "--time", "10m", "--bind-device")
     database.execute("UPDATE card SET device = 'aa-bb-cc-dd-ee-ff'")
     office.must("edit", card.serial, "--unbind", "--reason", "New phone")
     assert office.show(card)["device"] is None
 
 
-def test_edit_needs_a_change_and_a_living_card(office):
+def test_edit_needs_a_change_and_a_card_that_is_not_deleted(office):
     (card,) = office.stock(1, "--time", "10m")
     assert office.run("edit", card.serial).exit_status == 2
     office.must("delete", card.serial, "--yes")

@@ -1,9 +1,12 @@
 """Products, partners and NAS: what is sold, to whom, and on which equipment."""
 
 import configparser
+import re
 
 import pytest
 
+from admin import nas
+from freeradius_module.rules import vendors
 from tests.office import Office
 
 # --- Products ---------------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ def test_a_product_has_everything_that_was_said(office):
         "tariff_mb_millicents": 1000,
         "valid_days": 30,
         "sell_by": "2030-12-31",
-        # The end of 30 June where the provider is, which is three o'clock in the morning in UTC.
+        # The end of 30 June in the product's time zone is three o'clock in the morning in UTC.
         "valid_until_at": "2031-07-01T03:00:00.000Z",
         "allowed_hours": "Mo-Fr 08:00-18:00",
         "timezone": "America/Sao_Paulo",
@@ -179,7 +182,7 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--reply", "Mikrotik-Group"), 2, "Attribute := value"),
         (("--time", "1h", "--reply", "Session-Timeout := 0"), 2, "Session-Timeout"),
         (("--time", "1h", "--sessions", "0"), 2, "1"),
-        # FreeRADIUS would drop these, and the guard refuse each login.
+        # FreeRADIUS would drop these attributes, and the guard would refuse each login.
         (("--time", "1h", "--reply", "Mikrotik-Grupp := guests"), 1, "Did you mean 'Mikrotik-Group'"),
         (("--time", "1h", "--reply", "Service-Type := Frame"), 2, "'Frame' is not a value of Service-Type"),
         (("--time", "1h", "--reply", "Framed-IP-Address := 10.0.0.256"), 2, "ipaddr"),
@@ -187,7 +190,7 @@ def test_no_cards_are_made_of_a_retired_product(office):
         (("--time", "1h", "--reply", "Mikrotik-Group := " + "x" * 248), 2, "Mikrotik-Group"),
         (("--time", "1h", "--reply", "Auth-Type := Accept"), 2, "never sent"),
         (("--time", "1h", "--reply", "Mikrotik-Group:1 := guests"), 2, "no tag"),
-        # Known from the dictionary of ours, and a volume, which is the login's to say.
+        # In our own dictionary, but a volume: each login sets it.
         (("--time", "1h", "--reply", "ChilliSpot-Max-Total-Gigawords := 1"), 2, "set at each login"),
     ],
 )
@@ -328,6 +331,21 @@ def test_a_sealed_secret_opens_for_its_nas_and_no_other(office, database):
     assert pin.open_nas_secret(row["secret_sealed"], row["key_number"], "hotspot", keyring) == "very secret"
     with pytest.raises(pin.SealError):
         pin.open_nas_secret(row["secret_sealed"], row["key_number"], "another", keyring)
+
+
+@pytest.mark.parametrize("command", ["add", "edit"])
+def test_the_command_takes_every_vendor_of_the_rules(command):
+    (vendor,) = (parameter for parameter in nas.nas.commands[command].params if parameter.name == "vendor")
+    assert tuple(vendor.type.choices) == vendors.VENDORS
+
+
+def test_the_database_takes_every_vendor_of_the_rules(database):
+    """The column repeats the list, so that nobody can store another vendor in the mysql shell."""
+    column = database.value(
+        "SELECT column_type FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() AND table_name = 'nas' AND column_name = 'vendor'"
+    )
+    assert tuple(re.findall(r"'(\w+)'", column)) == vendors.VENDORS
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def entries(database, card):
 def test_credit_is_added_with_a_reason(office, product, amount, column, before, after):
     (card,) = office.sell(1, *product)
     assert office.show(card)[column] == before
-    told = office.json("credit", card.serial, "--add", amount, "--reason", "Storm")
-    assert (told[column], told["repeated"]) == (after, False)
+    printed = office.json("credit", card.serial, "--add", amount, "--reason", "Storm")
+    assert (printed[column], printed["repeated"]) == (after, False)
     assert office.show(card)[column] == after
     assert (office.track(card)[-1]["what"], office.track(card)[-1]["reason"]) == ("credited", "Storm")
 
@@ -68,7 +68,7 @@ def test_a_double_click_credits_once(office, database):
     ]
     ends = [(click.communicate(), click.returncode) for click in clicks]
     assert [status for _, status in ends] == [0] * 6, ends
-    assert sum('"repeated": false' in told for (told, _), _ in ends) == 1
+    assert sum('"repeated": false' in printed for (printed, _), _ in ends) == 1
     assert office.show(card)["credit_seconds"] == 900
 
 
@@ -97,11 +97,11 @@ def test_an_expired_card_needs_a_new_end_of_validity(office, database, first_log
     result = office.run(*arguments)
     assert result.exit_status == 1 and "--expires" in result.stderr and entries(database, card) == []
     assert office.run(*arguments, "--expires", "2026-03-01").exit_status == 1
-    told = office.json(*arguments, "--expires", "2999-12-30")
-    assert (told["status"], told["expires_at"]) == (status, "2999-12-31T00:00:00.000Z")
+    printed = office.json(*arguments, "--expires", "2999-12-30")
+    assert (printed["status"], printed["expires_at"]) == (status, "2999-12-31T00:00:00.000Z")
 
 
-def test_credit_of_a_kind_that_the_product_has_not_is_refused(office, database):
+def test_credit_of_a_kind_that_the_product_lacks_is_refused(office, database):
     (card,) = office.sell(1, "--time", "10m")
     for amount in ("500MB", "5.00"):
         result = office.run("credit", card.serial, "--add", amount, "--reason", "Storm")
@@ -139,13 +139,13 @@ def test_a_card_out_of_use_takes_no_credit(office, database, status):
         ("--add", "-5m", "--reason", "x"),
     ],
 )
-def test_what_is_no_credit_is_wrong_usage(office, database, options):
+def test_a_wrong_option_is_wrong_usage(office, database, options):
     (card,) = office.sell(1, "--time", "10m")
     assert office.run("credit", card.serial, *options).exit_status == 2
     assert entries(database, card) == []
 
 
-def test_a_dizzying_credit_changes_nothing(office, database):
+def test_a_credit_too_large_for_its_column_changes_nothing(office, database):
     (card,) = office.sell(1, "--time", "10m")
     for _ in range(2):
         result = office.run("credit", card.serial, "--add", "24000d", "--reason", "x")
@@ -160,8 +160,8 @@ def test_all_that_is_left_moves(office, database):
     product = office.product("--time", "10m", "--traffic", "10MB")
     source, target = office.sell(2, product=product)
     used(database, source, posted_seconds=250, posted_down_octets=4_000_000)
-    told = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
-    assert (told["moved_seconds"], told["moved_octets"], told["repeated"]) == (350, 6_000_000, False)
+    printed = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
+    assert (printed["moved_seconds"], printed["moved_octets"], printed["repeated"]) == (350, 6_000_000, False)
     gave, took = office.show(source), office.show(target)
     assert (gave["status"], gave["remaining_seconds"], gave["remaining_octets"]) == ("exhausted", 0, 0)
     assert (gave["used_seconds"], gave["used_octets"]) == (250, 4_000_000)
@@ -174,8 +174,8 @@ def test_money_moves_to_the_cent(office, database):
     product = office.product("--money", "1.00", "--tariff-minute", "0.07")
     source, target = office.sell(2, product=product)
     used(database, source, posted_seconds=100)  # 11.67 cents, rounded down
-    told = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
-    assert told["moved_cents"] == 89
+    printed = office.json("transfer", source.serial, target.serial, "--reason", "Torn")
+    assert printed["moved_cents"] == 89
     assert office.show(source)["remaining_cents"] == 0 and office.show(target)["remaining_cents"] == 189
 
 
@@ -206,7 +206,7 @@ def test_a_card_that_gave_its_credit_is_not_taken_back_as_new(office):
         "return", "--partner", office.show(source)["partner"], "--range", f"{source.serial}-{source.serial}"
     )
     assert result.exit_status == 1 and office.show(source)["status"] == "exhausted"
-    # Nor does it take credit again: its validity would never begin.
+    # It cannot receive credit either: its validity would never begin.
     assert office.run("credit", source.serial, "--add", "1m", "--reason", "x").exit_status == 1
 
 
@@ -218,7 +218,7 @@ def test_a_used_up_target_works_again(office, database):
     assert (shown["status"], shown["remaining_seconds"]) == ("in_use", 600)
 
 
-def test_nobody_may_be_on(office, database):
+def test_a_card_with_an_open_session_gives_nothing(office, database):
     source, target = office.sell(2, "--time", "10m")
     used(database, source)
     database.execute(
@@ -232,7 +232,7 @@ def test_nobody_may_be_on(office, database):
     assert database.value("SELECT COUNT(*) FROM session") == 1
     office.must("block", source.serial)
     result = office.must("transfer", source.serial, target.serial, "--reason", "Torn")
-    assert "still on" in result.stderr and office.show(target)["remaining_seconds"] == 1200
+    assert "still open" in result.stderr and office.show(target)["remaining_seconds"] == 1200
 
 
 @pytest.mark.parametrize("status", ["created", "expired", "exhausted", "redeemed", "deleted"])
@@ -300,7 +300,7 @@ def test_entries_of_another_month_count_no_more(office, database):
     card_id = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
     for _ in range(3):
         database.execute("INSERT INTO card_entry (card_id, what, reason) VALUES (%s, 'unbound', 'x')", [card_id])
-    # Time passes: only without its trigger can an entry be given another one.
+    # Let time pass: an entry can be dated back only without its trigger.
     (trigger,) = database.query("SHOW CREATE TRIGGER entries_are_never_edited")
     database.execute("DROP TRIGGER entries_are_never_edited")
     database.execute("UPDATE card_entry SET at = at - INTERVAL 31 DAY")
@@ -308,7 +308,7 @@ def test_entries_of_another_month_count_no_more(office, database):
     office.must("edit", card.serial, "--unbind", "--reason", "New phone")
 
 
-def test_the_books_agree_with_all_of_it(office, database):
+def test_reconcile_finds_no_fault_after_all_of_it(office, database):
     source, target, stolen, other = office.sell(4, "--time", "10m")
     office.must("credit", source.serial, "--add", "5m", "--reason", "Storm")
     office.must("transfer", source.serial, target.serial, "--reason", "Torn")

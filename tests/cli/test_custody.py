@@ -19,9 +19,9 @@ def statuses(office, cards) -> list[str]:
 
 def test_a_delivered_batch_is_with_the_partner(office, partner):
     cards = office.stock(3, "--time", "10m")
-    told = office.json("deliver", "--partner", partner, "--batch", cards[0].batch)
-    assert told == {
-        "note": told["note"],
+    printed = office.json("deliver", "--partner", partner, "--batch", cards[0].batch)
+    assert printed == {
+        "note": printed["note"],
         "partner": partner,
         "count": 3,
         "first_serial": cards[0].serial,
@@ -29,10 +29,10 @@ def test_a_delivered_batch_is_with_the_partner(office, partner):
     }
     assert {
         (row["status"], row["partner"], row["delivery_note"]) for row in office.json("list", "--batch", cards[0].batch)
-    } == {("delivered", partner, told["note"])}
+    } == {("delivered", partner, printed["note"])}
 
 
-def test_a_range_has_both_its_ends_and_may_be_typed_with_blanks(office, partner):
+def test_a_range_has_both_its_ends_and_may_be_typed_with_spaces(office, partner):
     cards = office.stock(10, "--time", "10m")
     written = f" {cards[2].serial[:4]} {cards[2].serial[4:]} - {cards[5].serial}"
     assert office.json("deliver", "--partner", partner, "--range", written)["count"] == 4
@@ -47,14 +47,14 @@ def test_nothing_changes_when_one_card_of_a_range_is_sold_already(office, partne
         result = office.run("deliver", "--partner", office.partner(), *selection)
         assert result.exit_status == 1
         assert cards[4].serial in result.stderr
-        # The sentence names the ranges that would do.
+        # The message names the ranges that can be delivered.
         assert f"--range {cards[0].serial}-{cards[3].serial}" in result.stderr
         assert f"--range {cards[5].serial}-{cards[9].serial}" in result.stderr
     assert statuses(office, cards) == ["created"] * 4 + ["delivered"] + ["created"] * 5
     assert office.json("note", "list") == notes
 
 
-def test_a_range_that_crosses_batches_is_refused_and_taken_apart(office, partner):
+def test_a_range_that_crosses_batches_is_refused_with_its_parts(office, partner):
     one, other = office.stock(3, "--time", "10m"), office.stock(3, "--time", "10m")
     result = office.run("deliver", "--partner", partner, "--range", f"{one[1].serial}-{other[1].serial}")
     assert result.exit_status == 1
@@ -72,7 +72,7 @@ def test_a_range_with_a_deleted_card_has_a_gap(office, partner):
 
 
 @pytest.mark.parametrize("word", ["123", "A-B-C", "", "-"])
-def test_what_is_no_range_is_wrong_usage(office, partner, word):
+def test_a_text_that_is_not_a_range_is_wrong_usage(office, partner, word):
     assert office.run("deliver", "--partner", partner, "--range", word).exit_status == 2
 
 
@@ -102,8 +102,8 @@ def test_either_a_batch_or_a_range(office, partner):
 
 def test_a_dry_run_changes_nothing_and_takes_no_note_number(office, partner):
     cards = office.stock(3, "--time", "10m")
-    told = office.json("deliver", "--partner", partner, "--batch", cards[0].batch, "--dry-run")
-    assert (told["note"], told["count"]) == (None, 3)
+    printed = office.json("deliver", "--partner", partner, "--batch", cards[0].batch, "--dry-run")
+    assert (printed["note"], printed["count"]) == (None, 3)
     assert statuses(office, cards) == ["created"] * 3
     first = office.json("deliver", "--partner", partner, "--batch", cards[0].batch)["note"]
     assert office.json("return", "--partner", partner, "--batch", cards[0].batch, "--dry-run")["count"] == 3
@@ -121,7 +121,7 @@ def test_nothing_is_delivered_after_the_last_day_of_sale(office, partner):
     office.must("deliver", "--partner", partner, "--batch", today[0].batch)
 
 
-def test_nothing_is_delivered_that_is_valid_no_more_or_off_sale(office, partner):
+def test_cards_past_their_validity_or_off_sale_are_not_delivered(office, partner):
     over = office.stock(1, "--time", "10m", "--valid-until", "2020-01-31")
     assert office.run("deliver", "--partner", partner, "--batch", over[0].batch).exit_status == 1
     retired = office.stock(1, "--time", "10m")
@@ -134,8 +134,8 @@ def test_nothing_is_delivered_that_is_valid_no_more_or_off_sale(office, partner)
 
 def test_returned_cards_are_in_stock_again(office, partner):
     cards = office.sell(3, "--time", "10m", partner=partner)
-    told = office.json("return", "--partner", partner, "--range", f"{cards[0].serial}-{cards[1].serial}")
-    assert (told["count"], told["partner"]) == (2, partner)
+    printed = office.json("return", "--partner", partner, "--range", f"{cards[0].serial}-{cards[1].serial}")
+    assert (printed["count"], printed["partner"]) == (2, partner)
     assert statuses(office, cards) == ["created", "created", "delivered"]
     assert office.show(cards[0])["partner"] is None
 
@@ -189,7 +189,7 @@ def test_price_and_commission_are_frozen_on_the_note(office):
     assert prices(first) == [(2, 1000, 1250)]
     assert prices(second) == [(2, 1200, 500)]
     back = office.json("return", "--partner", "Banca", "--batch", cards[0].batch)["note"]
-    # What comes back is worth what it was when it went out.
+    # Returned cards have the price and commission of their delivery.
     assert prices(back) == [(2, 1000, 1250), (2, 1200, 500)]
 
 
@@ -203,7 +203,7 @@ def test_notes_are_listed_newest_first_with_who_made_them(office, partner):
 
 
 def test_two_offices_deliver_one_batch_once(office, database):
-    """They stand at the batch until the one before them is done, and then decide on what it left."""
+    """Each waits for the batch until the one before has committed, and then reads what is left."""
     cards = office.stock(500, "--time", "10m")
     shops = [office.partner() for _ in range(3)]
     with database.connect() as holder, holder.cursor() as cursor:

@@ -97,7 +97,7 @@ def test_no_table_whose_rows_grow_has_a_file_smaller_than_an_extent(office, data
     assert database.value("SELECT COUNT(*) FROM card") == database.value("SELECT COUNT(*) FROM session") == 0
 
 
-def test_what_is_said_by_hand_on_a_replica_does_the_same(database):
+def test_the_statements_for_a_replica_do_the_same(database):
     """The statements of docs/operations.md."""
     make_small(database)
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -128,8 +128,8 @@ def file_sizes(database) -> dict[str, int]:
 
 
 def test_upgrade_with_nothing_to_do(office):
-    told = office.json("db", "upgrade")
-    assert told["before"] == told["after"] == office.json("db", "version")["database"]
+    printed = office.json("db", "upgrade")
+    assert printed["before"] == printed["after"] == office.json("db", "version")["database"]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS_THAT_ASK)
@@ -180,7 +180,7 @@ def test_a_database_without_tables_names_the_command_that_makes_them(office, opt
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-def test_an_option_file_that_is_none_is_wrong_usage(office, tmp_path, content, word):
+def test_a_wrong_option_file_is_wrong_usage(office, tmp_path, content, word):
     path = tmp_path / "x.cnf"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -237,7 +237,7 @@ def test_upgrade_runs_the_migrations_that_are_missing_in_their_order(office, dat
     assert office.json("db", "upgrade") == {"before": 3, "after": 3}
 
 
-def test_a_migration_that_fails_is_told_and_the_version_stays(office, database, monkeypatch, tmp_path):
+def test_a_migration_that_fails_is_reported_and_the_version_stays(office, database, monkeypatch, tmp_path):
     from admin.shell import share
 
     (tmp_path / "sql" / "migrations").mkdir(parents=True)

@@ -14,17 +14,17 @@ def product(office):
     return office.product("--time", "10m", "--price", "10.00")
 
 
-def test_a_batch_is_made_and_told(office, product):
-    told = office.json("generate", "--product", product, "--count", 1000, "--prefix", "LIVRE")
-    assert told["product"] == product and told["count"] == 1000
-    rows = office.json("list", "--batch", told["batch"])
-    assert [rows[0]["serial"], rows[-1]["serial"]] == [told["first_serial"], told["last_serial"]]
+def test_a_batch_is_made_and_described(office, product):
+    printed = office.json("generate", "--product", product, "--count", 1000, "--prefix", "LIVRE")
+    assert printed["product"] == product and printed["count"] == 1000
+    rows = office.json("list", "--batch", printed["batch"])
+    assert [rows[0]["serial"], rows[-1]["serial"]] == [printed["first_serial"], printed["last_serial"]]
     assert len({row["serial"] for row in rows}) == 1000
     assert all(serial.is_valid(row["serial"]) and row["serial"].startswith("LIVRE") for row in rows)
     assert {(row["status"], row["product"], row["batch"], row["partner"]) for row in rows} == {
-        ("created", product, told["batch"], None)
+        ("created", product, printed["batch"], None)
     }
-    assert serial.count_range(told["first_serial"], told["last_serial"]) == 1000
+    assert serial.count_range(printed["first_serial"], printed["last_serial"]) == 1000
 
 
 def test_the_next_batch_goes_on_where_the_last_one_ended(office, product):
@@ -54,12 +54,12 @@ def test_a_pin_that_the_wrong_pins_of_a_card_do_not_protect_is_refused(office, p
 
 
 def test_a_card_with_a_single_code_has_it_as_pin_too(office, product, database):
-    told = office.json("generate", "--product", product, "--count", 20, "--single-code")
+    printed = office.json("generate", "--product", product, "--count", 20, "--single-code")
     keyring = Office(str(office.option_file)).keyring
     rows = database.query(
-        "SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s ORDER BY serial", [told["batch"]]
+        "SELECT serial, pin_sealed, key_number FROM card WHERE batch_id = %s ORDER BY serial", [printed["batch"]]
     )
-    assert [rows[0]["serial"], rows[-1]["serial"]] == [told["first_serial"], told["last_serial"]]
+    assert [rows[0]["serial"], rows[-1]["serial"]] == [printed["first_serial"], printed["last_serial"]]
     for row in rows:
         assert len(row["serial"]) >= 16 and serial.is_valid(row["serial"])
         assert pin.open_sealed(row["pin_sealed"], row["key_number"], row["serial"], keyring) == row["serial"]

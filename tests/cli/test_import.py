@@ -25,9 +25,9 @@ def test_cards_come_with_what_was_used(office, bring, database):
         "OLD5,47114715,blocked,60,",
     )
     assert result.exit_status == 0, result.stderr
-    told = result.json()
-    assert (told["count"], told["first_serial"], told["last_serial"]) == (5, "OLD1", "OLD5")
-    assert {name: told[name] for name in ("created", "delivered", "in_use", "exhausted", "blocked")} == {
+    printed = result.json()
+    assert (printed["count"], printed["first_serial"], printed["last_serial"]) == (5, "OLD1", "OLD5")
+    assert {name: printed[name] for name in ("created", "delivered", "in_use", "exhausted", "blocked")} == {
         "created": 1,
         "delivered": 1,
         "in_use": 1,
@@ -41,7 +41,7 @@ def test_cards_come_with_what_was_used(office, bring, database):
         "OLD4": ("exhausted", 36000, 0),
         "OLD5": ("blocked", 60, 0),
     }
-    batch = office.json("batch", "show", told["batch"])
+    batch = office.json("batch", "show", printed["batch"])
     assert (batch["origin"], batch["count"], batch["events"][0]["what"]) == ("imported", 5, "imported")
     assert office.track("OLD1")[0]["what"] == "imported"
     office.must("unblock", "OLD5")
@@ -172,14 +172,14 @@ def test_a_serial_that_is_taken_is_named_with_its_batch(office, bring, database)
         ("\x00\x01", "A"),
     ],
 )
-def test_a_file_that_is_none(bring, database, lines):
+def test_a_file_that_is_not_a_list_of_cards(bring, database, lines):
     result = bring(*lines)
     assert result.exit_status == 1 and "cards.csv" in result.stderr
     assert nothing_came(database)
 
 
 def test_a_file_without_a_heading_shows_no_pin_of_its_first_line(bring, database):
-    """It begins with a card, and the message goes to a terminal, or with cron's mail to anybody."""
+    """Its first line is a card, and the message may end up in a mail of cron."""
     result = bring("A1,4711471147", "A2,1234567890")
     assert result.exit_status == 1 and "serial, pin" in result.stderr and "2 others" in result.stderr
     assert "4711471147" not in result.stderr and nothing_came(database)
@@ -219,7 +219,7 @@ def test_a_dry_run_changes_nothing(bring, database):
     assert nothing_came(database)
 
 
-def test_the_books_agree_with_what_was_used_elsewhere(office, bring):
+def test_reconcile_finds_no_fault_in_imported_usage(office, bring):
     result = bring("serial,pin,status,used_seconds,used_octets", "A1,1234567890,in_use,60,5", "A2,1234567890,created,,")
     assert result.exit_status == 0, result.stderr
     assert office.json("reconcile")["faults"] == []

@@ -17,8 +17,8 @@ def key_file(_unstarted_stack):
     path.write_bytes(before)
 
 
-def posted(database):
-    """A minute has passed since cards were sealed anew."""
+def a_minute_passes(database):
+    """Date the last sealing back by a minute, so that the old key can be retired."""
     database.execute("UPDATE site SET value = UTC_TIMESTAMP(3) - INTERVAL 61 SECOND WHERE name = 'resealed_at'")
 
 
@@ -44,14 +44,14 @@ def test_a_change_of_keys(office, database, key_file):
     assert opened(database, key_file) == pins
     refused = office.run("key", "retire", "1", "--yes")
     assert refused.exit_status == 1 and "seconds" in refused.stderr
-    posted(database)
+    a_minute_passes(database)
     assert office.json("key", "retire", "1", "--yes") == {"number": 1, "state": "retired"}
     assert [(row["number"], row["state"], row["cards"], row["nas"]) for row in office.json("key", "list")] == [
         (1, "retired", 0, 0),
         (2, "active", 449, 1),
     ]
     assert opened(database, key_file) == pins
-    # What is made from now on is sealed with the new key, and nothing is said of the old one but its fingerprint.
+    # New cards are sealed with the new key.
     office.stock(1, "--time", "10m")
     assert {row["number"]: row["cards"] for row in office.json("key", "list")} == {1: 0, 2: 450}
 
@@ -118,7 +118,7 @@ def test_two_rotations_at_once_do_not_disturb_each_other(office, database, key_f
     assert database.value("SELECT COUNT(*) FROM card WHERE key_number <> 2") == 0
 
 
-def test_what_is_being_made_with_a_key_keeps_it_from_being_retired(office, database, key_file):
+def test_a_key_that_is_sealing_is_not_retired(office, database, key_file):
     """A generate that began before the rotation has the old key; retire waits for its commit, and refuses."""
     product = office.product("--time", "10m")
     office.must("key", "add")
@@ -127,7 +127,7 @@ def test_what_is_being_made_with_a_key_keeps_it_from_being_retired(office, datab
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT name FROM site WHERE name = 'key_1_fingerprint' LOCK IN SHARE MODE")
         office.must("key", "rotate", "--yes")
-        posted(database)
+        a_minute_passes(database)
         retire = office.spawn("key", "retire", "1", "--yes")
         wait_until(lambda: waiting_for_a_lock(database) or retire.poll() is not None)
         assert retire.poll() is None, retire.communicate()
@@ -145,12 +145,12 @@ def test_what_is_being_made_with_a_key_keeps_it_from_being_retired(office, datab
     assert keyring.load(key_file).states[1] == "active"
 
 
-def test_who_comes_with_a_retired_key_makes_no_cards(office, database, key_file, tmp_path):
+def test_a_machine_with_a_retired_key_makes_no_cards(office, database, key_file, tmp_path):
     before = key_file.read_bytes()
     product = office.product("--time", "10m")
     office.must("key", "add")
     office.must("key", "rotate", "--yes")
-    posted(database)
+    a_minute_passes(database)
     office.must("key", "retire", "1", "--yes")
     # Another machine, with the old key file.
     key_file.write_bytes(before)

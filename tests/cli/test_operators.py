@@ -11,15 +11,15 @@ _names = itertools.count(1)
 
 @pytest.fixture
 def hire(office, tmp_path):
-    """An operator with some roles, and his `prepaid`."""
+    """Adds an operator with some roles; returns the name, and an office that works with this account."""
     hired = []
 
     def hire_(*roles: str) -> tuple[str, Office]:
         name = f"person-{next(_names)}"
-        told = office.json("operator", "add", name, *itertools.chain(*(("--role", role) for role in roles)))
+        printed = office.json("operator", "add", name, *itertools.chain(*(("--role", role) for role in roles)))
         hired.append(name)
         path = tmp_path / f"{name}.cnf"
-        path.write_text("\n".join(told["option_file"]) + "\n")
+        path.write_text("\n".join(printed["option_file"]) + "\n")
         return name, Office(path)
 
     yield hire_
@@ -29,12 +29,12 @@ def hire(office, tmp_path):
 
 def test_an_operator_sees_cards_and_changes_none(office, hire):
     (card,) = office.sell(1, "--time", "10m")
-    _name, engine = hire("see")
-    assert engine.show(card)["status"] == "delivered"
-    assert [row["what"] for row in engine.track(card)][-1] == "delivered"
+    _name, clerk = hire("see")
+    assert clerk.show(card)["status"] == "delivered"
+    assert [row["what"] for row in clerk.track(card)][-1] == "delivered"
     for question in (("list",), ("note", "list"), ("batch", "show", card.batch), ("product", "list"), ("sessions",)):
-        engine.must(*question)
-    assert office.show(card) == engine.show(card)
+        clerk.must(*question)
+    assert office.show(card) == clerk.show(card)
 
 
 # The command, with C for a card at a partner, S for one in stock, P for the partner; and the role that it needs.
@@ -55,7 +55,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize("role", ACTIONS)
 def test_each_role_does_its_action_and_no_other(office, hire, role):
-    name, engine = hire("see", role)
+    name, clerk = hire("see", role)
     for other, words in ACTIONS.items():
         (in_stock,) = office.stock(1, "--time", "10m")
         partner = office.partner()
@@ -70,7 +70,7 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
             "C-C": f"{sold.serial}-{sold.serial}",
         }
         before = office.track(in_stock) + office.track(sold)
-        result = engine.run(*(meant.get(word, word) for word in words), stdin="secret\n")
+        result = clerk.run(*(meant.get(word, word) for word in words), stdin="secret\n")
         if other == role:
             assert result.exit_status == 0, result.stderr
         else:
@@ -81,9 +81,9 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
 
 def test_credit_is_added_and_moved_by_its_role(office, hire):
     one, other = office.sell(2, "--time", "10m")
-    _name, engine = hire("credit")
-    engine.must("credit", one.serial, "--add", "5m", "--reason", "Line was down")
-    engine.must("transfer", one.serial, other.serial, "--reason", "Lost the first one")
+    _name, clerk = hire("credit")
+    clerk.must("credit", one.serial, "--add", "5m", "--reason", "Line was down")
+    clerk.must("transfer", one.serial, other.serial, "--reason", "Lost the first one")
     assert office.show(other)["credit_seconds"] == 600 + 900
 
 
@@ -104,14 +104,14 @@ def test_cards_are_imported_by_a_role_of_its_own(office, hire, tmp_path):
     product = office.product("--time", "1h")
     path = tmp_path / "old.csv"
     path.write_text("serial,pin,status,used_seconds\nOLD1,48151623,in_use,600\n")
-    _name, engine = hire("generate")
-    refused = engine.run("import", "--product", product, path)
+    _name, clerk = hire("generate")
+    refused = clerk.run("import", "--product", product, path)
     assert refused.exit_status == 1 and "lacks the role 'import'" in refused.stderr
-    _name, engine = hire("import")
-    engine.must("import", "--product", product, path)
+    _name, clerk = hire("import")
+    clerk.must("import", "--product", product, path)
     assert office.show("OLD1")["used_seconds"] == 600
-    _name, engine = hire("audit")
-    engine.must("reconcile")
+    _name, clerk = hire("audit")
+    clerk.must("reconcile")
 
 
 def test_who_audits_and_who_reports(office, hire):
@@ -130,8 +130,8 @@ def test_who_audits_and_who_reports(office, hire):
 
 def test_the_history_names_the_person(office, hire):
     (card,) = office.sell(1, "--time", "10m")
-    name, engine = hire("block")
-    engine.must("block", card.serial, "--reason", "Stolen")
+    name, clerk = hire("block")
+    clerk.must("block", card.serial, "--reason", "Stolen")
     last = office.track(card)[-1]
     assert (last["what"], last["operator"], last["reason"]) == ("blocked", name, "Stolen")
 
@@ -151,36 +151,36 @@ def test_pins_are_exported_by_who_may_read_them_and_it_is_on_record(office, hire
 
 def test_roles_come_and_go(office, hire):
     (card,) = office.stock(1, "--time", "10m")
-    name, engine = hire("see")
-    assert engine.run("block", card.serial).exit_status == 1
+    name, clerk = hire("see")
+    assert clerk.run("block", card.serial).exit_status == 1
     assert office.json("operator", "add", name, "--role", "block") == {
         "operator": name,
         "roles": ["see", "block"],
         "option_file": [],
     }
-    engine.must("block", card.serial)
+    clerk.must("block", card.serial)
     office.must("operator", "remove", name, "--role", "block")
-    assert engine.run("unblock", card.serial).exit_status == 1
+    assert clerk.run("unblock", card.serial).exit_status == 1
     assert {"operator": name, "roles": ["see"]} in office.json("operator", "list")
     office.must("operator", "remove", name)
-    assert engine.run("list").exit_status == 3
+    assert clerk.run("list").exit_status == 3
     assert name not in str(office.json("operator", "list"))
 
 
 def test_who_has_all_roles_does_all(office, hire):
-    _name, engine = hire("admin")
-    (card,) = engine.sell(1, "--time", "10m")
-    engine.must("block", card.serial)
-    engine.must("unblock", card.serial)
-    assert engine.show(card)["status"] == "delivered"
+    _name, clerk = hire("admin")
+    (card,) = clerk.sell(1, "--time", "10m")
+    clerk.must("block", card.serial)
+    clerk.must("unblock", card.serial)
+    assert clerk.show(card)["status"] == "delivered"
 
 
 def test_a_password_of_ones_own(office, hire, tmp_path):
     name = f"person-{next(_names)}"
     path = tmp_path / "password"
     path.write_text("correct horse\n")
-    told = office.json("operator", "add", name, "--role", "see", "--password-file", path)
-    assert "password = correct horse" in told["option_file"]
+    printed = office.json("operator", "add", name, "--role", "see", "--password-file", path)
+    assert "password = correct horse" in printed["option_file"]
     result = office.run("operator", "add", name, "--role", "block", "--password-file", path)
     assert result.exit_status == 2
     office.must("operator", "remove", name)
@@ -189,22 +189,24 @@ def test_a_password_of_ones_own(office, hire, tmp_path):
 
 
 def test_a_server_that_judges_passwords_sees_them(office, database, tmp_path):
-    """It takes no hash of one that it has not seen (strict_password_validation)."""
+    """It accepts no hash of a password that it has not seen (strict_password_validation)."""
     name = f"person-{next(_names)}"
     database.execute("INSTALL SONAME 'simple_password_check'")
     try:
         weak = office.run("operator", "add", name, "--role", "see", "--password-file", "-", stdin="correct horse\n")
-        told = office.json("operator", "add", name, "--role", "see", "--password-file", "-", stdin="Correct-Horse-5\n")
+        printed = office.json(
+            "operator", "add", name, "--role", "see", "--password-file", "-", stdin="Correct-Horse-5\n"
+        )
     finally:
         database.execute("UNINSTALL SONAME 'simple_password_check'")
     assert weak.exit_status == 1 and "policy" in weak.stderr
-    (tmp_path / "prepaid.cnf").write_text("\n".join(told["option_file"]) + "\n")
+    (tmp_path / "prepaid.cnf").write_text("\n".join(printed["option_file"]) + "\n")
     assert Office(tmp_path / "prepaid.cnf").json("list") == []
     office.must("operator", "remove", name)
 
 
 @pytest.mark.parametrize(("name", "status"), [("prepaid_admin", 1), ("root", 1), ("ana@home", 2), ("", 2), ("x y", 2)])
-def test_what_is_no_name_for_a_person_is_refused(office, name, status):
+def test_a_wrong_name_of_an_operator_is_refused(office, name, status):
     assert office.run("operator", "add", name, "--role", "see").exit_status == status
 
 
@@ -215,8 +217,8 @@ def test_an_unknown_operator_brings_the_nearest(office, hire):
 
 
 def test_an_operator_cannot_make_operators(office, hire):
-    name, engine = hire("admin")
-    result = engine.run("operator", "add", "friend", "--role", "admin", "--root-user", name)
+    name, clerk = hire("admin")
+    result = clerk.run("operator", "add", "friend", "--role", "admin", "--root-user", name)
     assert result.exit_status in (1, 3)
     assert "friend" not in str(office.json("operator", "list"))
 

@@ -11,15 +11,15 @@ _names = itertools.count(1)
 
 @pytest.fixture
 def hire(office, tmp_path):
-    """An operator with some roles: his `prepaid`."""
+    """Adds an operator with some roles; returns an office that works with this account."""
     hired = []
 
     def hire_(*roles: str) -> Office:
         name = f"clerk-{next(_names)}"
-        told = office.json("operator", "add", name, *itertools.chain(*(("--role", role) for role in roles)))
+        printed = office.json("operator", "add", name, *itertools.chain(*(("--role", role) for role in roles)))
         hired.append(name)
         path = tmp_path / f"{name}.cnf"
-        path.write_text("\n".join(told["option_file"]) + "\n")
+        path.write_text("\n".join(printed["option_file"]) + "\n")
         return Office(path)
 
     yield hire_

@@ -32,7 +32,7 @@ def test_the_open_sessions_are_listed(office, database, nas):
         False,
     )
     assert row["due_at"].endswith("Z")
-    # An address is told by a question that leaves a record, and by nothing else.
+    # Only a recorded question shows an address.
     assert not any("framed" in name or "prefix" in name for name in row)
 
 
@@ -179,7 +179,7 @@ def test_the_question_is_recorded_even_if_nobody_had_the_address(office, databas
         "2026-03-02 20:30:00",
         "Order 123/2026",
     )
-    assert "is recorded" in result.stderr
+    assert "was recorded" in result.stderr
     with pytest.raises(Exception, match="history_is_never_edited"):
         database.execute("UPDATE address_query SET operator = 'nobody'")
 
@@ -187,17 +187,17 @@ def test_the_question_is_recorded_even_if_nobody_had_the_address(office, databas
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--address", "10.5.0.7"], "belong together"),
-        (["--at", MOMENT], "belong together"),
+        (["--address", "10.5.0.7"], "--at together"),
+        (["--at", MOMENT], "--at together"),
         (["--address", "10.5.0.300", "--at", MOMENT], "not an address"),
         (["--address", "10.5.0.0/24", "--at", MOMENT], "not an address"),
         (["--address", "10.5.0.7", "--at", "yesterday"], "not a time"),
         (["--address", "10.5.0.7", "--at", "2099-01-01T00:00Z"], "in the future"),
-        (["--address", "10.5.0.7", "--at", MOMENT, "--anomalies"], "of its own"),
-        (["--reason", "Order 1"], "belongs to --address"),
+        (["--address", "10.5.0.7", "--at", MOMENT, "--anomalies"], "cannot be combined"),
+        (["--reason", "Order 1"], "only for --address"),
     ],
 )
-def test_what_is_no_question(office, database, arguments, said):
+def test_a_wrong_question_about_an_address_is_wrong_usage(office, database, arguments, said):
     result = office.run("sessions", *arguments)
     assert result.exit_status == 2 and said in result.stderr
     assert database.value("SELECT COUNT(*) FROM address_query") == 0

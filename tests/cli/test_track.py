@@ -49,7 +49,7 @@ def test_logins_sessions_refusals_and_disconnects_are_listed(office, database):
     )
     (line,) = (line for line in office.must("track", card.serial).stdout.splitlines() if "wrong_pin" in line)
     assert line.split("\t")[-1] == "3"
-    # A login of which the NAS never reported a session is a login and nothing else.
+    # A login whose session the NAS never reported is one row only.
     assert (second["what"], second["login_number"]) == ("login", 2)
 
 
@@ -59,14 +59,14 @@ def test_the_history_of_a_deleted_card_stays(office):
     assert office.track(card)[-1]["what"] == "deleted"
 
 
-def test_follow_tells_what_happens_next(office):
+def test_follow_prints_new_events(office):
     (card,) = office.sell(1, "--time", "10m")
     follower = office.spawn("track", card.serial, "--follow", "--json", env={"PYTHONUNBUFFERED": "1"})
     try:
-        told = [follower.stdout.readline() for _ in range(3)]
+        printed = [follower.stdout.readline() for _ in range(3)]
         office.must("block", card.serial, "--reason", "Stolen")
-        told.append(follower.stdout.readline())
+        printed.append(follower.stdout.readline())
     finally:
         follower.terminate()
         follower.communicate()
-    assert '"generated"' in told[0] and '"Stolen"' in told[3]
+    assert '"generated"' in printed[0] and '"Stolen"' in printed[3]

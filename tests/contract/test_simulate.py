@@ -31,8 +31,8 @@ def without_class(lines):
 
 
 def simulated(office, card, *options):
-    told = office.json("simulate", card.serial, "--device", LAPTOP, *options)
-    return told, without_class([(one["attribute"], one["operator"], one["value"]) for one in told["reply"]])
+    printed = office.json("simulate", card.serial, "--device", LAPTOP, *options)
+    return printed, without_class([(one["attribute"], one["operator"], one["value"]) for one in printed["reply"]])
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_the_reply_is_the_one_that_a_login_gets(office, shop, engine, vendor):
         valid_days=30,
         idle_seconds=60,
     )
-    told, reply = simulated(office, card, "--nas", f"NAS {address}")
-    assert told["accepted"] and told["limited_by"] == "time" and told["session_seconds"] == 600
+    printed, reply = simulated(office, card, "--nas", f"NAS {address}")
+    assert printed["accepted"] and printed["limited_by"] == "time" and printed["session_seconds"] == 600
     assert reply == without_class(log_in(engine, card, address=address).reply)
 
 
@@ -68,12 +68,12 @@ def test_nothing_is_changed(office, shop, database):
 def test_a_card_past_its_share_is_slowed_down(office, shop, engine):
     (card,) = shop.sell(1, credit_octets=1_000_000, fup_share_percent=50, fup_down_kbit=512, speed_down_kbit=10240)
     shop.change(card, posted_down_octets=600_000)
-    told, reply = simulated(office, card)
-    assert told["slowed_down"] and told["limited_by"] == "longest"
+    printed, reply = simulated(office, card)
+    assert printed["slowed_down"] and printed["limited_by"] == "longest"
     assert reply == without_class(log_in(engine, card).reply)
 
 
-# Each refusal is made, simulated, and then asked for at the engine.
+# Each function makes a card that is refused for one reason.
 def created(shop, _engine):
     return shop.stock(1)[0]
 
@@ -146,14 +146,14 @@ def _zone_where_it_is_noon(shop):
 )
 def test_a_refusal_is_the_one_that_a_login_gets(office, shop, engine, prepare, reason):
     card = prepare(shop, engine)
-    told, reply = simulated(office, card, "--nas", "loopback")
+    printed, reply = simulated(office, card, "--nas", "loopback")
     answer = log_in(engine, card)
-    assert (told["accepted"], told["reason"]) == (False, reason) == (answer.is_accepted, answer.reason)
+    assert (printed["accepted"], printed["reason"]) == (False, reason) == (answer.is_accepted, answer.reason)
     assert reply == list(answer.reply)
-    assert told["sentence"].endswith(".")
+    assert printed["sentence"].endswith(".")
 
 
-def test_a_serial_that_is_no_cards(office, shop):
+def test_an_unknown_serial(office, shop):
     (card,) = shop.sell(1)
     wrong = card.serial[:-1] + str((int(card.serial[-1]) + 1) % 10)
     result = office.run("simulate", wrong, "--json")
@@ -166,19 +166,23 @@ def test_a_serial_that_is_no_cards(office, shop):
 
 def test_the_clock_of_the_question_decides(office, shop):
     (card,) = shop.sell(1, allowed_hours="Mo-Fr 08:00-18:00", timezone="America/Sao_Paulo", credit_seconds=36000)
-    told, _ = simulated(office, card, "--at", "2027-03-01T17:00-03:00")  # a Monday
-    assert (told["session_seconds"], told["limited_by"], told["ends_at"]) == (3600, "hours", "2027-03-01T21:00:00.000Z")
-    told, _ = simulated(office, card, "--at", "2027-03-06T12:00-03:00")  # a Saturday
-    assert told["reason"] == "outside_hours"
+    printed, _ = simulated(office, card, "--at", "2027-03-01T17:00-03:00")  # a Monday
+    assert (printed["session_seconds"], printed["limited_by"], printed["ends_at"]) == (
+        3600,
+        "hours",
+        "2027-03-01T21:00:00.000Z",
+    )
+    printed, _ = simulated(office, card, "--at", "2027-03-06T12:00-03:00")  # a Saturday
+    assert printed["reason"] == "outside_hours"
 
 
-def test_validity_is_reckoned_from_the_time_of_the_question(office, shop, database):
+def test_validity_counts_from_the_time_of_the_question(office, shop, database):
     (card,) = shop.sell(1, credit_seconds=360_000)
     shop.change(card, expires_at="2027-01-01 12:00:00")
-    told, _ = simulated(office, card, "--at", "2027-01-01T11:59Z")
-    assert (told["session_seconds"], told["limited_by"]) == (60, "validity")
+    printed, _ = simulated(office, card, "--at", "2027-01-01T11:59Z")
+    assert (printed["session_seconds"], printed["limited_by"]) == (60, "validity")
     assert simulated(office, card, "--at", "2027-01-01T12:00Z")[0]["reason"] == "expired"
-    # The clock is set back for whatever comes after.
+    # The clock is the database's own again afterwards.
     assert simulated(office, card)[0]["accepted"]
 
 
@@ -199,7 +203,7 @@ def test_people_read_lines(office, shop):
 
 
 @pytest.mark.parametrize("options", [("--nas", "nowhere"), ("--at", "noon")])
-def test_what_is_asked_wrongly_is_said(office, shop, options):
+def test_a_wrong_option_is_named(office, shop, options):
     (card,) = shop.sell(1)
     result = office.run("simulate", card.serial, *options)
     assert result.exit_status in (1, 2) and options[1] in result.stderr

@@ -178,7 +178,7 @@ def reseal(side: Side, case: Case) -> object:
             code = pin.open_sealed(card["pin_sealed"], card["key_number"], card["serial"], keys)
             _number, card["sealed"] = pin.seal(code, card["serial"], keys)
         if found:
-            key._reseal_step(side.office, keys.sealing_number, found)
+            key.reseal_step(side.office, keys.sealing_number, found)
 
     return _office(side, work)
 
