@@ -5,6 +5,7 @@ It works in small steps.  Each step is a transaction that locks only the rows it
 
 import contextlib
 import time
+from collections.abc import Iterator
 
 import click
 
@@ -110,7 +111,7 @@ def archive(
 
 
 @contextlib.contextmanager
-def _mover_connection(office, root_user: str | None, root_socket: str | None):
+def _mover_connection(office: Office, root_user: str | None, root_socket: str | None) -> Iterator[Connection]:
     """The archive's own account, where the option file has one; else whoever owns the schema."""
     group = DAEMONS["archive"]
     if root_user or root_socket or not office.settings(group):

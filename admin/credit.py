@@ -6,6 +6,7 @@ from datetime import date, datetime
 import click
 
 from freeradius_module.rules import units
+from freeradius_module.rules.usage import CREDIT_COLUMNS
 
 from . import cards, store
 from .shell import errors, output, selection
@@ -120,7 +121,7 @@ def transfer(office: Office, source: str, target: str, reason: str, key: str | N
         prepaid transfer LIVRE000000016 LIVRE000000024 --reason "Replacement, ticket 4711"
     """
     facts = _transfer(office, source, target, reason, key)
-    moved = {kind: facts[f"moved_{kind}"] for kind in store.entry.KINDS if facts[f"moved_{kind}"]}
+    moved = {kind: facts[f"moved_{kind}"] for kind in CREDIT_COLUMNS if facts[f"moved_{kind}"]}
     sentence = (
         _("Moved before with this key, from card {source} to card {target}: {amounts}. Nothing was changed.")
         if facts["repeated"]
@@ -140,7 +141,7 @@ def _transfer(office: Office, source: str, target: str, reason: str, key: str | 
         entry = store.entry.made_with_key(cursor, giver["id"], key) if key else None
         if entry:
             # The entry must have taken credit away: a transfer back is another act, and needs another key.
-            gave = {kind: min(entry[kind], 0) for kind in store.entry.KINDS}
+            gave = {kind: min(entry[kind], 0) for kind in CREDIT_COLUMNS}
             _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"], **gave})
             return _transferred(giver, taker, {kind: -amount for kind, amount in gave.items()}, repeated=True)
         # Before the balance is read.  A login that is being decided at this moment is not recorded: the entry below changes
@@ -164,7 +165,7 @@ def _transferred(giver: Row, taker: Row, moved: Mapping[str, int], repeated: boo
     return {
         "from": giver["serial"],
         "to": taker["serial"],
-        **{f"moved_{kind}": moved.get(kind, 0) for kind in store.entry.KINDS},
+        **{f"moved_{kind}": moved.get(kind, 0) for kind in CREDIT_COLUMNS},
         "repeated": repeated,
     }
 
@@ -217,7 +218,7 @@ def _require_valid(row: Row, until: datetime | None, now: datetime) -> None:
 
 
 def _kind(row: Row, unit: str, direction: str | None) -> str:
-    """The kind of credit (see store.entry.KINDS) that an amount in this unit is for; refused if the product lacks it.
+    """The kind of credit (see CREDIT_COLUMNS) that an amount in this unit is for; refused if the product lacks it.
 
     >>> row = {"serial": "A17", "credit_octets": None, "credit_down_octets": 5, "credit_up_octets": None}
     >>> _kind(row, "octets", None)
@@ -236,7 +237,7 @@ def _kind(row: Row, unit: str, direction: str | None) -> str:
             _("The product of card {serial} has no {kind}, so none can be added. It has: {others}."),
             serial=row["serial"],
             kind=_word(kinds[0]),
-            others=", ".join(_word(kind) for kind in store.entry.KINDS if row.get(f"credit_{kind}") is not None),
+            others=", ".join(_word(kind) for kind in CREDIT_COLUMNS if row.get(f"credit_{kind}") is not None),
         )
     if len(had) > 1:
         raise errors.WrongUsage(
@@ -314,7 +315,7 @@ def _left_to_move(cursor: Cursor, giver: Row, row: Row) -> dict[str, int]:
 def _left(row: Row) -> dict[str, int]:
     """What is left of each kind of credit that a card has, by kind."""
     row = cards.public(row)
-    return {kind: int(row[f"remaining_{kind}"]) for kind in store.entry.KINDS if row[f"remaining_{kind}"] is not None}
+    return {kind: int(row[f"remaining_{kind}"]) for kind in CREDIT_COLUMNS if row[f"remaining_{kind}"] is not None}
 
 
 def _require_taker(here: Row, there: Row, left: Mapping[str, int]) -> None:

@@ -265,7 +265,7 @@ def make_accounts(office: Office, connection: Connection) -> list[str]:
     return made
 
 
-def _make_daemons(office, connection, cursor, database: str) -> list[str]:
+def _make_daemons(office: Office, connection: Connection, cursor: Cursor, database: str) -> list[str]:
     """The accounts of the daemons that have a group of their own in the option file."""
     made = []
     for daemon, group in {**DAEMONS, "enforce": ENFORCE}.items():

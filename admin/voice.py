@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
-from pymysql.cursors import Cursor
 
 from freeradius_module.rules import units
 
@@ -19,6 +18,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
 from .shell.office import Office
 from .shell.text import _, plural
+from .store.rows import Cursor
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")

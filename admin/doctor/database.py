@@ -11,9 +11,9 @@ import pymysql
 from freeradius_module.settings import RADIUS_GROUP
 
 from .. import db, store
-from ..archive import YOUNGEST_DAYS
 from ..shell import errors, share
 from ..shell.text import _
+from ..store.archive import YOUNGEST_DAYS
 from .finding import Finding, Installation
 
 # A larger difference makes a session's times visibly wrong.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from pymysql.cursors import Cursor
 
 from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
@@ -21,6 +20,7 @@ from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import Amount
 from ..shell.text import _
+from ..store.rows import Cursor
 from . import fields as export_fields
 from . import manifest as export_manifest
 from .formats import FORMATS, Format, format_options

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from typing import Any
 
 import click
-from pymysql.cursors import Cursor
 
 from ..files import Target
 from ..shell import errors, output, text
@@ -18,6 +17,7 @@ from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import DATE
 from ..shell.text import _
+from ..store.rows import Cursor
 from . import data
 from . import files as report_files
 from .data import Period, Report

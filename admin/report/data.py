@@ -9,9 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from typing import Any, NamedTuple
 
-from pymysql.cursors import Cursor
-
 from .. import store
+from ..store.rows import Cursor
 
 Row = dict[str, Any]
 Wanted = dict[str, Any]

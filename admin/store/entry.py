@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS
-from freeradius_module.rules.usage import CREDIT_COLUMNS as KINDS
+from freeradius_module.rules.usage import CREDIT_COLUMNS
 
 from .rows import Cursor, Row, only_row
 
@@ -38,9 +38,9 @@ def add(
     cursor.execute(
         f"""
         INSERT INTO card_entry (card_id, what, reason, idempotency_key, other_card_id, expires_at,
-                                {", ".join(f"added_{kind}" for kind in KINDS)})
+                                {", ".join(f"added_{kind}" for kind in CREDIT_COLUMNS)})
         VALUES (%(card_id)s, %(what)s, %(reason)s, %(key)s, %(other_card_id)s, %(expires_at)s,
-                {", ".join(f"%({kind})s" for kind in KINDS)})
+                {", ".join(f"%({kind})s" for kind in CREDIT_COLUMNS)})
         """,
         {
             "card_id": card_id,
@@ -49,7 +49,7 @@ def add(
             "key": key,
             "other_card_id": other_card_id,
             "expires_at": expires_at,
-            **{kind: added.get(kind, 0) for kind in KINDS},
+            **{kind: added.get(kind, 0) for kind in CREDIT_COLUMNS},
         },
     )
     return cursor.lastrowid
@@ -60,7 +60,7 @@ def made_with_key(cursor: Cursor, card_id: int, key: str) -> Row | None:
     cursor.execute(
         f"""
         SELECT id AS entry, at, what, operator, other_card_id, expires_at,
-               {", ".join(f"added_{kind} AS {kind}" for kind in KINDS)}
+               {", ".join(f"added_{kind} AS {kind}" for kind in CREDIT_COLUMNS)}
           FROM card_entry
          WHERE card_id = %(card_id)s
            AND idempotency_key = %(key)s

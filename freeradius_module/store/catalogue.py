@@ -6,6 +6,7 @@ from pymysql.cursors import Cursor
 
 from ..rules import hours
 from ..rules.login import Product
+from ..rules.units import Cents, Millicents, Octets, Seconds
 from ..rules.usage import Credit, Tariff
 from ..rules.vendors import Terms
 from .sql import columns
@@ -17,13 +18,13 @@ class ProductRow(NamedTuple):
     revision: int
     name: str
     kind: str
-    credit_seconds: int | None
-    credit_octets: int | None
-    credit_down_octets: int | None
-    credit_up_octets: int | None
-    credit_cents: int | None
-    tariff_minute_millicents: int
-    tariff_mb_millicents: int
+    credit_seconds: Seconds | None
+    credit_octets: Octets | None
+    credit_down_octets: Octets | None
+    credit_up_octets: Octets | None
+    credit_cents: Cents | None
+    tariff_minute_millicents: Millicents
+    tariff_mb_millicents: Millicents
     speed_down_kbit: int | None
     speed_up_kbit: int | None
     idle_seconds: int | None
@@ -58,7 +59,7 @@ def read_product(cursor: Cursor, product_id: int) -> Product:
             row.credit_octets,
             row.credit_down_octets,
             row.credit_up_octets,
-            None if row.credit_cents is None else row.credit_cents * 1000,
+            None if row.credit_cents is None else Millicents(row.credit_cents * 1000),
         ),
         tariff=Tariff(row.tariff_minute_millicents, row.tariff_mb_millicents),
         terms=Terms(row.speed_down_kbit, row.speed_up_kbit, row.idle_seconds, row.interim_seconds, extra),
@@ -67,7 +68,7 @@ def read_product(cursor: Cursor, product_id: int) -> Product:
             if share
             else None
         ),
-        fup_octets=fup_credit * share // 100 if share and fup_credit is not None else None,
+        fup_octets=Octets(fup_credit * share // 100) if share and fup_credit is not None else None,
         hours=hours.parse(row.allowed_hours) if row.allowed_hours else None,
         timezone=row.timezone,
         max_sessions=row.max_sessions,

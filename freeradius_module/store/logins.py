@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from pymysql.cursors import Cursor
 
 from ..rules.login import Card, Session
+from ..rules.units import Millicents, Octets, Seconds
 from ..rules.usage import Credit, Tariff, Usage, cost_millicents
 from .guessing import WINDOW
 from .sql import Column, columns, decode_json, decoy, execute_prepared, maker, number
@@ -55,14 +56,14 @@ class CardRow(NamedTuple):
     posted_login_number: int
     key_number: int
     was_tried: Annotated[int, Column(WRONG_PINS)]
-    added_seconds: int
-    added_octets: int
-    added_down_octets: int
-    added_up_octets: int
-    added_millicents: Annotated[int, Column("card.added_cents * 1000")]
-    posted_seconds: int
-    posted_down_octets: int
-    posted_up_octets: int
+    added_seconds: Seconds
+    added_octets: Octets
+    added_down_octets: Octets
+    added_up_octets: Octets
+    added_millicents: Annotated[Millicents, Column("card.added_cents * 1000")]
+    posted_seconds: Seconds
+    posted_down_octets: Octets
+    posted_up_octets: Octets
 
 
 class SessionRow(NamedTuple):
@@ -74,16 +75,16 @@ class SessionRow(NamedTuple):
     is_begun: Annotated[int, Column("session.acct_session_id <> ''")]
     silent_us: Annotated[int | None, Column(SILENT_US)]
     interim_seconds: int
-    used_seconds: int
-    used_down_octets: int
-    used_up_octets: int
-    granted_seconds: int | None
-    granted_octets: int | None
-    granted_down_octets: int | None
-    granted_up_octets: int | None
-    granted_millicents: int | None
-    tariff_minute_millicents: int
-    tariff_mb_millicents: int
+    used_seconds: Seconds
+    used_down_octets: Octets
+    used_up_octets: Octets
+    granted_seconds: Seconds | None
+    granted_octets: Octets | None
+    granted_down_octets: Octets | None
+    granted_up_octets: Octets | None
+    granted_millicents: Millicents | None
+    tariff_minute_millicents: Millicents
+    tariff_mb_millicents: Millicents
 
 
 # A list of the open sessions; NULL if there is none, which CONCAT_WS leaves out.
@@ -95,9 +96,9 @@ class SessionsRow(NamedTuple):
 
     last_login_number: Annotated[int, Column("MAX(session.login_number)")]
     ended_count: Annotated[int, Column(f"COUNT(IF({IS_OPEN}, NULL, 1))")]
-    unposted_seconds: Annotated[int, Column("SUM(session.used_seconds) - SUM(session.posted_seconds)")]
-    unposted_down_octets: Annotated[int, Column("SUM(session.used_down_octets) - SUM(session.posted_down_octets)")]
-    unposted_up_octets: Annotated[int, Column("SUM(session.used_up_octets) - SUM(session.posted_up_octets)")]
+    unposted_seconds: Annotated[Seconds, Column("SUM(session.used_seconds) - SUM(session.posted_seconds)")]
+    unposted_down_octets: Annotated[Octets, Column("SUM(session.used_down_octets) - SUM(session.posted_down_octets)")]
+    unposted_up_octets: Annotated[Octets, Column("SUM(session.used_up_octets) - SUM(session.posted_up_octets)")]
     open_count: Annotated[int, Column(f"COUNT(IF({IS_OPEN}, 1, NULL))")]
     open_sessions: Annotated[list[list[Any]], Column(f"CONCAT_WS('', '[', {OPEN_SESSIONS}, ']')")]
 
@@ -168,9 +169,9 @@ def _card(serial: str, pin_sealed: bytes, facts: str, sessions_facts: str | None
                 f"card {row.id} has {since.open_count} open sessions, and only {len(since.open_sessions)} were read"
             )
         used = Usage(
-            row.posted_seconds + since.unposted_seconds,
-            row.posted_down_octets + since.unposted_down_octets,
-            row.posted_up_octets + since.unposted_up_octets,
+            Seconds(row.posted_seconds + since.unposted_seconds),
+            Octets(row.posted_down_octets + since.unposted_down_octets),
+            Octets(row.posted_up_octets + since.unposted_up_octets),
         )
         last_login_number = max(last_login_number, since.last_login_number)
         ended_count = since.ended_count
@@ -207,11 +208,11 @@ def _session(row: SessionRow) -> Session:
         (row.silent_us or 0) / 1_000_000,
         row.interim_seconds,
         Credit(
-            None if seconds is None else max(seconds - used.seconds, 0),
-            None if octets is None else max(octets - used.down_octets - used.up_octets, 0),
-            None if down_octets is None else max(down_octets - used.down_octets, 0),
-            None if up_octets is None else max(up_octets - used.up_octets, 0),
-            None if millicents is None else max(millicents - cost_millicents(used, _tariff(row)), 0),
+            None if seconds is None else Seconds(max(seconds - used.seconds, 0)),
+            None if octets is None else Octets(max(octets - used.down_octets - used.up_octets, 0)),
+            None if down_octets is None else Octets(max(down_octets - used.down_octets, 0)),
+            None if up_octets is None else Octets(max(up_octets - used.up_octets, 0)),
+            None if millicents is None else Millicents(max(millicents - cost_millicents(used, _tariff(row)), 0)),
         ),
         used,
     )
