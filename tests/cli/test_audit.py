@@ -170,7 +170,7 @@ def test_a_row_put_into_the_future_is_named(office, history, root):
     result = office.run("audit", "verify", "--json")
     assert result.exit_status == 1
     assert [(row["source"], row["row"], row["fault"]) for row in result.json()["faults"]] == [
-        ("card_event", number, "put into the future")
+        ("card_event", number, "dated in the future")
     ]
 
 

@@ -197,7 +197,7 @@ def test_people_read_lines(office, shop):
     (card,) = shop.sell(1)
     text = office.must("simulate", card.serial).stdout
     assert "Session-Timeout := 600" in text
-    assert "\tblocked" not in text
+    assert "\tblocked" not in text and "replaces" not in text
     shop.set_status(card, "blocked")
     assert "reason\tblocked" in office.must("simulate", card.serial).stdout
 

@@ -62,7 +62,7 @@ RULES = [
     "tests/cli/test_custody.py",
     "tests/cli/test_sessions.py",
 ]
-# The changed file, and the tests that cover it: the quick ones first.
+# A file, or a folder for all modules in it, and the tests that cover it: the quick ones first.
 TESTS = {
     "freeradius_module/rules/login.py": ["freeradius_module/rules/login.py", "tests/unit/test_login.py", *STORE],
     "freeradius_module/engine/logins.py": ["freeradius_module/engine/logins.py", *STORE],
@@ -89,10 +89,7 @@ TESTS = {
     "freeradius_module/attributes.py": ["freeradius_module/attributes.py", "tests/unit/test_attributes.py", STORE[0]],
     "freeradius_module/engine/read_mark.py": ["freeradius_module/engine/read_mark.py", "tests/unit/test_hooks.py"],
     "freeradius_module/connection.py": ["tests/unit/test_connection.py", "tests/store/test_literals.py", STORE[1]],
-    **{
-        f"freeradius_module/store/{name}.py": STORE
-        for name in ("logins", "accounting", "posting", "guessing", "catalogue", "sql")
-    },
+    "freeradius_module/store": STORE,
     "admin/store/archive.py": [
         "admin/store/archive.py",
         "tests/cli/test_archive.py",
@@ -124,7 +121,7 @@ def main() -> int:
     options = parser.parse_args()
     equal = reasons()
     changes = [
-        one for path in TESTS for one in places(path) if options.only in str(one) and lasting_name(one) not in equal
+        one for path in files() for one in places(path) if options.only in str(one) and lasting_name(one) not in equal
     ]
     wanted = options.sample or (SAMPLE if options.short else len(changes))
     if len(changes) > wanted:
@@ -136,7 +133,9 @@ def main() -> int:
     for tree in trees:
         tree.prepare()
     paths = {change.path for change in changes}
-    if failed := trees[0].run(list(dict.fromkeys(test for path in TESTS if path in paths for test in TESTS[path]))):
+    if failed := trees[0].run(
+        list(dict.fromkeys(test for path, tests in files().items() if path in paths for test in tests))
+    ):
         print(f"Without any change the tests fail ({failed}): nothing can be said about changes.", file=sys.stderr)
         return 1
     verdicts = tried(changes, trees, equal)
@@ -154,7 +153,7 @@ def tried(changes: list[Change], trees: list["Tree"], equal: dict[str, str]) -> 
     for tree in trees:
         free.put(tree)
     verdicts: dict[Change, Verdict] = {}
-    first: dict[str, list[str]] = {path: [] for path in TESTS}
+    first: dict[str, list[str]] = {path: [] for path in files()}
     written = threading.Lock()
 
     def judge(change: Change) -> None:
@@ -180,6 +179,16 @@ def tried(changes: list[Change], trees: list["Tree"], equal: dict[str, str]) -> 
     with ThreadPoolExecutor(len(trees)) as pool:
         list(pool.map(judge, changes))
     return verdicts
+
+
+def files() -> dict[str, list[str]]:
+    """Each file that is changed, and its tests."""
+    found = {}
+    for name, tests in TESTS.items():
+        path = CHECKOUT / name
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            found[str(file.relative_to(CHECKOUT))] = tests
+    return found
 
 
 def places(path: str) -> list[Change]:
@@ -229,7 +238,7 @@ class Tree:
         started_at = time.monotonic()
         try:
             path.write_text(change.applied(text))
-            failed = self.run(TESTS[change.path], first)
+            failed = self.run(files()[change.path], first)
             word = "killed" if failed else "alive"
         except subprocess.TimeoutExpired:
             word, failed = "late", ""

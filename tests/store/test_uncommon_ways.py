@@ -72,7 +72,7 @@ def use_some(shop, engine, nas="127.0.0.1", **product):
         ("record_anomalies", {"credit_seconds": 600}, (60, 4_000_000_000), (120, 10)),
         ("slow_down", {"credit_octets": 1000, "fup_share_percent": 80, "fup_down_kbit": 200}, None, (60, 900)),
         ("post", {"credit_seconds": 60, "max_sessions": 2}, None, (60, 10)),
-        ("cut_beyond_grant", {"credit_seconds": 600, "max_sessions": 2}, None, (310, 10)),
+        ("disconnect_beyond_grant", {"credit_seconds": 600, "max_sessions": 2}, None, (310, 10)),
         ("lower_grants", {"credit_seconds": 600, "max_sessions": 2}, None, (310, 10)),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_session_that_is_archived_while_it_is_charged_is_charged_once_when_its
 
 
 def ask(engine, card, what=ADMIT, device=PHONE, until=None, **attributes):
-    return engine.ask(what, request(card, device) | attributes, until)
+    return engine.login_request(what, request(card, device) | attributes, until)
 
 
 def test_a_wrong_pin_and_a_refusal_of_one_group_are_each_counted(shop, engine):
@@ -321,7 +321,7 @@ def test_a_login_that_closes_a_session_which_reports_meanwhile_is_decided_again(
 def test_a_call_that_holds_up_all_others_waits_briefly_for_a_locked_row(shop, engine, database):
     """FreeRADIUS with one Python instance gives one call at a time."""
     card, used = use_some(shop, engine)
-    engine.serve_alone(True)
+    engine.set_serial(True)
     with database.connect() as connection, connection.cursor() as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM session WHERE card_id = %s FOR UPDATE", [shop.id(card)])
@@ -333,7 +333,7 @@ def test_a_call_that_holds_up_all_others_waits_briefly_for_a_locked_row(shop, en
 
 def test_a_call_that_holds_up_nobody_waits_until_the_row_is_free(shop, engine, database):
     card, used = use_some(shop, engine)
-    engine.serve_alone(False)
+    engine.set_serial(False)
     with database.connect() as connection, connection.cursor() as other, ThreadPoolExecutor(1) as pool:
         other.execute("BEGIN")
         other.execute("SELECT * FROM session WHERE card_id = %s FOR UPDATE", [shop.id(card)])

@@ -104,46 +104,6 @@ def test_every_file_of_commands_is_in_the_command_line() -> None:
             assert parts in imported, f"admin/cli.py does not import {path.name}"
 
 
-# --- Imports --------------------------------------------------------------------------------------------
-
-
-def orders() -> dict[str, list[str]]:
-    """The rooms of each package, in the order in which they may import each other."""
-    return {package: chain.split(" < ") for package, chain in re.findall(r"^- `(\w+)`: (\w+(?: < \w+)+)$", PAGE, re.M)}
-
-
-@pytest.mark.parametrize("package", ["freeradius_module", "admin"])
-def test_imports_between_rooms_run_one_way(package: str) -> None:
-    order = orders()[package]
-    wrong = []
-    for path in sorted((CHECKOUT / package).rglob("*.py")):
-        importer = room(path.relative_to(CHECKOUT).with_suffix("").parts)
-        if importer == "":
-            continue
-        assert importer in order, f"{path.name}: the map in CONTRIBUTING.md lacks {importer}"
-        for target in imports(path):
-            if target[0] == "admin" and package == "freeradius_module":
-                wrong.append(f"{path.name} imports {'.'.join(target)}")
-            imported = room(target) if target[0] == package else ""
-            if imported and order.index(imported) > order.index(importer):
-                wrong.append(f"{path.relative_to(CHECKOUT)} imports {'.'.join(target)}")
-    assert wrong == []
-
-
-def room(module: tuple[str, ...]) -> str:
-    """The room of a module; "" for a package itself, which holds facts that all rooms may use."""
-    if len(module) < 2 or module[1] == "__init__" or not is_module(module[:2]):
-        return ""
-    if module[0] == "admin" and not (CHECKOUT / "admin" / module[1]).is_dir() and module[1] != "cli":
-        return NOUNS
-    return module[1]
-
-
-def is_module(module: tuple[str, ...]) -> bool:
-    path = CHECKOUT.joinpath(*module)
-    return path.is_dir() or path.with_suffix(".py").exists()
-
-
 def imports(path: Path) -> set[tuple[str, ...]]:
     """What a file imports from our two packages: ("admin", "shell", "errors")."""
     package = path.relative_to(CHECKOUT).parts[:-1]
