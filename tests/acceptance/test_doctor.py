@@ -310,7 +310,7 @@ def test_settings_that_lose_commits_in_a_power_failure(doctor, database):
 
 
 def test_an_account_that_holds_rows_and_does_nothing_is_named(office, database, shop, monkeypatch):
-    monkeypatch.setattr("admin.doctor.command.HOLDING_SECONDS", 0)
+    monkeypatch.setattr("admin.doctor.database.HOLDING_SECONDS", 0)
     shop.sell(1)
     assert "locks" not in faults(office.run("doctor", "--json").json())
     with database.mariadb.connect(database.name) as holder, holder.cursor() as cursor:

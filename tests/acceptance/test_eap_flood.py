@@ -35,7 +35,6 @@ def test_the_shipped_bounds_hold_a_flood_within_the_units_limit():
     limited = {unit.name for unit in units.iterdir() if re.search(r"^MemoryMax=\d+M?G?$", unit.read_text(), re.M)}
     assert limited == {
         "freeradius-memory.conf",
-        "freeradius-prepaid@.service",
         "prepaid-archive.service",
         "prepaid-charge.service",
         "prepaid-engine.service",

@@ -13,7 +13,7 @@ import pytest
 
 from freeradius_module.engine import wire
 from tests import eap_device
-from tests.acceptance.test_shared_engine import EngineClientSite, lines_to
+from tests.acceptance.test_shared_engine import EngineClientSite, connections_to
 
 PLAIN = ("pap", "chap", "mschap", "mschap2")
 WRONG_PIN = "0000000000"
@@ -70,7 +70,7 @@ def site(stack, tmp_path):
 def is_asked(site, address: str) -> bool:
     """Whether the server answers a login of this NAS and has a line to the shared process."""
     reply = site.nas[0].login("9999999999", WRONG_PIN, nas_ip=address)
-    return bool(reply) and reply.is_reject and lines_to(site.socket) > 0
+    return bool(reply) and reply.is_reject and connections_to(site.socket) > 0
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_login_of_a_card_that_is_locked_proves_nothing_and_is_given_up(shop, s
     """A wrong PIN is told at once; a first login needs the card's row, and is not made after all when that is free again."""
     site.open_engine()
     wait_until(site.is_open)
-    wait_until(lambda: site.nas[0].login("9999999999", WRONG_PIN).is_reject and lines_to(site.socket) > 0)
+    wait_until(lambda: site.nas[0].login("9999999999", WRONG_PIN).is_reject and connections_to(site.socket) > 0)
     guessed, asked = shop.sell(2, bind_device=True, valid_days=30)
     with shop.database.connect() as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
