@@ -260,7 +260,7 @@ def test_all_nodes_died_and_none_starts_before_positions_were_compared(cluster, 
     uuid, _, number = positions[0].rpartition(":")
     with pytest.raises(StackError, match="higher than this node"):
         cluster.nodes[0].start("--first", positions[1], f"{uuid}:{int(number) + 1}")
-    with pytest.raises(StackError, match="has been a node already"):
+    with pytest.raises(StackError, match="was already a node"):
         cluster.nodes[0].start("--new")
     cluster.start()
     assert shop.balance(card)["used_seconds"] == 77
@@ -303,8 +303,8 @@ def test_init_gives_the_files_of_growing_tables_room_on_every_node(stack, cluste
                 [name],
             ) == [{"auto_increment": 1}]
         cluster.nodes[2].stop()
-        assert "On 2 of 3 nodes only" in office.must("db", "init").stderr
-        assert "On 2 of 3 nodes only" in office.must("db", "upgrade").stderr
+        assert "Only 2 of 3 nodes" in office.must("db", "init").stderr
+        assert "Only 2 of 3 nodes" in office.must("db", "upgrade").stderr
     finally:
         Database(stack.mariadb, None).execute(f"DROP DATABASE {name}")
 
