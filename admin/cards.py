@@ -34,6 +34,17 @@ LISTED = (
     "first_login_at",
     "expires_at",
 )
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = (
+    "first_login_at",
+    "batch",
+    "expires_at",
+    "partner",
+    "remaining_cents",
+    "remaining_octets",
+    "remaining_seconds",
+    "product",
+)
 # With a thousand values or more in a list, the server makes a table of them instead of using the index.
 CARDS_A_PAGE = 500
 
@@ -101,7 +112,7 @@ def list_(
             store.card.ids(stream, wanted)
             # Four octets for each card: the numbers of ten million cards fit into memory, their rows do not.
             card_ids = array("I", (row["id"] for row in stream))
-        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
+        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 def in_pages(cursor: Cursor, card_ids: Sequence[int]) -> Iterator[Row]:

@@ -27,6 +27,7 @@ STALE_SECONDS = 60
 # Somebody else has just changed the same cards.
 _TRY_AGAIN = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
 TRIES = 10
+LISTED = ("number", "state", "seals", "fingerprint", "cards", "nas")
 
 
 @cli.group()
@@ -60,7 +61,7 @@ def list_(office: Office, as_json: bool) -> None:
         }
         for number in sorted(states)
     ]
-    output.print_rows(rows, as_json)
+    output.print_rows(rows, as_json, LISTED)
 
 
 @key.command()

@@ -23,6 +23,8 @@ from .store.rows import Row
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("counter_rule", "require_message_authenticator", "disconnect_port", "vendor")
 # The column also holds the seal's own octets and a reserve.
 SECRET_OCTETS = 255
 
@@ -147,7 +149,7 @@ def list_(office: Office, as_json: bool) -> None:
         prepaid nas list --json
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.nas.listed(cursor)), as_json)
+        output.print_rows(map(_public, store.nas.listed(cursor)), as_json, COLUMNS, LEAST_IMPORTANT)
 
 
 @nas.command()

@@ -107,10 +107,11 @@ def list_(office: Office, only_roles: bool, as_json: bool) -> None:
         prepaid operator list --roles
     """
     if only_roles:
-        output.print_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
+        rows = [{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES]
+        output.print_rows(rows, as_json, ("role", "may"))
         return
     with office.reading() as cursor:
-        output.print_rows(store.operator.listed(cursor), as_json)
+        output.print_rows(store.operator.listed(cursor), as_json, ("operator", "roles"))
 
 
 @operators.command()

@@ -17,6 +17,9 @@ from .shell.text import _
 from .store.rows import Row
 
 NAME = name_type(128)
+LISTED = ("name", "document", "contact", "commission_basis_points", "retired_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("retired_at", "contact")
 
 
 @cli.group()
@@ -70,7 +73,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
+        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @partner.command()

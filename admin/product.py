@@ -47,6 +47,9 @@ LISTED = (
     "retired_at",
 )
 
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("commission_basis_points", "valid_days", "retired_at", "kind")
+
 
 def _reply(text: str) -> tuple[str, str, str]:
     """The name, operator and value of one reply attribute.
@@ -192,7 +195,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @product.command()

@@ -39,6 +39,11 @@ ADDRESS_COLUMNS = (
 )
 
 
+# What a narrow terminal does not show, the first first.  The answer about an address is always shown whole.
+OPEN_LEAST_IMPORTANT = ("due_cause", "acct_session_id", "due_at", "heard_at", "used_octets", "nas")
+ANOMALY_LEAST_IMPORTANT = ("acct_session_id", "nas")
+
+
 def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> str | None:
     """An address or a delegated prefix, as the records spell it.
 
@@ -118,10 +123,10 @@ def sessions(
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
-            output.print_rows(cursor, as_json, ANOMALY_COLUMNS)
+            output.print_rows(cursor, as_json, ANOMALY_COLUMNS, ANOMALY_LEAST_IMPORTANT)
         else:
             store.session.open_sessions(cursor, wanted)
-            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
+            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS, OPEN_LEAST_IMPORTANT)
 
 
 def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from .store.rows import Row
 
 # On a terminal and in a pipe every row has these columns; in JSON a row has everything that belongs to it.
 COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note", "tries")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("tries", "note", "device", "operator", "octets", "nas", "seconds")
 # These events of a batch concern only those of its cards that are in stock at that time.
 OF_STOCK = ("exported", "received")
 FOLLOW_SECONDS = 1
@@ -125,7 +127,7 @@ def _tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
         output.print_rows(rows, as_json)
     else:
-        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows])
+        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows], False, COLUMNS, LEAST_IMPORTANT)
 
 
 def _follow(office: Office, serial: str, as_json: bool) -> None:

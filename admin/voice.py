@@ -22,6 +22,8 @@ from .store.rows import Cursor
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("exported_at", "export", "redeemed_at", "credit_seconds")
 LONGEST_REFERENCE = 64
 
 
@@ -41,7 +43,8 @@ def pending(office: Office, as_json: bool) -> None:
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.print_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
+        rows = ({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor))
+        output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
 
 
 @voice.command()

@@ -12,22 +12,18 @@ import contextlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from freeradius_module.printable import json_escaped, one_line, printable
 from freeradius_module.rules import units
 
-from . import text
+from . import table, text
 from .text import _, in_context
-
-if TYPE_CHECKING:
-    # rich takes long to import, and most commands print no table.
-    from rich.table import Table
 
 # A terminal shows so many rows; a pipe and --json have no limit.
 TERMINAL_ROWS = 1000
@@ -35,31 +31,55 @@ TERMINAL_ROWS = 1000
 Record = Mapping[str, Any]
 
 
-def print_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
+def is_for_people() -> bool:
+    """Whether a person reads stdout; else a pipe or a file gets it."""
+    return sys.stdout.isatty()
+
+
+def print_rows(
+    rows: Iterable[Record],
+    as_json: bool = False,
+    columns: Iterable[str] | None = None,
+    least_important: Sequence[str] = (),
+) -> int:
     """Print a list; return the number of printed rows.
 
-    *columns* are those that a terminal and a pipe show; JSON has all.
+    *columns* are those that a terminal and a pipe show; JSON has all.  A terminal that is too narrow does not show
+    *least_important*, of which the first goes first.
     """
     if as_json:
         return _print_json(rows)
     names = None if columns is None else list(columns)
-    if sys.stdout.isatty():
-        return _print_for_people(rows, names)
+    if is_for_people():
+        return _print_for_people(rows, names, least_important)
     return _print_lines(rows, names)
 
 
 def print_record(row: Record, as_json: bool = False) -> None:
-    """Print one record: a JSON object, or a line for each value.  A terminal does not show values that are None."""
+    """Print one record: a JSON object, or a line for each value.  A terminal shows no empty values."""
     if as_json:
         click.echo(as_json_text(row, indent=2))
-    elif sys.stdout.isatty():
-        row = {name: value for name, value in row.items() if value is not None}
-        width = max(map(len, map(title, row)), default=0)
-        for name, value in row.items():
-            click.echo(f"{title(name):{width}}  {formatted(name, value)}")
+    elif is_for_people():
+        click.echo("\n".join(_record_lines(row)))
     else:
         for name, value in row.items():
             click.echo(f"{name}\t{_field(value)}")
+
+
+def print_attributes(attributes: Iterable[Mapping[str, str]]) -> None:
+    """Print RADIUS attributes, a line for each; a terminal shows only the beginning of octets that no person reads."""
+    lines = [(f"{one['attribute']} {one['operator']}", one["value"]) for one in attributes]
+    if not is_for_people():
+        for attribute, value in lines:
+            print_text(f"{attribute} {value}")
+        return
+    width, _lines = table.terminal_size()
+    room = width - max((table.cells(attribute) for attribute, _value in lines), default=0) - table.GAP
+    shown = [
+        (attribute, f"{value[: room - 1]}…" if value.startswith("0x") and len(value) > room else value)
+        for attribute, value in lines
+    ]
+    print_text("\n".join(table.record_lines(shown, width)))
 
 
 def print_result(result: Record, sentence: str, as_json: bool = False) -> None:
@@ -85,15 +105,69 @@ def confirm(question: str) -> bool:
     return click.confirm(printable(question, keep="\n"), err=True)
 
 
-def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:
-    """Print a table with these rows."""
+def print_table(
+    columns: Sequence[table.Column],
+    rows: Sequence[Sequence[str]],
+    least_important: Sequence[str] = (),
+    heading: str | None = None,
+) -> None:
+    """Print a table for people, as wide as the terminal; rows that do not fit become records."""
+    width, _lines = table.terminal_size()
+    has_totals = any(column.total for column in columns)
+    layout = table.laid_out(columns, rows, width, least_important, gap=3 if has_totals else table.GAP)
+    if layout is None:
+        records = [*rows, *([[column.total for column in columns]] if has_totals else [])]
+        titles = [column.heading for column in columns]
+        blocks = [
+            table.record_lines([pair for pair in zip(titles, row, strict=True) if pair[1]], width) for row in records
+        ]
+        click.echo("\n\n".join(["\n".join(block) for block in blocks]))
+        return
+    click.echo(_drawn(columns, rows, layout, heading if has_totals else None, width), nl=False)
+    if layout.hidden:
+        hint = _("Not shown, because the terminal is too narrow: {columns}. A wider terminal shows more, --json all.")
+        print_notice("\n".join(table.wrapped(hint.format(columns=", ".join(layout.hidden)), width)))
+
+
+def _drawn(
+    columns: Sequence[table.Column],
+    rows: Sequence[Sequence[str]],
+    layout: table.Layout,
+    heading: str | None,
+    width: int,
+) -> str:
+    # rich takes long to import, and most commands print no table.
+    from rich import box
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
+    has_totals = any(column.total for column in columns)
+    drawn = Table(
+        title=heading,
+        title_style="bold",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD if has_totals else None,
+        show_edge=False,
+        show_footer=has_totals,
+        pad_edge=False,
+    )
+    for at, width_shown in layout.widths.items():
+        drawn.add_column(
+            columns[at].heading,
+            justify="right" if columns[at].is_number else "left",
+            overflow="fold",
+            width=width_shown,
+            footer=columns[at].total,
+        )
     for row in rows:
         # As Text, because rich would read brackets in a name as its markup.
-        table.add_row(*map(Text, row))
-    Console().print(table)
+        drawn.add_row(*(Text(row[at]) for at in layout.widths))
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get()
 
 
 @contextlib.contextmanager
@@ -175,8 +249,15 @@ def formatted(name: str, value: Any) -> str:
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
     if isinstance(value, list | tuple):
-        return one_line(", ".join(map(str, value)))
+        return ", ".join(_formatted_part(part) for part in value)
     return one_line(str(value))
+
+
+def _formatted_part(part: Any) -> str:
+    """A part of a list; an object as its names and values."""
+    if isinstance(part, Mapping):
+        return " ".join(f"{title(name)} {formatted(name, value)}" for name, value in part.items())
+    return one_line(str(part))
 
 
 def money(cents: int) -> str:
@@ -247,26 +328,37 @@ def _print_lines(rows: Iterable[Record], columns: list[str] | None) -> int:
     return count
 
 
-def _print_for_people(rows: Iterable[Record], columns: list[str] | None) -> int:
-    from rich.table import Table
-
+def _print_for_people(rows: Iterable[Record], columns: list[str] | None, least_important: Sequence[str]) -> int:
     rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
     if not rows:
         print_notice(_("Nothing was found."))
         return 0
     # A column without any value would only make the others narrower.
     names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in names:
-        table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
-    print_table(table, ([formatted(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
-    if len(rows) > TERMINAL_ROWS:
+    print_table(
+        [table.Column(name, title(name), _is_number(name)) for name in names],
+        [[formatted(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]],
+        least_important,
+    )
+    print_if_cut(len(rows))
+    return min(len(rows), TERMINAL_ROWS)
+
+
+def print_if_cut(count: int) -> None:
+    """Say so if a terminal does not show all of so many rows."""
+    if count > TERMINAL_ROWS:
         print_notice(
             _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
                 count=TERMINAL_ROWS
             )
         )
-    return min(len(rows), TERMINAL_ROWS)
+
+
+def _record_lines(row: Record) -> list[str]:
+    width, _lines = table.terminal_size()
+    return table.record_lines(
+        [(title(name), formatted(name, value)) for name, value in row.items() if value not in (None, [])], width
+    )
 
 
 def _field(value: Any) -> str:
