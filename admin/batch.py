@@ -9,6 +9,7 @@ from .shell import output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_product
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .shell.text import _
 
 LISTED = ("batch", "product", "count", "first_serial", "last_serial", "single_code", "origin", "made_at", "operator")
@@ -27,7 +28,7 @@ def batch() -> None:
 
 @batch.command("list")
 @option("--product", "product_name", metavar="NAME", help="Only of this product.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, product_name: str | None, as_json: bool) -> None:
     """List the batches, newest first.

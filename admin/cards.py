@@ -16,6 +16,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -64,7 +65,7 @@ CARDS_A_PAGE = 500
 @option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or earlier.")
 @option("--after", metavar="SERIAL", help="Continue after this card: the last one of the previous page.")
 @option("--limit", type=click.IntRange(1), help="At most this many cards.")
-@json_option
+@list_options
 @pass_office
 def list_(
     office: Office,

@@ -17,7 +17,7 @@ from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, together
 from .shell.text import _
 from .store.rows import Row
 
@@ -139,7 +139,7 @@ def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any)
 
 
 @nas.command("list")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, as_json: bool) -> None:
     """List all NAS.

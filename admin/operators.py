@@ -16,6 +16,7 @@ from . import db, store
 from .shell import errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .shell.text import _
 
 # The history has the account's name up to its @, and it stands in an option file.
@@ -96,7 +97,7 @@ def add(
 
 @operators.command("list")
 @option("--roles", "only_roles", is_flag=True, help="List the roles instead, and what each is for.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, only_roles: bool, as_json: bool) -> None:
     """List the operators and their roles.

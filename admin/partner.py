@@ -12,7 +12,7 @@ from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_partner
 from .shell.office import Office
 from .shell.option_types import PERCENT, clearable
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, together
 from .shell.text import _
 from .store.rows import Row
 
@@ -63,7 +63,7 @@ def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
 
 @partner.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list retired partners.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the partners that can receive cards.

@@ -29,7 +29,7 @@ from .shell.option_types import (
     Amount,
     clearable,
 )
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, together
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -185,7 +185,7 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
 
 @product.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list products that are off sale.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the products that are on sale.

@@ -7,10 +7,11 @@ import click
 
 from . import store
 from .shell import errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import cli, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
 from .shell.option_types import MOMENT
+from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Row
 
@@ -83,7 +84,7 @@ def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: 
     help="The time, with its offset (2026-03-02T17:30-03:00) or in UTC.",
 )
 @option("--reason", help="Why you ask for the address, such as the number of a court order. It is recorded.")
-@json_option
+@list_options
 @pass_office
 def sessions(
     office: Office,

@@ -8,8 +8,9 @@ import click
 
 from . import store
 from .shell import output, selection
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import cli, option, pass_office
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .store.rows import Row
 
 # On a terminal and in a pipe every row has these columns; in JSON a row has everything that belongs to it.
@@ -24,7 +25,7 @@ FOLLOW_SECONDS = 1
 @cli.command()
 @click.argument("serial")
 @option("--follow", is_flag=True, help="Continue, and print new events until Ctrl-C; with --json, one line for each.")
-@json_option
+@list_options
 @pass_office
 def track(office: Office, serial: str, follow: bool, as_json: bool) -> None:
     """Show everything that happened to a card, in time order: deliveries, logins, sessions, refusals, changes.

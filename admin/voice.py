@@ -17,6 +17,7 @@ from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .shell.text import _, plural
 from .store.rows import Cursor
 
@@ -33,7 +34,7 @@ def voice() -> None:
 
 
 @voice.command()
-@json_option
+@list_options
 @pass_office
 def pending(office: Office, as_json: bool) -> None:
     """Credits that the platform has not confirmed, with the export that they are in, if any.

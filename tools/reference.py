@@ -85,7 +85,8 @@ def commands_page() -> str:
         "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.",
         "",
         "Every command that prints data takes `--json`; its form is the same in every language. Without it a terminal gets "
-        "a table that fits its width, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` turns colours off. "
+        "a table that fits its width (a long list goes through `$PAGER`), and a pipe gets lines with tabs between the fields, "
+        "with `--header` after a line of the columns' names. `NO_COLOR=1` turns colours off. "
         "The word `none` removes a value where an option says so.",
         "",
         *(f"- [`{entry.path}`](#{_anchor(entry.path)}): {entry.parts[0]}" for entry in listed if not entry.is_group),

@@ -11,11 +11,12 @@ import click
 
 from ..files import Target
 from ..shell import errors, output, text
-from ..shell.command import cli, json_option, option, pass_office
+from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import DATE
+from ..shell.shared_options import list_options
 from ..shell.table import Column
 from ..shell.text import _
 from ..store.rows import Cursor
@@ -72,7 +73,7 @@ def report_options(command: Command) -> Command:
                 help="The file to make; xlsx, pdf and html need one.  [stdout]",
             ),
             option("--force", is_flag=True, help="Replace the file if it exists."),
-            json_option,
+            list_options,
         )
     ):
         command = decorate(command)
@@ -269,12 +270,11 @@ def _table(found: Report, title: str) -> None:
                 output.formatted(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
                 for name in names
             ]
-            for row in found.rows[: output.TERMINAL_ROWS]
+            for row in found.rows[: output.TERMINAL_ROWS + 1]
         ],
         LEAST_IMPORTANT,
         heading=title,
     )
-    output.print_if_cut(len(found.rows))
 
 
 def _period(first: date | None, last: date | None) -> Period:

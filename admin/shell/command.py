@@ -84,6 +84,8 @@ class Root(Group):
         finally:
             if isinstance(ctx.obj, Office):
                 ctx.obj.close()
+            # After the database was closed, because a person may look at a page for an hour.
+            output.show_pages()
 
 
 def _fail(ctx: click.Context, error: errors.OfficeError) -> NoReturn:

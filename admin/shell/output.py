@@ -27,6 +27,8 @@ from .text import _, in_context
 
 # A terminal shows so many rows; a pipe and --json have no limit.
 TERMINAL_ROWS = 1000
+# The options --header and --no-pager, and the pages to show, are in click's context under this name.
+META = "prepaid.list"
 
 Record = Mapping[str, Any]
 
@@ -97,7 +99,11 @@ def print_text(sentence: str) -> None:
 
 def print_notice(sentence: str) -> None:
     """Print a sentence that is no part of the result, on stderr."""
-    click.echo(printable(sentence, keep="\n"), err=True)
+    click.echo(_plain(sentence), err=True)
+
+
+def _plain(sentence: str) -> str:
+    return printable(sentence, keep="\n")
 
 
 def confirm(question: str) -> bool:
@@ -111,22 +117,63 @@ def print_table(
     least_important: Sequence[str] = (),
     heading: str | None = None,
 ) -> None:
-    """Print a table for people, as wide as the terminal; rows that do not fit become records."""
-    width, _lines = table.terminal_size()
+    """Print a table for people, as wide as the terminal; rows that do not fit become records.
+
+    A table that is longer than the terminal is shown by `show_pages`.
+    """
+    width, lines = table.terminal_size()
     has_totals = any(column.total for column in columns)
     layout = table.laid_out(columns, rows, width, least_important, gap=3 if has_totals else table.GAP)
+    notices = []
     if layout is None:
-        records = [*rows, *([[column.total for column in columns]] if has_totals else [])]
-        titles = [column.heading for column in columns]
-        blocks = [
-            table.record_lines([pair for pair in zip(titles, row, strict=True) if pair[1]], width) for row in records
-        ]
-        click.echo("\n\n".join(["\n".join(block) for block in blocks]))
+        shown = _as_records(columns, rows[:TERMINAL_ROWS], width)
+    else:
+        shown = _drawn(columns, rows[:TERMINAL_ROWS], layout, heading if has_totals else None, width)
+        if layout.hidden:
+            hint = _(
+                "Not shown, because the terminal is too narrow: {columns}. A wider terminal shows more, --json all."
+            )
+            notices.append(hint.format(columns=", ".join(layout.hidden)))
+    if len(rows) > TERMINAL_ROWS:
+        notices.append(
+            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
+                count=TERMINAL_ROWS
+            )
+        )
+    notices = ["\n".join(table.wrapped(notice, width)) for notice in notices]
+    if shown.count("\n") >= lines and _asked("no_pager") is False and sys.stdin.isatty():
+        _meta().setdefault(f"{META}.pages", []).append("\n".join([shown.rstrip("\n"), *map(_plain, notices)]))
         return
-    click.echo(_drawn(columns, rows, layout, heading if has_totals else None, width), nl=False)
-    if layout.hidden:
-        hint = _("Not shown, because the terminal is too narrow: {columns}. A wider terminal shows more, --json all.")
-        print_notice("\n".join(table.wrapped(hint.format(columns=", ".join(layout.hidden)), width)))
+    click.echo(shown, nl=False)
+    for notice in notices:
+        print_notice(notice)
+
+
+def show_pages() -> None:
+    """Show the long lists that were printed, page by page."""
+    for page in _meta().pop(f"{META}.pages", []):
+        click.echo_via_pager(page)
+
+
+def _asked(name: str) -> bool | None:
+    """Whether an option of a list was given; None if the command has no such option."""
+    return _meta().get(f"{META}.{name}")
+
+
+def _meta() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.meta
+
+
+def _as_records(columns: Sequence[table.Column], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Each row as lines of title and value, and the totals as the last record."""
+    totals = [column.total for column in columns]
+    titles = [column.heading for column in columns]
+    records = [
+        table.record_lines([pair for pair in zip(titles, row, strict=True) if pair[1]], width)
+        for row in (*rows, *([totals] if any(totals) else []))
+    ]
+    return "\n".join("".join(f"{line}\n" for line in record) for record in records)
 
 
 def _drawn(
@@ -320,12 +367,22 @@ def _print_json(rows: Iterable[Record]) -> int:
 
 
 def _print_lines(rows: Iterable[Record], columns: list[str] | None) -> int:
-    """Print a line a row, without a heading, because another program reads the lines."""
+    """Print a line a row.  Only --header adds a heading, because another program reads the lines."""
     count = 0
+    if columns is not None:
+        _print_header(columns)
     for row in rows:
-        click.echo("\t".join(_field(row[name]) for name in columns or row))
+        if columns is None:
+            columns = list(row)
+            _print_header(columns)
+        click.echo("\t".join(_field(row[name]) for name in columns))
         count += 1
     return count
+
+
+def _print_header(columns: list[str]) -> None:
+    if _asked("header"):
+        click.echo("\t".join(columns))
 
 
 def _print_for_people(rows: Iterable[Record], columns: list[str] | None, least_important: Sequence[str]) -> int:
@@ -337,21 +394,10 @@ def _print_for_people(rows: Iterable[Record], columns: list[str] | None, least_i
     names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
     print_table(
         [table.Column(name, title(name), _is_number(name)) for name in names],
-        [[formatted(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]],
+        [[formatted(name, row[name]) for name in names] for row in rows],
         least_important,
     )
-    print_if_cut(len(rows))
     return min(len(rows), TERMINAL_ROWS)
-
-
-def print_if_cut(count: int) -> None:
-    """Say so if a terminal does not show all of so many rows."""
-    if count > TERMINAL_ROWS:
-        print_notice(
-            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
-                count=TERMINAL_ROWS
-            )
-        )
 
 
 def _record_lines(row: Record) -> list[str]:

@@ -192,6 +192,7 @@ def on_terminal(
     statuses: set[int] = frozenset({0}),
     width: int = 250,
     errors_too: bool = False,
+    keyboard: bool = False,
 ) -> str:
     """What the installed command shows on a terminal of so many columns; it must end with one of these exit statuses."""
     ours, its = os.openpty()
@@ -201,7 +202,7 @@ def on_terminal(
         command,
         stdout=its,
         stderr=its if errors_too else None,
-        stdin=subprocess.DEVNULL,
+        stdin=its if keyboard else subprocess.DEVNULL,
         env=variables | {"COLUMNS": str(width), "TERM": "xterm-256color"} | (env or {}),
     ) as running:
         os.close(its)

@@ -42,7 +42,7 @@ RECORDS = (
 # Columns whose values are read as one, by the end of their names.
 WHOLE = {"serial", "at", "status", "cents", "seconds", "octets", "day", "kind", "ipv4", "ipv6", "prefix", "address"}
 NEVER_SHOWN = {"price_cents", "closes", "reply"}
-PRODUCT = "Internet residencial de dez horas para o turista"
+PRODUCT = "Internet de dez horas para o turista da pousada"
 PARTNER = "Distribuidora de Cartões São João do Rio Vermelho Ltda."
 REASON = "O lote veio da gráfica com defeito e será trocado na semana que vem"
 
