@@ -1,8 +1,10 @@
 """prepaid track: everything that happened to a card, in time order."""
 
 import json
-import time
+import signal
+import threading
 from datetime import datetime
+from types import FrameType
 
 import click
 
@@ -24,7 +26,11 @@ FOLLOW_SECONDS = 1
 
 @cli.command()
 @click.argument("serial")
-@option("--follow", is_flag=True, help="Continue, and print new events until Ctrl-C; with --json, one line for each.")
+@option(
+    "--follow",
+    is_flag=True,
+    help="Continue, and print new events until Ctrl-C (exit status 0); with --json, one line for each.",
+)
 @list_options
 @pass_office
 def track(office: Office, serial: str, follow: bool, as_json: bool) -> None:
@@ -132,9 +138,20 @@ def _tell(rows: list[Row], as_json: bool) -> None:
 
 
 def _follow(office: Office, serial: str, as_json: bool) -> None:
-    """Read the history every second, and print what is new; a session that grew is printed again."""
+    """Read the history every second, and print what is new; a session that grew is printed again.
+
+    Ctrl-C ends it between two readings, with exit status 0, because that is how it is meant to end.  A second Ctrl-C
+    ends it at once.
+    """
+    is_ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        is_ended.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, end)
     printed: set[str] = set()
-    while True:
+    while not is_ended.is_set():
         for row in history(office, serial):
             line = output.as_json_text(row)
             if line not in printed:
@@ -144,4 +161,4 @@ def _follow(office: Office, serial: str, as_json: bool) -> None:
                     if as_json
                     else "  ".join(text for name in COLUMNS if (text := output.formatted(name, row.get(name))))
                 )
-        time.sleep(FOLLOW_SECONDS)
+        is_ended.wait(FOLLOW_SECONDS)
