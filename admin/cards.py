@@ -16,6 +16,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -33,6 +34,17 @@ LISTED = (
     "remaining_cents",
     "first_login_at",
     "expires_at",
+)
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = (
+    "first_login_at",
+    "batch",
+    "expires_at",
+    "partner",
+    "remaining_cents",
+    "remaining_octets",
+    "remaining_seconds",
+    "product",
 )
 # With a thousand values or more in a list, the server makes a table of them instead of using the index.
 CARDS_A_PAGE = 500
@@ -53,7 +65,7 @@ CARDS_A_PAGE = 500
 @option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or earlier.")
 @option("--after", metavar="SERIAL", help="Continue after this card: the last one of the previous page.")
 @option("--limit", type=click.IntRange(1), help="At most this many cards.")
-@json_option
+@list_options
 @pass_office
 def list_(
     office: Office,
@@ -101,7 +113,7 @@ def list_(
             store.card.ids(stream, wanted)
             # Four octets for each card: the numbers of ten million cards fit into memory, their rows do not.
             card_ids = array("I", (row["id"] for row in stream))
-        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
+        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 def in_pages(cursor: Cursor, card_ids: Sequence[int]) -> Iterator[Row]:

@@ -36,4 +36,42 @@ from . import track
 from . import voice
 from .shell.command import cli
 
+# The help lists the commands by who uses them, in the order of a card's life.  The headings are translated.
+cli.sections = {
+    "Every day": (
+        "generate",
+        "import",
+        "export",
+        "batch",
+        "deliver",
+        "return",
+        "note",
+        "list",
+        "show",
+        "track",
+        "simulate",
+        "sessions",
+        "disconnect",
+        "edit",
+        "block",
+        "unblock",
+        "delete",
+    ),
+    "Money": ("product", "partner", "credit", "transfer", "redeem", "voice", "report", "reconcile"),
+    "System": (
+        "doctor",
+        "db",
+        "operator",
+        "nas",
+        "key",
+        "raddb",
+        "engine",
+        "charge",
+        "queue",
+        "enforce",
+        "audit",
+        "completion",
+    ),
+}
+
 __all__ = ["cli"]

@@ -11,9 +11,13 @@ from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner
 from .shell.office import Office
-from .shell.shared_options import dry_run_option, note_reason_option
+from .shell.shared_options import dry_run_option, list_options, note_reason_option
 from .shell.text import _
 from .store.rows import Row
+
+NOTE_LISTED = ("note", "kind", "partner", "count", "first_serial", "last_serial", "reason", "made_at", "operator")
+# What a narrow terminal does not show, the first first.
+NOTE_LEAST_IMPORTANT = ("operator", "reason", "last_serial", "first_serial")
 
 partner_option = option("--partner", "partner_name", required=True, metavar="NAME", help="The partner.")
 
@@ -119,7 +123,7 @@ def note() -> None:
 @note.command("list")
 @option("--partner", "partner_name", metavar="NAME", help="Only of this partner.")
 @option("--kind", type=click.Choice(["delivery", "return", "void"]), help="Only of this kind.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, partner_name: str | None, kind: str | None, as_json: bool) -> None:
     """List the notes, newest first.
@@ -131,7 +135,7 @@ def list_(office: Office, partner_name: str | None, kind: str | None, as_json: b
     with office.reading() as cursor:
         if partner_name is not None:
             find_partner(cursor, partner_name)
-        output.print_rows(store.note.listed(cursor, partner_name, kind), as_json)
+        output.print_rows(store.note.listed(cursor, partner_name, kind), as_json, NOTE_LISTED, NOTE_LEAST_IMPORTANT)
 
 
 @note.command()

@@ -16,6 +16,7 @@ from . import db, store
 from .shell import errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .shell.text import _
 
 # The history has the account's name up to its @, and it stands in an option file.
@@ -96,7 +97,7 @@ def add(
 
 @operators.command("list")
 @option("--roles", "only_roles", is_flag=True, help="List the roles instead, and what each is for.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, only_roles: bool, as_json: bool) -> None:
     """List the operators and their roles.
@@ -107,10 +108,11 @@ def list_(office: Office, only_roles: bool, as_json: bool) -> None:
         prepaid operator list --roles
     """
     if only_roles:
-        output.print_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
+        rows = [{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES]
+        output.print_rows(rows, as_json, ("role", "may"))
         return
     with office.reading() as cursor:
-        output.print_rows(store.operator.listed(cursor), as_json)
+        output.print_rows(store.operator.listed(cursor), as_json, ("operator", "roles"))
 
 
 @operators.command()

@@ -12,11 +12,14 @@ from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_partner
 from .shell.office import Office
 from .shell.option_types import PERCENT, clearable
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, together
 from .shell.text import _
 from .store.rows import Row
 
 NAME = name_type(128)
+LISTED = ("name", "document", "contact", "commission_basis_points", "retired_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("retired_at", "contact")
 
 
 @cli.group()
@@ -60,7 +63,7 @@ def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
 
 @partner.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list retired partners.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the partners that can receive cards.
@@ -70,7 +73,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
+        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @partner.command()

@@ -29,7 +29,7 @@ from .shell.option_types import (
     Amount,
     clearable,
 )
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, together
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -46,6 +46,9 @@ LISTED = (
     "commission_basis_points",
     "retired_at",
 )
+
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("commission_basis_points", "valid_days", "retired_at", "kind")
 
 
 def _reply(text: str) -> tuple[str, str, str]:
@@ -182,7 +185,7 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
 
 @product.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list products that are off sale.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the products that are on sale.
@@ -192,7 +195,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @product.command()

@@ -7,10 +7,11 @@ import click
 
 from . import store
 from .shell import errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import cli, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
 from .shell.option_types import MOMENT
+from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Row
 
@@ -37,6 +38,11 @@ ADDRESS_COLUMNS = (
     "framed_ipv6",
     "delegated_prefix",
 )
+
+
+# What a narrow terminal does not show, the first first.  The answer about an address is always shown whole.
+OPEN_LEAST_IMPORTANT = ("due_cause", "acct_session_id", "due_at", "heard_at", "used_octets", "nas")
+ANOMALY_LEAST_IMPORTANT = ("acct_session_id", "nas")
 
 
 def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> str | None:
@@ -78,7 +84,7 @@ def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: 
     help="The time, with its offset (2026-03-02T17:30-03:00) or in UTC.",
 )
 @option("--reason", help="Why you ask for the address, such as the number of a court order. It is recorded.")
-@json_option
+@list_options
 @pass_office
 def sessions(
     office: Office,
@@ -118,10 +124,10 @@ def sessions(
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
-            output.print_rows(cursor, as_json, ANOMALY_COLUMNS)
+            output.print_rows(cursor, as_json, ANOMALY_COLUMNS, ANOMALY_LEAST_IMPORTANT)
         else:
             store.session.open_sessions(cursor, wanted)
-            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
+            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS, OPEN_LEAST_IMPORTANT)
 
 
 def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:

@@ -174,5 +174,4 @@ def _tell(answer: Row, as_json: bool) -> None:
     lines = answer.pop("reply")
     output.print_record({name: value for name, value in answer.items() if value not in (None, [], ())})
     output.print_text("")
-    for line in lines:
-        output.print_text(f"{line['attribute']} {line['operator']} {line['value']}")
+    output.print_attributes(lines)

@@ -1,19 +1,24 @@
 """prepaid track: everything that happened to a card, in time order."""
 
 import json
-import time
+import signal
+import threading
 from datetime import datetime
+from types import FrameType
 
 import click
 
 from . import store
 from .shell import output, selection
-from .shell.command import cli, json_option, option, pass_office
+from .shell.command import cli, option, pass_office
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .store.rows import Row
 
 # On a terminal and in a pipe every row has these columns; in JSON a row has everything that belongs to it.
 COLUMNS = ("at", "what", "reason", "operator", "nas", "device", "seconds", "octets", "note", "tries")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("tries", "note", "device", "operator", "octets", "nas", "seconds")
 # These events of a batch concern only those of its cards that are in stock at that time.
 OF_STOCK = ("exported", "received")
 FOLLOW_SECONDS = 1
@@ -21,8 +26,12 @@ FOLLOW_SECONDS = 1
 
 @cli.command()
 @click.argument("serial")
-@option("--follow", is_flag=True, help="Continue, and print new events until Ctrl-C; with --json, one line for each.")
-@json_option
+@option(
+    "--follow",
+    is_flag=True,
+    help="Continue, and print new events until Ctrl-C (exit status 0); with --json, one line for each.",
+)
+@list_options
 @pass_office
 def track(office: Office, serial: str, follow: bool, as_json: bool) -> None:
     """Show everything that happened to a card, in time order: deliveries, logins, sessions, refusals, changes.
@@ -125,13 +134,24 @@ def _tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
         output.print_rows(rows, as_json)
     else:
-        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows])
+        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows], False, COLUMNS, LEAST_IMPORTANT)
 
 
 def _follow(office: Office, serial: str, as_json: bool) -> None:
-    """Read the history every second, and print what is new; a session that grew is printed again."""
+    """Read the history every second, and print what is new; a session that grew is printed again.
+
+    Ctrl-C ends it between two readings, with exit status 0, because that is how it is meant to end.  A second Ctrl-C
+    ends it at once.
+    """
+    is_ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        is_ended.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, end)
     printed: set[str] = set()
-    while True:
+    while not is_ended.is_set():
         for row in history(office, serial):
             line = output.as_json_text(row)
             if line not in printed:
@@ -141,4 +161,4 @@ def _follow(office: Office, serial: str, as_json: bool) -> None:
                     if as_json
                     else "  ".join(text for name in COLUMNS if (text := output.formatted(name, row.get(name))))
                 )
-        time.sleep(FOLLOW_SECONDS)
+        is_ended.wait(FOLLOW_SECONDS)

@@ -17,11 +17,14 @@ from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
 from .shell.office import Office
+from .shell.shared_options import list_options
 from .shell.text import _, plural
 from .store.rows import Cursor
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("exported_at", "export", "redeemed_at", "credit_seconds")
 LONGEST_REFERENCE = 64
 
 
@@ -31,7 +34,7 @@ def voice() -> None:
 
 
 @voice.command()
-@json_option
+@list_options
 @pass_office
 def pending(office: Office, as_json: bool) -> None:
     """Credits that the platform has not confirmed, with the export that they are in, if any.
@@ -41,7 +44,8 @@ def pending(office: Office, as_json: bool) -> None:
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.print_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
+        rows = ({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor))
+        output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
 
 
 @voice.command()

@@ -120,6 +120,8 @@ def collected() -> Iterator[Found]:
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None
+    for heading in cli.sections:
+        yield heading, None
     for word in WORDS:
         yield word, "word"
     for column in COLUMNS:

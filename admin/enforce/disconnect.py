@@ -13,6 +13,8 @@ from ..shell.text import _
 from .enforcer import Enforcer
 
 COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("error_cause", "acct_session_id", "nas")
 
 
 @cli.command()
@@ -44,11 +46,11 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
     if not login_numbers:
-        output.print_rows([], as_json)
+        output.print_rows([], as_json, COLUMNS)
         output.print_notice(_("Card {serial} has no session.").format(serial=serial))
         return
     rows = _disconnect(office, card_id, login_numbers, wait_seconds)
-    output.print_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
             _("Not every session is known to be off yet. 'prepaid enforce' keeps trying; the NAS' answers are listed.")

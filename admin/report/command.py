@@ -11,11 +11,13 @@ import click
 
 from ..files import Target
 from ..shell import errors, output, text
-from ..shell.command import cli, json_option, option, pass_office
+from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import DATE
+from ..shell.shared_options import list_options
+from ..shell.table import Column
 from ..shell.text import _
 from ..store.rows import Cursor
 from . import data
@@ -25,6 +27,19 @@ from .data import Period, Report
 FORMATS = ("table", "csv", "xlsx", "pdf", "html")
 NEED_A_FILE = ("xlsx", "pdf", "html")
 LONGEST_DAYS = 3660
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = (
+    "redeemed",
+    "expired",
+    "exhausted",
+    "blocked",
+    "first_used",
+    "returned",
+    "used_up_octets",
+    "used_down_octets",
+    "in_use",
+    "in_stock",
+)
 Command = Callable[..., Any]
 
 
@@ -58,7 +73,7 @@ def report_options(command: Command) -> Command:
                 help="The file to make; xlsx, pdf and html need one.  [stdout]",
             ),
             option("--force", is_flag=True, help="Replace the file if it exists."),
-            json_option,
+            list_options,
         )
     ):
         command = decorate(command)
@@ -233,42 +248,33 @@ def _table(found: Report, title: str) -> None:
     if not found.rows:
         output.print_notice(_("Nothing was found."))
         return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False
-    )
     names = [
         name
         for name in report_files.columns(found)
         if name in found.keys or found.totals[name] or name in ("cards", "total")
     ]
-    for at, name in enumerate(names):
-        table.add_column(
-            report_files.heading(name),
-            justify="left" if name in found.keys else "right",
-            overflow="fold",
-            footer=(_("All") if at == 0 else "")
-            if name in found.keys
-            else report_files.shown(name, found.totals[name]),
-        )
     output.print_table(
-        table,
-        (
+        [
+            Column(
+                name,
+                report_files.heading(name),
+                is_number=name not in found.keys,
+                total=(_("All") if at == 0 else "")
+                if name in found.keys
+                else report_files.shown(name, found.totals[name]),
+            )
+            for at, name in enumerate(names)
+        ],
+        [
             [
                 output.formatted(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
                 for name in names
             ]
-            for row in found.rows[: output.TERMINAL_ROWS]
-        ),
+            for row in found.rows[: output.TERMINAL_ROWS + 1]
+        ],
+        LEAST_IMPORTANT,
+        heading=title,
     )
-    if len(found.rows) > output.TERMINAL_ROWS:
-        output.print_notice(
-            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
-                count=output.TERMINAL_ROWS
-            )
-        )
 
 
 def _period(first: date | None, last: date | None) -> Period:

@@ -117,7 +117,7 @@ class Busy(Refused):
 
 
 class Forbidden(Refused):
-    """Nothing was changed: the account {user} lacks the role {role!r} ({cause}). An administrator can add it:
+    """Nothing was changed: the account {user} lacks the role {role!r}. An administrator can add it:
     'prepaid operator add {user} --role {role}'."""
 
 
@@ -228,13 +228,13 @@ def of_database(
         return NoSchema()
     rule = broken_rule(error)
     if rule == "status_change_needs_its_role":
-        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words), cause=rule)
+        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words))
     if rule in RULES:
         return Refused(_(RULES[rule]))
     if number in _TOO_LONG:
         return Refused(_("A text is too long ({cause}). Nothing was changed.").format(cause=words))
     if number in _FORBIDDEN:
-        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words), cause=words)
+        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words))
     return Refused(_("The database refused this: {cause}").format(cause=words))
 
 

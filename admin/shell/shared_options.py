@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import click
+
 from freeradius_module.sentence import Sentence
 
 from . import errors, output
-from .command import Decorated, option
+from .command import Decorated, json_option, option
 from .option_types import CLEARED, Amount
 from .text import _
 
@@ -22,6 +24,29 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorat
     return decorated
 
 
+def _remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    # print_rows reads these, so that no command has to pass them on.
+    ctx.meta[f"{output.META}.{param.name}"] = value
+
+
+# The options of a command that prints a list.
+list_options = together(
+    option(
+        "--header",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember,
+        help="In a pipe, begin with a line of the columns' names, which are those of --json.",
+    ),
+    option(
+        "--no-pager",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember,
+        help="On a terminal, print a long list at once instead of page by page ($PAGER).",
+    ),
+    json_option,
+)
 dry_run_option = option("--dry-run", is_flag=True, help="Show what would happen; change nothing.")
 yes_option = option("--yes", is_flag=True, help="Do not ask for confirmation (for scripts).")
 reason_option = option("--reason", help="The reason, for the history.")

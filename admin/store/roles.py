@@ -54,6 +54,9 @@ _OF_COMMAND = {
     "audit": "audit",
     "batch": "delete",
     "key": "admin",
+    "operator": "admin",
+    "doctor": "admin",
+    "db": "admin",
 }
 _OF_ROUTINE = {"read_pin": "see_pin", "open_pins": "see_pin", "read_pins": "see_pin", "who_had": "address"}
 _READING = ("list", "show", "track", "sessions", "note", "product", "partner", "nas", "batch", "simulate", "voice")
@@ -68,6 +71,8 @@ def missing(command: str, cause: str) -> str:
     'see'
     >>> missing("export", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.open_pins'")
     'see_pin'
+    >>> missing("operator", "SELECT command denied to user 'ana'@'localhost' for table `prepaid`.`operator_role`")
+    'admin'
     >>> missing("sessions", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.who_had'")
     'address'
     """

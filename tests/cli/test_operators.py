@@ -77,6 +77,7 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
         refused = act(other)
         assert refused.exit_status == 1, (other, refused.stdout, refused.stderr)
         assert f"lacks the role '{other}'" in refused.stderr and name in refused.stderr, refused.stderr
+        assert "denied" not in refused.stderr and "needs_its_role" not in refused.stderr, "the database's own words"
     assert office.track(in_stock) + office.track(sold) == before
     done = act(role)
     assert done.exit_status == 0, done.stderr
@@ -129,6 +130,15 @@ def test_who_audits_and_who_reports(office, hire):
     assert refused.exit_status == 1 and "lacks the role 'see'" in refused.stderr
     refused = clerk.run("audit", "verify")
     assert refused.exit_status == 1 and "lacks the role 'audit'" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [("operator", "list"), ("doctor",)])
+def test_what_only_administrators_may_read(office, hire, command):
+    """Whoever already may look at cards must not be told to get the role `see`."""
+    _name, clerk = hire("see")
+    assert "lacks the role 'admin'" in clerk.run(*command).stderr
+    _name, administrator = hire("admin")
+    assert "lacks the role" not in administrator.run(*command).stderr
 
 
 def test_the_history_names_the_person(office, hire):
