@@ -81,8 +81,23 @@ def print_notice(sentence: str) -> None:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question on stderr; whether the answer is yes."""
-    return click.confirm(printable(question, keep="\n"), err=True)
+    """Ask a question on stderr until the answer is yes or no; whether it is yes.  An empty answer means no.
+
+    The answer may be in the reader's language or in English.
+    """
+    yes, no = _("y, yes"), _("n, no")
+    asked = printable(question, keep="\n") + " [" + _("y/N") + "]"
+    while True:
+        answer = text.folded(click.prompt(asked, default="", show_default=False, err=True))
+        if answer in _answers(yes, "y, yes"):
+            return True
+        if answer in _answers(no, "n, no", ""):
+            return False
+        print_notice(_("Please answer with one of these: {answers}.").format(answers=f"{yes}, {no}"))
+
+
+def _answers(*lists: str) -> set[str]:
+    return {text.folded(answer) for answers in lists for answer in answers.split(",")}
 
 
 def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:

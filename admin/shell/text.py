@@ -12,6 +12,7 @@ Translations: admin/locale/<language>/LC_MESSAGES/prepaid.po.
 
 import gettext
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ gettext.textdomain(DOMAIN)
 _ = gettext.gettext
 plural = gettext.ngettext
 in_context = gettext.pgettext
+
+
+def folded(typed: str) -> str:
+    """A word as it is compared: without accents, in small letters, and with a space for each underscore.
+
+    >>> folded(" N\N{LATIN CAPITAL LETTER A WITH TILDE}O "), folded("Em  uso"), folded("in_use")
+    ('nao', 'em uso', 'in use')
+    """
+    letters = unicodedata.normalize("NFD", typed.replace("_", " ").casefold())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
 
 def translated(error: Exception) -> str:
