@@ -15,7 +15,7 @@ from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
-from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, Word, clearable
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -42,7 +42,7 @@ CARDS_A_PAGE = 500
 @option(
     "--status",
     multiple=True,
-    type=click.Choice(store.card.LISTED_STATUSES),
+    type=Word(store.card.LISTED_STATUSES),
     help="Only in this status; can be given several times.",
 )
 @selection.batch_option

@@ -27,6 +27,7 @@ from .shell.option_types import (
     TARIFF,
     TIMEZONE,
     Amount,
+    Word,
     clearable,
 )
 from .shell.shared_options import changes_of, name_type, together
@@ -152,10 +153,7 @@ def product() -> None:
 @product.command()
 @click.argument("name", type=NAME)
 @option(
-    "--kind",
-    type=click.Choice(["internet", "telephony"]),
-    default="internet",
-    help="What the cards are used for.  [internet]",
+    "--kind", type=Word(["internet", "telephony"]), default="internet", help="What the cards are used for.  [internet]"
 )
 @product_options(is_new=True)
 @json_option

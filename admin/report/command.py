@@ -15,7 +15,7 @@ from ..shell.command import cli, json_option, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
-from ..shell.option_types import DATE
+from ..shell.option_types import DATE, Word
 from ..shell.text import _
 from ..store.rows import Cursor
 from . import data
@@ -80,7 +80,7 @@ def by_option(command: Command) -> Command:
     decorate: Callable[[Command], Command] = option(
         "--by",
         multiple=True,
-        type=click.Choice(data.KEYS),
+        type=Word(data.KEYS, "column"),
         help="A row for each of these; can be given several times.  [day, product and partner]",
     )
     return decorate(command)

@@ -1,6 +1,9 @@
 """The types of options: a pure rule of freeradius_module reads the text; what it refuses is wrong usage (exit 2)."""
 
-from collections.abc import Callable
+import contextlib
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,7 +12,8 @@ import click
 from freeradius_module.rules import hours, units
 from freeradius_module.sentence import Sentence
 
-from .text import translated
+from . import text
+from .text import _, fixed_word, in_context, translated
 
 
 class Amount(click.ParamType[Any]):
@@ -28,9 +32,32 @@ class Amount(click.ParamType[Any]):
             self.fail(translated(error), param, ctx)
 
 
+class Word(click.Choice[str]):
+    """A choice of fixed words, which may also be typed as the reader's language shows them."""
+
+    def __init__(self, words: Iterable[str], context: str = "word"):
+        super().__init__(list(words))
+        self.context = context
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = fixed_word(str(value), self.choices, self.context)
+        if word is None:
+            shown = ", ".join(in_context(self.context, word) for word in self.choices)
+            self.fail(_("{word!r} is not one of: {words}.").format(word=value, words=shown), param, ctx)
+        return word
+
+
+def _day(value: str) -> date:
+    """A day in the fixed form, or in the form that the reader's language shows."""
+    if text.language() == "pt_BR":
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(value.strip(), "%d/%m/%Y").date()
+    return date.fromisoformat(value)
+
+
 def _date(value: str) -> date:
     try:
-        return date.fromisoformat(value)
+        return _day(value)
     except ValueError:
         raise ValueError(Sentence("{value!r} is not a date. Write it like 2026-12-31.", value=value)) from None
 
@@ -56,7 +83,7 @@ def _moment(value: str) -> datetime:
 def _day_or_moment(value: str) -> date | datetime:
     """A day or a moment (UTC)."""
     try:
-        return date.fromisoformat(value)
+        return _day(value)
     except ValueError:
         pass
     try:
@@ -68,8 +95,21 @@ def _day_or_moment(value: str) -> date | datetime:
 
 
 def _hours(value: str) -> str:
+    """The hours as they are stored: with the fixed names of the days.
+
+    >>> _hours("mo-FR 08:00-18:00")
+    'Mo-Fr 08:00-18:00'
+    """
+    value = unicodedata.normalize("NFC", value)
+    words = {word: fixed_word(word, hours.DAYS) for word in _LETTERS.findall(value)}
+    if None not in words.values():
+        value = _LETTERS.sub(lambda found: words[found[0]] or "", value)
+    # A word that is no day stays as it was typed, and the error repeats it.
     hours.parse(value)
     return value
+
+
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def _timezone(value: str) -> str:

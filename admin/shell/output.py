@@ -11,6 +11,7 @@ otherwise control the terminal: see freeradius_module/printable.py.
 import contextlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from freeradius_module.printable import json_escaped, one_line, printable
-from freeradius_module.rules import units
+from freeradius_module.rules import hours, units
 
 from . import text
 from .text import _, in_context
@@ -184,6 +185,8 @@ def formatted(name: str, value: Any) -> str:
             return f"{value} kbit/s"
         case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
             return one_line(in_context("word", value))
+        case "hours", str():
+            return one_line(_DAY.sub(lambda found: in_context("word", found[0]), value))
     if isinstance(value, datetime):
         local = value.replace(tzinfo=UTC).astimezone()
         return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
@@ -230,6 +233,7 @@ def untranslated_title(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
+_DAY = re.compile(rf"\b(?:{'|'.join(hours.DAYS)})\b")
 _WITHOUT_UNIT = {
     "_basis_points": "",
     "_seconds": "_time",

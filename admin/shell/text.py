@@ -13,6 +13,7 @@ Translations: admin/locale/<language>/LC_MESSAGES/prepaid.po.
 import gettext
 import os
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def folded(typed: str) -> str:
     """
     letters = unicodedata.normalize("NFD", typed.replace("_", " ").casefold())
     return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
+
+
+def fixed_word(typed: str, words: Iterable[str], context: str = "word") -> str | None:
+    """The word of the database that was typed, either itself or as the reader's language shows it.
+
+    >>> fixed_word("In Use", ["created", "in_use"]), fixed_word("sold", ["created", "in_use"])
+    ('in_use', None)
+    """
+    wanted = folded(typed)
+    return next((word for word in words if wanted in (folded(word), folded(in_context(context, word)))), None)
 
 
 def translated(error: Exception) -> str:
