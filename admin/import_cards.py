@@ -5,7 +5,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -17,13 +17,13 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
-from . import store
+from . import cards, store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.office import Office
-from .shell.option_types import MOMENT
+from .shell.option_types import DAY_OR_MOMENT, MOMENT, Amount
 from .shell.text import _, fixed_word, in_context, translated
 from .store.rows import Cursor, Row
 
@@ -256,7 +256,8 @@ def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
     ValueError: 'sold' is not a status. Use one of: created, delivered, in_use, exhausted, expired, blocked.
     """
     used = {name: _used(row, name) for name in MOST_USED}
-    first_login_at, expires_at = _moment(row, "first_login_at"), _moment(row, "expires_at")
+    first_login_at = _moment(row, "first_login_at", MOMENT)
+    expires_at = _moment(row, "expires_at", DAY_OR_MOMENT)
     is_used = first_login_at is not None or any(used.values())
     status = _status(row)
     _check(row, sold, status, used, is_used)
@@ -347,8 +348,9 @@ def _used(row: dict[str, str], name: str) -> int:
     return int(text)
 
 
-def _moment(row: dict[str, str], name: str) -> datetime | None:
-    return cast(datetime, MOMENT.parse(row[name])) if row.get(name) else None
+def _moment(row: dict[str, str], name: str, kind: Amount) -> datetime | None:
+    """The moment (UTC) in this field.  A day that ends a validity is the last day of use, as in --expires."""
+    return cards.end_of(cast(date, kind.parse(row[name]))) if row.get(name) else None
 
 
 def _repeated(taken: str) -> str:

@@ -5,14 +5,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from freeradius_module.rules import hours, units
 from freeradius_module.sentence import Sentence
 
-from . import text
+from . import clock, text
 from .text import _, fixed_word, in_context, translated
 
 
@@ -62,22 +62,42 @@ def _date(value: str) -> date:
         raise ValueError(Sentence("{value!r} is not a date. Write it like 2026-12-31.", value=value)) from None
 
 
-def _moment(value: str) -> datetime:
-    """A moment in UTC, as the database stores it.  A text without an offset means UTC.
+class Moment(NamedTuple):
+    """A moment in UTC, and whether the time was typed with its offset from UTC."""
 
-    >>> _moment("2026-03-02T17:30-03:00"), _moment("2026-03-02")
-    (datetime.datetime(2026, 3, 2, 20, 30), datetime.datetime(2026, 3, 2, 0, 0))
+    at: datetime
+    has_offset: bool
+
+
+def _moment(value: str) -> datetime:
+    """A moment in UTC, as the database stores it.  A time without an offset is in the office's time zone.
+
+    >>> _moment("2026-03-02T17:30-03:00"), _moment("2026-03-02T20:30Z")
+    (datetime.datetime(2026, 3, 2, 20, 30), datetime.datetime(2026, 3, 2, 20, 30))
     """
+    return _moment_typed(value).at
+
+
+def _moment_typed(value: str) -> Moment:
     try:
-        moment = datetime.fromisoformat(value)
+        typed = _time_as_shown(value) or datetime.fromisoformat(value)
     except ValueError:
         raise ValueError(
-            Sentence(
-                "{value!r} is not a time. Write it like 2026-12-31T18:00-03:00, or in UTC like 2026-12-31T21:00Z.",
-                value=value,
-            )
+            Sentence("{value!r} is not a time. Write it like 2026-12-31 18:00, or like 2026-12-31T21:00Z.", value=value)
         ) from None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    if typed.tzinfo is None:
+        return Moment(clock.in_utc(typed), has_offset=False)
+    return Moment(typed.astimezone(UTC).replace(tzinfo=None), has_offset=True)
+
+
+def _time_as_shown(value: str) -> datetime | None:
+    """A time in the form that the reader's language shows, with or without seconds and an offset; None if it is not."""
+    if text.language() == "pt_BR":
+        for form in ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y"):
+            for offset in ("", "%z"):
+                with contextlib.suppress(ValueError):
+                    return datetime.strptime(value.strip(), form + offset)
+    return None
 
 
 def _day_or_moment(value: str) -> date | datetime:
@@ -90,7 +110,7 @@ def _day_or_moment(value: str) -> date | datetime:
         return _moment(value)
     except ValueError:
         raise ValueError(
-            Sentence("{text!r} is neither a day (2026-12-31) nor a moment (2026-12-31T18:00Z).", text=value)
+            Sentence("{text!r} is neither a day (2026-12-31) nor a time (2026-12-31 18:00).", text=value)
         ) from None
 
 
@@ -124,6 +144,7 @@ TARIFF = Amount("tariff", units.parse_tariff)
 PERCENT = Amount("per cent", units.parse_percent)
 DATE = Amount("date", _date)
 MOMENT = Amount("time", _moment)
+TYPED_MOMENT = Amount("time", _moment_typed)
 DAY_OR_MOMENT = Amount("date", _day_or_moment)
 HOURS = Amount("hours", _hours)
 TIMEZONE = Amount("time zone", _timezone)

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ import click
 from freeradius_module.printable import json_escaped, one_line, printable
 from freeradius_module.rules import hours, units
 
-from . import text
+from . import clock, text
 from .text import _, in_context
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ def formatted(name: str, value: Any) -> str:
         case "hours", str():
             return one_line(_DAY.sub(lambda found: in_context("word", found[0]), value))
     if isinstance(value, datetime):
-        local = value.replace(tzinfo=UTC).astimezone()
-        return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
+        return clock.local(value).strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
     if isinstance(value, list | tuple):
