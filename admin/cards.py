@@ -10,12 +10,12 @@ import click
 
 from freeradius_module.sealing import pin
 
-from . import product, store
-from .shell import errors, output, selection
+from . import store
+from .shell import clock, errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
-from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, Word, clearable
 from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Cursor, Row
@@ -54,15 +54,15 @@ CARDS_A_PAGE = 500
 @option(
     "--status",
     multiple=True,
-    type=click.Choice(store.card.LISTED_STATUSES),
+    type=Word(store.card.LISTED_STATUSES),
     help="Only in this status; can be given several times.",
 )
 @selection.batch_option
 @option("--product", "product_name", metavar="NAME", help="Only of this product.")
 @option("--partner", "partner_name", metavar="NAME", help="Only cards that this partner has.")
 @selection.range_option
-@option("--from", "made_from", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or later.")
-@option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or earlier.")
+@option("--from", "made_from", type=DATE, metavar="DATE", help="Only cards made on this day or later.")
+@option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day or earlier.")
 @option("--after", metavar="SERIAL", help="Continue after this card: the last one of the previous page.")
 @option("--limit", type=click.IntRange(1), help="At most this many cards.")
 @list_options
@@ -92,8 +92,8 @@ def list_(
     wanted: dict[str, Any] = {
         "status": list(status) or None,
         "batch_id": batch_id,
-        "made_from": made_from,
-        "made_to": made_to and product.end_of_day(made_to, "UTC"),
+        "made_from": made_from and clock.begin_of(made_from),
+        "made_to": made_to and clock.end_of(made_to),
         "limit": limit,
     }
     with office.reading() as cursor:
@@ -157,10 +157,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
 @click.argument("serial")
 @option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
 @option(
-    "--expires",
-    type=DAY_OR_MOMENT,
-    metavar="DATE",
-    help="The new last day of use, or a moment in UTC; a compensating entry.",
+    "--expires", type=DAY_OR_MOMENT, metavar="DATE", help="The new last day of use, or a moment; a compensating entry."
 )
 @option(
     "--unbind",
@@ -212,7 +209,7 @@ def edit(
 
 
 def _extend(cursor: Cursor, card: Row, expires: date | datetime, reason: str) -> None:
-    until = end_of(cursor, card, expires)
+    until = end_of(expires)
     store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
     store.card.end_sessions_by(cursor, card["id"], until)
     store.card.reopen_expired(cursor, card["id"])
@@ -261,8 +258,6 @@ def _overview(cursor: Cursor, text: str) -> Row:
     return public(row)
 
 
-def end_of(cursor: Cursor, card: Row, expires: date | datetime) -> datetime:
-    """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the product's time zone."""
-    if isinstance(expires, datetime):
-        return expires
-    return product.end_of_day(expires, find_batch(cursor, card["batch_id"])["timezone"])
+def end_of(expires: date | datetime) -> datetime:
+    """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the office's time zone."""
+    return expires if isinstance(expires, datetime) else clock.end_of(expires)

@@ -54,7 +54,7 @@ key_option = option(
     "--expires",
     type=DAY_OR_MOMENT,
     metavar="DATE",
-    help="Also change the end of the validity: the last day of use, or a moment in UTC.",
+    help="Also change the end of the validity: the last day of use, or a moment.",
 )
 @reason_option
 @key_option
@@ -83,7 +83,7 @@ def credit(
         before = _overview(cursor, card)
         added = {_kind(before, amount[0], direction): amount[1]}
         _require_room(added)
-        until = cards.end_of(cursor, card, expires) if expires is not None else None
+        until = cards.end_of(expires) if expires is not None else None
         repeated = _is_made(cursor, card, key, {"what": "credited", "expires_at": until, **added})
         if not repeated:
             _require_usable(before)

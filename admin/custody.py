@@ -11,6 +11,7 @@ from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner
 from .shell.office import Office
+from .shell.option_types import Word
 from .shell.shared_options import dry_run_option, list_options, note_reason_option
 from .shell.text import _
 from .store.rows import Row
@@ -122,7 +123,7 @@ def note() -> None:
 
 @note.command("list")
 @option("--partner", "partner_name", metavar="NAME", help="Only of this partner.")
-@option("--kind", type=click.Choice(["delivery", "return", "void"]), help="Only of this kind.")
+@option("--kind", type=Word(["delivery", "return", "void"]), help="Only of this kind.")
 @list_options
 @pass_office
 def list_(office: Office, partner_name: str | None, kind: str | None, as_json: bool) -> None:

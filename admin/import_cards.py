@@ -5,7 +5,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -17,14 +17,14 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
-from . import store
+from . import cards, store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.office import Office
-from .shell.option_types import MOMENT
-from .shell.text import _, in_context, translated
+from .shell.option_types import DAY_OR_MOMENT, MOMENT, Amount
+from .shell.text import _, fixed_word, in_context, translated
 from .store.rows import Cursor, Row
 
 # Few enough that the driver puts them into one statement, which the database refuses as a whole.
@@ -256,9 +256,10 @@ def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
     ValueError: 'sold' is not a status. Use one of: created, delivered, in_use, exhausted, expired, blocked.
     """
     used = {name: _used(row, name) for name in MOST_USED}
-    first_login_at, expires_at = _moment(row, "first_login_at"), _moment(row, "expires_at")
+    first_login_at = _moment(row, "first_login_at", MOMENT)
+    expires_at = _moment(row, "expires_at", DAY_OR_MOMENT)
     is_used = first_login_at is not None or any(used.values())
-    status = row.get("status") or "created"
+    status = _status(row)
     _check(row, sold, status, used, is_used)
     if status in ("in_use", "exhausted"):
         if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
@@ -286,12 +287,18 @@ def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
     }
 
 
+def _status(row: dict[str, str]) -> str:
+    """The status, which the file may have in the reader's language, as lists show it."""
+    typed = row.get("status") or "created"
+    status = fixed_word(typed, STATUSES)
+    if status is None:
+        known = ", ".join(in_context("word", word) for word in STATUSES)
+        raise ValueError(Sentence("{status!r} is not a status. Use one of: {statuses}.", status=typed, statuses=known))
+    return status
+
+
 def _check(row: dict[str, str], sold: Row, status: str, used: dict[str, int], is_used: bool) -> None:
     """Refuse values that contradict each other or the product."""
-    if status not in STATUSES:
-        raise ValueError(
-            Sentence("{status!r} is not a status. Use one of: {statuses}.", status=status, statuses=", ".join(STATUSES))
-        )
     if status in ("created", "delivered") and is_used:
         raise ValueError(Sentence("the card is {status}, but it was used.", status=in_context("word", status)))
     if row.get("product") and row["product"] != sold["name"]:
@@ -341,8 +348,9 @@ def _used(row: dict[str, str], name: str) -> int:
     return int(text)
 
 
-def _moment(row: dict[str, str], name: str) -> datetime | None:
-    return cast(datetime, MOMENT.parse(row[name])) if row.get(name) else None
+def _moment(row: dict[str, str], name: str, kind: Amount) -> datetime | None:
+    """The moment (UTC) in this field.  A day that ends a validity is the last day of use, as in --expires."""
+    return cards.end_of(cast(date, kind.parse(row[name]))) if row.get(name) else None
 
 
 def _repeated(taken: str) -> str:

@@ -36,7 +36,7 @@ UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
     "moment",
     type=MOMENT,
     metavar="TIME",
-    help="The time of the login (2026-12-31T18:00Z), if nothing changes until then.  [now]",
+    help="The time of the login (2026-12-31 18:00), if nothing changes until then.  [now]",
 )
 @option("--device", help="The device of the login (Calling-Station-Id).  [the one that the card is bound to]")
 @json_option

@@ -25,6 +25,7 @@ from admin.report import data as report_data
 from admin.report import files as report_files
 from admin.shell import errors, output, text
 from admin.shell.command import Command, Group, Option
+from freeradius_module.rules import hours
 from freeradius_module.rules.refusals import REFUSALS
 from freeradius_module.rules.usage import CREDIT_COLUMNS
 
@@ -41,6 +42,7 @@ WORDS = (
     internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
+    *hours.DAYS,
 )
 # Columns of tables and lines of `show`, beside those that the commands name themselves.
 COLUMNS = (

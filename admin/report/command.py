@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from ..files import Target
-from ..shell import errors, output, text
+from ..shell import clock, errors, output, text
 from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
-from ..shell.option_types import DATE
+from ..shell.option_types import DATE, Word
 from ..shell.shared_options import list_options
 from ..shell.table import Column
 from ..shell.text import _
@@ -95,7 +95,7 @@ def by_option(command: Command) -> Command:
     decorate: Callable[[Command], Command] = option(
         "--by",
         multiple=True,
-        type=click.Choice(data.KEYS),
+        type=Word(data.KEYS, "column"),
         help="A row for each of these; can be given several times.  [day, product and partner]",
     )
     return decorate(command)
@@ -221,16 +221,14 @@ def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by:
 def _write(file: Target, form: str, found: dict[str, Report], name: str, period: Period, about: str) -> None:
     title = _titles()[name]
     made = _("Made by prepaid-cards on {moment}.").format(
-        moment=datetime.now()
-        .astimezone()
-        .strftime("%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M")
+        moment=datetime.now(clock.zone()).strftime("%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M")
     )
     if form == "csv":
         report_files.write_csv(file, found[name])
     elif form == "xlsx":
         report_files.write_xlsx(file, found[name], title)
     elif form == "pdf":
-        days = (date.today(),) if name == "stock" else (period.first, period.last)
+        days = (clock.today(),) if name == "stock" else (period.first, period.last)
         span = " – ".join(output.formatted("day", day) for day in days)
         report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
     else:
@@ -278,7 +276,7 @@ def _table(found: Report, title: str) -> None:
 
 
 def _period(first: date | None, last: date | None) -> Period:
-    last = last or date.today()
+    last = last or clock.today()
     first = first or last.replace(day=1)
     if first > last:
         raise errors.WrongUsage(_("The period ends on {last}, before it begins on {first}."), first=first, last=last)

@@ -1,15 +1,15 @@
 """The content of reports: rows of plain values, the same for a terminal, a file and a page.
 
-Money is in cents.  Days begin and end by the time zone of this machine; the database counts by hours in UTC.
+Money is in cents.  Days begin and end in the office's time zone; the database counts by hours in UTC.
 """
 
 import functools
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from .. import store
+from ..shell import clock
 from ..store.rows import Cursor
 
 Row = dict[str, Any]
@@ -35,7 +35,7 @@ class Period(NamedTuple):
 
     @property
     def bounds(self) -> dict[str, datetime]:
-        return {"begin": begin_of(self.first), "end": begin_of(self.last + timedelta(days=1))}
+        return {"begin": clock.begin_of(self.first), "end": clock.end_of(self.last)}
 
 
 class Report(NamedTuple):
@@ -89,15 +89,10 @@ def settlement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
     return _report("settlement", lines.values(), ("partner",), SETTLEMENT)
 
 
-def begin_of(day: date) -> datetime:
-    """The moment at which a day begins here, in UTC without a time zone, as the database has it."""
-    return datetime.combine(day, clock()).astimezone(UTC).replace(tzinfo=None)
-
-
 @functools.cache
-def day_of(hour: int) -> date:
-    """The day here of an hour in UTC, which is counted from the year 2000."""
-    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone().date()
+def day_of(hour: int, place: tzinfo) -> date:
+    """The day in this time zone of an hour in UTC, which is counted from the year 2000."""
+    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone(place).date()
 
 
 def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> list[Row]:
@@ -118,7 +113,8 @@ def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> l
 
 def _grouped(name: str, rows: Iterable[Row], by: Iterable[str], values: tuple[str, ...]) -> Report:
     keys = tuple(key for key in KEYS if key in by)
-    dated = ({**row, "day": day_of(row["hour"])} for row in rows)
+    place = clock.zone()
+    dated = ({**row, "day": day_of(row["hour"], place)} for row in rows)
     return _report(name, summed(dated, keys, values), keys, values)
 
 

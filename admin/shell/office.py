@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import pymysql
 
 from freeradius_module import SCHEMA_VERSION, option_file
+from freeradius_module.rules import hours
 from freeradius_module.rules.login import card_tries
 from freeradius_module.rules.units import DEFAULT_CURRENCY
 from freeradius_module.sealing import keyring
@@ -156,6 +157,21 @@ class Office:
     @property
     def currency(self) -> str:
         return self.settings("prepaid").get("currency", DEFAULT_CURRENCY)
+
+    @property
+    def timezone(self) -> str | None:
+        """The office's time zone, a name that exists; None if the option file has no such setting."""
+        name = self.settings("prepaid").get("timezone")
+        try:
+            if name is not None:
+                hours.zone(name)
+        except ValueError as error:
+            raise errors.WrongUsage(
+                _("The setting timezone in {config} is wrong: {cause}"),
+                config=self.config_path,
+                cause=translated(error),
+            ) from None
+        return name
 
     @property
     def card_tries(self) -> int:

@@ -11,18 +11,19 @@ otherwise control the terminal: see freeradius_module/printable.py.
 import contextlib
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import click
 
 from freeradius_module.printable import json_escaped, one_line, printable
-from freeradius_module.rules import units
+from freeradius_module.rules import hours, units
 
-from . import table, text
+from . import clock, table, text
 from .text import _, in_context
 
 # A terminal shows so many rows; a pipe and --json have no limit.
@@ -107,8 +108,23 @@ def _plain(sentence: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question on stderr; whether the answer is yes."""
-    return click.confirm(printable(question, keep="\n"), err=True)
+    """Ask a question on stderr until the answer is yes or no; whether it is yes.  An empty answer means no.
+
+    The answer may be in the reader's language or in English.
+    """
+    yes, no = _("y, yes"), _("n, no")
+    asked = printable(question, keep="\n") + " [" + _("y/N") + "]"
+    while True:
+        answer = text.folded(click.prompt(asked, default="", show_default=False, err=True))
+        if answer in _answers(yes, "y, yes"):
+            return True
+        if answer in _answers(no, "n, no", ""):
+            return False
+        print_notice(_("Please answer with one of these: {answers}.").format(answers=f"{yes}, {no}"))
+
+
+def _answers(*lists: str) -> set[str]:
+    return {text.folded(answer) for answers in lists for answer in answers.split(",")}
 
 
 def print_table(
@@ -290,9 +306,10 @@ def formatted(name: str, value: Any) -> str:
             return f"{value} kbit/s"
         case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
             return one_line(in_context("word", value))
+        case "hours", str():
+            return one_line(_DAY.sub(lambda found: in_context("word", found[0]), value))
     if isinstance(value, datetime):
-        local = value.replace(tzinfo=UTC).astimezone()
-        return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
+        return clock.local(value).strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
     if isinstance(value, list | tuple):
@@ -343,6 +360,7 @@ def untranslated_title(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
+_DAY = re.compile(rf"\b(?:{'|'.join(hours.DAYS)})\b")
 _WITHOUT_UNIT = {
     "_basis_points": "",
     "_seconds": "_time",

@@ -78,7 +78,8 @@ def test_validity_goes_on_from_the_first_login(office, bring):
     bring(
         "serial,pin,status,first_login_at,expires_at",
         "A1,4711,in_use,2026-01-01T12:00Z,",
-        "A2,4712,in_use,,2026-06-01",
+        # A day is the last day of use.
+        "A2,4712,in_use,,2026-05-31",
         "A3,4713,delivered,,",
         product=product,
     )
