@@ -1,5 +1,8 @@
 """The cards that a command works on: found by serials, by batch or by range, locked, and checked for their status."""
 
+import itertools
+import operator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
@@ -8,12 +11,14 @@ from freeradius_module.rules import serial
 
 from .. import store
 from ..store.rows import Cursor, Row
-from . import errors
+from . import errors, output
 from .command import option
-from .text import _, in_context, translated
+from .text import _, in_context, plural, translated
 
 # A message names at most so many ranges, and so many similar serials.
 RANGES_NAMED = 4
+# More would not fit on a screen; --json has all of them.
+RANGES_SHOWN = 20
 SUGGESTIONS = 3
 
 
@@ -26,6 +31,8 @@ class Selection(NamedTuple):
     words: str
     # How many cards were asked for; None if that is not known, as of a batch.
     expected: int | None = None
+    # The ranges that the cards form: batch, first_serial, last_serial, count.  Only of cards that this program chose.
+    ranges: Sequence[Row] = ()
 
 
 batch_option = option("--batch", "batch_id", type=click.IntRange(1), help="All cards of this batch.")
@@ -40,6 +47,63 @@ def by_batch_or_range(cursor: Cursor, batch_id: int | None, range_text: str | No
     if range_text is not None and batch_id is None:
         return _range(cursor, range_text)
     raise errors.WrongUsage(_("Name the cards with either --batch B or --range FIRST-LAST."))
+
+
+def oldest_in_stock(cursor: Cursor, product: Row, count: int) -> Selection:
+    """The cards of a product in stock that were made first: exactly *count*, or Refused.
+
+    A card is chosen only when its batch is locked, so that another command cannot take it.  While this command waits for a
+    batch, the command before may take the cards that were chosen; then the next cards are chosen.
+    """
+    locked: set[int] = set()
+    while True:
+        cards = store.card.oldest_in_stock(cursor, product["id"], count)
+        if len(cards) < count:
+            raise errors.Refused(
+                plural(
+                    "Only {found} card of {product!r} is in stock, not {count}. Nothing was changed.",
+                    "Only {found} cards of {product!r} are in stock, not {count}. Nothing was changed.",
+                    len(cards),
+                )
+                if cards
+                else _("No card of {product!r} is in stock. Nothing was changed."),
+                found=len(cards),
+                product=product["name"],
+                count=count,
+            )
+        wanted = {card["batch_id"] for card in cards}
+        if wanted <= locked:
+            break
+        store.batch.lock(cursor, wanted - locked)
+        locked |= wanted
+    by_batch = itertools.groupby(cards, key=operator.itemgetter("batch_id"))
+    return Selection(
+        store.card.oldest(product["id"], cards[-1]["id"]),
+        sorted(wanted),
+        _("product {product!r}").format(product=product["name"]),
+        count,
+        [
+            {"batch": batch_id, "first_serial": first, "last_serial": last, "count": length}
+            for batch_id, of_batch in by_batch
+            for first, last, length in serial.ranges(sorted(card["serial"] for card in of_batch))
+        ],
+    )
+
+
+def print_ranges(selection: Selection) -> None:
+    """Print the ranges of the selected cards on stderr, for the person who confirms or fetches them."""
+    lines = [
+        plural(
+            "  {first}-{last}  ({count} card, batch {batch})",
+            "  {first}-{last}  ({count} cards, batch {batch})",
+            row["count"],
+        ).format(first=row["first_serial"], last=row["last_serial"], count=row["count"], batch=row["batch"])
+        for row in selection.ranges[:RANGES_SHOWN]
+    ]
+    more = len(selection.ranges) - len(lines)
+    if more:
+        lines.append("  " + plural("and {count} more range", "and {count} more ranges", more).format(count=more))
+    output.print_notice("\n".join(lines))
 
 
 def by_any(cursor: Cursor, serials: tuple[str, ...], batch_id: int | None, range_text: str | None) -> Selection:

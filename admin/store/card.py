@@ -38,6 +38,14 @@ def of_serials(serials: list[str]) -> Choice:
     return Choice("card.serial IN %(serials)s", {"serials": serials})
 
 
+def oldest(product_id: int, last_id: int) -> Choice:
+    """The cards of a product in stock up to this one, in the order in which they were made."""
+    return Choice(
+        "card.product_id = %(product_id)s AND card.status = 'created' AND card.id <= %(last_id)s",
+        {"product_id": product_id, "last_id": last_id},
+    )
+
+
 def with_partner(choice: Choice, partner_id: int) -> Choice:
     """Those of the chosen cards that are with this partner."""
     return Choice(f"{choice.where} AND card.partner_id = %(partner_id)s", {**choice.values, "partner_id": partner_id})
@@ -129,6 +137,22 @@ _FILTERS = {
     # A key instead of OFFSET, so that the hundredth page is as fast as the first.
     "after_id": "id > %(after_id)s",
 }
+
+
+def oldest_in_stock(cursor: Cursor, product_id: int, count: int) -> list[Row]:
+    """The first *count* cards of a product in stock, in the order in which they were made; fewer if there are fewer."""
+    cursor.execute(
+        """
+        SELECT id, serial, batch_id
+          FROM card FORCE INDEX (card_by_product)
+         WHERE product_id = %(product_id)s
+           AND status = 'created'
+         ORDER BY id
+         LIMIT %(count)s
+        """,
+        {"product_id": product_id, "count": count},
+    )
+    return list(cursor.fetchall())
 
 
 def stock_ends(cursor: Cursor, batch_id: int) -> tuple[int, int]:

@@ -217,3 +217,110 @@ def test_two_offices_deliver_one_batch_once(office, database):
     assert database.value("SELECT COUNT(DISTINCT partner_id) FROM card") == 1
     assert database.value("SELECT COUNT(*) FROM note") == 1
     assert database.value("SELECT COUNT(*) FROM card_event") == 500
+
+
+# --- The oldest in stock ------------------------------------------------------------------------------------
+
+
+def test_the_oldest_cards_in_stock_are_delivered_exactly_as_many_as_asked(office, partner):
+    old = office.stock(3, "--time", "10m")
+    new = office.stock(3, product=old[0].product)
+    office.must("delete", old[1].serial, "--reason", "Spoiled", "--yes")
+    asked = ("deliver", "--partner", partner, "--product", old[0].product, "--count", 3)
+    ranges = [
+        {"batch": old[0].batch, "first_serial": old[0].serial, "last_serial": old[0].serial, "count": 1},
+        {"batch": old[0].batch, "first_serial": old[2].serial, "last_serial": old[2].serial, "count": 1},
+        {"batch": new[0].batch, "first_serial": new[0].serial, "last_serial": new[0].serial, "count": 1},
+    ]
+    shown = office.must(*asked, "--dry-run")
+    assert [line.split()[0] for line in shown.stderr.splitlines()] == [
+        f"{row['first_serial']}-{row['last_serial']}" for row in ranges
+    ]
+    assert statuses(office, old) == ["created"] * 2
+    printed = office.json(*asked, "--yes")
+    assert (printed["count"], printed["first_serial"], printed["last_serial"]) == (3, old[0].serial, new[0].serial)
+    assert printed["ranges"] == ranges
+    assert statuses(office, old) == ["delivered"] * 2
+    assert statuses(office, new) == ["delivered", "created", "created"]
+    # Of the two that are left nobody gets three.
+    notes = office.json("note", "list")
+    result = office.run(*asked, "--yes")
+    assert result.exit_status == 1 and "Only 2 cards" in result.stderr and old[0].product in result.stderr
+    assert office.json("note", "list") == notes
+    assert statuses(office, new) == ["delivered", "created", "created"]
+
+
+def test_returned_cards_are_the_first_to_be_delivered_again(office, partner):
+    cards = office.sell(3, "--time", "10m", partner=partner)
+    new = office.stock(1, product=cards[0].product)
+    office.must("return", "--partner", partner, "--range", f"{cards[1].serial}-{cards[1].serial}")
+    office.must("deliver", "--partner", office.partner(), "--product", cards[0].product, "--count", 1, "--yes")
+    assert statuses(office, cards) == ["delivered"] * 3 and statuses(office, new) == ["created"]
+
+
+def test_the_oldest_cards_are_delivered_only_after_a_yes(office, partner):
+    cards = office.stock(2, "--time", "10m")
+    asked = ("deliver", "--partner", partner, "--product", cards[0].product, "--count", 2)
+    for answer in ("n\n", ""):
+        result = office.run(*asked, stdin=answer)
+        assert result.exit_status == 1 and f"{cards[0].serial}-{cards[1].serial}" in result.stderr
+        assert statuses(office, cards) == ["created"] * 2
+    assert office.must(*asked, stdin="y\n").stderr.count(cards[0].serial) == 1
+    assert statuses(office, cards) == ["delivered"] * 2
+
+
+def test_what_was_confirmed_is_delivered_or_nothing(office, partner, monkeypatch):
+    """Another delivery takes one of the cards while the person reads the question."""
+    cards = office.stock(3, "--time", "10m")
+
+    def answer(_question):
+        other = f"{cards[0].serial}-{cards[0].serial}"
+        office.must("deliver", "--partner", partner, "--range", other)
+        return True
+
+    monkeypatch.setattr("admin.shell.output.confirm", answer)
+    result = office.run("deliver", "--partner", partner, "--product", cards[0].product, "--count", 2)
+    assert result.exit_status == 1 and "Another command" in result.stderr
+    assert statuses(office, cards) == ["delivered", "created", "created"]
+
+
+def test_two_deliveries_at_the_same_moment_share_no_card(office, database):
+    """Both choose while the batches are locked; then each has its own hundred, and the third finds too few."""
+    old = office.stock(60, "--time", "10m")
+    office.stock(190, product=old[0].product)
+    shops = [office.partner() for _ in range(3)]
+    with database.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM batch FOR UPDATE")
+        running = [
+            office.spawn("deliver", "--partner", shop, "--product", old[0].product, "--count", 100, "--yes", "--json")
+            for shop in shops
+        ]
+        wait_until(lambda: waiting_for_a_lock(database) == 3)
+    for process in running:
+        process.communicate()
+    assert sorted(process.returncode for process in running) == [0, 0, 1]
+    assert (
+        database.query(
+            "SELECT COUNT(*) AS cards, COUNT(DISTINCT delivery_note_id) AS notes FROM card"
+            " WHERE status = 'delivered' GROUP BY partner_id"
+        )
+        == [{"cards": 100, "notes": 1}] * 2
+    )
+    assert database.value("SELECT COUNT(*) FROM card_event") == 200
+    assert database.query("SELECT card_count FROM note") == [{"card_count": 100}] * 2
+
+
+def test_the_oldest_need_a_product_and_a_count_and_nothing_else(office, partner):
+    cards = office.stock(1, "--time", "10m")
+    for arguments in (
+        ("--product", cards[0].product),
+        ("--count", 1),
+        ("--product", cards[0].product, "--count", 1, "--batch", cards[0].batch),
+    ):
+        assert office.run("deliver", "--partner", partner, *arguments).exit_status == 2
+    result = office.run("deliver", "--partner", partner, "--product", "Nothing", "--count", 1)
+    assert result.exit_status == 1 and "Nothing" in result.stderr
+    empty = office.product("--time", "10m")
+    result = office.run("deliver", "--partner", partner, "--product", empty, "--count", 1, "--yes")
+    assert result.exit_status == 1 and "No card" in result.stderr
