@@ -8,7 +8,7 @@ import click
 from freeradius_module.rules import hours
 
 from . import store
-from .shell import errors, output, selection
+from .shell import errors, output, scanned, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
@@ -20,6 +20,7 @@ partner_option = option("--partner", "partner_name", required=True, metavar="NAM
 
 
 @cli.command()
+@selection.serials_argument
 @partner_option
 @selection.batch_option
 @selection.range_option
@@ -31,6 +32,7 @@ partner_option = option("--partner", "partner_name", required=True, metavar="NAM
 @pass_office
 def deliver(
     office: Office,
+    serials: tuple[str, ...],
     partner_name: str,
     batch_id: int | None,
     range_text: str | None,
@@ -44,6 +46,8 @@ def deliver(
 
     All of the cards or none.  The delivery note keeps the price and the commission of the day.
 
+    With -, serials are read from standard input, one on each line, as a scanner types them.
+
     With --product and --count, the cards in stock that were made first are shown, and delivered after your confirmation.
 
     \b
@@ -51,21 +55,27 @@ def deliver(
         prepaid deliver --partner "Banca do Norte" --batch 31
         prepaid deliver --partner "Banca do Norte" --range LIVRE000000016-LIVRE000010005
         prepaid deliver --partner "Banca do Norte" --product "10 hours" --count 100
+        prepaid deliver --partner "Banca do Norte" - < scanned.txt
     """
     if (product_name is None) != (count is None):
         raise errors.WrongUsage(_("--product and --count belong together: --product NAME --count N."))
+    wanted = scanned.given(serials)
 
     def choose(cursor: Cursor) -> tuple[Row, selection.Selection, Row]:
         receiver = find_partner(cursor, partner_name)
         if receiver["retired_at"] is not None:
             raise errors.Refused(_("Partner {name!r} is retired and receives no more cards."), name=partner_name)
         if product_name is None or count is None:
-            chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        elif batch_id is None and range_text is None:
+            chosen = selection.by_any(cursor, wanted, batch_id, range_text)
+        elif batch_id is None and range_text is None and not serials:
             chosen = selection.oldest_in_stock(cursor, find_product(cursor, product_name), count)
         else:
-            raise errors.WrongUsage(_("Name the cards in one way: --batch, --range, or --product with --count."))
-        require_on_sale(find_batch(cursor, chosen.batch_ids[0]), store.connection.now(cursor))
+            raise errors.WrongUsage(
+                _("Name the cards in one way: serials, --batch, --range, or --product with --count.")
+            )
+        for number in chosen.batch_ids:
+            require_on_sale(find_batch(cursor, number), store.connection.now(cursor))
+        selection.require_lines(cursor, chosen, lambda card: selection.other_status(card, "created"))
         return receiver, chosen, selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
 
     confirmed = _confirmed(office, choose) if product_name is not None and not (yes or dry_run) else None
@@ -105,6 +115,7 @@ def _confirmed(office: Office, choose: Callable[[Cursor], tuple[Row, selection.S
 
 
 @cli.command("return")
+@selection.serials_argument
 @partner_option
 @selection.batch_option
 @selection.range_option
@@ -114,6 +125,7 @@ def _confirmed(office: Office, choose: Callable[[Cursor], tuple[Row, selection.S
 @pass_office
 def return_(
     office: Office,
+    serials: tuple[str, ...],
     partner_name: str,
     batch_id: int | None,
     range_text: str | None,
@@ -125,19 +137,24 @@ def return_(
 
     All of the cards or none.  --batch means all cards of the batch that the partner has.
 
+    With -, serials are read from standard input, one on each line, as a scanner types them.
+
     \b
     Example:
         prepaid return --partner "Banca do Norte" --range LIVRE000000016-LIVRE000000297
+        prepaid return --partner "Banca do Norte" - < scanned.txt
     """
+    wanted = scanned.given(serials)
     with office.transaction(reason=reason) as cursor:
         giver = find_partner(cursor, partner_name)
-        chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
+        chosen = selection.by_any(cursor, wanted, batch_id, range_text)
+        selection.require_lines(cursor, chosen, lambda card: _not_with(card, giver))
         held = chosen._replace(choice=store.card.with_partner(chosen.choice, giver["id"]))
-        if range_text is None and not store.card.survey(cursor, held.choice):
+        if batch_id is not None and not store.card.survey(cursor, held.choice):
             raise errors.Refused(_("{partner} has no cards of batch {batch}."), partner=partner_name, batch=batch_id)
         found = selection.counted(cursor, chosen)
         found_there = {row["status"]: row for row in store.card.survey(cursor, held.choice)}
-        if range_text is not None:
+        if batch_id is None:
             _require_all_there(partner_name, found, found_there)
         cards = selection.require_only(cursor, held, found_there, "delivered", giver["id"])
         note_id = None
@@ -153,6 +170,7 @@ def return_(
         as_json,
         _("Note {note}: {count} cards returned by {partner}, {first} to {last}."),
         _("Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed."),
+        chosen.ranges,
     )
 
 
@@ -229,6 +247,13 @@ def require_on_sale(batch_row: Row, now: datetime) -> None:
             product=batch_row["product"],
             moment=output.formatted("valid_until_at", batch_row["valid_until_at"]),
         )
+
+
+def _not_with(card: Row, partner: Row) -> str | None:
+    """The objection to a scanned card that this partner cannot return."""
+    if card["status"] == "delivered" and card["partner_id"] != partner["id"]:
+        return _("card {serial} is not with {partner}.").format(serial=card["serial"], partner=partner["name"])
+    return selection.other_status(card, "delivered")
 
 
 def _require_all_there(partner_name: str, found: dict[str, Row], found_there: dict[str, Row]) -> None:

@@ -1,8 +1,6 @@
 """The cards that a command works on: found by serials, by batch or by range, locked, and checked for their status."""
 
-import itertools
-import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import click
@@ -11,8 +9,9 @@ from freeradius_module.rules import serial
 
 from .. import store
 from ..store.rows import Cursor, Row
-from . import errors, output
+from . import errors, output, scanned
 from .command import option
+from .scanned import Given
 from .text import _, in_context, plural, translated
 
 # A message names at most so many ranges, and so many similar serials.
@@ -33,12 +32,17 @@ class Selection(NamedTuple):
     expected: int | None = None
     # The ranges that the cards form: batch, first_serial, last_serial, count.  Only of cards that this program chose.
     ranges: Sequence[Row] = ()
+    # The line of each serial, if they were scanned.
+    lines: Mapping[str, int] = {}
 
 
 batch_option = option("--batch", "batch_id", type=click.IntRange(1), help="All cards of this batch.")
 range_option = option(
     "--range", "range_text", metavar="FIRST-LAST", help="The cards from FIRST to LAST, all of one batch."
 )
+
+
+serials_argument = click.argument("serials", nargs=-1, metavar="[SERIAL]...")
 
 
 def by_batch_or_range(cursor: Cursor, batch_id: int | None, range_text: str | None) -> Selection:
@@ -76,18 +80,25 @@ def oldest_in_stock(cursor: Cursor, product: Row, count: int) -> Selection:
             break
         store.batch.lock(cursor, wanted - locked)
         locked |= wanted
-    by_batch = itertools.groupby(cards, key=operator.itemgetter("batch_id"))
     return Selection(
         store.card.oldest(product["id"], cards[-1]["id"]),
         sorted(wanted),
         _("product {product!r}").format(product=product["name"]),
         count,
-        [
-            {"batch": batch_id, "first_serial": first, "last_serial": last, "count": length}
-            for batch_id, of_batch in by_batch
-            for first, last, length in serial.ranges(sorted(card["serial"] for card in of_batch))
-        ],
+        _ranges(cards),
     )
+
+
+def _ranges(cards: Iterable[Row]) -> list[Row]:
+    """The ranges that cards form, within each batch; the batches in the order of the cards."""
+    of_batch: dict[int, list[str]] = {}
+    for card in cards:
+        of_batch.setdefault(card["batch_id"], []).append(card["serial"])
+    return [
+        {"batch": batch_id, "first_serial": first, "last_serial": last, "count": count}
+        for batch_id, serials in of_batch.items()
+        for first, last, count in serial.ranges(sorted(serials))
+    ]
 
 
 def print_ranges(selection: Selection) -> None:
@@ -106,12 +117,14 @@ def print_ranges(selection: Selection) -> None:
     output.print_notice("\n".join(lines))
 
 
-def by_any(cursor: Cursor, serials: tuple[str, ...], batch_id: int | None, range_text: str | None) -> Selection:
-    if sum((bool(serials), batch_id is not None, range_text is not None)) != 1:
+def by_any(cursor: Cursor, serials: Given, batch_id: int | None, range_text: str | None) -> Selection:
+    if sum((bool(serials.texts), batch_id is not None, range_text is not None)) != 1:
         raise errors.WrongUsage(_("Name the cards with serials, or --batch B, or --range FIRST-LAST."))
-    if not serials:
+    if not serials.texts:
         return by_batch_or_range(cursor, batch_id, range_text)
-    cards = {card["serial"]: card for card in (find(cursor, text) for text in serials)}
+    lines = scanned.cards(cursor, serials) if serials.lines else {}
+    found = scanned.rows(cursor, list(lines)) if lines else (find(cursor, text) for text in serials.texts)
+    cards = {card["serial"]: card for card in found}
     selection = Selection(
         store.card.of_serials(list(cards)),
         sorted({card["batch_id"] for card in cards.values()}),
@@ -119,9 +132,26 @@ def by_any(cursor: Cursor, serials: tuple[str, ...], batch_id: int | None, range
         if len(cards) == 1
         else _("{count} cards").format(count=len(cards)),
         len(cards),
+        _ranges(cards.values()),
+        lines,
     )
     store.batch.lock(cursor, selection.batch_ids)
     return selection
+
+
+def require_lines(cursor: Cursor, selection: Selection, objection: Callable[[Row], str | None]) -> None:
+    """Refuse scanned cards line by line, each with its *objection*.  Other selections pass."""
+    if selection.lines:
+        scanned.require(cursor, selection.lines, objection)
+
+
+def other_status(card: Row, status: str) -> str | None:
+    """The objection to a card that does not have this status."""
+    if card["status"] == status:
+        return None
+    return _("card {serial} is {found}, but must be {status}.").format(
+        serial=card["serial"], found=in_context("word", card["status"]), status=in_context("word", status)
+    )
 
 
 def find(cursor: Cursor, text: str) -> Row:

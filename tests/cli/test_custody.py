@@ -324,3 +324,70 @@ def test_the_oldest_need_a_product_and_a_count_and_nothing_else(office, partner)
     empty = office.product("--time", "10m")
     result = office.run("deliver", "--partner", partner, "--product", empty, "--count", 1, "--yes")
     assert result.exit_status == 1 and "No card" in result.stderr
+
+
+# --- From a scanner -----------------------------------------------------------------------------------------
+
+
+def test_scanned_cards_are_delivered_and_returned(office, partner):
+    """The scanner reads bar codes and the QR codes of our sheets; one card was scanned twice."""
+    cards = office.stock(5, "--time", "10m")
+    lines = [
+        cards[4].serial,
+        f"{cards[0].serial} {cards[0].pin}",
+        "",
+        f"https://wifi.example/login?username={cards[1].serial}&password={cards[1].pin}",
+        cards[4].serial,
+    ]
+    asked = ("deliver", "--partner", partner, "-")
+    shown = office.run(*asked, "--dry-run", stdin="\n".join(lines))
+    assert "Would deliver 3 cards" in shown.stdout and "Line 5 repeats line 1" in shown.stderr
+    assert statuses(office, cards) == ["created"] * 5
+    printed = office.json(*asked, stdin="\r\n".join(lines) + "\r\n")
+    assert printed["count"] == 3
+    assert [(row["first_serial"], row["last_serial"], row["count"]) for row in printed["ranges"]] == [
+        (cards[0].serial, cards[1].serial, 2),
+        (cards[4].serial, cards[4].serial, 1),
+    ]
+    assert statuses(office, cards) == ["delivered"] * 2 + ["created"] * 2 + ["delivered"]
+    assert office.json("return", "--partner", partner, "-", stdin=f"{cards[1].serial}\n")["count"] == 1
+    assert statuses(office, cards) == ["delivered"] + ["created"] * 3 + ["delivered"]
+
+
+def test_each_wrong_line_of_a_scan_is_named_and_nothing_changes(office, partner):
+    cards = office.stock(4, "--time", "10m")
+    elsewhere = office.partner()
+    office.must("deliver", "--partner", elsewhere, cards[1].serial)
+    lines = f"{cards[0].serial}\n{cards[1].serial}\nNOTACARD1\nLIVRE9 1234567890\n"
+    result = office.run("deliver", "--partner", partner, "-", stdin=lines)
+    assert result.exit_status == 1
+    # Cards that do not exist first; their lines cannot be checked for more.
+    assert "line 3: there is no card NOTACARD1." in result.stderr
+    assert "line 4: there is no card with this serial." in result.stderr and "1234567890" not in result.stderr
+    result = office.run("deliver", "--partner", partner, "-", stdin=f"{cards[0].serial}\n\n{cards[1].serial}\n")
+    assert result.exit_status == 1
+    assert f"line 3: card {cards[1].serial} is delivered, but must be created." in result.stderr
+    result = office.run("return", "--partner", partner, "-", stdin=f"{cards[1].serial}\n{cards[2].serial}\n")
+    assert result.exit_status == 1
+    assert f"line 1: card {cards[1].serial} is not with {partner}." in result.stderr
+    assert f"line 2: card {cards[2].serial} is created, but must be delivered." in result.stderr
+    assert statuses(office, cards) == ["created", "delivered", "created", "created"]
+
+
+def test_more_cards_than_a_list_of_the_server_holds_are_scanned(office, partner, database):
+    cards = office.stock(1200, "--time", "10m")
+    scan = "".join(f"{card.serial}\n" for card in cards[:1100])
+    assert office.json("deliver", "--partner", partner, "-", stdin=scan)["count"] == 1100
+    assert database.value("SELECT COUNT(*) FROM card WHERE status = 'delivered'") == 1100
+
+
+def test_a_scan_is_the_only_way_of_naming_cards_and_has_a_line(office, partner):
+    cards = office.stock(1, "--time", "10m")
+    for arguments, lines in (
+        (("-",), "\n\n"),
+        (("-", cards[0].serial), cards[0].serial),
+        (("-", "--batch", cards[0].batch), cards[0].serial),
+        (("-", "--product", cards[0].product, "--count", 1), cards[0].serial),
+    ):
+        assert office.run("deliver", "--partner", partner, *arguments, stdin=lines).exit_status == 2
+    assert statuses(office, cards) == ["created"]
