@@ -93,8 +93,8 @@ def list_(
         if partner_name is not None:
             wanted["partner_id"] = find_partner(cursor, partner_name)["id"]
         if range_text is not None:
-            ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
-            wanted["first_serial"], wanted["last_serial"] = ends
+            first, last = selection.find_ends(cursor, range_text)
+            wanted["first_serial"], wanted["last_serial"] = first["serial"], last["serial"]
         if after is not None:
             wanted["after_id"] = selection.find(cursor, after)["id"]
         with office.stream() as stream:

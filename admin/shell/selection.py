@@ -38,7 +38,10 @@ class Selection(NamedTuple):
 
 batch_option = option("--batch", "batch_id", type=click.IntRange(1), help="All cards of this batch.")
 range_option = option(
-    "--range", "range_text", metavar="FIRST-LAST", help="The cards from FIRST to LAST, all of one batch."
+    "--range",
+    "range_text",
+    metavar="FIRST-LAST",
+    help="The cards from FIRST to LAST, all of one batch; the check digits may be left out.",
 )
 
 
@@ -245,8 +248,7 @@ def _batch(cursor: Cursor, batch_id: int) -> Selection:
 
 def _range(cursor: Cursor, text: str) -> Selection:
     """A range must lie within one batch: there every number from the first to the last is a card."""
-    first_text, last_text = split_range(text)
-    first, last = find(cursor, first_text), find(cursor, last_text)
+    first, last = find_ends(cursor, text)
     words = _("range {first}-{last}").format(first=first["serial"], last=last["serial"])
     if first["batch_id"] != last["batch_id"]:
         one, other = _find_batch(cursor, first["batch_id"]), _find_batch(cursor, last["batch_id"])
@@ -276,12 +278,42 @@ def _range(cursor: Cursor, text: str) -> Selection:
     )
 
 
-def split_range(text: str) -> tuple[str, str]:
-    """The two ends of FIRST-LAST, as they were typed."""
+def find_ends(cursor: Cursor, text: str) -> tuple[Row, Row]:
+    """The first and the last card of a range FIRST-LAST, each typed with or without its check digit.
+
+    A text may be one card's serial and, without the check digit, another card's.  Then the other end decides, because both
+    ends are of one batch.  If that leaves several ranges, the range is refused.
+    """
     try:
-        return serial.split_range(text)
+        ends = serial.split_range(text)
     except ValueError as error:
         raise errors.WrongUsage(translated(error)) from None
+    firsts, lasts = (_readings(cursor, end) for end in ends)
+    fitting = [(first, last) for first in firsts for last in lasts if first["batch_id"] == last["batch_id"]]
+    if len(fitting) > 1:
+        raise errors.Refused(
+            _(
+                "{text!r} may mean {ranges}: the check digit can be left out only if one range is possible. Nothing was "
+                "changed. Write both serials as they are on the cards, with the check digit at the end; if that is what you "
+                "wrote, name the cards one by one or with --batch."
+            ),
+            text=text.strip(),
+            ranges=_(" or ").join(f"{first['serial']}-{last['serial']}" for first, last in fitting),
+        )
+    return fitting[0] if fitting else (firsts[0], lasts[0])
+
+
+def _readings(cursor: Cursor, text: str) -> list[Row]:
+    """The cards that an end of a range may mean: with this serial, or with this serial and a check digit after it."""
+    compacted = serial.compact(text)
+    try:
+        completed = serial.complete(compacted)
+    except ValueError:
+        return [find(cursor, text)]
+    cards = {card["serial"]: card for card in store.card.find(cursor, [text.strip(), compacted, completed])}
+    exact = cards.get(text.strip()) or cards.get(compacted)
+    found = [card for card in (exact, cards.get(completed)) if card is not None]
+    return found or [find(cursor, text)]
 
 
 def _length(first: str, last: str) -> int | None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from freeradius_module.rules import serial
 from tests.cli.waiting import wait_until, waiting_for_a_lock
 
 
@@ -391,3 +392,41 @@ def test_a_scan_is_the_only_way_of_naming_cards_and_has_a_line(office, partner):
     ):
         assert office.run("deliver", "--partner", partner, *arguments, stdin=lines).exit_status == 2
     assert statuses(office, cards) == ["created"]
+
+
+# --- Without check digits -----------------------------------------------------------------------------------
+
+
+def test_a_range_may_lack_its_check_digits(office, partner):
+    cards = office.stock(10, "--time", "10m")
+    bodies = [card.serial[:-1] for card in cards]
+    for written in (f"{bodies[2]}-{bodies[5]}", f"{cards[2].serial}-{bodies[5]}", f"{bodies[2]} - {cards[5].serial}"):
+        printed = office.json("deliver", "--partner", partner, "--range", written, "--dry-run")
+        assert (printed["first_serial"], printed["last_serial"], printed["count"]) == (
+            cards[2].serial,
+            cards[5].serial,
+            4,
+        )
+    assert len(office.json("list", "--range", f"{bodies[2]}-{bodies[5]}")) == 4
+    assert office.json("block", "--range", f"{bodies[0]}-{bodies[0]}")["blocked"] == 1
+    wrong = cards[9].serial[:-1] + str((int(cards[9].serial[-1]) + 1) % 10)
+    result = office.run("deliver", "--partner", partner, "--range", f"{bodies[2]}-{wrong}")
+    assert result.exit_status == 1 and "check digit" in result.stderr and cards[9].serial in result.stderr
+
+
+def test_a_range_that_may_be_two_is_refused_with_both(office, partner, tmp_path):
+    """The serials of one batch are those of another one without their check digits."""
+    product = office.product("--time", "10m")
+    batches = []
+    for serials in (("70010", "70011"), (serial.complete("70010"), serial.complete("70011"))):
+        path = tmp_path / f"{serials[0]}.csv"
+        path.write_text("serial,pin\n" + "".join(f"{one},S3cr3tPin{at}\n" for at, one in enumerate(serials)))
+        batches.append(office.json("import", path, "--product", product)["batch"])
+    written = "70010-70011"
+    result = office.run("deliver", "--partner", partner, "--range", written)
+    assert result.exit_status == 1
+    assert written in result.stderr and f"{serial.complete('70010')}-{serial.complete('70011')}" in result.stderr
+    # The other end decides if it has only one meaning.
+    completed = f"70010-{serial.complete('70011')}"
+    printed = office.json("deliver", "--partner", partner, "--range", completed, "--dry-run")
+    assert printed["first_serial"] == serial.complete("70010")
