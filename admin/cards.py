@@ -16,6 +16,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.shared_options import rehearsal_option
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -156,6 +157,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     help="Release the card from its device: it will be bound to the next one; a compensating entry.",
 )
 @option("--reason", help="The reason; required with --expires and --unbind.")
+@rehearsal_option
 @json_option
 @pass_office
 def edit(

@@ -289,6 +289,8 @@ def _tell(
     }
     if ranges:
         facts["ranges"] = list(ranges)
+    if note_id is None:
+        facts["dry_run"] = True
     sentence = (would if note_id is None else done).format(
         note=note_id, count=cards["count"], partner=partner_name, first=cards["first_serial"], last=cards["last_serial"]
     )

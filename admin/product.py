@@ -29,7 +29,7 @@ from .shell.option_types import (
     Amount,
     clearable,
 )
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -158,6 +158,7 @@ def product() -> None:
     help="What the cards are used for.  [internet]",
 )
 @product_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...], as_json: bool, **values: Any) -> None:
@@ -215,6 +216,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
 @option("--no-reply", is_flag=True, help="Remove the additional reply attributes.")
 @product_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(
@@ -254,6 +256,7 @@ def edit(
 
 @product.command()
 @click.argument("name", shell_complete=complete_names.product)
+@rehearsal_option
 @json_option
 @pass_office
 def retire(office: Office, name: str, as_json: bool) -> None:
