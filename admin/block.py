@@ -3,14 +3,12 @@
 import sys
 from collections.abc import Callable
 
-import click
-
 from . import store
-from .shell import errors, output, selection
+from .shell import errors, output, scanned, selection
 from .shell.command import cli, json_option, pass_office
 from .shell.office import Office
 from .shell.shared_options import dry_run_option, reason_option, require_yes, together, yes_option
-from .shell.text import _, plural
+from .shell.text import _, in_context, plural
 from .store.card import Choice
 from .store.rows import Cursor, Row
 
@@ -18,7 +16,7 @@ from .store.rows import Cursor, Row
 Look = Callable[[Cursor], tuple[Choice, int]]
 
 choosing_options = together(
-    click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
+    selection.serials_argument,
     selection.batch_option,
     selection.range_option,
     reason_option,
@@ -43,19 +41,24 @@ def block(
 ) -> None:
     """Block cards in any status except redeemed; their open sessions are disconnected.
 
-    Cards that are already blocked stay as they are.
+    Cards that are already blocked stay as they are.  With -, serials are read from standard input, one on each line.
 
     \b
     Example:
         prepaid block LIVRE000000016 --reason "Reported stolen"
         prepaid block --range LIVRE000000016-LIVRE000010005 --reason "Parcel lost"
+        prepaid block - --reason "Stolen from the counter" < scanned.txt
     """
 
+    wanted = scanned.given(serials)
+
     def look(cursor: Cursor) -> tuple[Choice, int]:
-        chosen = selection.by_any(cursor, serials, batch_id, range_text)
+        chosen = selection.by_any(cursor, wanted, batch_id, range_text)
+        why_not = {"redeemed": _("its credit is already on the voice platform"), "deleted": _("it is no longer in use")}
+        selection.require_lines(cursor, chosen, lambda card: _objection(card, why_not))
         found = selection.counted(cursor, chosen)
-        _refuse_if_any(found, "redeemed", _("its credit is already on the voice platform"))
-        _refuse_if_any(found, "deleted", _("it is no longer in use"))
+        for status, why in why_not.items():
+            _refuse_if_any(found, status, why)
         return chosen.choice, sum(row["count"] for status, row in found.items() if status != "blocked")
 
     def act(cursor: Cursor, choice: Choice) -> int:
@@ -92,13 +95,18 @@ def unblock(
 ) -> None:
     """Unblock cards: each returns to the status that it had before.
 
+    With -, serials are read from standard input, one on each line.
+
     \b
     Example:
         prepaid unblock LIVRE000000016 --reason "Found again"
     """
 
+    wanted = scanned.given(serials)
+
     def look(cursor: Cursor) -> tuple[Choice, int]:
-        chosen = selection.by_any(cursor, serials, batch_id, range_text)
+        chosen = selection.by_any(cursor, wanted, batch_id, range_text)
+        selection.require_lines(cursor, chosen, lambda card: selection.other_status(card, "blocked"))
         found = selection.counted(cursor, chosen)
         if "blocked" not in found:
             raise errors.Refused(
@@ -136,13 +144,19 @@ def delete(
 ) -> None:
     """Delete cards in stock for good: all of them or none.  Their serials are never used again.
 
+    With -, serials are read from standard input, one on each line.
+
     \b
     Example:
         prepaid delete --batch 31 --reason "Misprinted" --yes
+        prepaid delete - --reason "Damaged" --yes < scanned.txt
     """
 
+    wanted = scanned.given(serials, must_ask=not (yes or dry_run))
+
     def look(cursor: Cursor) -> tuple[Choice, int]:
-        chosen = selection.by_any(cursor, serials, batch_id, range_text)
+        chosen = selection.by_any(cursor, wanted, batch_id, range_text)
+        selection.require_lines(cursor, chosen, lambda card: selection.other_status(card, "created"))
         cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
         return chosen.choice, cards["count"]
 
@@ -185,6 +199,15 @@ def carry_out(
         if count_now != count or act(cursor, choice) != count:
             raise errors.Busy()
     return count
+
+
+def _objection(card: Row, why_not: dict[str, str]) -> str | None:
+    """What is wrong with a scanned card whose status is among these."""
+    if card["status"] not in why_not:
+        return None
+    return _("card {serial} is {status}: {why}.").format(
+        serial=card["serial"], status=in_context("word", card["status"]), why=why_not[card["status"]]
+    )
 
 
 def _refuse_if_any(found: dict[str, Row], status: str, why: str) -> None:

@@ -16,7 +16,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
 from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, Word, clearable
-from .shell.shared_options import list_options
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -105,8 +105,8 @@ def list_(
         if partner_name is not None:
             wanted["partner_id"] = find_partner(cursor, partner_name)["id"]
         if range_text is not None:
-            ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
-            wanted["first_serial"], wanted["last_serial"] = ends
+            first, last = selection.find_ends(cursor, range_text)
+            wanted["first_serial"], wanted["last_serial"] = first["serial"], last["serial"]
         if after is not None:
             wanted["after_id"] = selection.find(cursor, after)["id"]
         with office.stream() as stream:
@@ -165,6 +165,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     help="Release the card from its device: it will be bound to the next one; a compensating entry.",
 )
 @option("--reason", help="The reason; required with --expires and --unbind.")
+@rehearsal_option
 @json_option
 @pass_office
 def edit(

@@ -13,6 +13,7 @@ from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, Amount
+from .shell.shared_options import rehearsal_option
 from .shell.text import _, in_context
 from .store.rows import Cursor, Row
 
@@ -58,6 +59,7 @@ key_option = option(
 )
 @reason_option
 @key_option
+@rehearsal_option
 @json_option
 @pass_office
 def credit(
@@ -108,6 +110,7 @@ def credit(
 @click.argument("target")
 @reason_option
 @key_option
+@rehearsal_option
 @json_option
 @pass_office
 def transfer(office: Office, source: str, target: str, reason: str, key: str | None, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
-from .shell.shared_options import changes_of, list_options, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Row
 
@@ -120,6 +120,7 @@ def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
 @nas.command()
 @click.argument("name", type=name_type(64))
 @nas_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any) -> None:
@@ -170,6 +171,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @nas.command()
 @click.argument("name", shell_complete=complete_names.nas)
 @nas_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **values: Any) -> None:
@@ -196,6 +198,7 @@ def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **valu
 
 @nas.command()
 @click.argument("name", shell_complete=complete_names.nas)
+@rehearsal_option
 @json_option
 @pass_office
 def remove(office: Office, name: str, as_json: bool) -> None:

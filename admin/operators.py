@@ -16,7 +16,7 @@ from . import db, store
 from .shell import errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.office import Office
-from .shell.shared_options import list_options
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 
 # The history has the account's name up to its @, and it stands in an option file.
@@ -45,6 +45,7 @@ def role_option(help_text: str, required: bool = False) -> Callable[[Decorated],
     help="File whose first line is the password; - is standard input.  [one is made, and shown once]",
 )
 @db.owner_options
+@rehearsal_option
 @json_option
 @pass_office
 def add(
@@ -81,6 +82,13 @@ def add(
             raise errors.WrongUsage(
                 _("{name} already has a password. Change it in the mysql shell with ALTER USER."), name=name
             )
+        if office.dry_run:
+            # Accounts and roles cannot be rolled back.
+            held = {role for known in store.operator.listed(cursor, name) for role in known["roles"]} | set(chosen)
+            roles = [role for role in store.roles.ROLES if role in held]
+            sentence = _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(roles))
+            output.print_result({"operator": name, "roles": roles, "option_file": []}, sentence, as_json)
+            return
         store.operator.give(cursor, database, name, list(chosen))
         if not has_account:
             password = _read(password_file) if password_file is not None else secrets.token_urlsafe(PASSWORD_BYTES)
@@ -119,6 +127,7 @@ def list_(office: Office, only_roles: bool, as_json: bool) -> None:
 @click.argument("name")
 @role_option("Remove only this role, and keep the account; can be given several times.")
 @db.owner_options
+@rehearsal_option
 @json_option
 @pass_office
 def remove(
@@ -147,7 +156,9 @@ def remove(
                     roles=", ".join(held),
                 )
         left = [role for role in held if role not in chosen] if chosen else []
-        if left:
+        if office.dry_run:
+            pass  # Accounts and roles cannot be rolled back.
+        elif left:
             store.operator.take(cursor, database, name, list(chosen))
         else:
             store.operator.remove(cursor, database, name)

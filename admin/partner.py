@@ -12,7 +12,7 @@ from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_partner
 from .shell.office import Office
 from .shell.option_types import PERCENT, clearable
-from .shell.shared_options import changes_of, list_options, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Row
 
@@ -45,6 +45,7 @@ def partner_options(is_new: bool) -> Callable[[Decorated], Decorated]:
 @partner.command()
 @click.argument("name", type=NAME)
 @partner_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
@@ -95,6 +96,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_names.partner)
 @option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
 @partner_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **values: Any) -> None:
@@ -119,6 +121,7 @@ def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **va
 
 @partner.command()
 @click.argument("name", shell_complete=complete_names.partner)
+@rehearsal_option
 @json_option
 @pass_office
 def retire(office: Office, name: str, as_json: bool) -> None:

@@ -30,7 +30,7 @@ from .shell.option_types import (
     Word,
     clearable,
 )
-from .shell.shared_options import changes_of, list_options, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -165,6 +165,7 @@ def product() -> None:
     "--kind", type=Word(["internet", "telephony"]), default="internet", help="What the cards are used for.  [internet]"
 )
 @product_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...], as_json: bool, **values: Any) -> None:
@@ -223,6 +224,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
 @option("--no-reply", is_flag=True, help="Remove the additional reply attributes.")
 @product_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(
@@ -262,6 +264,7 @@ def edit(
 
 @product.command()
 @click.argument("name", shell_complete=complete_names.product)
+@rehearsal_option
 @json_option
 @pass_office
 def retire(office: Office, name: str, as_json: bool) -> None:

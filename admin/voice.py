@@ -17,7 +17,7 @@ from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
 from .shell.office import Office
-from .shell.shared_options import list_options
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _, plural
 from .store.rows import Cursor
 
@@ -52,6 +52,7 @@ def pending(office: Office, as_json: bool) -> None:
 @option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
 @option("--number", type=click.IntRange(1), help="Write the file of this export again instead of making a new one.")
 @option("--force", is_flag=True, help="Replace the file if it exists.")
+@rehearsal_option
 @json_option
 @pass_office
 def export(office: Office, path: str, number: int | None, force: bool, as_json: bool) -> None:
@@ -66,15 +67,26 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
         if number is None:
             with office.transaction() as cursor:
                 number = store.voice.take_for_export(cursor)
+                credits = [] if number is None else store.voice.of_export(cursor, number)
             if number is None:
                 output.print_result(
                     {"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json
                 )
                 return
-        with office.reading() as cursor:
-            credits = store.voice.of_export(cursor, number)
+        else:
+            with office.reading() as cursor:
+                credits = store.voice.of_export(cursor, number)
         if not credits:
             raise _unknown_export(number)
+        if office.dry_run:
+            output.print_result(
+                {"export": None, "count": len(credits), "file": None},
+                plural("A file with {count} credit.", "A file with {count} credits.", len(credits)).format(
+                    count=len(credits)
+                ),
+                as_json,
+            )
+            return
         new.file.write(_lines(credits))
         try:
             digest = new.sha256()
@@ -95,6 +107,7 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
 @voice.command()
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8-sig"))
 @option("--export", "number", type=click.IntRange(1), help="All credits of this export, without references.")
+@rehearsal_option
 @json_option
 @pass_office
 def confirm(office: Office, file: TextIO | None, number: int | None, as_json: bool) -> None:

@@ -9,7 +9,8 @@ from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
-from ..shell.text import _
+from ..shell.shared_options import rehearsal_option
+from ..shell.text import _, plural
 from .enforcer import Enforcer
 
 COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause")
@@ -27,6 +28,7 @@ LEAST_IMPORTANT = ("error_cause", "acct_session_id", "nas")
     default=10,
     help="How many seconds to wait for the NAS to report the end.  [10]",
 )
+@rehearsal_option
 @json_option
 @pass_office
 def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: int, as_json: bool) -> None:
@@ -45,6 +47,9 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
+    if office.dry_run:
+        _tell_dry_run(found[0]["serial"], len(login_numbers), as_json)
+        return
     if not login_numbers:
         output.print_rows([], as_json, COLUMNS)
         output.print_notice(_("Card {serial} has no session.").format(serial=serial))
@@ -55,6 +60,15 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         raise errors.Refused(
             _("Not every session is known to be off yet. 'prepaid enforce' keeps trying; the NAS' answers are listed.")
         )
+
+
+def _tell_dry_run(serial: str, sessions: int, as_json: bool) -> None:
+    sentence = plural(
+        "{count} session of card {serial} is disconnected.",
+        "{count} sessions of card {serial} are disconnected.",
+        sessions,
+    ).format(count=sessions, serial=serial)
+    output.print_result({"serial": serial, "sessions": sessions}, sentence, as_json)
 
 
 def _disconnect(office: Office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ from ..shell.command import cli, json_option, option, pass_office
 from ..shell.new_file import NewFile
 from ..shell.office import Office
 from ..shell.option_types import Amount
-from ..shell.text import _
+from ..shell.shared_options import rehearsal_option
+from ..shell.text import _, plural
 from ..store.rows import Cursor
 from . import fields as export_fields
 from . import manifest as export_manifest
@@ -68,6 +69,7 @@ def _recipient(text: str) -> "Recipient":
 @option("--force", is_flag=True, help="Replace the file if it exists.")
 @option("--again", is_flag=True, help="Export a batch that was exported before; needs --reason.")
 @option("--reason", help="Why it is exported again; kept in the history.")
+@rehearsal_option
 @json_option
 @pass_office
 def export(
@@ -104,6 +106,9 @@ def export(
     names, write = chosen.plan(fields, options)
     if "login_url" in names and qr_url is None:
         raise errors.WrongUsage(_("The field login_url needs the hotspot's address: --qr-url URL."))
+    if office.dry_run:
+        _tell_dry_run(office, path, force, batch_id, again, names, as_json)
+        return
     keyring = office.keyring if export_fields.WITH_PIN & set(names) else None
     if keyring is not None:
         pin.prepare(keyring)
@@ -153,6 +158,21 @@ def export(
     )
     if open_it:
         _open(path)
+
+
+def _tell_dry_run(
+    office: Office, path: str, force: bool, batch_id: int, again: bool, names: list[str], as_json: bool
+) -> None:
+    """Check and count; no PIN is read, so nothing is recorded, and no file is made."""
+    with NewFile(path, force), NewFile(export_manifest.path_of(path), force), office.transaction() as cursor:
+        batch = _take(cursor, batch_id, again)
+    output.print_result(
+        {"file": path, "batch": batch_id, "product": batch["product"], "count": batch["in_stock"], "fields": names},
+        plural("{path} with {count} card.", "{path} with {count} cards.", batch["in_stock"]).format(
+            path=path, count=batch["in_stock"]
+        ),
+        as_json,
+    )
 
 
 def _check_usage(

@@ -48,6 +48,8 @@ class Office:
         self.config_path = config_path
         # The group of the option file that has the account of the database.
         self.group = ADMIN_GROUP
+        # With --dry-run, transactions are rolled back: the database checks everything and changes nothing.
+        self.dry_run = False
 
     def work_as(self, group: str) -> None:
         """From now on, use the account of this group, if the option file has the group: a daemon's own account."""
@@ -56,7 +58,7 @@ class Office:
 
     @contextlib.contextmanager
     def transaction(self, reason: str | None = None, note: int | None = None) -> Iterator[Cursor]:
-        """A transaction, committed at the end of the block and rolled back after any exception.
+        """A transaction, committed at the end of the block and rolled back after any exception, or with `dry_run`.
 
         The triggers write *reason* and the number of the *note* into the history of each change.
         """
@@ -65,7 +67,10 @@ class Office:
             store.connection.set_reason(cursor, reason, note)
             try:
                 yield cursor
-                self.connection.commit()
+                if self.dry_run:
+                    self._roll_back()
+                else:
+                    self.connection.commit()
             except BaseException:
                 self._roll_back()
                 raise

@@ -86,7 +86,11 @@ def print_attributes(attributes: Iterable[Mapping[str, str]]) -> None:
 
 
 def print_result(result: Record, sentence: str, as_json: bool = False) -> None:
-    """Print what a command did: *result* as JSON for a program, the sentence for people."""
+    """Print what a command did, or would do: *result* as JSON for a program, the sentence for people."""
+    context = click.get_current_context(silent=True)
+    if context is not None and getattr(context.obj, "dry_run", False):
+        result = {**result, "dry_run": True}
+        sentence = _("Dry run, nothing was changed. Without --dry-run: {sentence}").format(sentence=sentence)
     if as_json:
         click.echo(as_json_text(result))
     else:

@@ -9,6 +9,7 @@ from freeradius_module.sentence import Sentence
 
 from . import errors, output
 from .command import Decorated, json_option, option
+from .office import Office
 from .option_types import CLEARED, Amount
 from .text import _
 
@@ -48,6 +49,18 @@ list_options = together(
     json_option,
 )
 dry_run_option = option("--dry-run", is_flag=True, help="Show what would happen; change nothing.")
+
+
+def _rehearse(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    office = ctx.find_object(Office)
+    if value and office is not None:
+        office.dry_run = True
+
+
+# For commands that only use the database: all is done and checked in the transaction, which is then rolled back.
+rehearsal_option = option(
+    "--dry-run", is_flag=True, expose_value=False, callback=_rehearse, help="Show what would happen; change nothing."
+)
 yes_option = option("--yes", is_flag=True, help="Do not ask for confirmation (for scripts).")
 reason_option = option("--reason", help="The reason, for the history.")
 note_reason_option = option("--reason", help="The reason, for the note and the history.")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from .rows import Cursor, Parameters, Row, StreamCursor, only_row
 
+SERIALS_A_LIST = 500
 # All but 'deleted': no list shows deleted cards.
 LISTED_STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
 
@@ -35,7 +36,20 @@ def of_range(batch_id: int, first_serial: str, last_serial: str) -> Choice:
 
 
 def of_serials(serials: list[str]) -> Choice:
-    return Choice("card.serial IN %(serials)s", {"serials": serials})
+    """These cards.  A list of a thousand values or more would become a table that the server joins without the index."""
+    parts = [serials[at : at + SERIALS_A_LIST] for at in range(0, len(serials), SERIALS_A_LIST)]
+    return Choice(
+        f"({' OR '.join(f'card.serial IN %(serials_{number})s' for number in range(len(parts)))})",
+        {f"serials_{number}": part for number, part in enumerate(parts)},
+    )
+
+
+def oldest(product_id: int, last_id: int) -> Choice:
+    """The cards of a product in stock up to this one, in the order in which they were made."""
+    return Choice(
+        "card.product_id = %(product_id)s AND card.status = 'created' AND card.id <= %(last_id)s",
+        {"product_id": product_id, "last_id": last_id},
+    )
 
 
 def with_partner(choice: Choice, partner_id: int) -> Choice:
@@ -129,6 +143,22 @@ _FILTERS = {
     # A key instead of OFFSET, so that the hundredth page is as fast as the first.
     "after_id": "id > %(after_id)s",
 }
+
+
+def oldest_in_stock(cursor: Cursor, product_id: int, count: int) -> list[Row]:
+    """The first *count* cards of a product in stock, in the order in which they were made; fewer if there are fewer."""
+    cursor.execute(
+        """
+        SELECT id, serial, batch_id
+          FROM card FORCE INDEX (card_by_product)
+         WHERE product_id = %(product_id)s
+           AND status = 'created'
+         ORDER BY id
+         LIMIT %(count)s
+        """,
+        {"product_id": product_id, "count": count},
+    )
+    return list(cursor.fetchall())
 
 
 def stock_ends(cursor: Cursor, batch_id: int) -> tuple[int, int]:

@@ -158,3 +158,29 @@ def test_the_cards_are_given_in_one_way_only(office, verb):
     assert office.run(verb).exit_status == 2
     assert office.run(verb, "A1", "--batch", 1).exit_status == 2
     assert office.run(verb, "--batch", 999999, "--yes").exit_status == 1
+
+
+# --- From a scanner -----------------------------------------------------------------------------------------
+
+
+def test_scanned_cards_are_blocked_unblocked_and_deleted(office):
+    cards = office.stock(4, "--time", "10m")
+    scan = f"{cards[0].serial}\n{cards[2].serial} {cards[2].pin}\n"
+    assert office.json("block", "-", "--reason", "Stolen", stdin=scan)["blocked"] == 2
+    assert office.json("block", "-", stdin=scan)["blocked"] == 0
+    result = office.run("unblock", "-", stdin=f"{scan}{cards[1].serial}\n")
+    assert (
+        result.exit_status == 1 and f"line 3: card {cards[1].serial} is created, but must be blocked" in result.stderr
+    )
+    assert office.json("unblock", "-", stdin=scan)["unblocked"] == 2
+    result = office.run("delete", "-", stdin=scan)
+    assert result.exit_status == 2 and "--yes" in result.stderr
+    assert office.json("delete", "-", "--dry-run", stdin=scan)["deleted"] == 2
+    assert office.json("delete", "-", "--yes", "--reason", "Damaged", stdin=scan)["deleted"] == 2
+    assert [row["serial"] for row in office.json("list", "--batch", cards[0].batch)] == [
+        cards[1].serial,
+        cards[3].serial,
+    ]
+    result = office.run("block", "-", stdin=f"{cards[1].serial}\n{cards[0].serial}\n")
+    assert result.exit_status == 1 and f"line 2: card {cards[0].serial} is deleted" in result.stderr
+    assert office.show(cards[1])["status"] == "created"
