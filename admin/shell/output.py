@@ -85,6 +85,11 @@ def confirm(question: str) -> bool:
     return click.confirm(printable(question, keep="\n"), err=True)
 
 
+def ask(question: str) -> str:
+    """Ask for a text on stderr; the answer, which is not empty."""
+    return str(click.prompt(printable(question), err=True))
+
+
 def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:
     """Print a table with these rows."""
     from rich.console import Console
