@@ -11,6 +11,7 @@ import click
 from freeradius_module.sealing import pin
 
 from . import store
+from .block import sentence_of
 from .shell import clock, errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
@@ -142,7 +143,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     """
     if not with_pin:
         with office.reading() as cursor:
-            output.print_record(_overview(cursor, serial), as_json)
+            _print(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
     with office.transaction() as cursor:
@@ -150,7 +151,16 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
         row = _overview(cursor, serial)
         sealed, key_number = store.card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-    output.print_record({"serial": row["serial"], "pin": code, **row}, as_json)
+    _print({"serial": row["serial"], "pin": code, **row}, as_json)
+
+
+def _print(row: Row, as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        output.print_record(row, as_json)
+        return
+    output.print_record(row | {"blocks": None})
+    for block in row["blocks"]:
+        output.print_text(sentence_of(block))
 
 
 @cli.command()
@@ -256,7 +266,7 @@ def _overview(cursor: Cursor, text: str) -> Row:
         raise errors.NotFound(
             _("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."), serial=card["serial"]
         )
-    return public(row)
+    return {**public(row), "blocks": store.block.open_blocks(cursor, card["id"])}
 
 
 def end_of(expires: date | datetime) -> datetime:

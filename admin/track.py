@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from . import store
+from .block import sentence_of
 from .shell import output, selection
 from .shell.command import cli, option, pass_office
 from .shell.office import Office
@@ -42,8 +43,10 @@ def track(office: Office, serial: str, follow: bool, as_json: bool) -> None:
     """
     if follow:
         _follow(office, serial, as_json)
-    else:
-        _tell(history(office, serial), as_json)
+        return
+    _tell(history(office, serial), as_json)
+    if not as_json:
+        _tell_open_blocks(office, serial)
 
 
 def history(office: Office, serial: str) -> list[Row]:
@@ -60,7 +63,7 @@ def history(office: Office, serial: str) -> list[Row]:
                 for event in store.track.batch_events(cursor, card["batch_id"])
                 if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"
             ),
-            *changes,
+            *map(of_change, changes),
             *(row for session in store.track.sessions(cursor, card["id"]) for row in of_session(session)),
             *(of_refusal(refusal) for refusal in store.track.refusals(cursor, card["id"])),
             *({"what": "disconnect", **attempt} for attempt in store.track.disconnect_attempts(cursor, card["id"])),
@@ -87,6 +90,22 @@ def of_batch(event: Row) -> Row:
     """An event of the whole batch; the detail of an export is an object with its format, fields and SHA-256."""
     detail = event["detail"]
     return {**event, "detail": json.loads(detail) if detail and detail.startswith("{") else detail}
+
+
+def of_change(event: Row) -> Row:
+    """A change of the card; `open` marks a block that is not lifted yet, `block` is the reason of a block that was lifted.
+
+    >>> of_change({"what": "block_added", "reason": "Stolen", "scope": "serial", "block": "Stolen", "is_open": 1})
+    {'what': 'block_added', 'reason': 'Stolen', 'scope': 'serial', 'open': True}
+    >>> of_change({"what": "unblocked", "reason": "Found", "scope": "serial", "block": "Stolen", "is_open": 0})
+    {'what': 'unblocked', 'reason': 'Found', 'scope': 'serial', 'block': 'Stolen'}
+    """
+    row = {name: value for name, value in event.items() if name not in ("block", "is_open")}
+    if event["block"] is None:
+        return row
+    if event["what"] not in ("blocked", "block_added"):
+        return {**row, "block": event["block"]}
+    return {**row, "open": True} if event["is_open"] else row
 
 
 def of_session(session: Row) -> list[Row]:
@@ -134,7 +153,26 @@ def _tell(rows: list[Row], as_json: bool) -> None:
     if as_json:
         output.print_rows(rows, as_json)
     else:
-        output.print_rows([{name: row.get(name) for name in COLUMNS} for row in rows], False, COLUMNS, LEAST_IMPORTANT)
+        output.print_rows(
+            [{name: row.get(name) for name in COLUMNS} for row in map(_with_lifted_block, rows)],
+            False,
+            COLUMNS,
+            LEAST_IMPORTANT,
+        )
+
+
+def _with_lifted_block(row: Row) -> Row:
+    """A row as people see it: a block that was lifted while others stay is named in the reason."""
+    if row["what"] != "block_lifted":
+        return row
+    return {**row, "reason": ": ".join(text for text in (row["block"], row.get("reason")) if text)}
+
+
+def _tell_open_blocks(office: Office, serial: str) -> None:
+    with office.reading() as cursor:
+        blocks = store.block.open_blocks(cursor, selection.find(cursor, serial)["id"])
+    for block in blocks:
+        output.print_notice(sentence_of(block))
 
 
 def _follow(office: Office, serial: str, as_json: bool) -> None:

@@ -59,6 +59,7 @@ GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_secon
               added_up_octets, added_cents, expires_at)
    ON {database}.card_entry TO {admin};
 GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {admin};
+GRANT INSERT (card_id, scope, reason), UPDATE (lifted_at, lift_reason) ON {database}.card_block TO {admin};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};
 GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.disconnect_attempt TO {admin};

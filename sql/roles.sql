@@ -3,7 +3,7 @@
 -- name, a colon and the role, because roles belong to the whole server. A MariaDB account can use one role at a time, so
 -- each operator has a role of the same name that holds the operator's roles.
 --
--- All changes of a card's status write the same column, so these grants cannot keep the role `block` from delivering. The
+-- All changes of a card's status write the same column, so these grants cannot keep the role `return` from delivering. The
 -- trigger card_rules does that: it compares the operator's roles with card_transition.role.
 
 CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
@@ -28,6 +28,7 @@ GRANT SELECT (id, serial, key_number, status, status_before_block, batch_id, pro
    ON {database}.card TO {see};
 GRANT SELECT ON {database}.card_transition TO {see};
 GRANT SELECT ON {database}.card_event TO {see};
+GRANT SELECT ON {database}.card_block TO {see};
 GRANT SELECT ON {database}.card_entry TO {see};
 GRANT SELECT (card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at,
               stopped_at, stop_cause, closed_at, close_cause, reopens_after_at, end_recorded_at, due_at, due_cause,
@@ -85,8 +86,9 @@ GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliv
 GRANT UPDATE (status) ON {database}.card TO {return};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {return};
 
--- block: blocks and unblocks cards. delete: deletes cards and voids those that the print shop spoiled.
-GRANT UPDATE (status) ON {database}.card TO {block};
+-- block: adds and lifts blocks; triggers change the cards' status. delete: deletes cards and voids those that the print
+-- shop spoiled.
+GRANT INSERT (card_id, scope, reason), UPDATE (lifted_at, lift_reason) ON {database}.card_block TO {block};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {block};
 GRANT UPDATE (status) ON {database}.card TO {delete};
 GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {delete};

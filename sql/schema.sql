@@ -575,11 +575,21 @@ BEGIN
     END IF;
 END//
 
+-- A card that is imported as blocked has a block, as every blocked card.
+CREATE TRIGGER imported_block_is_recorded AFTER INSERT ON card FOR EACH ROW
+BEGIN
+    IF NEW.status = 'blocked' THEN
+        INSERT INTO card_block (card_id, scope, reason)
+        VALUES (NEW.id, 'import', COALESCE(NULLIF(TRIM(@prepaid_reason), ''), 'imported'));
+    END IF;
+END//
+
 -- Postings are frequent. They change none of the columns that the large IF compares, so they cost the checks before it only.
 CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
     DECLARE valid_until DATETIME(3);
+    DECLARE open_blocks INT UNSIGNED;
     IF NEW.posted_seconds < OLD.posted_seconds OR NEW.posted_down_octets < OLD.posted_down_octets
        OR NEW.posted_up_octets < OLD.posted_up_octets OR NEW.posted_login_number < OLD.posted_login_number THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_usage_only_grows: a correction is a new entry';
@@ -621,6 +631,21 @@ BEGIN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: see the table card_transition';
             END IF;
             SET NEW.status_before_block = IF(NEW.status = 'blocked', CAST(OLD.status AS CHAR), NULL);
+            IF NOT by_owner AND (OLD.status = 'blocked' OR NEW.status = 'blocked') THEN
+                -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
+                SELECT COUNT(*) INTO open_blocks
+                  FROM card_block
+                 WHERE card_block.card_id = OLD.id AND card_block.lifted_at IS NULL
+                  LOCK IN SHARE MODE;
+                -- A blocked card that has given all its credit to another one becomes exhausted behind its block.
+                IF (open_blocks > 0) <> (NEW.status = 'blocked')
+                   AND NOT (OLD.status = 'blocked'
+                            AND EXISTS (SELECT 1 FROM card_entry
+                                         WHERE card_entry.card_id = OLD.id AND card_entry.what = 'transferred')) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'blocked_cards_have_an_open_block: a row in card_block blocks a card';
+                END IF;
+            END IF;
 
             IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
                 IF NOT by_owner AND (NEW.partner_id IS NULL
@@ -771,6 +796,7 @@ CREATE TABLE card_event (
     reason       VARCHAR(255)    NULL,
     note_id      INT UNSIGNED    NULL,
     entry_id     BIGINT UNSIGNED NULL,                           -- the compensating entry that caused it
+    block_id     BIGINT UNSIGNED NULL,                           -- the block that was made or lifted
     KEY (card_id, id),
     KEY (note_id),
     CONSTRAINT status_change_is_allowed FOREIGN KEY (from_status, to_status)
@@ -785,14 +811,21 @@ DELIMITER //
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE with_note INT UNSIGNED;
+    DECLARE with_block BIGINT UNSIGNED;
     IF NEW.status <> OLD.status THEN
         IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
             SET with_note = NEW.delivery_note_id;
         ELSEIF NEW.status = 'deleted' OR (OLD.status = 'delivered' AND NEW.status = 'created') THEN
             SET with_note = @prepaid_note;
+        ELSEIF NEW.status = 'blocked' OR OLD.status = 'blocked' THEN
+            SET with_block = (SELECT card_block.id
+                                FROM card_block
+                               WHERE card_block.card_id = NEW.id AND (card_block.lifted_at IS NULL) = (NEW.status = 'blocked')
+                               ORDER BY card_block.lifted_at DESC, card_block.id DESC
+                               LIMIT 1);
         END IF;
-        INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id)
-        VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note);
+        INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id, block_id)
+        VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note, with_block);
         IF with_note IS NOT NULL THEN
             IF NEW.status = 'delivered' THEN
                 UPDATE note_price SET card_count = card_count + 1
@@ -827,8 +860,8 @@ BEGIN
     IF chooses_number() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
-    -- A row that is neither a change of status nor an entry is a disconnection or the reading of a PIN (see read_pin).
-    IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NOT acts_as_owner()
+    -- A row that is no change of status, entry or block is a disconnection or the reading of a PIN (see read_pin).
+    IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NEW.block_id IS NULL AND NOT acts_as_owner()
        AND NOT (NEW.what <=> 'disconnected' AND may_act('disconnect'))
        AND NOT (NEW.what <=> 'pin_read' AND (may_act('see_pin') OR may_act('redeem'))) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: triggers and procedures write this row';
@@ -840,6 +873,85 @@ CREATE TRIGGER history_is_never_edited BEFORE UPDATE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
+
+-- The blocks of cards, each with its reason. Inserting a row blocks its card; a card has the status 'blocked' while one of
+-- its blocks is open; lifting the last one returns the card to its status before. So a card that was blocked as stolen
+-- stays blocked when the batch is unblocked, which was blocked for another reason. A login reads the status only.
+CREATE TABLE card_block (
+    id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    card_id      INT UNSIGNED    NOT NULL,
+    scope        ENUM('serial', 'range', 'batch', 'import') NOT NULL, -- what the office named to block it; import: it came blocked
+    reason       VARCHAR(255)    NOT NULL,
+    made_at      DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator     VARCHAR(128)    NOT NULL DEFAULT '',
+    lifted_at    DATETIME(3)     NULL,                           -- NULL: the block is open
+    lifted_by    VARCHAR(128)    NULL,
+    lift_reason  VARCHAR(255)    NULL,
+    KEY (card_id, lifted_at),
+    FOREIGN KEY (card_id) REFERENCES card (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER block_names_its_operator BEFORE INSERT ON card_block FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    IF TRIM(NEW.reason) = '' THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'block_has_a_reason: say why';
+    END IF;
+    IF NEW.scope = 'import' AND NOT EXISTS (SELECT 1 FROM card WHERE card.id = NEW.card_id AND card.status = 'blocked') THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'blocked_cards_have_an_open_block: this card did not come blocked';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time(),
+        NEW.lifted_at = NULL, NEW.lifted_by = NULL, NEW.lift_reason = NULL;
+END//
+
+-- The first block of a card changes its status; a further one only adds its reason.
+CREATE TRIGGER block_reaches_the_card AFTER INSERT ON card_block FOR EACH ROW
+BEGIN
+    -- An imported card came blocked; this row is written by the statement that makes the card.
+    IF NEW.scope <> 'import' THEN
+        SET @prepaid_reason = NEW.reason;
+        UPDATE card SET status = 'blocked' WHERE id = NEW.card_id AND status <> 'blocked';
+        IF ROW_COUNT() = 0 THEN
+            INSERT INTO card_event (card_id, what, operator, reason, block_id)
+            VALUES (NEW.card_id, 'block_added', '', NEW.reason, NEW.id);
+        END IF;
+    END IF;
+END//
+
+-- A block is lifted once; nothing else of it changes.
+CREATE TRIGGER blocks_are_lifted_once BEFORE UPDATE ON card_block FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.card_id <> OLD.card_id OR NEW.scope <> OLD.scope OR NEW.reason <> OLD.reason
+       OR NEW.made_at <> OLD.made_at OR NEW.operator <> OLD.operator OR OLD.lifted_at IS NOT NULL
+       OR NEW.lifted_at IS NULL THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+    SET NEW.lifted_at = server_time(), NEW.lifted_by = SUBSTRING_INDEX(USER(), '@', 1);
+END//
+
+CREATE TRIGGER lifting_reaches_the_card AFTER UPDATE ON card_block FOR EACH ROW
+BEGIN
+    DECLARE others INT UNSIGNED;
+    -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
+    SELECT COUNT(*) INTO others
+      FROM card_block
+     WHERE card_block.card_id = NEW.card_id AND card_block.lifted_at IS NULL
+      LOCK IN SHARE MODE;
+    IF others = 0 THEN
+        SET @prepaid_reason = NEW.lift_reason;
+        UPDATE card SET status = CAST(status_before_block AS CHAR) WHERE id = NEW.card_id AND status = 'blocked';
+    ELSE
+        INSERT INTO card_event (card_id, what, operator, reason, block_id)
+        VALUES (NEW.card_id, 'block_lifted', '', NEW.lift_reason, NEW.id);
+    END IF;
+END//
+
+CREATE TRIGGER blocks_are_never_removed BEFORE DELETE ON card_block FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
 
 -- Events of all cards of a batch: one row instead of one for each card.
 CREATE TABLE batch_event (

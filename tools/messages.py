@@ -38,7 +38,7 @@ WORDS = (
     *"""
     created delivered in_use exhausted expired blocked redeemed deleted
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
-    pin_read login session refused
+    block_added block_lifted pin_read login session refused
     internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
@@ -55,7 +55,7 @@ COLUMNS = (
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     *"""
     accepted acct_session_id action attempts
-    binds_device blocked cards chain_row check checks closes commission_cents contact count created database day
+    binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created database day
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
     framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale last_at

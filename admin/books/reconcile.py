@@ -20,6 +20,7 @@ OF_CARDS = {
     "usage": store.reconcile.wrong_usage,
     "sessions": store.reconcile.wrong_sessions,
     "status": store.reconcile.wrong_statuses,
+    "block": store.reconcile.wrong_blocks,
     "custody": store.reconcile.wrong_custody,
     "history": store.reconcile.wrong_events,
     "transfer": store.reconcile.wrong_transfers,
@@ -39,6 +40,7 @@ def reconcile(office: Office, as_json: bool) -> None:
     usage     the usage of a card is the sum of its sessions, archived ones included
     sessions  no session has posted more than it used
     status    a card's status is the last one of its history, which has no gap
+    block     a card is blocked while one of its blocks is open, and no longer
     custody   a card that is with a partner has a delivery note to that partner
     history   each change of status is permitted; FreeRADIUS made none of the office's
     transfer  what a transfer took from one card, it gave to the other

@@ -131,6 +131,8 @@ RULES = {
     "Choose another prefix or more serial digits.",
     "status_change_is_allowed": "The card's status does not allow this. See its history with 'prepaid track'.",
     "unblock_restores_the_status_before": "A blocked card can only return to the status it had before.",
+    "blocked_cards_have_an_open_block": "A card is blocked while one of its blocks is open: 'prepaid block', 'prepaid unblock'.",
+    "block_has_a_reason": "A block needs a reason: --reason TEXT.",
     "card_identity_is_fixed": "A card's serial, batch and product never change.",
     "card_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
     "session_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",

@@ -127,6 +127,11 @@ def confirm(question: str) -> bool:
         print_notice(_("Please answer with one of these: {answers}.").format(answers=f"{yes}, {no}"))
 
 
+def ask(question: str) -> str:
+    """Ask for a text on stderr; the answer, which is not empty."""
+    return str(click.prompt(printable(question), err=True))
+
+
 def _answers(*lists: str) -> set[str]:
     return {text.folded(answer) for answers in lists for answer in answers.split(",")}
 

@@ -1,5 +1,6 @@
-"""What several commands share: options, the type of a new name, the changes of an edit, the question behind --yes."""
+"""What several commands share: options, the type of a new name, the changes of an edit, the questions for --yes and --reason."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,6 +71,15 @@ def require_yes(question: str) -> None:
     """Ask a person; any answer but yes ends the command, with nothing changed."""
     if not output.confirm(question):
         raise errors.Refused(_("Nothing was changed."))
+
+
+def require_reason(reason: str | None) -> str:
+    """The reason of a command that needs one: a person is asked for it, a script must give it."""
+    if reason is None and sys.stdin.isatty():
+        reason = output.ask(_("Reason"))
+    if reason is None or not reason.strip():
+        raise errors.WrongUsage(_("Give the reason: --reason TEXT."))
+    return reason.strip()
 
 
 def name_type(most: int) -> Amount:

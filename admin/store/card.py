@@ -290,26 +290,6 @@ def take_back(cursor: Cursor, choice: Choice) -> int:
     )
 
 
-def block(cursor: Cursor, choice: Choice) -> int:
-    return cursor.execute(
-        f"UPDATE card SET status = 'blocked' WHERE {choice.where} AND card.status NOT IN ('blocked', 'redeemed', 'deleted')",
-        choice.values,
-    )
-
-
-def unblock(cursor: Cursor, choice: Choice) -> int:
-    """Return blocked cards to the status that they had before; return how many."""
-    return cursor.execute(
-        f"""
-        UPDATE card
-           SET status = CAST(status_before_block AS CHAR)
-         WHERE {choice.where}
-           AND card.status = 'blocked'
-        """,
-        choice.values,
-    )
-
-
 def delete(cursor: Cursor, choice: Choice) -> int:
     """Delete cards in stock.  The rows stay without a PIN, because a serial is never used again."""
     return cursor.execute(

@@ -124,6 +124,25 @@ def wrong_statuses(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]
     return list(cursor.fetchall())
 
 
+def wrong_blocks(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """A card has the status 'blocked' while one of its blocks is open, and no longer."""
+    cursor.execute(
+        """
+        SELECT card.serial, 'status, and the number of its open blocks', card.status, COALESCE(blocks.count, 0)
+          FROM card
+          LEFT JOIN (SELECT card_id, COUNT(*) AS count
+                       FROM card_block
+                      WHERE card_id BETWEEN %(first)s AND %(last)s
+                        AND lifted_at IS NULL
+                      GROUP BY card_id) AS blocks ON blocks.card_id = card.id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND (card.status = 'blocked') <> (blocks.card_id IS NOT NULL)
+        """,
+        {"first": first, "last": last},
+    )
+    return list(cursor.fetchall())
+
+
 def wrong_custody(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
     """A card that is with a partner has a delivery note to that partner."""
     cursor.execute(

@@ -65,8 +65,8 @@ def test_a_mistyped_serial_brings_a_suggestion(office):
 
 @pytest.mark.parametrize("serial", ["", "x", "'; DROP TABLE card; --", "\N{SNOWMAN}", "9" * 300, "A\x00B"])
 def test_a_text_that_is_not_a_serial_is_not_found(office, serial):
-    for command in ("show", "track", "block"):
-        assert office.run(command, serial).exit_status == 1
+    for command in (("show",), ("track",), ("block", "--reason", "Stolen")):
+        assert office.run(*command, serial).exit_status == 1
 
 
 def test_list_filters(office):
@@ -167,5 +167,5 @@ def test_a_card_is_released_from_its_device(office, database):
 def test_edit_needs_a_change_and_a_card_that_is_not_deleted(office):
     (card,) = office.stock(1, "--time", "10m")
     assert office.run("edit", card.serial).exit_status == 2
-    office.must("delete", card.serial, "--yes")
+    office.must("delete", card.serial, "--yes", "--reason", "Misprinted")
     assert office.run("edit", card.serial, "--note", "x").exit_status == 1

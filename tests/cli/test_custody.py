@@ -66,7 +66,7 @@ def test_a_range_that_crosses_batches_is_refused_with_its_parts(office, partner)
 
 def test_a_range_with_a_deleted_card_has_a_gap(office, partner):
     cards = office.stock(3, "--time", "10m")
-    office.must("delete", cards[1].serial, "--yes")
+    office.must("delete", cards[1].serial, "--yes", "--reason", "Misprinted")
     result = office.run("deliver", "--partner", partner, "--range", f"{cards[0].serial}-{cards[2].serial}")
     assert result.exit_status == 1 and cards[1].serial in result.stderr
     assert office.json("deliver", "--partner", partner, "--batch", cards[0].batch)["count"] == 2

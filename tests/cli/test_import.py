@@ -44,6 +44,7 @@ def test_cards_come_with_what_was_used(office, bring, database):
     batch = office.json("batch", "show", printed["batch"])
     assert (batch["origin"], batch["count"], batch["events"][0]["what"]) == ("imported", 5, "imported")
     assert office.track("OLD1")[0]["what"] == "imported"
+    assert [(row["scope"], row["reason"]) for row in office.show("OLD5")["blocks"]] == [("import", "imported")]
     office.must("unblock", "OLD5")
     assert office.show("OLD5")["status"] == "in_use"
 

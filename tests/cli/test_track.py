@@ -60,7 +60,7 @@ def test_logins_sessions_refusals_and_disconnects_are_listed(office, database):
 
 def test_the_history_of_a_deleted_card_stays(office):
     (card,) = office.stock(1, "--time", "10m")
-    office.must("delete", card.serial, "--yes")
+    office.must("delete", card.serial, "--yes", "--reason", "Misprinted")
     assert office.track(card)[-1]["what"] == "deleted"
 
 

@@ -42,8 +42,8 @@ def test_history_has_the_servers_time(person, office, database, ids):  # noqa: F
                 tried(
                     connection,
                     f"SET timestamp = {moved}, time_zone = '-11:00'",
-                    f"UPDATE card SET status = 'blocked' WHERE id = {ids(card)}",
-                    f"UPDATE card SET status = 'delivered' WHERE id = {ids(card)}",
+                    f"INSERT INTO card_block (card_id, scope, reason) VALUES ({ids(card)}, 'serial', 'x')",
+                    f"UPDATE card_block SET lifted_at = '2000-01-01' WHERE card_id = {ids(card)} AND lifted_at IS NULL",
                 )
                 == ""
             )
@@ -224,7 +224,7 @@ def test_the_module_delivers_and_unblocks_nothing(office, database, ids):
     from admin.shell.office import Office
 
     (blocked,) = office.sell(1, "--time", "10m")
-    office.must("block", blocked.serial)
+    office.must("block", blocked.serial, "--reason", "Stolen")
     (stock,) = office.stock(1, product=blocked.product)
     (sold,) = office.sell(1, "--time", "10m", "--valid-days", "1")
     with Office(str(office.option_file)).connect("prepaid-radius") as connection:

@@ -26,9 +26,9 @@ ONLY = {
     "deliver": ["UPDATE card SET status = 'delivered', partner_id = P WHERE id = S"],
     "return": ["UPDATE card SET status = 'created' WHERE id = C"],
     "block": [
-        "UPDATE card SET status = 'blocked' WHERE id = C",
-        "UPDATE card SET status = 'blocked' WHERE id = S",
-        "UPDATE card SET status = 'delivered' WHERE id = B",
+        "INSERT INTO card_block (card_id, scope, reason) VALUES (C, 'serial', 'x')",
+        "INSERT INTO card_block (card_id, scope, reason) VALUES (S, 'serial', 'x')",
+        "UPDATE card_block SET lifted_at = UTC_TIMESTAMP() WHERE card_id = B",
     ],
     "delete": ["UPDATE card SET status = 'deleted' WHERE id = S"],
     "credit": [
@@ -93,6 +93,8 @@ NOBODY = [
     "UPDATE schema_version SET version = 9",
     "DROP TRIGGER card_rules",
     "TRUNCATE TABLE card_event",
+    "UPDATE card_block SET reason = 'x'",
+    "DELETE FROM card_block",
     "CREATE TABLE mine (id INT)",
     "CREATE USER friend",
     "GRANT SELECT ON card TO root@localhost",
@@ -105,7 +107,7 @@ def numbers(office, database):
     """Cards in each status that a statement asks for, and a partner."""
     one, two, three, four = office.sell(4, "--time", "10m")
     (stock,) = office.stock(1, "--time", "10m")
-    office.must("block", two.serial)
+    office.must("block", two.serial, "--reason", "Stolen")
     database.execute("UPDATE card SET status = 'expired' WHERE serial = %s", [three.serial])
     ids = {row["serial"]: row["id"] for row in database.query("SELECT id, serial FROM card")}
     return {

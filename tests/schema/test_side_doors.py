@@ -114,7 +114,8 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     "generate": {"serial_counter": {"next_number": ("up",)}},
     "deliver": {},
     "return": {"session": SOONER},
-    "block": {"session": SOONER},
+    # A block is lifted once, by the server's clock, whatever the statement says.
+    "block": {"session": SOONER, "card_block": {"lifted_at": ALL}},
     "credit": {"session": SOONER, "card": {"note": ALL}},
     "products": {"product": PRODUCT},
     "partners": {"partner": PARTNER},
@@ -217,8 +218,8 @@ def books(office, database, tmp_path):
     for status, card in zip(("exhausted", "expired"), cards[3:5], strict=True):
         database.execute("UPDATE card SET status = 'in_use' WHERE serial = %s", [card.serial])
         database.execute("UPDATE card SET status = %s WHERE serial = %s", [status, card.serial])
-    office.must("block", cards[5].serial)
-    office.must("delete", stock[1].serial, "--yes")
+    office.must("block", cards[5].serial, "--reason", "Stolen")
+    office.must("delete", stock[1].serial, "--yes", "--reason", "Misprinted")
     in_status = {
         "created": stock[0],
         "delivered": cards[2],
