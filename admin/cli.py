@@ -24,6 +24,7 @@ from . import key
 from . import nas
 from . import operators
 from . import partner
+from . import payment
 from . import product
 from .freeradius import raddb
 from . import redeem

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import click
+import pymysql
 
 from freeradius_module.rules import hours
 
@@ -13,7 +14,7 @@ from .shell.find import find_batch, find_partner
 from .shell.office import Office
 from .shell.shared_options import dry_run_option, note_reason_option
 from .shell.text import _
-from .store.rows import Row
+from .store.rows import Cursor, Row
 
 partner_option = option("--partner", "partner_name", required=True, metavar="NAME", help="The partner.")
 
@@ -37,18 +38,27 @@ def deliver(
         prepaid deliver --partner "Banca do Norte" --batch 31
         prepaid deliver --partner "Banca do Norte" --range LIVRE000000016-LIVRE000010005
     """
-    with office.transaction() as cursor:
-        receiver = find_partner(cursor, partner_name)
-        if receiver["retired_at"] is not None:
-            raise errors.Refused(_("Partner {name!r} is retired and receives no more cards."), name=partner_name)
-        chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
-        require_on_sale(find_batch(cursor, chosen.batch_ids[0]), store.connection.now(cursor))
-        cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
-        note_id = None
-        if not dry_run:
-            note_id = store.note.add(cursor, "delivery", receiver["id"])
-            store.connection.set_reason(cursor, None, note_id)
-            _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
+    try:
+        with office.transaction() as cursor:
+            receiver = find_partner(cursor, partner_name)
+            if receiver["retired_at"] is not None:
+                raise errors.Refused(_("Partner {name!r} is retired and receives no more cards."), name=partner_name)
+            chosen = selection.by_batch_or_range(cursor, batch_id, range_text)
+            batch_row = find_batch(cursor, chosen.batch_ids[0])
+            require_on_sale(batch_row, store.connection.now(cursor))
+            cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
+            _require_within_limit(cursor, receiver, batch_row["product_id"], cards["count"])
+            note_id = None
+            if not dry_run:
+                note_id = store.note.add(cursor, "delivery", receiver["id"])
+                store.connection.set_reason(cursor, None, note_id)
+                _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
+    except pymysql.MySQLError as error:
+        if errors.broken_rule(error) == "credit_limit_is_kept":
+            # Another delivery to this partner was committed after the limit was checked above.
+            with office.reading() as cursor:
+                _require_within_limit(cursor, receiver, batch_row["product_id"], cards["count"])
+        raise
     _tell(
         note_id,
         partner_name,
@@ -184,6 +194,36 @@ def require_on_sale(batch_row: Row, now: datetime) -> None:
             product=batch_row["product"],
             moment=output.formatted("valid_until_at", batch_row["valid_until_at"]),
         )
+
+
+def _require_within_limit(cursor: Cursor, receiver: Row, product_id: int, count: int) -> None:
+    """Refuse a delivery that would exceed the partner's credit limit.  A trigger checks the same for every writer."""
+    if receiver["credit_limit_cents"] is None:
+        return
+    account = store.partner.account(cursor, receiver["id"])
+    if account["credit_limit_cents"] is None:
+        return
+    delivery = store.partner.price_of_cards(cursor, receiver["id"], product_id, count)
+    outstanding = int(account["cards_cents"] - account["expired_cents"] - account["paid_cents"])
+    room = account["credit_limit_cents"] - outstanding
+    if delivery <= max(room, 0):
+        return
+    owed = store.report.owed_for_sales(cursor, receiver["id"], store.connection.now(cursor))
+    owed -= int(account["paid_cents"])
+    raise errors.Refused(
+        _(
+            "The credit limit of {partner} is {limit}. It owes {owed} and has unsold cards for {cards}. This delivery of "
+            "{count} cards is {delivery}, but only {room} is left. Nothing was changed. Record a payment ('prepaid payment "
+            "add'), deliver fewer cards, or raise the limit ('prepaid partner edit --credit-limit')."
+        ),
+        partner=receiver["name"],
+        limit=output.money(account["credit_limit_cents"]),
+        owed=output.money(owed),
+        cards=output.money(outstanding - owed),
+        count=count,
+        delivery=output.money(delivery),
+        room=output.money(max(room, 0)),
+    )
 
 
 def _require_all_there(partner_name: str, found: dict[str, Row], found_there: dict[str, Row]) -> None:

@@ -222,6 +222,8 @@ _WITHOUT_UNIT = {
     "_up_octets": "_upload",
     "_octets": "_traffic",
     "_millicents": "",
+    "amount_cents": "amount",
+    "limit_cents": "limit",
     "_cents": "_money",
     "_at": "",
     "_kbit": "",
