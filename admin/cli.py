@@ -32,6 +32,7 @@ from .books import reconcile
 from .report import command as report
 from . import sessions
 from . import simulate
+from . import statement
 from .queue import command as queue
 from . import track
 from . import voice

@@ -15,6 +15,9 @@ from .shell.option_types import DATE, MONEY
 from .shell.text import _
 from .store.rows import Row
 
+# The columns of the list for people; the note of a reversal is its reason.
+LISTED = ("payment", "paid_on", "partner", "amount_cents", "key", "reverses", "note")
+
 
 def _stripped(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not value.strip():
@@ -94,7 +97,10 @@ def list_(office: Office, partner_name: str | None, first: date | None, last: da
     """
     with office.reading() as cursor:
         partner_id = None if partner_name is None else find_partner(cursor, partner_name)["id"]
-        output.print_rows(store.payment.listed(cursor, partner_id, first, last), as_json)
+        rows = store.payment.listed(cursor, partner_id, first, last)
+    if not as_json:
+        rows = [{**row, "note": row["note"] or row["reason"]} for row in rows]
+    output.print_rows(rows, as_json, LISTED)
 
 
 @payment.command()

@@ -38,7 +38,8 @@ WORDS = (
     created delivered in_use exhausted expired blocked redeemed deleted
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
     pin_read login session refused
-    internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
+    internet telephony delivery return void opening sales payment reversal closing
+    active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
 )
@@ -46,7 +47,7 @@ WORDS = (
 COLUMNS = (
     *cards.LISTED,
     *export_fields.NAMES,
-    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT)),
+    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT, *report_data.STATEMENT)),
     *nas.COLUMNS,
     *store.product.COLUMNS,
     *track.COLUMNS,

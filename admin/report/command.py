@@ -25,11 +25,23 @@ from .data import Period, Report
 FORMATS = ("table", "csv", "xlsx", "pdf", "html")
 NEED_A_FILE = ("xlsx", "pdf", "html")
 LONGEST_DAYS = 3660
+# A narrower terminal shows a statement with one amount instead of three.
+WIDE = 110
 Command = Callable[..., Any]
 
 
+# Those on the page with charts.
+REPORTS = ("stock", "sales", "usage", "settlement")
+
+
 def _titles() -> dict[str, str]:
-    return {"stock": _("Stock"), "sales": _("Sales"), "usage": _("Usage"), "settlement": _("Settlement with partners")}
+    return {
+        "stock": _("Stock"),
+        "sales": _("Sales"),
+        "usage": _("Usage"),
+        "settlement": _("Settlement with partners"),
+        "statement": _("Statement"),
+    }
 
 
 @cli.group()
@@ -43,6 +55,17 @@ def report_options(command: Command) -> Command:
         (
             option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
             option("--product", "product_name", metavar="NAME", help="Of this product only."),
+            form_options,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def form_options(command: Command) -> Command:
+    """The options of a report's form."""
+    for decorate in reversed(
+        (
             option(
                 "--format",
                 "form",
@@ -97,7 +120,7 @@ def stock(office: Office, /, **asked: Any) -> None:
         prepaid report stock
         prepaid report stock --format html --output cards.html
     """
-    _make(office, "stock", **asked)
+    make(office, "stock", **asked)
 
 
 @report.command()
@@ -113,7 +136,7 @@ def sales(office: Office, /, **asked: Any) -> None:
         prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
         prepaid report sales --by partner --format csv --output sales.csv
     """
-    _make(office, "sales", **asked)
+    make(office, "sales", **asked)
 
 
 @report.command()
@@ -128,7 +151,7 @@ def usage(office: Office, /, **asked: Any) -> None:
     Example:
         prepaid report usage --by product
     """
-    _make(office, "usage", **asked)
+    make(office, "usage", **asked)
 
 
 @report.command()
@@ -143,15 +166,15 @@ def settlement(office: Office, /, **asked: Any) -> None:
         prepaid report settlement --partner "Banca do Norte"
         prepaid report settlement --from 2026-03-01 --to 2026-03-31 --format pdf --output march.pdf
     """
-    _make(office, "settlement", **asked)
+    make(office, "settlement", **asked)
 
 
-def _make(
+def make(
     office: Office,
     name: str,
     *,
     partner_name: str | None,
-    product_name: str | None,
+    product_name: str | None = None,
     form: str,
     path: str | None,
     force: bool,
@@ -172,9 +195,10 @@ def _make(
     with contextlib.nullcontext() if path is None else NewFile(path, force) as new:
         with office.reading() as cursor:
             wanted = _wanted(cursor, partner_name, product_name)
+            document = find_partner(cursor, partner_name)["document"] if partner_name and name == "statement" else None
             found = {
                 one: _read(cursor, one, wanted, period, by or data.KEYS)
-                for one in (_titles() if form == "html" else [name])
+                for one in (REPORTS if form == "html" and name != "statement" else [name])
             }
         if as_json:
             output.print_rows(found[name].rows, as_json)
@@ -182,7 +206,7 @@ def _make(
             _table(found[name], _titles()[name])
         else:
             file = io.BytesIO()
-            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, product_name))))
+            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, document, product_name))))
             if new is None:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(file.getvalue())
@@ -200,6 +224,8 @@ def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by:
             return data.sales(cursor, wanted, period, by)
         case "usage":
             return data.usage(cursor, wanted, period, by)
+        case "statement":
+            return data.statement(cursor, wanted, period)
     return data.settlement(cursor, wanted, period)
 
 
@@ -222,7 +248,10 @@ def _write(file: Target, form: str, found: dict[str, Report], name: str, period:
         # Imported here, because only the page needs Jinja2.
         from . import page
 
-        page.write(file, page.Content(**found, period=period, about=about, made=made))
+        if name == "statement":
+            page.write_statement(file, found[name], title, period, about, made)
+        else:
+            page.write(file, page.Content(**found, period=period, about=about, made=made))
 
 
 def _table(found: Report, title: str) -> None:
@@ -236,18 +265,22 @@ def _table(found: Report, title: str) -> None:
     from rich import box
     from rich.table import Table
 
+    if found.name == "statement" and output.terminal_width() < WIDE:
+        found = data.narrow(found)
+
     table = Table(
         title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False
     )
     names = [
         name
         for name in report_files.columns(found)
-        if name in found.keys or found.totals[name] or name in ("cards", "total")
+        if name in found.keys or found.totals[name] or name in ("cards", "total", "balance_cents")
     ]
     for at, name in enumerate(names):
         table.add_column(
             report_files.heading(name),
-            justify="left" if name in found.keys else "right",
+            justify="right" if report_files.is_at_right(found, name) else "left",
+            no_wrap=found.name == "statement" and name != "product",
             overflow="fold",
             footer=(_("All") if at == 0 else "")
             if name in found.keys

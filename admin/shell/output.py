@@ -96,6 +96,13 @@ def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:
     Console().print(table)
 
 
+def terminal_width() -> int:
+    """How many characters a line of a table has."""
+    from rich.console import Console
+
+    return Console().width
+
+
 @contextlib.contextmanager
 def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, if that is a terminal.  Yields a function that advances it by a number of steps."""

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from .rows import Cursor, Row
+from .rows import Cursor, Row, only_row
 
 _SELECT = """
         SELECT payment.id AS payment, partner.name AS partner, payment.amount_cents, payment.paid_on,
@@ -48,6 +48,20 @@ def made_with_key(cursor: Cursor, key: str) -> Row | None:
     """The payment that has this idempotency key."""
     cursor.execute(f"{_SELECT} WHERE payment.idempotency_key = %(key)s", {"key": key})
     return cursor.fetchone()
+
+
+def paid_before(cursor: Cursor, partner_id: int, day: date) -> int:
+    """The sum of a partner's payments before this day, less reversals, in cents."""
+    cursor.execute(
+        """
+        SELECT COALESCE(SUM(amount_cents), 0) AS cents
+          FROM payment
+         WHERE partner_id = %(partner_id)s
+           AND paid_on < %(day)s
+        """,
+        {"partner_id": partner_id, "day": day},
+    )
+    return int(only_row(cursor)["cents"])
 
 
 def listed(

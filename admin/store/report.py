@@ -138,6 +138,26 @@ def custody(cursor: Cursor, wanted: Parameters) -> list[Row]:
     return list(cursor.fetchall())
 
 
+def notes(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """The delivery and return notes of a partner in the period, by product."""
+    cursor.execute(
+        """
+        SELECT note.id AS number, CAST(note.kind AS CHAR) AS what, note.made_at, product.name AS product,
+               SUM(note_price.card_count) AS cards
+          FROM note
+          JOIN note_price ON note_price.note_id = note.id
+          JOIN product ON product.id = note_price.product_id
+         WHERE note.partner_id = %(partner_id)s
+           AND note.made_at >= %(begin)s AND note.made_at < %(end)s
+           AND note.kind IN ('delivery', 'return')
+         GROUP BY note.id, product.id
+         ORDER BY note.id, product.name
+        """,
+        wanted,
+    )
+    return list(cursor.fetchall())
+
+
 def with_partners(cursor: Cursor, wanted: Parameters) -> list[Row]:
     """Unused cards that are with partners now, blocked ones included, expired ones not."""
     cursor.execute(
