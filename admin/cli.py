@@ -24,6 +24,7 @@ from . import key
 from . import nas
 from . import operators
 from . import partner
+from . import payment
 from . import product
 from .freeradius import raddb
 from . import redeem
@@ -31,6 +32,7 @@ from .books import reconcile
 from .report import command as report
 from . import sessions
 from . import simulate
+from . import statement
 from .queue import command as queue
 from . import track
 from . import voice

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import click
+import pymysql
 
 from freeradius_module.rules import hours
 
@@ -81,20 +82,29 @@ def deliver(
         for number in chosen.batch_ids:
             require_on_sale(find_batch(cursor, number), store.connection.now(cursor))
         selection.require_lines(cursor, chosen, lambda card: selection.other_status(card, "created"))
-        return receiver, chosen, selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
+        cards = selection.require_only(cursor, chosen, selection.counted(cursor, chosen), "created")
+        _require_within_limit(cursor, receiver, chosen, cards["count"])
+        return receiver, chosen, cards
 
     confirmed = _confirmed(office, choose) if product_name is not None and not (yes or dry_run) else None
-    with office.transaction() as cursor:
-        receiver, chosen, cards = choose(cursor)
-        if confirmed is not None and chosen.ranges != confirmed.ranges:
-            raise errors.Busy()
-        if confirmed is None and chosen.ranges:
-            selection.print_ranges(chosen)
-        note_id = None
-        if not dry_run:
-            note_id = store.note.add(cursor, "delivery", receiver["id"])
-            store.connection.set_reason(cursor, None, note_id)
-            _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
+    try:
+        with office.transaction() as cursor:
+            receiver, chosen, cards = choose(cursor)
+            if confirmed is not None and chosen.ranges != confirmed.ranges:
+                raise errors.Busy()
+            if confirmed is None and chosen.ranges:
+                selection.print_ranges(chosen)
+            note_id = None
+            if not dry_run:
+                note_id = store.note.add(cursor, "delivery", receiver["id"])
+                store.connection.set_reason(cursor, None, note_id)
+                _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
+    except pymysql.MySQLError as error:
+        if errors.broken_rule(error) == "credit_limit_is_kept":
+            # Another delivery to this partner was committed after the limit was checked above.
+            with office.reading() as cursor:
+                _require_within_limit(cursor, receiver, chosen, cards["count"])
+        raise
     _tell(
         note_id,
         partner_name,
@@ -259,6 +269,36 @@ def _not_with(card: Row, partner: Row) -> str | None:
     if card["status"] == "delivered" and card["partner_id"] != partner["id"]:
         return _("card {serial} is not with {partner}.").format(serial=card["serial"], partner=partner["name"])
     return selection.other_status(card, "delivered")
+
+
+def _require_within_limit(cursor: Cursor, receiver: Row, chosen: selection.Selection, count: int) -> None:
+    """Refuse a delivery that would exceed the partner's credit limit.  A trigger checks the same for every writer."""
+    if receiver["credit_limit_cents"] is None:
+        return
+    account = store.partner.account(cursor, receiver["id"])
+    if account["credit_limit_cents"] is None:
+        return
+    delivery = store.partner.price_of_cards(cursor, receiver["id"], chosen.choice)
+    outstanding = int(account["cards_cents"] - account["expired_cents"] - account["paid_cents"])
+    room = account["credit_limit_cents"] - outstanding
+    if delivery <= max(room, 0):
+        return
+    owed = store.report.owed_for_sales(cursor, receiver["id"], store.connection.now(cursor))
+    owed -= int(account["paid_cents"])
+    raise errors.Refused(
+        _(
+            "The credit limit of {partner} is {limit}. It owes {owed} and has unsold cards for {cards}. This delivery of "
+            "{count} cards is {delivery}, but only {room} is left. Nothing was changed. Record a payment ('prepaid payment "
+            "add'), deliver fewer cards, or raise the limit ('prepaid partner edit --credit-limit')."
+        ),
+        partner=receiver["name"],
+        limit=output.money(account["credit_limit_cents"]),
+        owed=output.money(owed),
+        cards=output.money(outstanding - owed),
+        count=count,
+        delivery=output.money(delivery),
+        room=output.money(max(room, 0)),
+    )
 
 
 def _require_all_there(partner_name: str, found: dict[str, Row], found_there: dict[str, Row]) -> None:

@@ -44,6 +44,9 @@ GRANT INSERT, DELETE ON {database}.product_reply TO {admin};
 GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
       UPDATE (name, document, contact, commission_basis_points, retired_at)
    ON {database}.partner TO {admin};
+GRANT UPDATE (credit_limit_cents) ON {database}.partner_account TO {admin};
+GRANT INSERT (partner_id, amount_cents, paid_on, idempotency_key, note, reverses_id, reason)
+   ON {database}.payment TO {admin};
 GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       DELETE
@@ -68,6 +71,7 @@ GRANT INSERT (card_id, account), UPDATE (export_number, exported_at, reference, 
    ON {database}.voice_credit TO {admin};
 GRANT INSERT ON {database}.history_chain TO {admin};
 GRANT UPDATE ON {database}.history_floor TO {admin};
+GRANT EXECUTE ON FUNCTION {database}.net_cents TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pin_to_redeem TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {admin};

@@ -7,7 +7,7 @@
 -- trigger card_rules does that: it compares the operator's roles with card_transition.role.
 
 CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
-    {credit}, {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
+    {credit}, {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
 
 -- see: cards, their history and their sessions. No PINs, no NAS secrets, and no IP addresses: the role `address` asks for
 -- those, and leaves a record.
@@ -16,6 +16,9 @@ GRANT SELECT ON {database}.site TO {see};
 GRANT SELECT ON {database}.product TO {see};
 GRANT SELECT ON {database}.product_reply TO {see};
 GRANT SELECT ON {database}.partner TO {see};
+GRANT SELECT ON {database}.partner_account TO {see};
+GRANT EXECUTE ON FUNCTION {database}.net_cents TO {see};
+GRANT SELECT ON {database}.payment TO {see};
 GRANT SELECT (id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number)
    ON {database}.nas TO {see};
 GRANT SELECT ON {database}.batch TO {see};
@@ -56,7 +59,7 @@ GRANT SELECT ON {database}.card_overview TO {see};
 
 -- All roles that act include `see`.
 GRANT {see} TO {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete}, {credit},
-    {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice};
+    {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice};
 
 -- see_pin: sealed PINs, through procedures that record who reads them. The program opens them with the key file.
 GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {see_pin};
@@ -115,10 +118,15 @@ GRANT INSERT, DELETE ON {database}.product_reply TO {products};
 GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
       UPDATE (name, document, contact, commission_basis_points, retired_at)
    ON {database}.partner TO {partners};
+GRANT UPDATE (credit_limit_cents) ON {database}.partner_account TO {partners};
 GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       DELETE
    ON {database}.nas TO {nas};
+
+-- payments: what partners paid. It is a role of its own, so that whoever sets a partner's limit need not record its payments.
+GRANT INSERT (partner_id, amount_cents, paid_on, idempotency_key, note, reverses_id, reason)
+   ON {database}.payment TO {payments};
 
 -- disconnect: `prepaid enforce` and `prepaid disconnect`. They also turn cards to `expired` when their validity is over.
 GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
@@ -143,6 +151,8 @@ GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}
 GRANT SELECT ON {database}.schema_version TO {report};
 GRANT SELECT ON {database}.product TO {report};
 GRANT SELECT ON {database}.partner TO {report};
+GRANT SELECT ON {database}.partner_account TO {report};
+GRANT SELECT ON {database}.payment TO {report};
 GRANT SELECT ON {database}.note TO {report};
 GRANT SELECT ON {database}.note_price TO {report};
 GRANT SELECT ON {database}.voice_credit TO {report};
@@ -181,6 +191,7 @@ GRANT {delete} TO {admin};
 GRANT {credit} TO {admin};
 GRANT {products} TO {admin};
 GRANT {partners} TO {admin};
+GRANT {payments} TO {admin};
 GRANT {nas} TO {admin};
 GRANT {disconnect} TO {admin};
 GRANT {redeem} TO {admin};

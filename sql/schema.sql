@@ -263,6 +263,106 @@ CREATE TRIGGER partner_rows_stay BEFORE DELETE ON partner FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_rows_stay: retire it'//
 DELIMITER ;
 
+-- What a partner pays for one card: its price less the commission, which is rounded half up to the cent for each card.
+CREATE FUNCTION net_cents(price BIGINT, basis_points BIGINT) RETURNS BIGINT NO SQL
+    RETURN price - (price * basis_points + 5000) DIV 10000;
+
+-- The account of each partner: its credit limit and the sums that the limit is compared with. The triggers of note, card and
+-- payment write the sums; `prepaid reconcile` compares them with the notes and payments. They are a row of their own, so
+-- that of two deliveries to a partner at the same moment the second one waits, and is compared with the sums after the first.
+CREATE TABLE partner_account (
+    partner_id          INT UNSIGNED    NOT NULL PRIMARY KEY,
+    credit_limit_cents  BIGINT UNSIGNED NULL,                    -- NULL: no limit
+    -- Cards that were delivered and not returned, less commission. The unused ones are with the partner; the others are sold.
+    cards_cents         BIGINT          NOT NULL DEFAULT 0,
+    -- Of these, cards that expired unused: nobody owes them. Counted again by each delivery note of a partner with a limit.
+    expired_cents       BIGINT          NOT NULL DEFAULT 0,
+    paid_cents          BIGINT          NOT NULL DEFAULT 0,      -- payments less reversed payments
+    FOREIGN KEY (partner_id) REFERENCES partner (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+CREATE TRIGGER partner_has_an_account AFTER INSERT ON partner FOR EACH ROW
+    INSERT INTO partner_account (partner_id) VALUES (NEW.id);
+
+DELIMITER //
+-- Only a delivery is refused. A reversed payment or a lower limit may leave more outstanding than the limit.
+CREATE TRIGGER credit_limit_is_kept BEFORE UPDATE ON partner_account FOR EACH ROW
+BEGIN
+    IF NEW.partner_id <> OLD.partner_id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+    IF NEW.cards_cents > OLD.cards_cents
+       AND NEW.cards_cents - NEW.expired_cents - NEW.paid_cents > CAST(NEW.credit_limit_cents AS SIGNED) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_limit_is_kept: unsold cards and debt would exceed the limit';
+    END IF;
+END//
+
+CREATE TRIGGER partner_accounts_stay BEFORE DELETE ON partner_account FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_rows_stay: retire it'//
+DELIMITER ;
+
+-- Payments of partners. They are never edited; a wrong one is reversed by a row with the opposite amount.
+CREATE TABLE payment (
+    id               INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    partner_id       INT UNSIGNED NOT NULL,
+    amount_cents     BIGINT       NOT NULL,                      -- negative: a reversal
+    paid_on          DATE         NOT NULL,                      -- the day in statements
+    idempotency_key  VARCHAR(64)  NULL,                          -- repeats with the same key do nothing; NULL: a reversal
+    note             VARCHAR(255) NULL,
+    reverses_id      INT UNSIGNED NULL,                          -- the payment that this row reverses
+    reason           VARCHAR(255) NULL,                          -- of a reversal
+    recorded_at      DATETIME(3)  NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator         VARCHAR(128) NOT NULL DEFAULT '',
+    UNIQUE KEY payment_is_made_once (idempotency_key),
+    UNIQUE KEY payment_is_reversed_once (reverses_id),
+    KEY (partner_id, paid_on),
+    FOREIGN KEY (partner_id) REFERENCES partner (id),
+    FOREIGN KEY (reverses_id) REFERENCES payment (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+-- A reversal takes partner and amount from its payment, whatever the statement says.
+CREATE TRIGGER payment_is_sound BEFORE INSERT ON payment FOR EACH ROW
+BEGIN
+    DECLARE of_partner INT UNSIGNED;
+    DECLARE paid BIGINT;
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    IF NOT may_act('payments') THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: payments need the role payments';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.recorded_at = server_time();
+    -- One day more, because days are those of the office's time zone.
+    IF NEW.paid_on > DATE(server_time()) + INTERVAL 1 DAY THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'payments_are_not_in_the_future: record it on its day';
+    END IF;
+    IF NEW.reverses_id IS NULL THEN
+        IF NEW.amount_cents <= 0 OR TRIM(COALESCE(NEW.idempotency_key, '')) = '' OR NEW.reason IS NOT NULL THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'payment_has_amount_and_key: more than zero, with a key';
+        END IF;
+    ELSE
+        SELECT payment.partner_id, payment.amount_cents
+          INTO of_partner, paid
+          FROM payment
+         WHERE payment.id = NEW.reverses_id
+           AND payment.reverses_id IS NULL;
+        IF of_partner IS NULL OR TRIM(COALESCE(NEW.reason, '')) = '' OR NEW.idempotency_key IS NOT NULL
+           OR NEW.paid_on < DATE(server_time()) - INTERVAL 1 DAY THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'reversal_is_of_a_payment: today, of a payment, with a reason';
+        END IF;
+        SET NEW.partner_id = of_partner, NEW.amount_cents = -paid;
+    END IF;
+END//
+
+CREATE TRIGGER payment_reaches_the_account AFTER INSERT ON payment FOR EACH ROW
+    UPDATE partner_account SET paid_cents = paid_cents + NEW.amount_cents WHERE partner_id = NEW.partner_id//
+CREATE TRIGGER payments_are_never_edited BEFORE UPDATE ON payment FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead'//
+CREATE TRIGGER payments_are_never_removed BEFORE DELETE ON payment FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
+
 CREATE TABLE nas (
     id                             INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                           VARCHAR(64)       NOT NULL,
@@ -414,6 +514,7 @@ CREATE TABLE note (
 DELIMITER //
 CREATE TRIGGER note_names_its_operator BEFORE INSERT ON note FOR EACH ROW
 BEGIN
+    DECLARE expired BIGINT;
     IF chooses_number() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
@@ -424,6 +525,18 @@ BEGIN
         SET NEW.card_count = 0, NEW.first_serial = '', NEW.last_serial = '';
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time();
+    IF NEW.kind = 'delivery'
+       AND EXISTS (SELECT 1 FROM partner_account
+                    WHERE partner_account.partner_id = NEW.partner_id AND credit_limit_cents IS NOT NULL) THEN
+        SELECT COALESCE(SUM(net_cents(note_price.price_cents, note_price.commission_basis_points)), 0)
+          INTO expired
+          FROM card
+          JOIN note_price ON note_price.note_id = card.delivery_note_id AND note_price.product_id = card.product_id
+         WHERE card.partner_id = NEW.partner_id
+           AND card.status = 'expired'
+           AND card.first_login_at IS NULL;
+        UPDATE partner_account SET expired_cents = expired WHERE partner_account.partner_id = NEW.partner_id;
+    END IF;
 END//
 
 -- Only the count of cards and the range of serials change, one card at a time.
@@ -805,7 +918,7 @@ CREATE TABLE card_event (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- Writes every change of status to the history, and counts the card and its price on the note. The connection gives the
+-- Writes every change of status to the history, and counts the card and its price on the note and the partner's account. The connection gives the
 -- reason (SET @prepaid_reason = …) and, for a return or spoiled cards, the note (SET @prepaid_note = …); card_rules has
 -- checked that note.
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
@@ -838,6 +951,11 @@ BEGIN
                       JOIN partner ON partner.id = NEW.partner_id
                      WHERE product.id = NEW.product_id;
                 END IF;
+                UPDATE partner_account
+                  JOIN note_price ON note_price.note_id = with_note AND note_price.product_id = NEW.product_id
+                   SET partner_account.cards_cents = partner_account.cards_cents
+                           + net_cents(note_price.price_cents, note_price.commission_basis_points)
+                 WHERE partner_account.partner_id = NEW.partner_id;
             ELSEIF NEW.status = 'created' THEN
                 INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
                 SELECT with_note, delivered.product_id, 1, delivered.price_cents, delivered.commission_basis_points
@@ -845,6 +963,11 @@ BEGIN
                  WHERE delivered.note_id = OLD.delivery_note_id
                    AND delivered.product_id = OLD.product_id
                     ON DUPLICATE KEY UPDATE note_price.card_count = note_price.card_count + 1;
+                UPDATE partner_account
+                  JOIN note_price ON note_price.note_id = OLD.delivery_note_id AND note_price.product_id = OLD.product_id
+                   SET partner_account.cards_cents = partner_account.cards_cents
+                           - net_cents(note_price.price_cents, note_price.commission_basis_points)
+                 WHERE partner_account.partner_id = OLD.partner_id;
             END IF;
             UPDATE note
                SET first_serial = IF(card_count = 0 OR NEW.serial < first_serial, NEW.serial, first_serial),
@@ -1676,7 +1799,7 @@ DELIMITER ;
 -- computes all hashes again.
 CREATE TABLE history_chain (
     seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- consecutive
-    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query') NOT NULL,
+    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment') NOT NULL,
     row_id     BIGINT UNSIGNED NOT NULL,
     sealed_at  DATETIME(3)     NOT NULL,
     hash       BINARY(32)      NOT NULL,
@@ -1701,7 +1824,7 @@ DELIMITER ;
 -- The number of the row, in each table, up to which no transaction can still add rows, because none is that old. Sealing
 -- reads the rows above it only. A row that appears below it was inserted into the past.
 CREATE TABLE history_floor (
-    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query')
+    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment')
                                    NOT NULL PRIMARY KEY,
     row_id         BIGINT UNSIGNED NOT NULL DEFAULT 0,
     next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- becomes row_id six hours after next_since_at
@@ -1709,7 +1832,8 @@ CREATE TABLE history_floor (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 INSERT INTO history_floor (source) VALUES
-    ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query');
+    ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query'),
+    ('payment');
 
 DELIMITER //
 -- The floor never falls, never passes the sealed rows, and rises six hours later, when the longest transaction has ended.

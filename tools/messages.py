@@ -39,7 +39,8 @@ WORDS = (
     created delivered in_use exhausted expired blocked redeemed deleted
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
     block_added block_lifted pin_read login session refused
-    internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
+    internet telephony delivery return void opening sales payment reversal closing
+    active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
     *hours.DAYS,
@@ -48,19 +49,20 @@ WORDS = (
 COLUMNS = (
     *cards.LISTED,
     *export_fields.NAMES,
-    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT)),
+    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT, *report_data.STATEMENT)),
     *nas.COLUMNS,
     *store.product.COLUMNS,
     *track.COLUMNS,
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     *"""
-    accepted acct_session_id action attempts
-    binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created database day
+    accepted acct_session_id action amount_cents attempts
+    binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created credit_limit_cents database day
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
-    framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale last_at
+    framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale key last_at
     last_serial limited_by login_at login_number made_at may message number open open_sessions origin other_card
-    outcome owed_cents pin program redeemed replaces reply retired_at returned
+    outcome owed_cents paid_on payment pin program recorded_at redeemed replaces reply retired_at returned reversed_by
+    reverses
     role roles row rows seals sentence session_down_octets session_octets session_seconds session_up_octets
     sessions single_code slowed_down sold_cents source started_at state to_status total tried_at up_octets
     used_cents used_down_octets used_octets used_seconds used_up_octets volume_limited_by what_to_do

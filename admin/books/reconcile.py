@@ -14,7 +14,7 @@ from ..store.rows import TupleCursor, TupleRow
 
 CARDS_A_RANGE = 20_000
 
-# The rules by name: those that are checked on ranges of cards, and those on all notes and batches.
+# The rules by name: those that are checked on ranges of cards, and those on all notes, batches and partners.
 OF_CARDS = {
     "ledger": store.reconcile.wrong_entries,
     "usage": store.reconcile.wrong_usage,
@@ -26,7 +26,11 @@ OF_CARDS = {
     "transfer": store.reconcile.wrong_transfers,
     "voice": store.reconcile.wrong_voice_credits,
 }
-OF_PAPERS = {"note": store.reconcile.wrong_notes, "batch": store.reconcile.wrong_batches}
+OF_PAPERS = {
+    "note": store.reconcile.wrong_notes,
+    "batch": store.reconcile.wrong_batches,
+    "partner": store.reconcile.wrong_accounts,
+}
 
 
 @cli.command()
@@ -47,6 +51,7 @@ def reconcile(office: Office, as_json: bool) -> None:
     voice     a redeemed card has a credit with the card's value, and no other card has one
     note      a note has as many cards as changed hands with it
     batch     a batch has as many cards as its row states
+    partner   a partner's account has the sums of its notes and payments
 
     \b
     Example:
@@ -70,7 +75,7 @@ def reconcile(office: Office, as_json: bool) -> None:
 def faults(
     cursor: TupleCursor, first: int, last: int, advance: Callable[[int], object] = lambda count: None
 ) -> Iterator[dict[str, str]]:
-    """What does not agree: the rule (check), the card, note or batch (of, which), and the two values (one, other)."""
+    """What does not agree: the rule (check), the card, note, batch or partner (of, which), and the two values (one, other)."""
     for begin in range(first, last + 1, CARDS_A_RANGE):
         end = min(begin + CARDS_A_RANGE - 1, last)
         for name, rule in OF_CARDS.items():

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..files import Target
-from ..shell import clock, errors, output, text
+from ..shell import clock, errors, output, table, text
 from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
@@ -40,11 +40,23 @@ LEAST_IMPORTANT = (
     "in_use",
     "in_stock",
 )
+# A narrower terminal shows a statement with one amount instead of three.
+WIDE = 110
 Command = Callable[..., Any]
 
 
+# Those on the page with charts.
+REPORTS = ("stock", "sales", "usage", "settlement")
+
+
 def _titles() -> dict[str, str]:
-    return {"stock": _("Stock"), "sales": _("Sales"), "usage": _("Usage"), "settlement": _("Settlement with partners")}
+    return {
+        "stock": _("Stock"),
+        "sales": _("Sales"),
+        "usage": _("Usage"),
+        "settlement": _("Settlement with partners"),
+        "statement": _("Statement"),
+    }
 
 
 @cli.group()
@@ -58,6 +70,17 @@ def report_options(command: Command) -> Command:
         (
             option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
             option("--product", "product_name", metavar="NAME", help="Of this product only."),
+            form_options,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def form_options(command: Command) -> Command:
+    """The options of a report's form."""
+    for decorate in reversed(
+        (
             option(
                 "--format",
                 "form",
@@ -112,7 +135,7 @@ def stock(office: Office, /, **asked: Any) -> None:
         prepaid report stock
         prepaid report stock --format html --output cards.html
     """
-    _make(office, "stock", **asked)
+    make(office, "stock", **asked)
 
 
 @report.command()
@@ -128,7 +151,7 @@ def sales(office: Office, /, **asked: Any) -> None:
         prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
         prepaid report sales --by partner --format csv --output sales.csv
     """
-    _make(office, "sales", **asked)
+    make(office, "sales", **asked)
 
 
 @report.command()
@@ -143,7 +166,7 @@ def usage(office: Office, /, **asked: Any) -> None:
     Example:
         prepaid report usage --by product
     """
-    _make(office, "usage", **asked)
+    make(office, "usage", **asked)
 
 
 @report.command()
@@ -158,15 +181,15 @@ def settlement(office: Office, /, **asked: Any) -> None:
         prepaid report settlement --partner "Banca do Norte"
         prepaid report settlement --from 2026-03-01 --to 2026-03-31 --format pdf --output march.pdf
     """
-    _make(office, "settlement", **asked)
+    make(office, "settlement", **asked)
 
 
-def _make(
+def make(
     office: Office,
     name: str,
     *,
     partner_name: str | None,
-    product_name: str | None,
+    product_name: str | None = None,
     form: str,
     path: str | None,
     force: bool,
@@ -187,9 +210,10 @@ def _make(
     with contextlib.nullcontext() if path is None else NewFile(path, force) as new:
         with office.reading() as cursor:
             wanted = _wanted(cursor, partner_name, product_name)
+            document = find_partner(cursor, partner_name)["document"] if partner_name and name == "statement" else None
             found = {
                 one: _read(cursor, one, wanted, period, by or data.KEYS)
-                for one in (_titles() if form == "html" else [name])
+                for one in (REPORTS if form == "html" and name != "statement" else [name])
             }
         if as_json:
             output.print_rows(found[name].rows, as_json)
@@ -197,7 +221,7 @@ def _make(
             _table(found[name], _titles()[name])
         else:
             file = io.BytesIO()
-            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, product_name))))
+            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, document, product_name))))
             if new is None:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(file.getvalue())
@@ -215,6 +239,8 @@ def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by:
             return data.sales(cursor, wanted, period, by)
         case "usage":
             return data.usage(cursor, wanted, period, by)
+        case "statement":
+            return data.statement(cursor, wanted, period)
     return data.settlement(cursor, wanted, period)
 
 
@@ -235,7 +261,10 @@ def _write(file: Target, form: str, found: dict[str, Report], name: str, period:
         # Imported here, because only the page needs Jinja2.
         from . import page
 
-        page.write(file, page.Content(**found, period=period, about=about, made=made))
+        if name == "statement":
+            page.write_statement(file, found[name], title, period, about, made)
+        else:
+            page.write(file, page.Content(**found, period=period, about=about, made=made))
 
 
 def _table(found: Report, title: str) -> None:
@@ -246,10 +275,12 @@ def _table(found: Report, title: str) -> None:
     if not found.rows:
         output.print_notice(_("Nothing was found."))
         return
+    if found.name == "statement" and table.terminal_size()[0] < WIDE:
+        found = data.narrow(found)
     names = [
         name
         for name in report_files.columns(found)
-        if name in found.keys or found.totals[name] or name in ("cards", "total")
+        if name in found.keys or found.totals[name] or name in ("cards", "total", "balance_cents")
     ]
     output.print_table(
         [

@@ -19,6 +19,7 @@ STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked",
 SALES = ("cards", "sold_cents", "commission_cents")
 USAGE = ("sessions", "used_seconds", "used_down_octets", "used_up_octets")
 SETTLEMENT = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
+STATEMENT = ("sold_cents", "commission_cents", "paid_cents", "balance_cents")
 KEYS = ("day", "product", "partner")
 _FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -87,6 +88,86 @@ def settlement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
             one["sold_cents"], one["commission_cents"] = row["sold_cents"], row["commission_cents"]
             one["owed_cents"] = row["sold_cents"] - row["commission_cents"]
     return _report("settlement", lines.values(), ("partner",), SETTLEMENT)
+
+
+def statement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
+    """A partner's balance from day to day: what it owed at the start, its sales and payments, what it owes at the end.
+
+    What it owes is what the settlement says: cards that were sold, less commission; and less its payments.  Delivery and
+    return notes are listed and change no balance.
+    """
+    partner_id, bounds = wanted["partner_id"], period.bounds
+    wanted = {**wanted, **bounds}
+    lines = [
+        _line(clock.local(row["made_at"]).date(), row["what"], row["number"], row["product"], int(row["cards"]))
+        for row in store.report.notes(cursor, wanted)
+    ]
+    lines += [
+        _line(row["day"], "sales", None, row["product"], row["cards"], row["sold_cents"], row["commission_cents"])
+        for row in _grouped("sales", store.report.sales(cursor, wanted), ("day", "product"), SALES).rows
+    ]
+    lines += [
+        _line(
+            row["paid_on"],
+            "payment" if row["reverses"] is None else "reversal",
+            row["payment"],
+            paid_cents=int(row["amount_cents"]),
+        )
+        for row in reversed(store.payment.listed(cursor, partner_id, period.first, period.last))
+    ]
+    balance = store.report.owed_for_sales(cursor, partner_id, bounds["begin"])
+    balance -= store.payment.paid_before(cursor, partner_id, period.first)
+    rows = [{**_line(period.first, "opening"), "balance_cents": balance}]
+    # Lines of one day stay in the order above, because sorting is stable.
+    for line in sorted(lines, key=lambda line: line["day"]):
+        balance += _owed(line) or 0
+        rows.append({**line, "balance_cents": balance})
+    rows.append({**_line(period.last, "closing"), "balance_cents": balance})
+    totals = {name: sum(line[name] or 0 for line in lines) for name in STATEMENT[:-1]}
+    return Report("statement", rows, _STATEMENT_KEYS, {**totals, "balance_cents": balance})
+
+
+def narrow(found: Report) -> Report:
+    """A statement for a narrow screen: one amount instead of sold, commission and paid."""
+    rows = [{**row, "amount_cents": _owed(row)} for row in found.rows]
+    totals = {"amount_cents": _owed(found.totals) or 0, "balance_cents": found.totals["balance_cents"]}
+    return Report(found.name, rows, found.keys, totals)
+
+
+_STATEMENT_KEYS = ("day", "what", "number", "product", "cards")
+
+
+def _line(
+    day: date,
+    what: str,
+    number: int | None = None,
+    product: str | None = None,
+    cards: int | None = None,
+    sold_cents: int | None = None,
+    commission_cents: int | None = None,
+    paid_cents: int | None = None,
+) -> Row:
+    return {
+        "day": day,
+        "what": what,
+        "number": number,
+        "product": product,
+        "cards": cards,
+        "sold_cents": sold_cents,
+        "commission_cents": commission_cents,
+        "paid_cents": paid_cents,
+    }
+
+
+def _owed(line: Row) -> int | None:
+    """What a line adds to the balance; None if it changes no balance.
+
+    >>> _owed({"sold_cents": 1000, "commission_cents": 125, "paid_cents": None})
+    875
+    """
+    if line["sold_cents"] is None and line["paid_cents"] is None:
+        return None
+    return (line["sold_cents"] or 0) - (line["commission_cents"] or 0) - (line["paid_cents"] or 0)
 
 
 @functools.cache

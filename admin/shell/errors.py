@@ -91,6 +91,10 @@ class UnknownNote(NotFound):
     """There is no note {note}. See them with 'prepaid note list'."""
 
 
+class UnknownPayment(NotFound):
+    """There is no payment {payment}. See them with 'prepaid payment list'."""
+
+
 def did_you_mean(word: str, words: list[str]) -> str:
     """A sentence that names the most similar words, to put after 'There is no …'; empty if none is similar.
 
@@ -162,6 +166,13 @@ RULES = {
     "questions_are_about_the_past": "The time is in the future; give one in the past.",
     "sessions_end_sooner": "No command may make a session longer than it was granted.",
     "batch_is_fixed": "A batch never changes after it was made.",
+    "credit_limit_is_kept": "With this delivery the partner's unsold cards and debt would exceed its credit limit.",
+    "payment_is_made_once": "A payment with the same key was recorded at the same moment. Nothing was changed; run the "
+    "command again.",
+    "payment_is_reversed_once": "This payment is already reversed. See it with 'prepaid payment list'.",
+    "payment_has_amount_and_key": "A payment is more than zero and has a key: --key KEY.",
+    "payments_are_not_in_the_future": "The day of the payment is in the future. Record the payment on its day.",
+    "reversal_is_of_a_payment": "A reversal is of a payment that is not a reversal itself, and has a reason.",
     "card_is_redeemed_once": "This card was already redeemed. See when with 'prepaid track'.",
 }
 

@@ -242,6 +242,13 @@ def _drawn(
     return captured.get()
 
 
+def terminal_width() -> int:
+    """How many characters a line of a table has."""
+    from rich.console import Console
+
+    return Console().width
+
+
 @contextlib.contextmanager
 def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, if that is a terminal.  Yields a function that advances it by a number of steps."""
@@ -377,6 +384,8 @@ _WITHOUT_UNIT = {
     "_up_octets": "_upload",
     "_octets": "_traffic",
     "_millicents": "",
+    "amount_cents": "amount",
+    "limit_cents": "limit",
     "_cents": "_money",
     "_at": "",
     "_kbit": "",

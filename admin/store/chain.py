@@ -67,6 +67,18 @@ COLUMNS = {
     ),
     "voice_credit": ("id", "card_id", "account", "credit_cents", "credit_seconds", "redeemed_at", "operator"),
     "address_query": ("id", "asked_at", "operator", "address", "moment_at", "reason"),
+    "payment": (
+        "id",
+        "partner_id",
+        "amount_cents",
+        "paid_on",
+        "idempotency_key",
+        "note",
+        "reverses_id",
+        "reason",
+        "recorded_at",
+        "operator",
+    ),
 }
 SOURCES = tuple(COLUMNS)
 
@@ -78,6 +90,7 @@ MOMENT = {
     "note": "made_at",
     "voice_credit": "redeemed_at",
     "address_query": "asked_at",
+    "payment": "recorded_at",
 }
 
 

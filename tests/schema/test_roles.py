@@ -37,7 +37,13 @@ ONLY = {
         "UPDATE card SET status = 'delivered' WHERE id = X",
     ],
     "products": ["UPDATE product SET price_cents = 1", "DELETE FROM product_reply"],
-    "partners": ["UPDATE partner SET commission_basis_points = 10000"],
+    "partners": [
+        "UPDATE partner SET commission_basis_points = 10000",
+        "UPDATE partner_account SET credit_limit_cents = NULL",
+    ],
+    "payments": [
+        "INSERT INTO payment (partner_id, amount_cents, paid_on, idempotency_key) VALUES (P, 5, '2026-01-01', 'x')"
+    ],
     "nas": ["UPDATE nas SET name = 'x' WHERE id = 1", "DELETE FROM nas WHERE id = 99"],
     "disconnect": [
         "UPDATE session SET closed_at = UTC_TIMESTAMP(), close_cause = 'disconnected'",
@@ -78,6 +84,12 @@ NOBODY = [
     "DELETE FROM card_event",
     "UPDATE card_event SET reason = 'x'",
     "UPDATE card_entry SET added_seconds = 1",
+    "UPDATE payment SET amount_cents = 1",
+    "DELETE FROM payment",
+    "UPDATE partner_account SET paid_cents = 9999",
+    "UPDATE partner_account SET cards_cents = 0",
+    "UPDATE partner_account SET expired_cents = 9999",
+    "INSERT INTO partner_account (partner_id) VALUES (99)",
     "UPDATE batch_event SET reason = 'x'",
     "UPDATE note SET card_count = 0",
     "UPDATE note_price SET price_cents = 0",

@@ -118,7 +118,8 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     "block": {"session": SOONER, "card_block": {"lifted_at": ALL}},
     "credit": {"session": SOONER, "card": {"note": ALL}},
     "products": {"product": PRODUCT},
-    "partners": {"partner": PARTNER},
+    "partners": {"partner": PARTNER, "partner_account": {"credit_limit_cents": ALL}},
+    "payments": {},
     "nas": {"nas": NAS},
     "disconnect": {
         "session": {**SOONER, "close_cause": ALL},
@@ -213,6 +214,9 @@ def books(office, database, tmp_path):
     )
     office.must("credit", cards[1].serial, "--add", "5m", "--reason", "Storm")
     office.must("sessions", "--address", "10.5.0.7", "--at", "2026-01-01T00:00Z")
+    office.must("partner", "edit", partner, "--credit-limit", "5000.00")
+    paid = office.json("payment", "add", partner, "5.00", "--key", "k")["payment"]
+    office.must("payment", "reverse", paid, "--reason", "Mistake")
     office.must("audit", "seal")
     ids = {row["serial"]: row["id"] for row in database.query("SELECT id, serial FROM card")}
     for status, card in zip(("exhausted", "expired"), cards[3:5], strict=True):
