@@ -60,7 +60,7 @@ def history(office: Office, serial: str) -> list[Row]:
         rows = [
             *(
                 of_batch(event)
-                for event in store.track.batch_events(cursor, card["batch_id"])
+                for event in store.track.batch_events(cursor, card["batch_id"], card["serial"])
                 if event["what"] not in OF_STOCK or status_at(event["at"], changes, card["status"]) == "created"
             ),
             *map(of_change, changes),

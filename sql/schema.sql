@@ -1076,7 +1076,7 @@ CREATE TRIGGER blocks_are_never_removed BEFORE DELETE ON card_block FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
 DELIMITER ;
 
--- Events of all cards of a batch: one row instead of one for each card.
+-- Events of all cards of a batch, or of a range of it: one row instead of one for each card.
 CREATE TABLE batch_event (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     batch_id    INT UNSIGNED    NOT NULL,
@@ -1086,6 +1086,9 @@ CREATE TABLE batch_event (
     reason      VARCHAR(255)    NULL,
     card_count  INT UNSIGNED    NOT NULL DEFAULT 0,
     detail      VARCHAR(1000)   NULL,                            -- export: format, fields, SHA-256
+    -- Only the cards of this range; NULL: the whole batch.
+    first_serial VARCHAR(32)    NULL,
+    last_serial VARCHAR(32)     NULL,
     KEY (batch_id, id),
     FOREIGN KEY (batch_id) REFERENCES batch (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
@@ -1109,6 +1112,10 @@ BEGIN
                         END, FALSE) THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this event needs the role for its act';
         END IF;
+        IF NEW.what NOT IN ('pins_read', 'exported') AND COALESCE(NEW.first_serial, NEW.last_serial) IS NOT NULL
+           OR (NEW.first_serial IS NULL) <> (NEW.last_serial IS NULL) THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: only an export has a range, with both its ends';
+        END IF;
         IF NEW.what IN ('generated', 'imported') THEN
             IF NOT EXISTS (SELECT 1 FROM batch
                             WHERE batch.id = NEW.batch_id
@@ -1125,7 +1132,11 @@ BEGIN
             UPDATE batch SET card_count = NEW.card_count, first_serial = lowest, last_serial = highest WHERE id = NEW.batch_id;
         ELSE
             SET NEW.card_count =
-                (SELECT COUNT(*) FROM card WHERE card.batch_id = NEW.batch_id AND card.status = 'created');
+                (SELECT COUNT(*)
+                   FROM card
+                  WHERE card.batch_id = NEW.batch_id
+                    AND card.status = 'created'
+                    AND (NEW.first_serial IS NULL OR card.serial BETWEEN NEW.first_serial AND NEW.last_serial));
         END IF;
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
@@ -2091,43 +2102,59 @@ BEGIN
      WHERE card.id = card_number;
 END//
 
--- Begins the export of a batch with its PINs: records who reads them, when and why. read_pins answers only after that.
-CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255)) MODIFIES SQL DATA
+-- Begins the export of a batch with its PINs, or of a range of it: records who reads them, when and why. read_pins answers only
+-- after that.
+CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255),
+                           IN lowest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                           IN highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
 BEGIN
     START TRANSACTION READ WRITE;
-    INSERT INTO batch_event (batch_id, what, reason)
-    SELECT batch.id, 'pins_read', why FROM batch WHERE batch.id = wanted;
+    INSERT INTO batch_event (batch_id, what, reason, first_serial, last_serial)
+    SELECT batch.id, 'pins_read', why, lowest, highest FROM batch WHERE batch.id = wanted;
     COMMIT;
 END//
 
 -- Serial, sealed PIN and key number of a batch's cards in stock between two ids, for an account that has called open_pins
--- within a day. The answer is one text, because the driver needs more time for a row than the server.
+-- within a day; only those of the range that it opened last. The answer is one text, because the driver needs more time for a row than the server.
 CREATE PROCEDURE read_pins(IN wanted INT UNSIGNED, IN first_id INT UNSIGNED, IN last_id INT UNSIGNED) READS SQL DATA
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM batch_event
-                    WHERE batch_event.batch_id = wanted AND batch_event.what = 'pins_read'
-                      AND batch_event.operator = SUBSTRING_INDEX(USER(), '@', 1)
-                      AND batch_event.at > server_time() - INTERVAL 1 DAY) THEN
+    DECLARE opened BIGINT UNSIGNED;
+    DECLARE lowest, highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+    SET opened = (SELECT MAX(batch_event.id)
+                    FROM batch_event
+                   WHERE batch_event.batch_id = wanted
+                     AND batch_event.what = 'pins_read'
+                     AND batch_event.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                     AND batch_event.at > server_time() - INTERVAL 1 DAY);
+    IF opened IS NULL THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins first';
     END IF;
+    SELECT batch_event.first_serial, batch_event.last_serial
+      INTO lowest, highest
+      FROM batch_event
+     WHERE batch_event.id = opened;
     SELECT GROUP_CONCAT(card.serial, '\n', HEX(card.pin_sealed), '\n', card.key_number SEPARATOR '\n') AS cards
       FROM card FORCE INDEX (PRIMARY)
      WHERE card.id BETWEEN first_id AND last_id
        AND card.batch_id = wanted
-       AND card.status = 'created';
+       AND card.status = 'created'
+       AND (lowest IS NULL OR card.serial BETWEEN lowest AND highest);
 END//
 
--- Records an event of all cards of a batch; a trigger counts the cards. Only open_pins records that PINs are read.
+-- Records an event of all cards of a batch, or of a range of it; a trigger counts the cards. Only open_pins records that PINs are read.
 CREATE PROCEDURE record_batch_event(IN wanted INT UNSIGNED,
                                     IN happened VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
-                                    IN why VARCHAR(255), IN details VARCHAR(1000)) MODIFIES SQL DATA
+                                    IN why VARCHAR(255), IN details VARCHAR(1000),
+                                    IN lowest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                                    IN highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin)
+    MODIFIES SQL DATA
 BEGIN
     IF happened = 'pins_read' THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins';
     END IF;
     -- INSERT … SELECT, so that the SELECTs of the trigger lock no rows.
-    INSERT INTO batch_event (batch_id, what, reason, detail)
-    SELECT wanted, happened, why, details;
+    INSERT INTO batch_event (batch_id, what, reason, detail, first_serial, last_serial)
+    SELECT wanted, happened, why, details, lowest, highest;
 END//
 
 -- Who had an address at a given time: records the question, then returns its number and the answer. `forms` is a JSON array

@@ -41,13 +41,18 @@ def write(
     template: Template,
     listed: Iterable[str] = (),
     logo: "Logo | None" = None,
+    first_sheet: int = 1,
+    sheets: int | None = None,
 ) -> None:
     """Write the cards, a sheet at a time; `listed` are the fields for the template's list.
+
+    `first_sheet` is the number of the first of them, out of `sheets`, if a sheet is made again.
 
     ReportLab keeps all pages until the end: 20,000 cards take 6 s and 75 MB.  To write each page when it is full takes as
     long and 50 MB, but depends on ReportLab's private parts.
     """
     printer = _Printer(file, fields, count, template, list(listed), logo)
+    printer.first_sheet, printer.sheets = first_sheet, sheets or printer.sheets
     for cards in chunks:
         for row in fields.own_rows(cards):
             printer.add(row)
@@ -111,6 +116,7 @@ class _Printer:
         self, file: Target, fields: Fields, count: int, template: Template, listed: list[str], logo: Logo | None
     ):
         self.template = template
+        self.first_sheet = 1
         self.sheets = -(-count // template.cards_a_sheet)
         self.shared = _for_people(fields)
         self.fonts = {name: _font(wanted, template.path) for name, wanted in template.fonts.items()}
@@ -160,7 +166,11 @@ class _Printer:
         self.canvas.doForm("cut-marks")
         footer = card_template.filled_in(
             self.template.footer,
-            {**self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets},
+            {
+                **self.shared,
+                "sheet": self.printed // self.template.cards_a_sheet + self.first_sheet,
+                "sheets": self.sheets,
+            },
         )
         bottom = self.top - self.template.rows * self.template.height - (self.template.rows - 1) * self.template.gap
         if footer and bottom > 2:

@@ -53,6 +53,17 @@ def fixed_word(typed: str, words: Iterable[str], context: str = "word") -> str |
     return next((word for word in words if wanted in (folded(word), folded(in_context(context, word)))), None)
 
 
+def word_in(language: str, word: str) -> str:
+    """A word of the database in this language."""
+    return gettext.translation(DOMAIN, str(FOLDER), [language], fallback=True).pgettext("word", word)
+
+
+def heading_in(language: str, title: str) -> str:
+    """A column's heading in this language, whatever the reader's is: for files that are made for a program."""
+    found = gettext.translation(DOMAIN, str(FOLDER), [language], fallback=True).pgettext("column", title)
+    return found[:1].upper() + found[1:]
+
+
 def translated(error: Exception) -> str:
     """An exception's message, in the reader's language if it is a Sentence.
 

@@ -6,6 +6,7 @@ Triggers of the database refuse changes of status that are not allowed, and writ
 from datetime import datetime
 from typing import NamedTuple
 
+from . import batch
 from .rows import Cursor, Parameters, Row, StreamCursor, only_row
 
 SERIALS_A_LIST = 500
@@ -161,38 +162,45 @@ def oldest_in_stock(cursor: Cursor, product_id: int, count: int) -> list[Row]:
     return list(cursor.fetchall())
 
 
-def stock_ends(cursor: Cursor, batch_id: int) -> tuple[int, int]:
-    """The first and the last id among a batch's cards in stock; there must be one."""
+def stock_ends(cursor: Cursor, batch_id: int, span: batch.Span = None) -> tuple[int, int]:
+    """The first and the last id among a batch's cards in stock, or those of a range of it; there must be one."""
     cursor.execute(
-        "SELECT MIN(id) AS first, MAX(id) AS last FROM card WHERE batch_id = %(batch_id)s AND status = 'created'",
-        {"batch_id": batch_id},
+        f"""
+        SELECT MIN(id) AS first, MAX(id) AS last
+          FROM card
+         WHERE batch_id = %(batch_id)s
+           AND status = 'created'
+           {batch.IN_SPAN if span else ""}
+        """,
+        {"batch_id": batch_id, **batch.ends(span)},
     )
     ends = only_row(cursor)
     return ends["first"], ends["last"]
 
 
 def sealed_stock(
-    cursor: Cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool
+    cursor: Cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool, span: batch.Span = None
 ) -> list[tuple[str, bytes, int]]:
     """Serial, sealed PIN and key number of the cards in stock among these ids, by serial.
 
-    A procedure returns the PINs, and only after `store.batch.open_pins`: no role may select them.
+    A procedure returns the PINs, and only after `store.batch.open_pins` for the same range: no role may select them.
     All cards come as one text, because the driver needs more time for a row than the server, the cipher and the file do.
     They are sorted here: the text is nearly in order, and sorting in the server would double the time of reading.
     """
     read = (
         "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)"
         if with_pins
-        else """
+        else f"""
         SELECT GROUP_CONCAT(serial, '\n', '', '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
-           AND status = 'created'"""
+           AND status = 'created'
+           {batch.IN_SPAN if span else ""}"""
     )
     cursor.execute(
         f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
-        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
+        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, **batch.ends(span)},
     )
     text = only_row(cursor)["cards"]
     cursor.nextset()

@@ -5,16 +5,18 @@ from freeradius_module.rules.usage import CREDIT_COLUMNS
 from .rows import Cursor, Row
 
 
-def batch_events(cursor: Cursor, batch_id: int) -> list[Row]:
+def batch_events(cursor: Cursor, batch_id: int, serial: str) -> list[Row]:
+    """The events of a batch that concern this card."""
     cursor.execute(
         """
         SELECT at, what, operator, reason, detail
           FROM batch_event
          WHERE batch_id = %(batch_id)s
            AND what <> 'pins_read'
+           AND (first_serial IS NULL OR %(serial)s BETWEEN first_serial AND last_serial)
          ORDER BY id
         """,
-        {"batch_id": batch_id},
+        {"batch_id": batch_id, "serial": serial},
     )
     return list(cursor.fetchall())
 

@@ -87,6 +87,7 @@ CHANGED = {
         "what = 'received'",
         "operator = 'somebody'",
         "card_count = card_count + 1",
+        "first_serial = 'A'",
     ],
     "card_entry": [
         "added_seconds = added_seconds + 1",

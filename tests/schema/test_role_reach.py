@@ -136,7 +136,7 @@ def test_a_pin_is_read_with_a_record_that_is_not_taken_back(person, office, data
         cursor.execute("CALL read_pin(%s)", [ids(card)])
         assert cursor.fetchone()
         cursor.nextset()
-        cursor.execute("CALL open_pins(%s, 'x')", [card.batch])
+        cursor.execute("CALL open_pins(%s, 'x', NULL, NULL)", [card.batch])
         cursor.execute("CALL read_pins(%s, 1, 4000000000)", [card.batch])
         assert card.serial in cursor.fetchone()[0]
         cursor.nextset()
@@ -208,7 +208,7 @@ def test_what_was_used_elsewhere_is_that_of_the_card(person, office, database, i
                 made,
                 "SET @b = LAST_INSERT_ID()",
                 new.format(batch="@b", product=number),
-                "CALL record_batch_event(@b, 'imported', NULL, NULL)",
+                "CALL record_batch_event(@b, 'imported', NULL, NULL, NULL, NULL)",
             )
             == ""
         )

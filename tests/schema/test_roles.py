@@ -14,7 +14,7 @@ RULES = ("_needs_its_role", "history_says_what_happened", "only_deleted_cards_la
 
 # What only this role may do; C is a card at a partner, S one in stock, B a blocked one, X one that is expired.
 ONLY = {
-    "see_pin": ["CALL read_pin(C)", "CALL open_pins(1, 'x')"],
+    "see_pin": ["CALL read_pin(C)", "CALL open_pins(1, 'x', NULL, NULL)"],
     "generate": [
         "INSERT INTO serial_counter (prefix, digits) VALUES ('Z', 9)",
         "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id) VALUES ('Z1', 'x', 1, 1, 1)",

@@ -105,7 +105,9 @@ def test_every_export_format_is_explained_with_its_options():
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \|(.*)\|$", told.partition("### Which format")[2], re.MULTILINE))
     assert list(rows)[: len(FORMATS)] == list(FORMATS)
     for each in FORMATS.values():
-        assert {name for name in OPTIONS if f"`--{name}" in rows[each.name]} == set(each.options), each.name
+        assert {name for name in OPTIONS if f"`--{name.replace('_', '-')}" in rows[each.name]} == set(each.options), (
+            each.name
+        )
     for command in re.findall(r"^ +(prepaid export .*--output \S+)", told, re.MULTILINE):
         name = re.search(r"--format (\w+)", command)[1]
         assert command.removesuffix(".age").endswith(FORMATS[name].endings), command
@@ -117,7 +119,7 @@ def test_the_help_of_a_formats_option_begins_with_the_formats_that_have_it():
     for option in OPTIONS:
         having = [each.name for each in FORMATS.values() if option in each.options]
         if having:
-            assert help_of[option].startswith(f"{', '.join(having)}: "), option
+            assert help_of[option.replace("_", "-")].startswith(f"{', '.join(having)}: "), option
 
 
 def test_every_refusal_is_explained_in_the_readme() -> None:
