@@ -200,11 +200,7 @@ def _tell(answer: Row, as_json: bool) -> None:
     lines, locks = answer.pop("reply"), answer.pop("locked_out")
     output.print_record({name: value for name, value in answer.items() if value not in (None, [], ())})
     output.print_text("")
-<<<<<<< HEAD
     output.print_attributes(lines)
-=======
-    for line in lines:
-        output.print_text(f"{line['attribute']} {line['operator']} {line['value']}")
     for lock in locks:
         sentence = _("Locked out until {until} after {tries} wrong PINs: device {device} at NAS {nas}.")
         output.print_notice(
@@ -215,4 +211,3 @@ def _tell(answer: Row, as_json: bool) -> None:
                 nas=lock["nas"],
             )
         )
->>>>>>> p5/main
