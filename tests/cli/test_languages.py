@@ -185,7 +185,13 @@ LISTS = {"events", "cards", "prices", "reply", "closes", "replaces", "checks"}
 
 
 def on_terminal(
-    office, language: str, *arguments, env: dict | None = None, statuses: set[int] = frozenset({0}), width: int = 250
+    office,
+    language: str,
+    *arguments,
+    env: dict | None = None,
+    statuses: set[int] = frozenset({0}),
+    width: int = 250,
+    with_stderr: bool = False,
 ) -> str:
     """What the installed command shows on a terminal of so many columns; it must end with one of these exit statuses."""
     ours, its = os.openpty()
@@ -194,6 +200,7 @@ def on_terminal(
     with subprocess.Popen(
         command,
         stdout=its,
+        stderr=its if with_stderr else None,
         stdin=subprocess.DEVNULL,
         env=variables | {"COLUMNS": str(width), "TERM": "xterm-256color"} | (env or {}),
     ) as running:
