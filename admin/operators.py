@@ -16,6 +16,7 @@ from . import db, store
 from .shell import errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.office import Office
+from .shell.option_types import Word
 from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 
@@ -31,7 +32,7 @@ def operators() -> None:
 
 def role_option(help_text: str, required: bool = False) -> Callable[[Decorated], Decorated]:
     return option(
-        "--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)), help=help_text
+        "--role", "chosen", multiple=True, required=required, type=Word(store.roles.ROLES, "role"), help=help_text
     )
 
 
@@ -96,7 +97,9 @@ def add(
         (row,) = store.operator.listed(cursor, name)
         connection.commit()
     option_file = [] if password is None else _option_file(office, name, password)
-    said = [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
+    said = [
+        _("Operator {name} has the roles {roles}.").format(name=name, roles=output.formatted("roles", row["roles"]))
+    ]
     if option_file:
         hint = _("Put these lines into an option file that only {name} can read; the password is not shown again:")
         said += [hint.format(name=name), "", *option_file]
@@ -152,8 +155,8 @@ def remove(
                 raise errors.Refused(
                     _("{name} has the roles {roles}, but not {role}. Nothing was changed."),
                     name=name,
-                    role=role,
-                    roles=", ".join(held),
+                    role=output.formatted("role", role),
+                    roles=output.formatted("roles", held),
                 )
         left = [role for role in held if role not in chosen] if chosen else []
         if office.dry_run:
@@ -164,7 +167,9 @@ def remove(
             store.operator.remove(cursor, database, name)
         connection.commit()
     sentence = _("Operator {name} has the roles {roles}.") if left else _("Operator {name} was removed.")
-    output.print_result({"operator": name, "roles": left}, sentence.format(name=name, roles=", ".join(left)), as_json)
+    output.print_result(
+        {"operator": name, "roles": left}, sentence.format(name=name, roles=output.formatted("roles", left)), as_json
+    )
 
 
 def _check_name(office: Office, name: str) -> None:

@@ -198,6 +198,9 @@ def _tell(answer: Row, as_json: bool) -> None:
         output.print_record(answer, as_json)
         return
     lines, locks = answer.pop("reply"), answer.pop("locked_out")
+    answer["closes"] = [
+        f"{one['login_number']} ({output.formatted('cause', one['cause'])})" for one in answer.get("closes", ())
+    ]
     output.print_record({name: value for name, value in answer.items() if value not in (None, [], ())})
     output.print_text("")
     output.print_attributes(lines)

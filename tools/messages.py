@@ -19,7 +19,9 @@ from babel.messages import Catalog, Message, extract, pofile
 import admin
 import freeradius_module
 from admin import cards, nas, store, track
+from admin.books import reconcile
 from admin.cli import cli
+from admin.doctor import command as doctor
 from admin.export import fields as export_fields
 from admin.report import data as report_data
 from admin.report import files as report_files
@@ -44,6 +46,18 @@ WORDS = (
     """.split(),
     *REFUSALS,
     *hours.DAYS,
+    # What limits or ends a session, and what became of a request to a NAS.
+    *"""
+    time money traffic validity hours longest replaced too_many granted revived unknown fup superseded stale not_begun gone
+    nas_reboot sent ack nak no_answer not_sent
+    """.split(),
+)
+# The checks of `doctor` and `reconcile`.
+CHECKS = (
+    *(check.name for check in doctor.CHECKS),
+    *"option_file archive audit enforce freeradius pins raddb".split(),
+    *reconcile.OF_CARDS,
+    *reconcile.OF_PAPERS,
 )
 # Columns of tables and lines of `show`, beside those that the commands name themselves.
 COLUMNS = (
@@ -55,6 +69,7 @@ COLUMNS = (
     *track.COLUMNS,
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     *"""
+    format fields sealed sha256
     accepted acct_session_id action amount_cents attempts
     binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created credit_limit_cents
     database day
@@ -66,6 +81,7 @@ COLUMNS = (
     reverses
     role roles row rows seals sentence session_down_octets session_octets session_seconds session_up_octets
     sessions single_code slowed_down sold_cents source started_at state to_status total tried_at up_octets
+    is_charger_running lag_seconds oldest_at quarantined queue received_at waiting waiting_octets
     used_cents used_down_octets used_octets used_seconds used_up_octets volume_limited_by what_to_do
     """.split(),
 )
@@ -129,6 +145,10 @@ def collected() -> Iterator[Found]:
         yield heading, None
     for word in WORDS:
         yield word, "word"
+    for check in CHECKS:
+        yield check, "check"
+    for role in store.roles.ROLES:
+        yield role, "role"
     for column in COLUMNS:
         yield output.untranslated_title(column), "column"
 

@@ -67,7 +67,7 @@ def reconcile(office: Office, as_json: bool) -> None:
     elif bad:
         output.print_rows(bad)
     else:
-        output.print_result({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
+        output.print_result({}, _("The books agree: {checks}.").format(checks=output.formatted("checks", checks)))
     if bad:
         raise errors.Refused(_("The books do not agree: {count} faults are listed."), count=len(bad))
 

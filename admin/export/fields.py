@@ -15,7 +15,7 @@ from freeradius_module.rules import hours, serial, units
 from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 
-from ..shell import errors
+from ..shell import errors, output
 from ..shell.text import _, word_in
 
 # Fields of the card itself.  The others belong to the batch.
@@ -62,8 +62,8 @@ class Fields:
             "sell_by": _moment(batch["sell_by"]),
             "valid_until": _moment(batch["valid_until_at"]),
             "money": _money(batch["credit_cents"]),
-            "time": _or_none(units.format_duration, batch["credit_seconds"]),
-            "traffic": _or_none(units.format_size, batch["credit_octets"]),
+            "time": _or_none(output.duration, batch["credit_seconds"]),
+            "traffic": _or_none(lambda octets: output.formatted("octets", octets), batch["credit_octets"]),
         }
         self.shared["credit"] = credit_in_words(self.shared)
 

@@ -52,11 +52,21 @@ class Option(_Translated, click.Option):
 
 
 class Command(_Translated, click.Command):
-    pass
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return _translated_pieces(super().collect_usage_pieces(ctx))
+
+
+def _translated_pieces(pieces: list[str]) -> list[str]:
+    """The pieces of a usage line, with click's own placeholders in the reader's language."""
+    words = {"[OPTIONS]": _("[OPTIONS]"), "COMMAND [ARGS]...": _("COMMAND [ARGS]...")}
+    return [words.get(piece, piece) for piece in pieces]
 
 
 class Group(_Translated, click.Group):
     """A noun with its verbs."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return _translated_pieces(super().collect_usage_pieces(ctx))
 
     command_class = Command
     # Groups inside this one are of the same class.

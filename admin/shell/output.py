@@ -309,7 +309,9 @@ def formatted(name: str, value: Any) -> str:
     lang = text.language()
     match name.rpartition("_")[2], value:
         case "seconds", int() | Decimal():
-            return units.format_duration(int(value))
+            return duration(int(value))
+        case "days", int():
+            return _unit(value, "day")
         case "octets", int() | Decimal():
             return units.format_size(int(value), lang)
         case "cents", int() | Decimal():
@@ -320,8 +322,22 @@ def formatted(name: str, value: Any) -> str:
             return units.format_percent(value, lang)
         case "kbit", int():
             return f"{value} kbit/s"
-        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
+        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason" | "by" | "outcome", str():
             return one_line(in_context("word", value))
+        case "cause", str() if value:
+            # The cause of an error is a sentence, or the NAS' own words.
+            return one_line(_(value) if name == "error_cause" else in_context("word", value))
+        case "check", str():
+            return one_line(in_context("check", value))
+        case "checks", list() | tuple():
+            return one_line(", ".join(in_context("check", check) for check in value))
+        case "detail", str() if value.startswith('{"'):
+            # What an export was, as the history keeps it.
+            return ", ".join(f"{title(part)}: {formatted(part, found)}" for part, found in json.loads(value).items())
+        case "role", str():
+            return one_line(in_context("role", value))
+        case "roles", list() | tuple():
+            return one_line(", ".join(in_context("role", role) for role in value))
         case "hours", str():
             return one_line(_DAY.sub(lambda found: in_context("word", found[0]), value))
     if isinstance(value, datetime):
@@ -338,6 +354,23 @@ def _formatted_part(part: Any) -> str:
     if isinstance(part, Mapping):
         return " ".join(f"{title(name)} {formatted(name, value)}" for name, value in part.items())
     return one_line(str(part))
+
+
+def duration(seconds: int) -> str:
+    """A time; whole days are days.
+
+    >>> duration(7980), duration(720 * 3600), duration(86400), duration(100 * 3600), duration(0)
+    ('2 h 13 min', '30 days', '1 day', '100 h', '0 s')
+    """
+    days, rest = divmod(seconds, 86400)
+    return units.format_duration(seconds) if rest or not days else _unit(days, "day")
+
+
+def _unit(count: int, unit: str) -> str:
+    # Babel takes long to import, and most commands show no such value.
+    from babel.units import format_unit
+
+    return str(format_unit(count, f"duration-{unit}", "long", locale=text.language()))
 
 
 def money(cents: int) -> str:
