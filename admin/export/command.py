@@ -164,7 +164,8 @@ def export(
             with _sealed(new.file, recipients) as target, output.progress(count, _("Exporting")) as advance:
                 stock = _stock(cursor, batch_id, keyring is not None, span)
                 reader = _Reader(stock, keyring, advance, part.first_number)
-                write(target, export_fields.Fields(names, batch, qr_url), count, reader)
+                printed = export_fields.Fields(names, batch, qr_url, office.provider, office.helpline)
+                write(target, printed, count, reader)
             if reader.count != count or part.cards not in (None, count):
                 raise errors.Busy()
             facts: dict[str, Any] = {

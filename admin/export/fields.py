@@ -16,7 +16,7 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 
 from ..shell import errors, output
-from ..shell.text import _, word_in
+from ..shell.text import _, plural, word_in
 
 # Fields of the card itself.  The others belong to the batch.
 OWN = ("serial", "pin", "serial_grouped", "number", "login_url")
@@ -32,6 +32,9 @@ SHARED = (
     "valid_days",
     "sell_by",
     "valid_until",
+    "validity",
+    "provider",
+    "helpline",
 )
 NAMES = (*OWN, *SHARED)
 DEFAULT = ("serial", "pin", "product", "face_value", "batch")
@@ -49,7 +52,14 @@ class Cards(NamedTuple):
 class Fields:
     """The chosen fields of a batch, in the chosen order.  Money is Decimal, moments are ISO 8601 in UTC."""
 
-    def __init__(self, names: Iterable[str], batch: Mapping[str, Any], login_url: str | None = None):
+    def __init__(
+        self,
+        names: Iterable[str],
+        batch: Mapping[str, Any],
+        login_url: str | None = None,
+        provider: str | None = None,
+        helpline: str | None = None,
+    ):
         self.names = list(names)
         self.login_url = login_url
         self.batch = batch
@@ -64,6 +74,9 @@ class Fields:
             "money": _money(batch["credit_cents"]),
             "time": _or_none(output.duration, batch["credit_seconds"]),
             "traffic": _or_none(lambda octets: output.formatted("octets", octets), batch["credit_octets"]),
+            "validity": validity_in_words(batch),
+            "provider": provider,
+            "helpline": helpline,
         }
         self.shared["credit"] = credit_in_words(self.shared)
 
@@ -112,6 +125,17 @@ class Fields:
                 address = self.login_url
                 return (filled_in(address, *card) for card in zip(cards.serials, cards.pins, strict=True))
         raise ValueError(name)
+
+
+def validity_in_words(batch: Mapping[str, Any]) -> str | None:
+    """How long a card can be used, in the reader's language: from its first use, and until a last day."""
+    days, last = batch["valid_days"], last_day(batch)
+    parts = []
+    if days is not None:
+        parts.append(plural("{days} day from the first use", "{days} days from the first use", days).format(days=days))
+    if last is not None:
+        parts.append(_("until {day}").format(day=output.formatted("valid_until", last)))
+    return ", ".join(parts) or None
 
 
 def last_day(batch: Mapping[str, Any]) -> date | None:

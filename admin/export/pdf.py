@@ -66,7 +66,8 @@ def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str
     """
     if wanted is None:
         code = ("serial", "pin") if template.qr else ()
-        return template.fields + [name for name in code if name not in template.fields], []
+        names = [*template.fields, *code, *(name for shown in template.texts for name in shown.needs)]
+        return list(dict.fromkeys(names)), []
     if "serial" in wanted and "serial_grouped" in template.fields and "serial_grouped" not in wanted:
         # The template shows the serial in this form.
         wanted = [*wanted, "serial_grouped"]
@@ -131,7 +132,10 @@ class _Printer:
         self.canvas.setAuthor("prepaid-cards")
         self.codes = QrCodes()
         self.login_url = fields.login_url
-        texts = [shown for shown in template.texts if set(shown.fields) <= set(fields.names)]
+        one_code = bool(fields.batch["single_code"])
+        kinds = (str(fields.batch["kind"]), "one code" if one_code else "two codes", "" if logo else "no logo")
+        empty = [name for name, value in self.shared.items() if value in (None, "")]
+        texts = [shown for shown in template.texts if shown.is_printed(fields.names, empty, kinds)]
         texts += _as_lines(listed, template.field_list)
         self.own_texts = [shown for shown in texts if set(shown.fields) & set(OWN)]
         # The names of the values in a card's row; the first is always the serial.
@@ -316,6 +320,7 @@ def _for_people(fields: Fields) -> dict[str, object]:
         amount = fields.shared[name]
         if amount is not None:
             shown[name] = output.money(int(Decimal(amount).scaleb(2)))
+    shown["kind"] = output.formatted("kind", fields.shared["kind"])
     shown["credit"] = credit_in_words(shown)
     return shown
 

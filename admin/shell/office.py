@@ -179,6 +179,16 @@ class Office:
         return name
 
     @property
+    def provider(self) -> str | None:
+        """The provider's name, for cards."""
+        return self.settings("prepaid").get("provider") or None
+
+    @property
+    def helpline(self) -> str | None:
+        """The provider's telephone number or address for customers, for cards."""
+        return self.settings("prepaid").get("helpline") or None
+
+    @property
     def card_tries(self) -> int:
         """So many wrong PINs of one card are counted in 15 minutes, from whatever source."""
         return card_tries(self.number("wrong_pin_tries", Settings().wrong_pin_tries, least=1))

@@ -165,7 +165,7 @@ def test_no_screen_has_an_english_word(office, trade, dictionary):
     for screen in SCREENS:
         arguments = shlex.split(screen.format(**trade))
         # A terminal on which no word is broken.
-        shown = on_terminal(office, "pt_BR", *arguments, statuses={0, 1, 2, 3}, width=400, with_stderr=True)
+        shown = on_terminal(office, "pt_BR", *arguments, statuses={0, 1, 2, 3}, width=400, errors_too=True)
         if words := words_of(shown) - dictionary:
             english[screen] = words
     assert not english, "\n".join(f"{screen}: {sorted(words)}" for screen, words in english.items())
