@@ -167,7 +167,10 @@ def _print(row: Row, as_json: bool) -> None:
 @click.argument("serial")
 @option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
 @option(
-    "--expires", type=DAY_OR_MOMENT, metavar="DATE", help="The new last day of use, or a moment; a compensating entry."
+    "--expires",
+    type=clearable(DAY_OR_MOMENT),
+    metavar="DATE",
+    help='The new last day of use, or a moment; "none": no end but the product\'s. A compensating entry.',
 )
 @option(
     "--unbind",
@@ -178,20 +181,13 @@ def _print(row: Row, as_json: bool) -> None:
 @rehearsal_option
 @json_option
 @pass_office
-def edit(
-    office: Office,
-    serial: str,
-    note: Any,
-    expires: date | datetime | None,
-    unbind: bool,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+def edit(office: Office, serial: str, note: Any, expires: Any, unbind: bool, reason: str | None, as_json: bool) -> None:
     """Change a card's note or the end of its validity, or release it from its device.
 
     \b
     Example:
         prepaid edit LIVRE000000016 --expires 2026-12-31 --reason "Hotspot was down for a week"
+        prepaid edit LIVRE000000016 --expires none --reason "Sold without an end"
     """
     if note is None and expires is None and not unbind:
         raise errors.WrongUsage(_("Say what to change: --note, --expires or --unbind."))
@@ -219,10 +215,13 @@ def edit(
     output.print_result(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
 
 
-def _extend(cursor: Cursor, card: Row, expires: date | datetime, reason: str) -> None:
-    until = end_of(expires)
+def _extend(cursor: Cursor, card: Row, expires: Any, reason: str) -> None:
+    """Move the end of a card's validity, or remove it: then the product's last day applies, and to a card that was never
+    used also the product's days from its first login."""
+    until = None if expires is CLEARED else end_of(expires)
     store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
-    store.card.end_sessions_by(cursor, card["id"], until)
+    if until is not None:
+        store.card.end_sessions_by(cursor, card["id"], until)
     store.card.reopen_expired(cursor, card["id"])
 
 
@@ -255,7 +254,9 @@ def public(row: Row) -> Row:
             continue
         shown[name] = value
         if name == "used_cents":
-            shown["remaining_cents"] = None if credit is None else max(credit - used, 0)
+            # The credit of a redeemed card is on the voice platform.
+            is_empty = row["status"] == "redeemed"
+            shown["remaining_cents"] = None if credit is None else 0 if is_empty else max(credit - used, 0)
     return shown
 
 

@@ -25,6 +25,7 @@ from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, MOMENT, Amount
 from .shell.text import _, fixed_word, in_context, translated
+from .shell.text_file import opened
 from .store.rows import Cursor, Row
 
 # Few enough that the driver puts them into one statement, which the database refuses as a whole.
@@ -63,10 +64,10 @@ class _DryRun(Exception):
 def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json: bool) -> None:
     """Import cards that another system generated, as one batch: all of them or none.
 
-    FILE is a CSV file in UTF-8 whose first line names its columns: serial, pin, and optionally status (created,
-    delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or used_down_octets and
-    used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that makes such a file from
-    the tables of daloRADIUS and RADIUSdesk.
+    FILE is a CSV file, in UTF-8 or as Excel saves it (Windows-1252). Its first line names its columns: serial, pin, and
+    optionally status (created, delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or
+    used_down_octets and used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that
+    makes such a file from the tables of daloRADIUS and RADIUSdesk.
 
     \b
     Example:
@@ -78,7 +79,7 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
     try:
         with (
             office.transaction() as cursor,
-            _opened(path) as file,
+            opened(path) as file,
             output.progress(_count_lines(path), _("Importing")) as advance,
         ):
             office.hold_key(cursor)
@@ -355,10 +356,6 @@ def _moment(row: dict[str, str], name: str, kind: Amount) -> datetime | None:
 
 def _repeated(taken: str) -> str:
     return _("card {serial} is in the file twice.").format(serial=taken)
-
-
-def _opened(path: str) -> TextIO:
-    return open(path, encoding="utf-8-sig", newline="")
 
 
 def _count_lines(path: str) -> int:

@@ -840,7 +840,8 @@ BEGIN
                    OR (NOT NEW.expires_at <=> OLD.expires_at
                        AND (by_module OR NOT EXISTS (SELECT 1 FROM card_entry
                                                       WHERE card_entry.card_id = OLD.id
-                                                        AND card_entry.expires_at = NEW.expires_at))) THEN
+                                                        AND card_entry.expires_at <=> NEW.expires_at
+                                                        AND card_entry.what = 'extended'))) THEN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
                     'validity_begins_once: it begins at the first login, and only an entry moves it';
             END IF;
@@ -1162,7 +1163,7 @@ CREATE TABLE card_entry (
     added_down_octets  BIGINT          NOT NULL DEFAULT 0,
     added_up_octets    BIGINT          NOT NULL DEFAULT 0,
     added_cents        INT             NOT NULL DEFAULT 0,
-    expires_at         DATETIME(3)     NULL,                     -- the new end of validity, if it changes
+    expires_at         DATETIME(3)     NULL,                     -- extended: the new end of validity; NULL: none of its own
     UNIQUE KEY entry_is_made_once (idempotency_key, card_id),
     KEY (card_id, id),
     CONSTRAINT entry_has_a_reason CHECK (reason <> ''),
@@ -1199,7 +1200,7 @@ CREATE TRIGGER entry_reaches_the_card AFTER INSERT ON card_entry FOR EACH ROW
            added_down_octets = added_down_octets + NEW.added_down_octets,
            added_up_octets = added_up_octets + NEW.added_up_octets,
            added_cents = added_cents + NEW.added_cents,
-           expires_at = COALESCE(NEW.expires_at, expires_at),
+           expires_at = IF(NEW.what = 'extended', NEW.expires_at, COALESCE(NEW.expires_at, expires_at)),
            device = IF(NEW.what = 'unbound', NULL, device)
      WHERE id = NEW.card_id;
 
@@ -1922,8 +1923,9 @@ CREATE VIEW card_overview AS
            partner.name AS partner,
            balance.credit_seconds,
            balance.used_seconds,
-           GREATEST(CAST(balance.credit_seconds AS SIGNED) - CAST(balance.used_seconds AS SIGNED), 0)
-               AS remaining_seconds,
+           -- The credit of a redeemed card is on the voice platform, so the card has nothing left.
+           GREATEST(CAST(IF(card.status = 'redeemed', balance.credit_seconds * 0, balance.credit_seconds) AS SIGNED)
+                    - CAST(balance.used_seconds AS SIGNED), 0) AS remaining_seconds,
            balance.credit_octets,
            balance.credit_down_octets,
            balance.credit_up_octets,

@@ -76,7 +76,7 @@ COLUMNS = (
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
     framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale key last_at
-    last_serial limited_by login_at login_number made_at may message number open open_sessions origin other_card
+    last_serial limited_by locked_out login_at login_number made_at may message number open open_sessions origin other_card
     outcome owed_cents paid_on payment pin program recorded_at redeemed replaces reply retired_at returned reversed_by
     reverses
     role roles row rows seals sentence session_down_octets session_octets session_seconds session_up_octets

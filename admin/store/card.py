@@ -325,7 +325,8 @@ def reopen_expired(cursor: Cursor, card_id: int) -> int:
            SET status = IF(first_login_at IS NULL, 'delivered', 'in_use')
          WHERE id = %(card_id)s
            AND status = 'expired'
-           AND expires_at > UTC_TIMESTAMP(3)
+           AND COALESCE(expires_at, (SELECT valid_until_at FROM product WHERE product.id = card.product_id), '9999-12-31')
+               > UTC_TIMESTAMP(3)
         """,
         {"card_id": card_id},
     )
