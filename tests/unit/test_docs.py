@@ -64,7 +64,13 @@ FOUND_BY_ITSELF = settings.NOT_SET_BY_HAND - {"unix_socket", "hosts"}
 
 def test_every_setting_is_explained_with_its_default() -> None:
     text = page("docs/configuration.md")
-    assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month", "dictionaries", "raddb"}
+    assert settings_of_the_office() - set(settings.Settings._fields) == {
+        "unbinds_a_month",
+        "dictionaries",
+        "raddb",
+        "provider_name",
+        "provider_document",
+    }
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
         row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", text, re.MULTILINE)
         assert row, f"{name} is not in docs/configuration.md"
