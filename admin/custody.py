@@ -9,9 +9,11 @@ import pymysql
 from freeradius_module.rules import hours
 
 from . import store
+from .report import note as note_paper
 from .shell import errors, output, scanned, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
+from .shell.new_file import NewFile
 from .shell.office import Office
 from .shell.option_types import Word
 from .shell.shared_options import dry_run_option, list_options, note_reason_option, require_yes, yes_option
@@ -214,25 +216,69 @@ def list_(office: Office, partner_name: str | None, kind: str | None, as_json: b
 
 @note.command()
 @click.argument("number", type=click.IntRange(1))
+@option("--format", "form", type=click.Choice(["pdf"]), help="Make a file: a delivery or return note to be signed.")
+@option("--output", "path", type=click.Path(dir_okay=False), metavar="PATH", help="The file to make.")
+@option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
 @pass_office
-def show(office: Office, number: int, as_json: bool) -> None:
+def show(office: Office, number: int, form: str | None, path: str | None, force: bool, as_json: bool) -> None:
     """Show a note, with the price and the commission of its day.
+
+    --format pdf makes a page for both parties to sign: the provider (settings provider and provider_document of the
+    option file), the partner, the cards by range, amounts and commission.
 
     \b
     Example:
         prepaid note show 12
+        prepaid note show 12 --format pdf --output note-12.pdf
     """
+    if (form is None) != (path is None) or (form and as_json):
+        raise errors.WrongUsage(_("A note on paper is a file: --format pdf --output PATH, without --json."))
     with office.reading() as cursor:
         row = store.note.find(cursor, number)
         if row is None:
             raise errors.UnknownNote(note=number)
+        if path is not None:
+            _write_pdf(office, cursor, row, path, force)
+            return
         prices = store.note.prices(cursor, number)
     if as_json:
         output.print_record({**row, "prices": prices}, as_json)
     else:
         output.print_record(row)
         output.print_rows(prices)
+
+
+def _write_pdf(office: Office, cursor: Cursor, row: Row, path: str, force: bool) -> None:
+    if row["partner"] is None:
+        raise errors.Refused(
+            _("Note {note} is of void cards, and nobody signs it. Only delivery and return notes are made as a file."),
+            note=row["note"],
+        )
+    provider = office.settings("prepaid").get("provider")
+    if not provider:
+        raise errors.WrongUsage(
+            _(
+                "The note needs the provider's name: add the settings provider and provider_document to the group "
+                "[prepaid] of {config}."
+            ),
+            config=office.config_path,
+        )
+    partner = find_partner(cursor, row["partner"])
+    with NewFile(path, force) as new:
+        note_paper.write_pdf(
+            new.file,
+            note_paper.Paper(
+                row,
+                note_paper.Party(provider, office.settings("prepaid").get("provider_document")),
+                note_paper.Party(partner["name"], partner["document"]),
+                store.note.ranges(cursor, row["note"]),
+                store.note.amounts(cursor, row["note"]),
+                output.made_by(),
+            ),
+        )
+        new.publish()
+    output.print_text(_("File created: {path}").format(path=path))
 
 
 def require_on_sale(batch_row: Row, now: datetime) -> None:

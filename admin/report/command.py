@@ -4,13 +4,13 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import click
 
 from ..files import Target
-from ..shell import clock, errors, output, table, text
+from ..shell import clock, errors, output, table
 from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
@@ -246,9 +246,7 @@ def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by:
 
 def _write(file: Target, form: str, found: dict[str, Report], name: str, period: Period, about: str) -> None:
     title = _titles()[name]
-    made = _("Made by prepaid-cards on {moment}.").format(
-        moment=datetime.now(clock.zone()).strftime("%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M")
-    )
+    made = output.made_by()
     if form == "csv":
         report_files.write_csv(file, found[name])
     elif form == "xlsx":

@@ -382,6 +382,12 @@ def money(cents: int) -> str:
     return units.format_money(cents, text.language(), currency())
 
 
+def made_by() -> str:
+    """The line at the foot of a document: which program made it, and when by the clock of this machine."""
+    form = "%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M"
+    return _("Made by prepaid-cards on {moment}.").format(moment=datetime.now().astimezone().strftime(form))
+
+
 def currency() -> str:
     """The sign before amounts of money: the setting `currency`."""
     context = click.get_current_context(silent=True)

@@ -70,6 +70,7 @@ def test_every_setting_is_explained_with_its_default() -> None:
         "dictionaries",
         "raddb",
         "provider",
+        "provider_document",
         "helpline",
     }
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
