@@ -7,6 +7,7 @@ from .shell import output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_product
 from .shell.office import Office
+from .store.rows import Row
 
 
 @cli.group()
@@ -46,7 +47,16 @@ def show(office: Office, number: int, as_json: bool) -> None:
         row = find_batch(cursor, number)
         by_status = store.batch.count_by_status(cursor, number)
         events = store.batch.events(cursor, number)
-    shown = {
+    if as_json:
+        output.print_record({**shown(row), "cards": by_status, "events": events}, as_json)
+    else:
+        output.print_record({**shown(row), **by_status})
+        output.print_rows(events)
+
+
+def shown(row: Row) -> Row:
+    """What is shown of a batch itself."""
+    return {
         "batch": row["id"],
         "product": row["product"],
         "count": row["card_count"],
@@ -57,8 +67,3 @@ def show(office: Office, number: int, as_json: bool) -> None:
         "made_at": row["made_at"],
         "operator": row["operator"],
     }
-    if as_json:
-        output.print_record({**shown, "cards": by_status, "events": events}, as_json)
-    else:
-        output.print_record({**shown, **by_status})
-        output.print_rows(events)
