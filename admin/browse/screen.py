@@ -23,8 +23,8 @@ from ..shell.find import find_batch
 from ..shell.office import Office
 from ..shell.text import _, in_context
 from ..store.rows import Cursor, Row
-from . import query
-from .widgets import Field, Form, Page, Table, Tell, facts, key
+from . import acts, query
+from .widgets import Confirm, Field, Form, Menu, Page, Table, Tell, facts, key
 
 Answer = TypeVar("Answer")
 
@@ -146,11 +146,98 @@ class BrowseApp(App[None]):
 
 
 class OfOffice(Page):
-    """A page that reads the database."""
+    """A page that reads the database, and on which an operator can act."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("a", "acts", Sentence("Actions")),
+        *(Binding(act.key, f"act('{name}')", show=False) for name, act in acts.ACTS.items()),
+    ]
 
     @property
     def browser(self) -> BrowseApp:
         return cast(BrowseApp, self.app)
+
+    @property
+    def target(self) -> acts.Target | None:
+        """What an act would be about now."""
+        return None
+
+    def action_reload(self) -> None:
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action not in ("acts", "act"):
+            return True
+        target = self.target if self.is_mounted else None
+        if target is None or action == "acts":
+            return target is not None
+        act = acts.ACTS[str(parameters[0])]
+        return act.of_card if target.batch is None else act.of_batch
+
+    def action_acts(self) -> None:
+        target = self.target
+        if target is None:
+            return
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.action_act(name)
+
+        possible = {
+            name: act for name, act in acts.ACTS.items() if (act.of_card if target.batch is None else act.of_batch)
+        }
+        titles = {name: _(act.title.template) for name, act in possible.items()}
+        self.app.push_screen(Menu(target.words, titles, {name: act.key for name, act in possible.items()}), chosen)
+
+    def action_act(self, name: str) -> None:
+        """Ask what the act needs, show what it would do, and do it."""
+        target = self.target
+        names = self.browser.ask(_names)
+        if target is None or names is None:
+            return
+        act = acts.ACTS[name]
+        title = _(act.title.template)
+        known = {"partner": target.partner if name == "return" else "", "note": target.note}
+        fields = [
+            Field(
+                asked,
+                output.title(asked).capitalize(),
+                known.get(asked, ""),
+                suggestions=names[1] if asked == "partner" else (),
+                is_required=asked in act.requires,
+            )
+            for asked in act.asks
+        ]
+
+        def filled(values: dict[str, str] | None) -> None:
+            if values is None:
+                return
+            line = acts.arguments(name, target, values)
+            if not act.is_confirmed:
+                self._carry_out(line)
+                return
+            would = acts.run(self.browser.office, line, dry_run=True)
+            if not would.is_done:
+                self.app.push_screen(Tell(would.sentence, is_error=True))
+                return
+            question = Confirm(f"{target.words}\n\n{would.sentence}", title)
+            self.app.push_screen(question, lambda is_sure: self._carry_out(line) if is_sure else None)
+
+        self.app.push_screen(Form(f"{title}: {target.words}", fields, title), filled)
+
+    def _carry_out(self, line: list[str]) -> None:
+        outcome = acts.run(self.browser.office, line)
+        self.action_reload()
+        self.app.push_screen(Tell(outcome.sentence, is_error=not outcome.is_done))
+
+
+def _target_of_card(row: Row) -> acts.Target:
+    words = _("Card {serial}").format(serial=row["serial"])
+    return acts.Target(words, serial=row["serial"], partner=row.get("partner") or "", note=row.get("note") or "")
+
+
+def _target_of_batch(number: int) -> acts.Target:
+    return acts.Target(_("Batch {batch}").format(batch=number), batch=number)
 
 
 class Browse(OfOffice):
@@ -197,6 +284,8 @@ class Browse(OfOffice):
         """Only the keys that do something here are shown."""
         if not self.is_mounted:
             return True
+        if action in ("acts", "act"):
+            return super().check_action(action, parameters)
         if action in ("search", "filters"):
             return self.tab == "cards"
         if action == "next":
@@ -206,6 +295,15 @@ class Browse(OfOffice):
         if action == "cards_of":
             return self.tab in ("batches", "partners")
         return True
+
+    @property
+    def target(self) -> acts.Target | None:
+        row = self.table.record
+        if row is None:
+            return None
+        if self.tab == "cards":
+            return _target_of_card(row)
+        return _target_of_batch(row["batch"]) if self.tab == "batches" else None
 
     # --- Reading -----------------------------------------------------------------------------------------
 
@@ -381,9 +479,6 @@ class OneRecord(OfOffice):
         if row is not None:
             self.app.push_screen(Tell(facts(row).plain))
 
-    def action_reload(self) -> None:
-        raise NotImplementedError
-
 
 class OneCard(OneRecord):
     """A card: what happened to it, its sessions, all that is known about it."""
@@ -396,6 +491,11 @@ class OneCard(OneRecord):
     def __init__(self, serial: str):
         super().__init__()
         self.serial = serial
+        self.row: Row | None = None
+
+    @property
+    def target(self) -> acts.Target | None:
+        return _target_of_card(self.row) if self.row else None
 
     def compose(self) -> ComposeResult:
         yield Static("", id="heading")
@@ -416,6 +516,7 @@ class OneCard(OneRecord):
         row = self.browser.ask(self._read)
         if events is None or row is None:
             return
+        self.row = row
         self.query_one("#events", Table).show(events, track.COLUMNS)
         sessions = [
             {"login_at": event["at"], "used_seconds": event["seconds"], "used_octets": event["octets"], **event}
@@ -425,6 +526,7 @@ class OneCard(OneRecord):
         self.query_one("#card-sessions", Table).show(sessions, SESSION_COLUMNS)
         self.query_one("#record", Static).update(facts(row))
         heading = [output.formatted(name, row.get(name)) for name in ("serial", "status", "product", "partner")]
+        self.refresh_bindings()
         self.query_one("#heading", Static).update(
             Text("   ".join(part for part in heading if part), overflow="ellipsis")
         )
@@ -441,6 +543,10 @@ class OneBatch(OneRecord):
     def __init__(self, number: int):
         super().__init__()
         self.number = number
+
+    @property
+    def target(self) -> acts.Target | None:
+        return _target_of_batch(self.number)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():

@@ -13,6 +13,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Key
 from textual.screen import ModalScreen, Screen
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, DataTable, Input, Label, OptionList, Select, Static
@@ -233,19 +234,27 @@ class Form(ModalScreen[dict[str, str] | None]):
 
 
 class Menu(ModalScreen[str | None]):
-    """Some acts to choose from."""
+    """Some acts to choose from, by arrows, by the mouse, or by the key of each."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel")]
 
-    def __init__(self, title: str, choices: Mapping[str, str]):
+    def __init__(self, title: str, choices: Mapping[str, str], keys: Mapping[str, str]):
         super().__init__()
         self.heading = printable(title)
         self.choices = choices
+        # The names of the choices by their keys.
+        self.names = {keys[name]: name for name in choices}
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(self.heading, style="bold"))
-            yield OptionList(*(Option(Text(word), id=name) for name, word in self.choices.items()), id="choices")
+            options = [Option(Text(f"{key}  {self.choices[name]}"), id=name) for key, name in self.names.items()]
+            yield OptionList(*options, id="choices")
+
+    def on_key(self, event: Key) -> None:
+        if event.character in self.names:
+            event.stop()
+            self.dismiss(self.names[event.character])
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id)

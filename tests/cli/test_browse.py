@@ -10,6 +10,7 @@ from admin.browse import query
 from admin.browse.screen import BrowseApp
 from admin.shell import office as shell_office
 from tests.cli.test_screen import ATTACK, controls
+from tests.office import Office
 
 SIZE = (80, 24)
 PATIENCE_SECONDS = 10
@@ -218,6 +219,127 @@ def test_a_stranger_controls_neither_terminal_nor_markup(office, database, scree
     run(story)
 
 
+async def answer(seen, yes=True, **values):
+    """Fill in the form of an act, and answer the question."""
+    await seen.fill(**values)
+    await seen.press("enter")
+    await seen.pilot.click("#yes" if yes else "#no")
+    await seen.pilot.pause()
+
+
+def test_a_card_is_blocked_with_a_reason_and_unblocked(office, screen):
+    (card,) = office.sell(1, "--time", "10m")
+
+    async def story():
+        async with screen() as seen:
+            await seen.press("a")
+            await seen.sees("b Block", "x Delete", f"Card {card.serial}")
+            await seen.press("b")
+            await seen.press("enter")
+            await seen.sees("Please fill in: Reason")
+            assert office.show(card)["status"] == "delivered"
+            await answer(seen, yes=False, reason="Reported stolen")
+            assert office.show(card)["status"] == "delivered"
+            await seen.press("b")
+            await answer(seen, reason="Reported stolen")
+            await seen.sees("1 card blocked.")
+            await seen.press("escape")
+            await seen.sees(f"{card.serial} blocked")
+            await seen.press("enter", "u")
+            await answer(seen, reason="--yes")
+            await seen.sees("1 card unblocked.")
+            await seen.press("escape")
+            await seen.sees(f"{card.serial} delivered", "Reported stolen", "unblocked")
+
+    run(story)
+    events = office.track(card)
+    assert [(row["what"], row.get("reason")) for row in events[-2:]] == [
+        ("blocked", "Reported stolen"),
+        ("unblocked", "--yes"),
+    ]
+
+
+def test_a_batch_is_delivered_returned_and_deleted(office, screen):
+    partner = office.partner()
+    (card, _other) = office.stock(2, "--time", "10m")
+
+    async def story():
+        async with screen() as seen:
+            await seen.press("2", "d")
+            await answer(seen, partner=partner)
+            await seen.sees("2 cards delivered to")
+            assert office.show(card)["partner"] == partner
+            await seen.press("escape", "1", "r")
+            await answer(seen)  # Of the partner who has it.
+            await seen.sees("1 cards returned by")
+            assert office.show(card)["status"] == "created"
+            await seen.press("escape", "2", "r")
+            await answer(seen, partner=partner)
+            await seen.press("escape", "x")
+            await seen.fill(reason="Misprinted")
+            await seen.press("enter")
+            await seen.sees("Would delete 2 cards.")
+            await seen.pilot.click("#yes")
+            await seen.sees("2 cards deleted.")
+
+    run(story)
+    assert office.run("show", card.serial).exit_status == 1
+
+
+def test_the_note_of_a_card(office, screen):
+    (card,) = office.stock(1, "--time", "10m")
+
+    async def story():
+        async with screen() as seen:
+            await seen.press("e")
+            await seen.fill(note="Sr. João")
+            await seen.press("enter")
+            await seen.sees("was changed")
+            await seen.press("escape")
+            await seen.sees("Sr. João")
+            await seen.press("e")
+            await seen.fill(note="")
+            await seen.press("enter")
+
+    run(story)
+    assert office.show(card)["note"] is None
+
+
+def test_what_is_refused_is_a_sentence_and_changes_nothing(office, screen):
+    (card,) = office.sell(1, "--time", "10m")
+
+    async def story():
+        async with screen() as seen:
+            await seen.press("x")
+            await seen.fill(reason="Misprinted")
+            await seen.press("enter")
+            await seen.sees("is delivered, but must be created")
+
+    run(story)
+    assert office.show(card)["status"] == "delivered"
+
+
+def test_an_operator_does_what_the_roles_allow(office, screen, tmp_path):
+    (card,) = office.sell(1, "--time", "10m")
+    name = "clerk-who-sees"
+    path = tmp_path / "prepaid.cnf"
+    path.write_text("\n".join(office.json("operator", "add", name, "--role", "see")["option_file"]) + "\n")
+    clerk = Office(path)
+
+    async def story():
+        async with screen(who=clerk) as seen:
+            await seen.sees(card.serial)
+            await seen.press("b")
+            await answer(seen, reason="Reported stolen")
+            await seen.sees(f"the account {name} lacks the role 'block'")
+
+    try:
+        run(story)
+    finally:
+        office.must("operator", "remove", name)
+    assert office.show(card)["status"] == "delivered"
+
+
 def test_in_portuguese(office, screen):
     (card,) = office.sell(1, "--time", "10m")
 
@@ -227,6 +349,10 @@ def test_in_portuguese(office, screen):
             await seen.press("f")
             await seen.sees("Quais cartões?", "Status", "Parceiro", "Mostrar", "Cancelar")
             await seen.press("escape", "enter")
+            await seen.sees("Ações")
+            await seen.press("a")
+            await seen.sees(f"Cartão {card.serial}", "b Bloquear", "d Entregar a um parceiro")
+            await seen.press("escape")
             await seen.sees(card.serial, "Histórico", "Detalhes", "Gerado", "Voltar")
 
     run(story)
