@@ -51,7 +51,34 @@ ACTS = {
     "block": Act("b", Sentence("Block"), ("reason",), ("reason",)),
     "unblock": Act("u", Sentence("Unblock"), ("reason",)),
     "delete": Act("x", Sentence("Delete"), ("reason",), ("reason",)),
+    "export": Act(
+        "o",
+        Sentence("Export for the print shop"),
+        ("format", "output"),
+        ("format", "output"),
+        is_confirmed=False,
+        of_card=False,
+    ),
+    # Of no batch: it makes one.
+    "generate": Act(
+        "g", Sentence("Generate cards"), ("product", "count"), ("product", "count"), is_confirmed=False, of_card=False
+    ),
 }
+
+
+# The target on a list without batches: only `generate` is possible.
+NO_BATCH = 0
+
+
+def possible(target: Target) -> dict[str, Act]:
+    """The acts that this target can have.  The database decides whether its status and the roles allow them.
+
+    >>> list(possible(Target("", batch=NO_BATCH)))
+    ['generate']
+    """
+    if target.batch == NO_BATCH:
+        return {"generate": ACTS["generate"]}
+    return {name: act for name, act in ACTS.items() if (act.of_card if target.batch is None else act.of_batch)}
 
 
 def arguments(name: str, target: Target, values: Mapping[str, str]) -> list[str]:
@@ -71,6 +98,8 @@ def arguments(name: str, target: Target, values: Mapping[str, str]) -> list[str]
     if name in ("block", "unblock", "delete"):
         # The screen has asked already.
         line.append("--yes")
+    if name == "generate":
+        return line
     if target.batch is not None:
         return [*line, f"--batch={target.batch}"]
     if name in ("deliver", "return"):

@@ -18,6 +18,7 @@ from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, Tab
 from freeradius_module.sentence import Sentence
 
 from .. import batch, cards, store, track
+from ..export.formats import FORMATS
 from ..shell import errors, output, selection
 from ..shell.find import find_batch
 from ..shell.office import Office
@@ -171,8 +172,7 @@ class OfOffice(Page):
         target = self.target if self.is_mounted else None
         if target is None or action == "acts":
             return target is not None
-        act = acts.ACTS[str(parameters[0])]
-        return act.of_card if target.batch is None else act.of_batch
+        return parameters[0] in acts.possible(target)
 
     def action_acts(self) -> None:
         target = self.target
@@ -183,9 +183,7 @@ class OfOffice(Page):
             if name is not None:
                 self.action_act(name)
 
-        possible = {
-            name: act for name, act in acts.ACTS.items() if (act.of_card if target.batch is None else act.of_batch)
-        }
+        possible = acts.possible(target)
         titles = {name: _(act.title.template) for name, act in possible.items()}
         self.app.push_screen(Menu(target.words, titles, {name: act.key for name, act in possible.items()}), chosen)
 
@@ -197,13 +195,16 @@ class OfOffice(Page):
             return
         act = acts.ACTS[name]
         title = _(act.title.template)
+        suggestions = {"product": names[0], "partner": names[1]}
+        choices = {"format": tuple((word, word) for word in FORMATS)}
         known = {"partner": target.partner if name == "return" else "", "note": target.note}
         fields = [
             Field(
                 asked,
-                output.title(asked).capitalize(),
+                label(asked),
                 known.get(asked, ""),
-                suggestions=names[1] if asked == "partner" else (),
+                choices.get(asked, ()),
+                suggestions.get(asked, ()),
                 is_required=asked in act.requires,
             )
             for asked in act.asks
@@ -223,7 +224,8 @@ class OfOffice(Page):
             question = Confirm(f"{target.words}\n\n{would.sentence}", title)
             self.app.push_screen(question, lambda is_sure: self._carry_out(line) if is_sure else None)
 
-        self.app.push_screen(Form(f"{title}: {target.words}", fields, title), filled)
+        heading = title if name == "generate" else f"{title}: {target.words}"
+        self.app.push_screen(Form(heading, fields, title), filled)
 
     def _carry_out(self, line: list[str]) -> None:
         outcome = acts.run(self.browser.office, line)
@@ -300,7 +302,8 @@ class Browse(OfOffice):
     def target(self) -> acts.Target | None:
         row = self.table.record
         if row is None:
-            return None
+            # Where no batch is yet, one can be generated.
+            return acts.Target(_("Batches"), batch=acts.NO_BATCH) if self.tab == "batches" else None
         if self.tab == "cards":
             return _target_of_card(row)
         return _target_of_batch(row["batch"]) if self.tab == "batches" else None
@@ -438,12 +441,16 @@ def _in_list(row: Row) -> Row:
 
 
 def label(name: str) -> str:
-    """The name of a filter."""
+    """The name of a filter, or of what an act asks."""
     match name:
         case "made_from":
             return _("Made from day")
         case "made_to":
             return _("Made to day")
+        case "format":
+            return _("Format")
+        case "output":
+            return _("File")
         case _other:
             return output.title(name).capitalize()
 

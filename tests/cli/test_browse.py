@@ -2,6 +2,12 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
 import time
 
 import pytest
@@ -11,6 +17,7 @@ from admin.browse.screen import BrowseApp
 from admin.shell import office as shell_office
 from tests.cli.test_screen import ATTACK, controls
 from tests.office import Office
+from tests.stack.stack import PREPAID
 
 SIZE = (80, 24)
 PATIENCE_SECONDS = 10
@@ -286,6 +293,31 @@ def test_a_batch_is_delivered_returned_and_deleted(office, screen):
     assert office.run("show", card.serial).exit_status == 1
 
 
+def test_a_batch_is_generated_and_exported(office, screen, tmp_path):
+    product = office.product("--time", "10m")
+    file = tmp_path / "cards.csv"
+
+    async def story():
+        async with screen() as seen:
+            await seen.press("2", "a")
+            assert "Block" not in seen.text()  # There is no batch yet.
+            await seen.press("g")
+            await seen.fill(product=product, count="3")
+            await seen.press("enter")
+            await seen.sees("3 cards of")
+            await seen.press("escape", "o")
+            await seen.fill(format="csv", output=str(file))
+            await seen.pilot.click("#done")
+            await seen.sees(file.name)
+            await seen.press("escape", "o")
+            await seen.fill(format="csv", output=str(file))
+            await seen.pilot.click("#done")
+            await seen.sees("exists already and is kept")
+
+    run(story)
+    assert len(file.read_text().splitlines()) == 4
+
+
 def test_the_note_of_a_card(office, screen):
     (card,) = office.stock(1, "--time", "10m")
 
@@ -356,6 +388,32 @@ def test_in_portuguese(office, screen):
             await seen.sees(card.serial, "Histórico", "Detalhes", "Gerado", "Voltar")
 
     run(story)
+
+
+def test_on_a_real_terminal(office):
+    """The installed command, on a terminal of 80 columns and 24 lines; q ends it."""
+    (card,) = office.sell(1, "--time", "10m")
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+    command = [str(PREPAID), "--config", str(office.option_file), "--lang", "pt_BR", "browse"]
+    environment = os.environ | {"TERM": "xterm-256color"}
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment) as running:
+        os.close(its)
+        shown = b""
+        while b"Sair" not in shown or card.serial.encode() not in shown:
+            assert select.select([ours], [], [], PATIENCE_SECONDS)[0], shown
+            shown += os.read(ours, 65536)
+        os.write(ours, b"q")
+        until = time.monotonic() + PATIENCE_SECONDS
+        while running.poll() is None and time.monotonic() < until:
+            # The program waits until its last output is read.
+            if select.select([ours], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    os.read(ours, 65536)
+        if running.poll() is None:
+            running.kill()
+    os.close(ours)
+    assert running.returncode == 0
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(office):
