@@ -11,6 +11,7 @@ from .shell.find import find_batch, find_product
 from .shell.office import Office
 from .shell.shared_options import list_options
 from .shell.text import _
+from .store.rows import Row
 
 LISTED = ("batch", "product", "count", "first_serial", "last_serial", "single_code", "origin", "made_at", "operator")
 # What a narrow terminal does not show, the first first.
@@ -58,7 +59,19 @@ def show(office: Office, number: int, as_json: bool) -> None:
         row = find_batch(cursor, number)
         by_status = store.batch.count_by_status(cursor, number)
         events = store.batch.events(cursor, number)
-    shown = {
+    if as_json:
+        output.print_record({**shown(row), "cards": by_status, "events": events}, as_json)
+    else:
+        output.print_record({**shown(row), **by_status})
+        if output.is_for_people():
+            output.print_text("\n" + _("History:"))
+            events = [{**event, "detail": _detail(event["detail"])} for event in events]
+        output.print_rows(events, columns=EVENT_COLUMNS, least_important=EVENT_LEAST_IMPORTANT)
+
+
+def shown(row: Row) -> Row:
+    """What is shown of a batch itself."""
+    return {
         "batch": row["id"],
         "product": row["product"],
         "count": row["card_count"],
@@ -69,14 +82,6 @@ def show(office: Office, number: int, as_json: bool) -> None:
         "made_at": row["made_at"],
         "operator": row["operator"],
     }
-    if as_json:
-        output.print_record({**shown, "cards": by_status, "events": events}, as_json)
-    else:
-        output.print_record({**shown, **by_status})
-        if output.is_for_people():
-            output.print_text("\n" + _("History:"))
-            events = [{**event, "detail": _detail(event["detail"])} for event in events]
-        output.print_rows(events, columns=EVENT_COLUMNS, least_important=EVENT_LEAST_IMPORTANT)
 
 
 def _detail(detail: str | None) -> str | None:

@@ -7,6 +7,7 @@ from .books import audit
 from . import batch
 from . import batch_receive
 from . import block
+from .browse import command as browse
 from . import cards
 from .queue import charge
 from .shell import completion

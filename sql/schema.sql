@@ -631,6 +631,8 @@ CREATE TABLE card (
     KEY card_by_product (product_id, status),
     KEY card_by_expiry (status, expires_at),                     -- cards to be turned to 'expired'
     KEY card_by_first_login (first_login_at),                    -- sales report
+    KEY card_by_device (device),                                 -- search of `prepaid browse`
+    KEY card_by_note (note),                                     -- the same; NULL for most cards
     CONSTRAINT only_deleted_cards_lack_a_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
     FOREIGN KEY (batch_id) REFERENCES batch (id),
     FOREIGN KEY (product_id) REFERENCES product (id),

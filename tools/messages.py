@@ -77,7 +77,7 @@ COLUMNS = (
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
     framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale key last_at
     last_serial limited_by locked_out login_at login_number made_at may message number open open_sessions origin other_card
-    outcome owed_cents paid_on payment pin program recorded_at redeemed replaces reply retired_at returned reversed_by
+    outcome owed_cents paid_on payment pin program recorded_at redeemed remaining replaces reply retired_at returned reversed_by
     reverses
     role roles row rows seals sentence session_down_octets session_octets session_seconds session_up_octets
     sessions single_code slowed_down sold_cents source started_at state to_status total tried_at up_octets

@@ -385,7 +385,7 @@ def money(cents: int) -> str:
 def made_by() -> str:
     """The line at the foot of a document: which program made it, and when by the clock of this machine."""
     form = "%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M"
-    return _("Made by prepaid-cards on {moment}.").format(moment=datetime.now().astimezone().strftime(form))
+    return _("Made by prepaid-cards on {moment}.").format(moment=datetime.now(clock.zone()).strftime(form))
 
 
 def currency() -> str:

@@ -81,7 +81,7 @@ def overview(cursor: Cursor, serial: str) -> Row | None:
     return cursor.fetchone()
 
 
-def ids(cursor: StreamCursor, wanted: Parameters) -> None:
+def ids(cursor: Cursor | StreamCursor, wanted: Parameters) -> None:
     """Select the ids of the cards that pass these filters, in the order in which they were made.
 
     *wanted* has values for names of _FILTERS, and perhaps a limit.  The caller fetches the rows from the cursor.
@@ -97,17 +97,39 @@ def ids(cursor: StreamCursor, wanted: Parameters) -> None:
         _page_by_status(cursor, wanted)
         return
     conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if name in given)]
-    # Without this hint the optimizer may read all cards in the order of their ids until it finds the partner's.
-    key = (
-        "FORCE INDEX (card_by_partner)"
-        if given <= {"partner_id", "status", "product_id", "after_id"} and "partner_id" in given
-        else ""
-    )
+    # Without these hints the optimizer may read all cards in the order of their ids until it finds those that are wanted.
+    if "device" in given:
+        key = "FORCE INDEX (card_by_device)"
+    elif "note" in given:
+        key = "FORCE INDEX (card_by_note)"
+    elif "partner_id" in given and given <= {"partner_id", "status", "product_id", "after_id"}:
+        key = "FORCE INDEX (card_by_partner)"
+    else:
+        key = ""
     limit = "LIMIT %(limit)s" if wanted.get("limit") is not None else ""
     cursor.execute(f"SELECT id FROM card {key} WHERE {' AND '.join(conditions)} ORDER BY id {limit}", wanted)
 
 
-def _page_by_status(cursor: StreamCursor, wanted: Parameters) -> None:
+def ids_by_serial(cursor: Cursor, wanted: Parameters) -> None:
+    """Like `ids`, but in the order of the serials: a page of those between the first and the last, after `after_serial`.
+
+    The order of the ids would sort all cards between the two before the first page.
+    """
+    conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if wanted.get(name) is not None)]
+    cursor.execute(
+        f"""
+        SELECT id
+          FROM card FORCE INDEX (serial_is_unique)
+         WHERE {" AND ".join(conditions)}
+           AND serial > %(after_serial)s
+         ORDER BY serial
+         LIMIT %(limit)s
+        """,
+        wanted,
+    )
+
+
+def _page_by_status(cursor: Cursor | StreamCursor, wanted: Parameters) -> None:
     """Select a page from each status, and of these rows the first.
 
     Within one status the index has the cards in order, so any page reads some hundreds of rows.  One condition on all
@@ -141,6 +163,10 @@ _FILTERS = {
     "first_serial": "serial BETWEEN %(first_serial)s AND %(last_serial)s",
     "made_from": "batch_id IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
     "made_to": "batch_id IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
+    # A part of the note, in capitals or not, with accents or without. Few cards have a note, so all notes are read.
+    "note": "note IS NOT NULL AND note COLLATE utf8mb4_general_ci LIKE %(note)s",
+    # The begin of the device that the card is bound to.
+    "device": "device LIKE %(device)s",
     # A key instead of OFFSET, so that the hundredth page is as fast as the first.
     "after_id": "id > %(after_id)s",
 }

@@ -220,4 +220,5 @@ def test_every_command_is_tested_or_known_to_print_a_sentence():
             elif not command.hidden:
                 yield " ".join((*path, name))
 
-    assert set(commands(cli)) == {*SHOWING, *DOING, "completion"}
+    # tests/cli/test_browse.py has its own.
+    assert set(commands(cli)) == {*SHOWING, *DOING, "completion", "browse"}
