@@ -59,8 +59,9 @@ cli.sections = {
         "block",
         "unblock",
         "delete",
+        "browse",
     ),
-    "Money": ("product", "partner", "credit", "transfer", "redeem", "voice", "report", "reconcile"),
+    "Money": ("product", "partner", "payment", "credit", "transfer", "redeem", "voice", "report", "reconcile"),
     "System": (
         "doctor",
         "db",

@@ -7,11 +7,12 @@ import click
 from freeradius_module.rules import units
 
 from . import store
-from .shell import complete_names, errors, output
+from .shell import clock, complete_names, errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_partner
 from .shell.office import Office
 from .shell.option_types import DATE, MONEY
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 from .store.rows import Row
 
@@ -42,6 +43,7 @@ def payment() -> None:
 )
 @option("--date", "paid_on", type=DATE, metavar="DATE", help="The day on which the partner paid.  [today]")
 @option("--note", callback=_stripped, help="A remark on the payment.")
+@rehearsal_option
 @json_option
 @pass_office
 def add(
@@ -60,7 +62,7 @@ def add(
         payer = find_partner(cursor, partner)
         before = store.payment.made_with_key(cursor, key)
         if before is None:
-            number = store.payment.add(cursor, payer["id"], amount, paid_on or date.today(), key, note)
+            number = store.payment.add(cursor, payer["id"], amount, paid_on or clock.today(), key, note)
         else:
             _require_same(before, payer["name"], amount, paid_on)
             number = before["payment"]
@@ -86,7 +88,7 @@ def add(
 @option("--partner", "partner_name", metavar="NAME", help="Only of this partner.")
 @option("--from", "first", type=DATE, metavar="DATE", help="The first day.")
 @option("--to", "last", type=DATE, metavar="DATE", help="The last day.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, partner_name: str | None, first: date | None, last: date | None, as_json: bool) -> None:
     """List payments and reversals, newest first.
@@ -106,6 +108,7 @@ def list_(office: Office, partner_name: str | None, first: date | None, last: da
 @payment.command()
 @click.argument("number", type=click.IntRange(1))
 @option("--reason", required=True, callback=_stripped, help="The reason, for the history.")
+@rehearsal_option
 @json_option
 @pass_office
 def reverse(office: Office, number: int, reason: str, as_json: bool) -> None:
@@ -126,7 +129,7 @@ def reverse(office: Office, number: int, reason: str, as_json: bool) -> None:
                 payment=number,
                 other=wrong["reverses"],
             )
-        reversal = wrong["reversed_by"] or store.payment.reverse(cursor, number, date.today(), reason)
+        reversal = wrong["reversed_by"] or store.payment.reverse(cursor, number, clock.today(), reason)
         row = _found(store.payment.find(cursor, reversal), reversal)
     repeated = wrong["reversed_by"] is not None
     sentence = (
@@ -150,7 +153,7 @@ def _found(row: Row | None, number: int) -> Row:
 
 
 def _require_past(paid_on: date | None) -> None:
-    if paid_on is not None and paid_on > date.today():
+    if paid_on is not None and paid_on > clock.today():
         raise errors.WrongUsage(
             _("{day} is in the future. Record the payment on its day."), day=output.formatted("paid_on", paid_on)
         )

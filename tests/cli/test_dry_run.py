@@ -18,6 +18,7 @@ READING = set(
 )
 # Commands that change something and have none, each with its reason.
 WITHOUT = {
+    "browse": "each act shows what it will do, and asks",
     "audit seal": "adds to the chain what is in the history already",
     "charge": "charges what NAS have reported already",
     "db archive": "moves records by their age; balances do not change",
