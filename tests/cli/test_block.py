@@ -114,7 +114,9 @@ def test_delete_after_a_yes(office):
 @pytest.mark.parametrize("answer", ["s", "sim", "S", "Sim", "y", "yes", " s "])
 def test_a_portuguese_yes(office, answer):
     cards = office.stock(3, "--time", "10m")
-    result = office.run("--lang", "pt_BR", "delete", "--batch", cards[0].batch, stdin=f"{answer}\n")
+    result = office.run(
+        "--lang", "pt_BR", "delete", "--batch", cards[0].batch, "--reason", "Misprinted", stdin=f"{answer}\n"
+    )
     assert result.exit_status == 0 and "Apagar 3 cartões para sempre? [s/N]: " in result.stderr
     assert office.json("list", "--batch", cards[0].batch) == []
 
@@ -122,18 +124,22 @@ def test_a_portuguese_yes(office, answer):
 @pytest.mark.parametrize("answer", ["n", "N", "não", "nao", "NÃO", "na\N{COMBINING TILDE}o", "no", ""])
 def test_a_portuguese_no(office, answer):
     cards = office.stock(3, "--time", "10m")
-    result = office.run("--lang", "pt_BR", "delete", "--batch", cards[0].batch, stdin=f"{answer}\n")
+    result = office.run(
+        "--lang", "pt_BR", "delete", "--batch", cards[0].batch, "--reason", "Misprinted", stdin=f"{answer}\n"
+    )
     assert result.exit_status == 1 and "Nada foi alterado" in result.stderr
     assert office.show(cards[0])["status"] == "created"
 
 
 def test_another_answer_is_asked_again(office):
     cards = office.stock(3, "--time", "10m")
-    result = office.run("--lang", "pt_BR", "delete", "--batch", cards[0].batch, stdin="talvez\ns\n")
+    result = office.run(
+        "--lang", "pt_BR", "delete", "--batch", cards[0].batch, "--reason", "Misprinted", stdin="talvez\ns\n"
+    )
     assert result.exit_status == 0 and result.stderr.count("[s/N]") == 2 and "s, sim, n, não" in result.stderr
     # A Portuguese yes is no answer to an English question.
     (card,) = office.stock(1, "--time", "10m")
-    assert office.run("delete", card.serial, stdin="sim\n").exit_status == 1
+    assert office.run("delete", card.serial, "--reason", "Misprinted", stdin="sim\n").exit_status == 1
     assert office.show(card)["status"] == "created"
 
 

@@ -408,7 +408,7 @@ def test_a_range_may_lack_its_check_digits(office, partner):
             4,
         )
     assert len(office.json("list", "--range", f"{bodies[2]}-{bodies[5]}")) == 4
-    assert office.json("block", "--range", f"{bodies[0]}-{bodies[0]}")["blocked"] == 1
+    assert office.json("block", "--reason", "Lost", "--range", f"{bodies[0]}-{bodies[0]}")["blocked"] == 1
     wrong = cards[9].serial[:-1] + str((int(cards[9].serial[-1]) + 1) % 10)
     result = office.run("deliver", "--partner", partner, "--range", f"{bodies[2]}-{wrong}")
     assert result.exit_status == 1 and "check digit" in result.stderr and cards[9].serial in result.stderr

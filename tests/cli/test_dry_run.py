@@ -9,7 +9,8 @@ from admin.cli import cli
 READING = set(
     """
     audit verify|batch list|batch show|completion|db version|doctor|key list|list|nas list|nas show|note list|note show
-    operator list|partner list|partner show|product list|product show|queue status|queue quarantine|raddb check|reconcile
+    operator list|partner list|partner show|partner statement|payment list|product list|product show|queue status
+    queue quarantine|raddb check|reconcile
     report sales|report settlement|report stock|report usage|sessions|show|simulate|track|voice pending
     """.replace("\n", "|")
     .replace("    ", "")

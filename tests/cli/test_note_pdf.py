@@ -27,7 +27,7 @@ def test_a_delivery_note_has_parties_ranges_and_amounts(provider, tmp_path):
     provider.must("partner", "add", "Padaria São José", "--document", "11.222.333/0001-81")
     cards = provider.stock(10, "--time", "1h", "--price", "9.99", "--commission", "12.5")
     provider.must("deliver", "--partner", provider.partner(), "--range", f"{cards[4].serial}-{cards[4].serial}")
-    provider.must("block", cards[0].serial)
+    provider.must("block", cards[0].serial, "--reason", "Lost")
     provider.must("delete", cards[9].serial, "--yes")
     provider.must("deliver", "--partner", "Padaria São José", "--range", f"{cards[1].serial}-{cards[3].serial}")
     note = provider.json("note", "list")[0]["note"]
@@ -81,7 +81,7 @@ def test_ranges_end_where_a_card_is_not_on_the_note(provider, tmp_path):
     shop = provider.partner()
     cards = provider.stock(7, "--time", "1h")
     provider.must("deliver", "--partner", shop, "--batch", cards[0].batch)
-    provider.must("block", cards[3].serial)
+    provider.must("block", cards[3].serial, "--reason", "Lost")
     # By hand, because a return command takes one range: cards on both sides of the blocked one.
     from admin import store
     from admin.shell.office import Office as AdminOffice
