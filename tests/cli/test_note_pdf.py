@@ -28,7 +28,7 @@ def test_a_delivery_note_has_parties_ranges_and_amounts(provider, tmp_path):
     cards = provider.stock(10, "--time", "1h", "--price", "9.99", "--commission", "12.5")
     provider.must("deliver", "--partner", provider.partner(), "--range", f"{cards[4].serial}-{cards[4].serial}")
     provider.must("block", cards[0].serial, "--reason", "Lost")
-    provider.must("delete", cards[9].serial, "--yes")
+    provider.must("delete", cards[9].serial, "--yes", "--reason", "Spoiled")
     provider.must("deliver", "--partner", "Padaria São José", "--range", f"{cards[1].serial}-{cards[3].serial}")
     note = provider.json("note", "list")[0]["note"]
     path = tmp_path / "note.pdf"
