@@ -13,6 +13,7 @@ from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.shared_options import dry_run_option, note_reason_option, require_yes, yes_option
 from .shell.text import _, in_context, plural
+from .shell.text_file import encoding_of
 from .store.rows import Cursor
 
 SERIALS_A_STATEMENT = 1000
@@ -70,7 +71,8 @@ def receive(
 def _read(path: str) -> dict[str, int]:
     """The serials in a file, and for each one the line on which it first stands."""
     lines: dict[str, int] = {}
-    with click.open_file(path, encoding="utf-8-sig", errors="replace") as file:
+    encoding = "utf-8-sig" if path == "-" else encoding_of(path)
+    with click.open_file(path, encoding=encoding, errors="replace") as file:
         for line, text in enumerate(file, start=1):
             first_field = text.replace(";", ",").replace("\t", ",").partition(",")[0].strip().strip('"')
             compacted = serial.compact(first_field)

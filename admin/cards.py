@@ -10,12 +10,14 @@ import click
 
 from freeradius_module.sealing import pin
 
-from . import product, store
-from .shell import errors, output, selection
+from . import store
+from .block import sentence_of
+from .shell import clock, errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_batch, find_partner, find_product
 from .shell.office import Office
-from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, clearable
+from .shell.option_types import CLEARED, DATE, DAY_OR_MOMENT, Word, clearable
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -34,6 +36,17 @@ LISTED = (
     "first_login_at",
     "expires_at",
 )
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = (
+    "first_login_at",
+    "batch",
+    "expires_at",
+    "partner",
+    "remaining_cents",
+    "remaining_octets",
+    "remaining_seconds",
+    "product",
+)
 # With a thousand values or more in a list, the server makes a table of them instead of using the index.
 CARDS_A_PAGE = 500
 
@@ -42,18 +55,18 @@ CARDS_A_PAGE = 500
 @option(
     "--status",
     multiple=True,
-    type=click.Choice(store.card.LISTED_STATUSES),
+    type=Word(store.card.LISTED_STATUSES),
     help="Only in this status; can be given several times.",
 )
 @selection.batch_option
 @option("--product", "product_name", metavar="NAME", help="Only of this product.")
 @option("--partner", "partner_name", metavar="NAME", help="Only cards that this partner has.")
 @selection.range_option
-@option("--from", "made_from", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or later.")
-@option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day (UTC) or earlier.")
+@option("--from", "made_from", type=DATE, metavar="DATE", help="Only cards made on this day or later.")
+@option("--to", "made_to", type=DATE, metavar="DATE", help="Only cards made on this day or earlier.")
 @option("--after", metavar="SERIAL", help="Continue after this card: the last one of the previous page.")
 @option("--limit", type=click.IntRange(1), help="At most this many cards.")
-@json_option
+@list_options
 @pass_office
 def list_(
     office: Office,
@@ -80,8 +93,8 @@ def list_(
     wanted: dict[str, Any] = {
         "status": list(status) or None,
         "batch_id": batch_id,
-        "made_from": made_from,
-        "made_to": made_to and product.end_of_day(made_to, "UTC"),
+        "made_from": made_from and clock.begin_of(made_from),
+        "made_to": made_to and clock.end_of(made_to),
         "limit": limit,
     }
     with office.reading() as cursor:
@@ -93,15 +106,15 @@ def list_(
         if partner_name is not None:
             wanted["partner_id"] = find_partner(cursor, partner_name)["id"]
         if range_text is not None:
-            ends = [selection.find(cursor, text)["serial"] for text in selection.split_range(range_text)]
-            wanted["first_serial"], wanted["last_serial"] = ends
+            first, last = selection.find_ends(cursor, range_text)
+            wanted["first_serial"], wanted["last_serial"] = first["serial"], last["serial"]
         if after is not None:
             wanted["after_id"] = selection.find(cursor, after)["id"]
         with office.stream() as stream:
             store.card.ids(stream, wanted)
             # Four octets for each card: the numbers of ten million cards fit into memory, their rows do not.
             card_ids = array("I", (row["id"] for row in stream))
-        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, columns=LISTED)
+        output.print_rows(map(public, in_pages(cursor, card_ids)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 def in_pages(cursor: Cursor, card_ids: Sequence[int]) -> Iterator[Row]:
@@ -130,7 +143,7 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     """
     if not with_pin:
         with office.reading() as cursor:
-            output.print_record(_overview(cursor, serial), as_json)
+            _print(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
     with office.transaction() as cursor:
@@ -138,7 +151,16 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
         row = _overview(cursor, serial)
         sealed, key_number = store.card.read_pin(cursor, card["id"])
         code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-    output.print_record({"serial": row["serial"], "pin": code, **row}, as_json)
+    _print({"serial": row["serial"], "pin": code, **row}, as_json)
+
+
+def _print(row: Row, as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        output.print_record(row, as_json)
+        return
+    output.print_record(row | {"blocks": None})
+    for block in row["blocks"]:
+        output.print_text(sentence_of(block))
 
 
 @cli.command()
@@ -146,9 +168,9 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
 @option("--note", type=clearable(click.STRING), help='A note about the card; "none" removes it.')
 @option(
     "--expires",
-    type=DAY_OR_MOMENT,
+    type=clearable(DAY_OR_MOMENT),
     metavar="DATE",
-    help="The new last day of use, or a moment in UTC; a compensating entry.",
+    help='The new last day of use, or a moment; "none": no end but the product\'s. A compensating entry.',
 )
 @option(
     "--unbind",
@@ -156,22 +178,16 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
     help="Release the card from its device: it will be bound to the next one; a compensating entry.",
 )
 @option("--reason", help="The reason; required with --expires and --unbind.")
+@rehearsal_option
 @json_option
 @pass_office
-def edit(
-    office: Office,
-    serial: str,
-    note: Any,
-    expires: date | datetime | None,
-    unbind: bool,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+def edit(office: Office, serial: str, note: Any, expires: Any, unbind: bool, reason: str | None, as_json: bool) -> None:
     """Change a card's note or the end of its validity, or release it from its device.
 
     \b
     Example:
         prepaid edit LIVRE000000016 --expires 2026-12-31 --reason "Hotspot was down for a week"
+        prepaid edit LIVRE000000016 --expires none --reason "Sold without an end"
     """
     if note is None and expires is None and not unbind:
         raise errors.WrongUsage(_("Say what to change: --note, --expires or --unbind."))
@@ -199,10 +215,13 @@ def edit(
     output.print_result(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
 
 
-def _extend(cursor: Cursor, card: Row, expires: date | datetime, reason: str) -> None:
-    until = end_of(cursor, card, expires)
+def _extend(cursor: Cursor, card: Row, expires: Any, reason: str) -> None:
+    """Move the end of a card's validity, or remove it: then the product's last day applies, and to a card that was never
+    used also the product's days from its first login."""
+    until = None if expires is CLEARED else end_of(expires)
     store.entry.add(cursor, card["id"], "extended", reason, expires_at=until)
-    store.card.end_sessions_by(cursor, card["id"], until)
+    if until is not None:
+        store.card.end_sessions_by(cursor, card["id"], until)
     store.card.reopen_expired(cursor, card["id"])
 
 
@@ -235,7 +254,9 @@ def public(row: Row) -> Row:
             continue
         shown[name] = value
         if name == "used_cents":
-            shown["remaining_cents"] = None if credit is None else max(credit - used, 0)
+            # The credit of a redeemed card is on the voice platform.
+            is_empty = row["status"] == "redeemed"
+            shown["remaining_cents"] = None if credit is None else 0 if is_empty else max(credit - used, 0)
     return shown
 
 
@@ -246,11 +267,9 @@ def _overview(cursor: Cursor, text: str) -> Row:
         raise errors.NotFound(
             _("Card {serial} is deleted. See when and by whom: 'prepaid track {serial}'."), serial=card["serial"]
         )
-    return public(row)
+    return {**public(row), "blocks": store.block.open_blocks(cursor, card["id"])}
 
 
-def end_of(cursor: Cursor, card: Row, expires: date | datetime) -> datetime:
-    """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the product's time zone."""
-    if isinstance(expires, datetime):
-        return expires
-    return product.end_of_day(expires, find_batch(cursor, card["batch_id"])["timezone"])
+def end_of(expires: date | datetime) -> datetime:
+    """The moment (UTC) at which a validity ends: *expires* itself, or the end of that day in the office's time zone."""
+    return expires if isinstance(expires, datetime) else clock.end_of(expires)

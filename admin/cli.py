@@ -7,6 +7,7 @@ from .books import audit
 from . import batch
 from . import batch_receive
 from . import block
+from .browse import command as browse
 from . import cards
 from .queue import charge
 from .shell import completion
@@ -24,6 +25,7 @@ from . import key
 from . import nas
 from . import operators
 from . import partner
+from . import payment
 from . import product
 from .freeradius import raddb
 from . import redeem
@@ -31,9 +33,49 @@ from .books import reconcile
 from .report import command as report
 from . import sessions
 from . import simulate
+from . import statement
 from .queue import command as queue
 from . import track
 from . import voice
 from .shell.command import cli
+
+# The help lists the commands by who uses them, in the order of a card's life.  The headings are translated.
+cli.sections = {
+    "Every day": (
+        "generate",
+        "import",
+        "export",
+        "batch",
+        "deliver",
+        "return",
+        "note",
+        "list",
+        "show",
+        "track",
+        "simulate",
+        "sessions",
+        "disconnect",
+        "edit",
+        "block",
+        "unblock",
+        "delete",
+        "browse",
+    ),
+    "Money": ("product", "partner", "payment", "credit", "transfer", "redeem", "voice", "report", "reconcile"),
+    "System": (
+        "doctor",
+        "db",
+        "operator",
+        "nas",
+        "key",
+        "raddb",
+        "engine",
+        "charge",
+        "queue",
+        "enforce",
+        "audit",
+        "completion",
+    ),
+}
 
 __all__ = ["cli"]

@@ -13,6 +13,7 @@ from .shell import errors, output, selection
 from .shell.command import cli, json_option, option, pass_office
 from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, Amount
+from .shell.shared_options import rehearsal_option
 from .shell.text import _, in_context
 from .store.rows import Cursor, Row
 
@@ -54,10 +55,11 @@ key_option = option(
     "--expires",
     type=DAY_OR_MOMENT,
     metavar="DATE",
-    help="Also change the end of the validity: the last day of use, or a moment in UTC.",
+    help="Also change the end of the validity: the last day of use, or a moment.",
 )
 @reason_option
 @key_option
+@rehearsal_option
 @json_option
 @pass_office
 def credit(
@@ -83,7 +85,7 @@ def credit(
         before = _overview(cursor, card)
         added = {_kind(before, amount[0], direction): amount[1]}
         _require_room(added)
-        until = cards.end_of(cursor, card, expires) if expires is not None else None
+        until = cards.end_of(expires) if expires is not None else None
         repeated = _is_made(cursor, card, key, {"what": "credited", "expires_at": until, **added})
         if not repeated:
             _require_usable(before)
@@ -108,6 +110,7 @@ def credit(
 @click.argument("target")
 @reason_option
 @key_option
+@rehearsal_option
 @json_option
 @pass_office
 def transfer(office: Office, source: str, target: str, reason: str, key: str | None, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.office import Office
+from .shell.shared_options import rehearsal_option
 from .shell.text import _, translated
 from .store.rows import Cursor
 
@@ -48,6 +49,7 @@ ALPHABETS = {"digits": pin.DIGITS, "safe": pin.SAFE_ALPHABET}
     "--single-code]",
 )
 @option("--single-code", is_flag=True, help="Cards with one long code instead of a serial and a PIN.")
+@rehearsal_option
 @json_option
 @pass_office
 def generate(
@@ -83,18 +85,36 @@ def generate(
         if single_code:
             serials = new_codes(prefix, count, length, alphabet)
         else:
-            serials = _new_serials(office, prefix, serial_digits, count)
+            first_number = _take_numbers(office, prefix, serial_digits, count)
+            serials = serial.build_all(prefix, first_number, count, serial_digits)
         pins = None if single_code else pin.new_pins(count, length, alphabet)
     except ValueError as error:
         raise errors.Refused(translated(error)) from None
+    if office.dry_run:
+        # No card is made, because even a batch that is rolled back would use up its number.
+        ends = (
+            None if single_code else [serial.build(prefix, first_number + at, serial_digits) for at in (0, count - 1)]
+        )
+        _tell(None, product_name, count, ends, as_json)
+        return
     with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
         office.hold_key(cursor)
         batch_id, first, last = make_batch(cursor, sold["id"], serials, pins, keyring, advance)
+    _tell(batch_id, product_name, count, [first, last], as_json)
+
+
+def _tell(batch_id: int | None, product_name: str, count: int, ends: list[str] | None, as_json: bool) -> None:
+    """Print what was generated.  After a dry run there is no batch, and single codes are not known yet."""
+    first, last = ends or (None, None)
+    if batch_id is not None:
+        sentence = _("Batch {batch}: {count} cards of {product}, {first} to {last}.")
+    elif ends:
+        sentence = _("a batch of {count} cards of {product}, {first} to {last}.")
+    else:
+        sentence = _("a batch of {count} cards of {product}.")
     output.print_result(
         {"batch": batch_id, "product": product_name, "count": count, "first_serial": first, "last_serial": last},
-        _("Batch {batch}: {count} cards of {product}, {first} to {last}.").format(
-            batch=batch_id, count=count, product=product_name, first=first, last=last
-        ),
+        sentence.format(batch=batch_id, count=count, product=product_name, first=first, last=last),
         as_json,
     )
 
@@ -137,13 +157,12 @@ def make_batch(
     return batch_id, first, last
 
 
-def _new_serials(office: Office, prefix: str, digits: int, count: int) -> Iterator[str]:
-    """The next serials of a prefix, in order; other commands cannot take the same numbers from now on."""
+def _take_numbers(office: Office, prefix: str, digits: int, count: int) -> int:
+    """The first of the next numbers of a prefix; other commands cannot take the same numbers from now on."""
     # Check the shape before numbers are taken, so that a wrong prefix takes none.
     serial.build(prefix, 1, digits)
     with office.transaction() as cursor:
-        first_number = store.batch.take_numbers(cursor, prefix, digits, count)
-        return serial.build_all(prefix, first_number, count, digits)
+        return store.batch.take_numbers(cursor, prefix, digits, count)
 
 
 def new_codes(prefix: str, count: int, length: int, alphabet: str) -> Iterator[str]:

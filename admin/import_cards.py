@@ -5,7 +5,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -17,14 +17,15 @@ from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 from freeradius_module.sentence import Sentence
 
-from . import store
+from . import cards, store
 from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.office import Office
-from .shell.option_types import MOMENT
-from .shell.text import _, in_context, translated
+from .shell.option_types import DAY_OR_MOMENT, MOMENT, Amount
+from .shell.text import _, fixed_word, in_context, translated
+from .shell.text_file import opened
 from .store.rows import Cursor, Row
 
 # Few enough that the driver puts them into one statement, which the database refuses as a whole.
@@ -63,10 +64,10 @@ class _DryRun(Exception):
 def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json: bool) -> None:
     """Import cards that another system generated, as one batch: all of them or none.
 
-    FILE is a CSV file in UTF-8 whose first line names its columns: serial, pin, and optionally status (created,
-    delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or used_down_octets and
-    used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that makes such a file from
-    the tables of daloRADIUS and RADIUSdesk.
+    FILE is a CSV file, in UTF-8 or as Excel saves it (Windows-1252). Its first line names its columns: serial, pin, and
+    optionally status (created, delivered, in_use, exhausted, expired or blocked), used_seconds, used_octets (or
+    used_down_octets and used_up_octets), first_login_at, expires_at, note, product.  docs/migration.md has the SQL that
+    makes such a file from the tables of daloRADIUS and RADIUSdesk.
 
     \b
     Example:
@@ -78,7 +79,7 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
     try:
         with (
             office.transaction() as cursor,
-            _opened(path) as file,
+            opened(path) as file,
             output.progress(_count_lines(path), _("Importing")) as advance,
         ):
             office.hold_key(cursor)
@@ -256,9 +257,10 @@ def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
     ValueError: 'sold' is not a status. Use one of: created, delivered, in_use, exhausted, expired, blocked.
     """
     used = {name: _used(row, name) for name in MOST_USED}
-    first_login_at, expires_at = _moment(row, "first_login_at"), _moment(row, "expires_at")
+    first_login_at = _moment(row, "first_login_at", MOMENT)
+    expires_at = _moment(row, "expires_at", DAY_OR_MOMENT)
     is_used = first_login_at is not None or any(used.values())
-    status = row.get("status") or "created"
+    status = _status(row)
     _check(row, sold, status, used, is_used)
     if status in ("in_use", "exhausted"):
         if first_login_at is None and expires_at is None and sold["valid_days"] is not None:
@@ -286,12 +288,18 @@ def card_of(row: dict[str, str], sold: Row, now: datetime | None) -> Row:
     }
 
 
+def _status(row: dict[str, str]) -> str:
+    """The status, which the file may have in the reader's language, as lists show it."""
+    typed = row.get("status") or "created"
+    status = fixed_word(typed, STATUSES)
+    if status is None:
+        known = ", ".join(in_context("word", word) for word in STATUSES)
+        raise ValueError(Sentence("{status!r} is not a status. Use one of: {statuses}.", status=typed, statuses=known))
+    return status
+
+
 def _check(row: dict[str, str], sold: Row, status: str, used: dict[str, int], is_used: bool) -> None:
     """Refuse values that contradict each other or the product."""
-    if status not in STATUSES:
-        raise ValueError(
-            Sentence("{status!r} is not a status. Use one of: {statuses}.", status=status, statuses=", ".join(STATUSES))
-        )
     if status in ("created", "delivered") and is_used:
         raise ValueError(Sentence("the card is {status}, but it was used.", status=in_context("word", status)))
     if row.get("product") and row["product"] != sold["name"]:
@@ -341,16 +349,13 @@ def _used(row: dict[str, str], name: str) -> int:
     return int(text)
 
 
-def _moment(row: dict[str, str], name: str) -> datetime | None:
-    return cast(datetime, MOMENT.parse(row[name])) if row.get(name) else None
+def _moment(row: dict[str, str], name: str, kind: Amount) -> datetime | None:
+    """The moment (UTC) in this field.  A day that ends a validity is the last day of use, as in --expires."""
+    return cards.end_of(cast(date, kind.parse(row[name]))) if row.get(name) else None
 
 
 def _repeated(taken: str) -> str:
     return _("card {serial} is in the file twice.").format(serial=taken)
-
-
-def _opened(path: str) -> TextIO:
-    return open(path, encoding="utf-8-sig", newline="")
 
 
 def _count_lines(path: str) -> int:

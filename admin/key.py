@@ -16,7 +16,7 @@ from . import store
 from .shell import errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.office import Office
-from .shell.shared_options import require_yes, yes_option
+from .shell.shared_options import list_options, require_yes, yes_option
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -27,6 +27,7 @@ STALE_SECONDS = 60
 # Somebody else has just changed the same cards.
 _TRY_AGAIN = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
 TRIES = 10
+LISTED = ("number", "state", "seals", "fingerprint", "cards", "nas")
 
 
 @cli.group()
@@ -35,7 +36,7 @@ def key() -> None:
 
 
 @key.command("list")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, as_json: bool) -> None:
     """List the keys of the key file, and how much is sealed with each.
@@ -60,7 +61,7 @@ def list_(office: Office, as_json: bool) -> None:
         }
         for number in sorted(states)
     ]
-    output.print_rows(rows, as_json)
+    output.print_rows(rows, as_json, LISTED)
 
 
 @key.command()

@@ -17,12 +17,14 @@ from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Row
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("counter_rule", "require_message_authenticator", "disconnect_port", "vendor")
 # The column also holds the seal's own octets and a reserve.
 SECRET_OCTETS = 255
 
@@ -118,6 +120,7 @@ def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
 @nas.command()
 @click.argument("name", type=name_type(64))
 @nas_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any) -> None:
@@ -137,7 +140,7 @@ def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any)
 
 
 @nas.command("list")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, as_json: bool) -> None:
     """List all NAS.
@@ -147,7 +150,7 @@ def list_(office: Office, as_json: bool) -> None:
         prepaid nas list --json
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.nas.listed(cursor)), as_json)
+        output.print_rows(map(_public, store.nas.listed(cursor)), as_json, COLUMNS, LEAST_IMPORTANT)
 
 
 @nas.command()
@@ -168,6 +171,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @nas.command()
 @click.argument("name", shell_complete=complete_names.nas)
 @nas_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **values: Any) -> None:
@@ -194,6 +198,7 @@ def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **valu
 
 @nas.command()
 @click.argument("name", shell_complete=complete_names.nas)
+@rehearsal_option
 @json_option
 @pass_office
 def remove(office: Office, name: str, as_json: bool) -> None:

@@ -16,6 +16,8 @@ from . import db, store
 from .shell import errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.office import Office
+from .shell.option_types import Word
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
 
 # The history has the account's name up to its @, and it stands in an option file.
@@ -30,7 +32,7 @@ def operators() -> None:
 
 def role_option(help_text: str, required: bool = False) -> Callable[[Decorated], Decorated]:
     return option(
-        "--role", "chosen", multiple=True, required=required, type=click.Choice(list(store.roles.ROLES)), help=help_text
+        "--role", "chosen", multiple=True, required=required, type=Word(store.roles.ROLES, "role"), help=help_text
     )
 
 
@@ -44,6 +46,7 @@ def role_option(help_text: str, required: bool = False) -> Callable[[Decorated],
     help="File whose first line is the password; - is standard input.  [one is made, and shown once]",
 )
 @db.owner_options
+@rehearsal_option
 @json_option
 @pass_office
 def add(
@@ -80,6 +83,13 @@ def add(
             raise errors.WrongUsage(
                 _("{name} already has a password. Change it in the mysql shell with ALTER USER."), name=name
             )
+        if office.dry_run:
+            # Accounts and roles cannot be rolled back.
+            held = {role for known in store.operator.listed(cursor, name) for role in known["roles"]} | set(chosen)
+            roles = [role for role in store.roles.ROLES if role in held]
+            sentence = _("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(roles))
+            output.print_result({"operator": name, "roles": roles, "option_file": []}, sentence, as_json)
+            return
         store.operator.give(cursor, database, name, list(chosen))
         if not has_account:
             password = _read(password_file) if password_file is not None else secrets.token_urlsafe(PASSWORD_BYTES)
@@ -87,7 +97,9 @@ def add(
         (row,) = store.operator.listed(cursor, name)
         connection.commit()
     option_file = [] if password is None else _option_file(office, name, password)
-    said = [_("Operator {name} has the roles {roles}.").format(name=name, roles=", ".join(row["roles"]))]
+    said = [
+        _("Operator {name} has the roles {roles}.").format(name=name, roles=output.formatted("roles", row["roles"]))
+    ]
     if option_file:
         hint = _("Put these lines into an option file that only {name} can read; the password is not shown again:")
         said += [hint.format(name=name), "", *option_file]
@@ -96,7 +108,7 @@ def add(
 
 @operators.command("list")
 @option("--roles", "only_roles", is_flag=True, help="List the roles instead, and what each is for.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, only_roles: bool, as_json: bool) -> None:
     """List the operators and their roles.
@@ -107,16 +119,18 @@ def list_(office: Office, only_roles: bool, as_json: bool) -> None:
         prepaid operator list --roles
     """
     if only_roles:
-        output.print_rows([{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES], as_json)
+        rows = [{"role": role, "may": _(store.roles.ROLES[role])} for role in store.roles.ROLES]
+        output.print_rows(rows, as_json, ("role", "may"))
         return
     with office.reading() as cursor:
-        output.print_rows(store.operator.listed(cursor), as_json)
+        output.print_rows(store.operator.listed(cursor), as_json, ("operator", "roles"))
 
 
 @operators.command()
 @click.argument("name")
 @role_option("Remove only this role, and keep the account; can be given several times.")
 @db.owner_options
+@rehearsal_option
 @json_option
 @pass_office
 def remove(
@@ -141,17 +155,21 @@ def remove(
                 raise errors.Refused(
                     _("{name} has the roles {roles}, but not {role}. Nothing was changed."),
                     name=name,
-                    role=role,
-                    roles=", ".join(held),
+                    role=output.formatted("role", role),
+                    roles=output.formatted("roles", held),
                 )
         left = [role for role in held if role not in chosen] if chosen else []
-        if left:
+        if office.dry_run:
+            pass  # Accounts and roles cannot be rolled back.
+        elif left:
             store.operator.take(cursor, database, name, list(chosen))
         else:
             store.operator.remove(cursor, database, name)
         connection.commit()
     sentence = _("Operator {name} has the roles {roles}.") if left else _("Operator {name} was removed.")
-    output.print_result({"operator": name, "roles": left}, sentence.format(name=name, roles=", ".join(left)), as_json)
+    output.print_result(
+        {"operator": name, "roles": left}, sentence.format(name=name, roles=output.formatted("roles", left)), as_json
+    )
 
 
 def _check_name(office: Office, name: str) -> None:

@@ -11,12 +11,15 @@ from .shell import complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_partner
 from .shell.office import Office
-from .shell.option_types import PERCENT, clearable
-from .shell.shared_options import changes_of, name_type, together
+from .shell.option_types import CLEARED, MONEY, PERCENT, clearable
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Row
 
 NAME = name_type(128)
+LISTED = ("name", "document", "contact", "commission_basis_points", "retired_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("retired_at", "contact")
 
 
 @cli.group()
@@ -26,7 +29,9 @@ def partner() -> None:
 
 def partner_options(is_new: bool) -> Callable[[Decorated], Decorated]:
     """The options of a partner; in an edit, the word `none` removes a value."""
-    text, percent = (click.STRING, PERCENT) if is_new else (clearable(click.STRING), clearable(PERCENT))
+    text, percent, money = (clearable(kind) for kind in (click.STRING, PERCENT, MONEY))
+    if is_new:
+        text, percent = click.STRING, PERCENT
     return together(
         option("--document", type=text, help="CNPJ or CPF."),
         option(
@@ -35,6 +40,13 @@ def partner_options(is_new: bool) -> Callable[[Decorated], Decorated]:
             type=percent,
             help="Commission, in per cent of the face value.  [the product's]",
         ),
+        option(
+            "--credit-limit",
+            "credit_limit_cents",
+            type=money,
+            metavar="AMOUNT",
+            help="The most that unsold cards and debt may amount to, less commission; `none`: no limit.  [none]",
+        ),
         option("--contact", type=text, help="Contact: a name, a telephone number or an e-mail address."),
     )
 
@@ -42,6 +54,7 @@ def partner_options(is_new: bool) -> Callable[[Decorated], Decorated]:
 @partner.command()
 @click.argument("name", type=NAME)
 @partner_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
@@ -49,18 +62,21 @@ def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
 
     \b
     Example:
-        prepaid partner add "Banca do Norte" --document 11.222.333/0001-81 --commission 12.5
+        prepaid partner add "Banca do Norte" --document 11.222.333/0001-81 --commission 12.5 --credit-limit 500.00
     """
     values["document"] = _document(values["document"])
+    limit = values.pop("credit_limit_cents")
     with office.transaction() as cursor:
-        store.partner.add(cursor, {"name": name, **values})
+        number = store.partner.add(cursor, {"name": name, **values})
+        if limit not in (None, CLEARED):
+            store.partner.set_credit_limit(cursor, number, limit)
         row = find_partner(cursor, name)
     output.print_result(_public(row), _("Partner {name} was added.").format(name=name), as_json)
 
 
 @partner.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list retired partners.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the partners that can receive cards.
@@ -70,7 +86,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid partner list
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json)
+        output.print_rows(map(_public, store.partner.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @partner.command()
@@ -92,16 +108,19 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_names.partner)
 @option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
 @partner_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **values: Any) -> None:
     """Change the given values and keep the others; "none" removes a value.
 
-    A changed commission applies to later deliveries: each delivery note keeps the commission of its day.
+    A changed commission applies to later deliveries: each delivery note keeps the commission of its day.  A credit limit
+    below what the partner has and owes stops deliveries until it has paid or returned cards.
 
     \b
     Example:
         prepaid partner edit "Banca do Norte" --commission 10
+        prepaid partner edit "Banca do Norte" --credit-limit 800.00
     """
     changes = changes_of({"name": new_name, **values})
     if changes.get("document"):
@@ -109,13 +128,18 @@ def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **va
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid partner edit")
     with office.transaction() as cursor:
-        store.partner.change(cursor, find_partner(cursor, name)["id"], changes)
+        number = find_partner(cursor, name)["id"]
+        if "credit_limit_cents" in changes:
+            store.partner.set_credit_limit(cursor, number, changes.pop("credit_limit_cents"))
+        if changes:
+            store.partner.change(cursor, number, changes)
         row = find_partner(cursor, changes.get("name", name))
     output.print_result(_public(row), _("Partner {name} was changed.").format(name=row["name"]), as_json)
 
 
 @partner.command()
 @click.argument("name", shell_complete=complete_names.partner)
+@rehearsal_option
 @json_option
 @pass_office
 def retire(office: Office, name: str, as_json: bool) -> None:

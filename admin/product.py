@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ from freeradius_module.sentence import Sentence
 
 from . import store
 from .freeradius import dictionaries
-from .shell import complete_names, errors, output
+from .shell import clock, complete_names, errors, output
 from .shell.command import Decorated, cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.office import Office
@@ -27,9 +27,10 @@ from .shell.option_types import (
     TARIFF,
     TIMEZONE,
     Amount,
+    Word,
     clearable,
 )
-from .shell.shared_options import changes_of, name_type, together
+from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
 from .store.rows import Cursor, Row
 
@@ -46,6 +47,9 @@ LISTED = (
     "commission_basis_points",
     "retired_at",
 )
+
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("commission_basis_points", "valid_days", "retired_at", "kind")
 
 
 def _reply(text: str) -> tuple[str, str, str]:
@@ -77,7 +81,13 @@ OPTIONS: tuple[tuple[str, str, click.ParamType[Any], bool, str], ...] = (
     ("--sell-by", "sell_by", DATE, True, "Last day on which cards can be delivered to partners."),
     ("--valid-until", "valid_until_at", DATE, True, "Last day of use, whenever the card was sold."),
     ("--hours", "allowed_hours", HOURS, True, 'Hours of use: "Mo-Fr 08:00-18:00"; the days are Mo Tu We Th Fr Sa Su.'),
-    ("--timezone", "timezone", TIMEZONE, False, "Time zone of the hours and days, such as America/Sao_Paulo.  [UTC]"),
+    (
+        "--timezone",
+        "timezone",
+        TIMEZONE,
+        False,
+        "Time zone of the hours and days, such as America/Sao_Paulo.  [the office's]",
+    ),
     ("--speed-down", "speed_down_kbit", KBIT, True, "Download speed in kbit/s."),
     ("--speed-up", "speed_up_kbit", KBIT, True, "Upload speed in kbit/s."),
     (
@@ -152,12 +162,10 @@ def product() -> None:
 @product.command()
 @click.argument("name", type=NAME)
 @option(
-    "--kind",
-    type=click.Choice(["internet", "telephony"]),
-    default="internet",
-    help="What the cards are used for.  [internet]",
+    "--kind", type=Word(["internet", "telephony"]), default="internet", help="What the cards are used for.  [internet]"
 )
 @product_options(is_new=True)
+@rehearsal_option
 @json_option
 @pass_office
 def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...], as_json: bool, **values: Any) -> None:
@@ -170,7 +178,8 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
         prepaid product add "R$ 20" --kind internet --money 20.00 --tariff-minute 0.05
     """
     given = changes_of({**values, "name": name})
-    _fix_last_day(given, given.get("timezone", "UTC"))
+    given.setdefault("timezone", clock.zone_name())
+    _fix_last_day(given, given["timezone"])
     dictionaries.check_replies(office, list(replies))
     with office.transaction() as cursor:
         product_id = store.product.add(cursor, given)
@@ -182,7 +191,7 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
 
 @product.command("list")
 @option("--all", "retired_too", is_flag=True, help="Also list products that are off sale.")
-@json_option
+@list_options
 @pass_office
 def list_(office: Office, retired_too: bool, as_json: bool) -> None:
     """List the products that are on sale.
@@ -192,7 +201,7 @@ def list_(office: Office, retired_too: bool, as_json: bool) -> None:
         prepaid product list --json
     """
     with office.reading() as cursor:
-        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, columns=LISTED)
+        output.print_rows(map(_public, store.product.listed(cursor, retired_too)), as_json, LISTED, LEAST_IMPORTANT)
 
 
 @product.command()
@@ -215,6 +224,7 @@ def show(office: Office, name: str, as_json: bool) -> None:
 @option("--rename", "new_name", type=NAME, metavar="NAME", help="The new name.")
 @option("--no-reply", is_flag=True, help="Remove the additional reply attributes.")
 @product_options(is_new=False)
+@rehearsal_option
 @json_option
 @pass_office
 def edit(
@@ -254,6 +264,7 @@ def edit(
 
 @product.command()
 @click.argument("name", shell_complete=complete_names.product)
+@rehearsal_option
 @json_option
 @pass_office
 def retire(office: Office, name: str, as_json: bool) -> None:
@@ -276,8 +287,7 @@ def end_of_day(day: date, timezone: str) -> datetime:
     >>> end_of_day(date(2026, 12, 31), "America/Sao_Paulo")
     datetime.datetime(2027, 1, 1, 3, 0)
     """
-    midnight = datetime.combine(day + timedelta(days=1), time(), tzinfo=hours.zone(timezone))
-    return midnight.astimezone(UTC).replace(tzinfo=None)
+    return clock.end_of(day, hours.zone(timezone))
 
 
 def _in_full(cursor: Cursor, name: str) -> Row:

@@ -1,16 +1,16 @@
 """prepaid sessions: which sessions are open, which reports of NAS were inconsistent, and who had an address."""
 
 import ipaddress
-from datetime import datetime
 
 import click
 
 from . import store
-from .shell import errors, output
-from .shell.command import cli, json_option, option, pass_office
+from .shell import clock, errors, output
+from .shell.command import cli, option, pass_office
 from .shell.find import find_nas
 from .shell.office import Office
-from .shell.option_types import MOMENT
+from .shell.option_types import TYPED_MOMENT, Moment
+from .shell.shared_options import list_options
 from .shell.text import _
 from .store.rows import Row
 
@@ -37,6 +37,11 @@ ADDRESS_COLUMNS = (
     "framed_ipv6",
     "delegated_prefix",
 )
+
+
+# What a narrow terminal does not show, the first first.  The answer about an address is always shown whole.
+OPEN_LEAST_IMPORTANT = ("due_cause", "acct_session_id", "due_at", "heard_at", "used_octets", "nas")
+ANOMALY_LEAST_IMPORTANT = ("acct_session_id", "nas")
 
 
 def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> str | None:
@@ -73,12 +78,12 @@ def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: 
 @option(
     "--at",
     "moment_at",
-    type=MOMENT,
+    type=TYPED_MOMENT,
     metavar="TIME",
-    help="The time, with its offset (2026-03-02T17:30-03:00) or in UTC.",
+    help="The time, with its offset (2026-03-02T17:30-03:00); without one it is in the office's time zone.",
 )
 @option("--reason", help="Why you ask for the address, such as the number of a court order. It is recorded.")
-@json_option
+@list_options
 @pass_office
 def sessions(
     office: Office,
@@ -86,11 +91,14 @@ def sessions(
     nas_name: str | None,
     anomalies: bool,
     address: str | None,
-    moment_at: datetime | None,
+    moment_at: Moment | None,
     reason: str | None,
     as_json: bool,
 ) -> None:
     """List the open sessions; or, with --address and --at, who had an address at that time.
+
+    At another hour another person had the address: a time without its offset is in the office's time zone, and the
+    command says which one it took before it answers.
 
     A question about an address is answered from all sessions, archived ones included, and is recorded with the account
     that asked it.
@@ -118,23 +126,31 @@ def sessions(
     with office.streaming() as cursor:
         if anomalies:
             store.session.anomalies(cursor, wanted)
-            output.print_rows(cursor, as_json, ANOMALY_COLUMNS)
+            output.print_rows(cursor, as_json, ANOMALY_COLUMNS, ANOMALY_LEAST_IMPORTANT)
         else:
             store.session.open_sessions(cursor, wanted)
-            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS)
+            output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS, OPEN_LEAST_IMPORTANT)
 
 
-def _tell_who_had(office: Office, address: str, moment_at: datetime, reason: str | None, as_json: bool) -> None:
-    with office.transaction() as cursor:
-        if moment_at > store.connection.now(cursor):
-            raise errors.WrongUsage(
-                _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment_at
+def _tell_who_had(office: Office, address: str, moment_at: Moment, reason: str | None, as_json: bool) -> None:
+    moment = moment_at.at
+    if not moment_at.has_offset:
+        place = clock.zone_name()
+        output.print_notice(
+            _("--at has no offset, so it is taken in the time zone {zone}: it is {moment} UTC.").format(
+                zone=place, moment=moment
             )
-        number, rows = store.session.who_had(cursor, address, moment_at, reason, forms(address))
+        )
+    with office.transaction() as cursor:
+        if moment > store.connection.now(cursor):
+            raise errors.WrongUsage(
+                _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment
+            )
+        number, rows = store.session.who_had(cursor, address, moment, reason, forms(address))
     output.print_rows(rows, as_json, ADDRESS_COLUMNS)
     output.print_notice(
         _("The question was recorded with number {number}: {address} at {moment} UTC.").format(
-            number=number, address=address, moment=moment_at
+            number=number, address=address, moment=moment
         )
     )
 

@@ -36,7 +36,7 @@ UNLISTED = {"id": 1, "name": "unlisted", "vendor": "generic"}
     "moment",
     type=MOMENT,
     metavar="TIME",
-    help="The time of the login (2026-12-31T18:00Z), if nothing changes until then.  [now]",
+    help="The time of the login (2026-12-31 18:00), if nothing changes until then.  [now]",
 )
 @option("--device", help="The device of the login (Calling-Station-Id).  [the one that the card is bound to]")
 @json_option
@@ -45,6 +45,8 @@ def simulate(
     office: Office, serial_text: str, nas_name: str | None, moment: datetime | None, device: str | None, as_json: bool
 ) -> None:
     """Show the reply that a login with this card would get, or why it would be refused; nothing is changed.
+
+    It also names the devices that are locked out with this card now, because too many wrong PINs came from them.
 
     \b
     Example:
@@ -55,8 +57,11 @@ def simulate(
     with office.reading() as cursor:
         nas = find_nas(cursor, nas_name) if nas_name is not None else UNLISTED
         at = moment or store.connection.now(cursor)
-        store.connection.set_clock(cursor, moment)
+        locks: list[Row] = []
         with office.tuples() as plain:
+            # Of now: how long reports wait in a queue at another time is not known.
+            queue_lag_seconds = module_store.accounting.read_queue_lag(plain)
+            store.connection.set_clock(cursor, moment)
             card = _read(plain, serial_text)
             if card is None:
                 _hint_at_similar_serials(cursor, serial_text)
@@ -66,7 +71,8 @@ def simulate(
                 product = module_store.catalogue.read_product(plain, card.product_id)
                 device = _device(device, card, product)
                 found, product_name = card.serial, product.name
-                answer = _answer(plain, card, product, nas, device, at, rules)
+                answer = _answer(plain, card, product, nas, device, at, rules, queue_lag_seconds)
+                locks = _locks(cursor, plain, card, rules)
     question = {
         "serial": found,
         "product": product_name,
@@ -75,7 +81,7 @@ def simulate(
         "device": device or None,
         "at": at,
     }
-    _tell({**question, **answer}, as_json)
+    _tell({**question, **answer, "locked_out": locks}, as_json)
 
 
 def _read(cursor: TupleCursor, serial_text: str) -> login.Card | None:
@@ -99,6 +105,7 @@ def _answer(
     device: str,
     at: datetime,
     rules: settings.Settings,
+    queue_lag_seconds: float,
 ) -> Row:
     """The decision that the engine would make at this time (UTC), and the reply that it would send."""
     attempt = login.Attempt(card.serial, nas["id"], device, at=at.replace(tzinfo=UTC).timestamp())
@@ -106,7 +113,7 @@ def _answer(
         source = module_store.guessing.Try(card.serial, login.source_of(nas["id"], device), nas["id"], device)
         ((_card_id, standing),) = module_store.guessing.read_standings(cursor, [source])
         attempt = attempt._replace(is_locked_out=login.is_locked_out(standing, rules.wrong_pin_tries, device))
-    decision = login.decide(card, product, attempt, rules.longest_session_seconds)
+    decision = login.decide(card, product, attempt, rules.longest_session_seconds, queue_lag_seconds)
     if isinstance(decision, login.Refusal):
         return _refused(decision.reason, rules.lang)
     # A Class of the right form and length, but made with a wrong key, so that nobody can use it.
@@ -146,6 +153,25 @@ def _answer(
     }
 
 
+def _locks(cursor: Cursor, plain: TupleCursor, card: login.Card, rules: settings.Settings) -> list[Row]:
+    """The sources that are locked out with this card, whichever the question is about: a customer may be one of them."""
+    sources = store.refusal.sources_of_wrong_pins(cursor, card.id)
+    if not sources:
+        return []
+    for source in sources:
+        source["device"] = source["source"].partition("/")[2]
+    tries = [
+        module_store.guessing.Try(card.serial, source["source"], source["nas_id"], source["device"])
+        for source in sources
+    ]
+    standings = module_store.guessing.read_standings(plain, tries)
+    return [
+        {"nas": source["nas"], "device": source["device"] or None, "tries": source["tries"], "until": source["ends_at"]}
+        for source, (_card_id, standing) in zip(sources, standings, strict=True)
+        if login.is_locked_out(standing, rules.wrong_pin_tries, source["device"])
+    ]
+
+
 def _refused(reason: str, lang: str) -> Row:
     return {
         "accepted": False,
@@ -171,8 +197,20 @@ def _tell(answer: Row, as_json: bool) -> None:
     if as_json:
         output.print_record(answer, as_json)
         return
-    lines = answer.pop("reply")
+    lines, locks = answer.pop("reply"), answer.pop("locked_out")
+    answer["closes"] = [
+        f"{one['login_number']} ({output.formatted('cause', one['cause'])})" for one in answer.get("closes", ())
+    ]
     output.print_record({name: value for name, value in answer.items() if value not in (None, [], ())})
     output.print_text("")
-    for line in lines:
-        output.print_text(f"{line['attribute']} {line['operator']} {line['value']}")
+    output.print_attributes(lines)
+    for lock in locks:
+        sentence = _("Locked out until {until} after {tries} wrong PINs: device {device} at NAS {nas}.")
+        output.print_notice(
+            sentence.format(
+                until=output.formatted("until_at", lock["until"]),
+                tries=lock["tries"],
+                device=lock["device"] or "-",
+                nas=lock["nas"],
+            )
+        )

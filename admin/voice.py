@@ -17,11 +17,14 @@ from .shell import errors, line_errors, output
 from .shell.command import cli, json_option, option, pass_office
 from .shell.new_file import NewFile
 from .shell.office import Office
+from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _, plural
 from .store.rows import Cursor
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("exported_at", "export", "redeemed_at", "credit_seconds")
 LONGEST_REFERENCE = 64
 
 
@@ -31,7 +34,7 @@ def voice() -> None:
 
 
 @voice.command()
-@json_option
+@list_options
 @pass_office
 def pending(office: Office, as_json: bool) -> None:
     """Credits that the platform has not confirmed, with the export that they are in, if any.
@@ -41,13 +44,15 @@ def pending(office: Office, as_json: bool) -> None:
         prepaid voice pending
     """
     with office.reading() as cursor:
-        output.print_rows(({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor)), as_json)
+        rows = ({name: row[name] for name in COLUMNS} for row in store.voice.unconfirmed(cursor))
+        output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
 
 
 @voice.command()
 @option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
 @option("--number", type=click.IntRange(1), help="Write the file of this export again instead of making a new one.")
 @option("--force", is_flag=True, help="Replace the file if it exists.")
+@rehearsal_option
 @json_option
 @pass_office
 def export(office: Office, path: str, number: int | None, force: bool, as_json: bool) -> None:
@@ -62,15 +67,26 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
         if number is None:
             with office.transaction() as cursor:
                 number = store.voice.take_for_export(cursor)
+                credits = [] if number is None else store.voice.of_export(cursor, number)
             if number is None:
                 output.print_result(
                     {"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json
                 )
                 return
-        with office.reading() as cursor:
-            credits = store.voice.of_export(cursor, number)
+        else:
+            with office.reading() as cursor:
+                credits = store.voice.of_export(cursor, number)
         if not credits:
             raise _unknown_export(number)
+        if office.dry_run:
+            output.print_result(
+                {"export": None, "count": len(credits), "file": None},
+                plural("A file with {count} credit.", "A file with {count} credits.", len(credits)).format(
+                    count=len(credits)
+                ),
+                as_json,
+            )
+            return
         new.file.write(_lines(credits))
         try:
             digest = new.sha256()
@@ -91,6 +107,7 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
 @voice.command()
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8-sig"))
 @option("--export", "number", type=click.IntRange(1), help="All credits of this export, without references.")
+@rehearsal_option
 @json_option
 @pass_office
 def confirm(office: Office, file: TextIO | None, number: int | None, as_json: bool) -> None:

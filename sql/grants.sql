@@ -44,6 +44,9 @@ GRANT INSERT, DELETE ON {database}.product_reply TO {admin};
 GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
       UPDATE (name, document, contact, commission_basis_points, retired_at)
    ON {database}.partner TO {admin};
+GRANT UPDATE (credit_limit_cents) ON {database}.partner_account TO {admin};
+GRANT INSERT (partner_id, amount_cents, paid_on, idempotency_key, note, reverses_id, reason)
+   ON {database}.payment TO {admin};
 GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       DELETE
@@ -59,6 +62,7 @@ GRANT INSERT (card_id, what, reason, idempotency_key, other_card_id, added_secon
               added_up_octets, added_cents, expires_at)
    ON {database}.card_entry TO {admin};
 GRANT INSERT (card_id, what, operator, reason) ON {database}.card_event TO {admin};
+GRANT INSERT (card_id, scope, reason), UPDATE (lifted_at, lift_reason) ON {database}.card_block TO {admin};
 GRANT UPDATE (due_at, due_cause, closed_at, close_cause) ON {database}.session TO {admin};
 GRANT UPDATE (done_at) ON {database}.session_slow_down TO {admin};
 GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.disconnect_attempt TO {admin};
@@ -67,6 +71,7 @@ GRANT INSERT (card_id, account), UPDATE (export_number, exported_at, reference, 
    ON {database}.voice_credit TO {admin};
 GRANT INSERT ON {database}.history_chain TO {admin};
 GRANT UPDATE ON {database}.history_floor TO {admin};
+GRANT EXECUTE ON FUNCTION {database}.net_cents TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pin_to_redeem TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {admin};

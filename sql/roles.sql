@@ -3,11 +3,11 @@
 -- name, a colon and the role, because roles belong to the whole server. A MariaDB account can use one role at a time, so
 -- each operator has a role of the same name that holds the operator's roles.
 --
--- All changes of a card's status write the same column, so these grants cannot keep the role `block` from delivering. The
+-- All changes of a card's status write the same column, so these grants cannot keep the role `return` from delivering. The
 -- trigger card_rules does that: it compares the operator's roles with card_transition.role.
 
 CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
-    {credit}, {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
+    {credit}, {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
 
 -- see: cards, their history and their sessions. No PINs, no NAS secrets, and no IP addresses: the role `address` asks for
 -- those, and leaves a record.
@@ -16,6 +16,9 @@ GRANT SELECT ON {database}.site TO {see};
 GRANT SELECT ON {database}.product TO {see};
 GRANT SELECT ON {database}.product_reply TO {see};
 GRANT SELECT ON {database}.partner TO {see};
+GRANT SELECT ON {database}.partner_account TO {see};
+GRANT EXECUTE ON FUNCTION {database}.net_cents TO {see};
+GRANT SELECT ON {database}.payment TO {see};
 GRANT SELECT (id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number)
    ON {database}.nas TO {see};
 GRANT SELECT ON {database}.batch TO {see};
@@ -28,6 +31,7 @@ GRANT SELECT (id, serial, key_number, status, status_before_block, batch_id, pro
    ON {database}.card TO {see};
 GRANT SELECT ON {database}.card_transition TO {see};
 GRANT SELECT ON {database}.card_event TO {see};
+GRANT SELECT ON {database}.card_block TO {see};
 GRANT SELECT ON {database}.card_entry TO {see};
 GRANT SELECT (card_id, login_number, nas_id, nas_address, acct_session_id, device, login_at, started_at, heard_at,
               stopped_at, stop_cause, closed_at, close_cause, reopens_after_at, end_recorded_at, due_at, due_cause,
@@ -55,7 +59,7 @@ GRANT SELECT ON {database}.card_overview TO {see};
 
 -- All roles that act include `see`.
 GRANT {see} TO {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete}, {credit},
-    {products}, {partners}, {nas}, {disconnect}, {redeem}, {voice};
+    {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice};
 
 -- see_pin: sealed PINs, through procedures that record who reads them. The program opens them with the key file.
 GRANT EXECUTE ON PROCEDURE {database}.read_pin TO {see_pin};
@@ -85,8 +89,9 @@ GRANT UPDATE (status, partner_id, delivery_note_id) ON {database}.card TO {deliv
 GRANT UPDATE (status) ON {database}.card TO {return};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {return};
 
--- block: blocks and unblocks cards. delete: deletes cards and voids those that the print shop spoiled.
-GRANT UPDATE (status) ON {database}.card TO {block};
+-- block: adds and lifts blocks; triggers change the cards' status. delete: deletes cards and voids those that the print
+-- shop spoiled.
+GRANT INSERT (card_id, scope, reason), UPDATE (lifted_at, lift_reason) ON {database}.card_block TO {block};
 GRANT UPDATE (due_at, due_cause) ON {database}.session TO {block};
 GRANT UPDATE (status) ON {database}.card TO {delete};
 GRANT INSERT (kind, partner_id, reason) ON {database}.note TO {delete};
@@ -113,10 +118,15 @@ GRANT INSERT, DELETE ON {database}.product_reply TO {products};
 GRANT INSERT (name, document, contact, commission_basis_points, retired_at),
       UPDATE (name, document, contact, commission_basis_points, retired_at)
    ON {database}.partner TO {partners};
+GRANT UPDATE (credit_limit_cents) ON {database}.partner_account TO {partners};
 GRANT INSERT (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       UPDATE (name, address, secret_sealed, key_number, vendor, disconnect_port, require_message_authenticator, counter_rule),
       DELETE
    ON {database}.nas TO {nas};
+
+-- payments: what partners paid. It is a role of its own, so that whoever sets a partner's limit need not record its payments.
+GRANT INSERT (partner_id, amount_cents, paid_on, idempotency_key, note, reverses_id, reason)
+   ON {database}.payment TO {payments};
 
 -- disconnect: `prepaid enforce` and `prepaid disconnect`. They also turn cards to `expired` when their validity is over.
 GRANT SELECT (secret_sealed) ON {database}.nas TO {disconnect};
@@ -141,6 +151,8 @@ GRANT UPDATE (export_number, exported_at, reference, confirmed_at) ON {database}
 GRANT SELECT ON {database}.schema_version TO {report};
 GRANT SELECT ON {database}.product TO {report};
 GRANT SELECT ON {database}.partner TO {report};
+GRANT SELECT ON {database}.partner_account TO {report};
+GRANT SELECT ON {database}.payment TO {report};
 GRANT SELECT ON {database}.note TO {report};
 GRANT SELECT ON {database}.note_price TO {report};
 GRANT SELECT ON {database}.voice_credit TO {report};
@@ -179,6 +191,7 @@ GRANT {delete} TO {admin};
 GRANT {credit} TO {admin};
 GRANT {products} TO {admin};
 GRANT {partners} TO {admin};
+GRANT {payments} TO {admin};
 GRANT {nas} TO {admin};
 GRANT {disconnect} TO {admin};
 GRANT {redeem} TO {admin};

@@ -263,6 +263,106 @@ CREATE TRIGGER partner_rows_stay BEFORE DELETE ON partner FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_rows_stay: retire it'//
 DELIMITER ;
 
+-- What a partner pays for one card: its price less the commission, which is rounded half up to the cent for each card.
+CREATE FUNCTION net_cents(price BIGINT, basis_points BIGINT) RETURNS BIGINT NO SQL
+    RETURN price - (price * basis_points + 5000) DIV 10000;
+
+-- The account of each partner: its credit limit and the sums that the limit is compared with. The triggers of note, card and
+-- payment write the sums; `prepaid reconcile` compares them with the notes and payments. They are a row of their own, so
+-- that of two deliveries to a partner at the same moment the second one waits, and is compared with the sums after the first.
+CREATE TABLE partner_account (
+    partner_id          INT UNSIGNED    NOT NULL PRIMARY KEY,
+    credit_limit_cents  BIGINT UNSIGNED NULL,                    -- NULL: no limit
+    -- Cards that were delivered and not returned, less commission. The unused ones are with the partner; the others are sold.
+    cards_cents         BIGINT          NOT NULL DEFAULT 0,
+    -- Of these, cards that expired unused: nobody owes them. Counted again by each delivery note of a partner with a limit.
+    expired_cents       BIGINT          NOT NULL DEFAULT 0,
+    paid_cents          BIGINT          NOT NULL DEFAULT 0,      -- payments less reversed payments
+    FOREIGN KEY (partner_id) REFERENCES partner (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+CREATE TRIGGER partner_has_an_account AFTER INSERT ON partner FOR EACH ROW
+    INSERT INTO partner_account (partner_id) VALUES (NEW.id);
+
+DELIMITER //
+-- Only a delivery is refused. A reversed payment or a lower limit may leave more outstanding than the limit.
+CREATE TRIGGER credit_limit_is_kept BEFORE UPDATE ON partner_account FOR EACH ROW
+BEGIN
+    IF NEW.partner_id <> OLD.partner_id THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+    IF NEW.cards_cents > OLD.cards_cents
+       AND NEW.cards_cents - NEW.expired_cents - NEW.paid_cents > CAST(NEW.credit_limit_cents AS SIGNED) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'credit_limit_is_kept: unsold cards and debt would exceed the limit';
+    END IF;
+END//
+
+CREATE TRIGGER partner_accounts_stay BEFORE DELETE ON partner_account FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'partner_rows_stay: retire it'//
+DELIMITER ;
+
+-- Payments of partners. They are never edited; a wrong one is reversed by a row with the opposite amount.
+CREATE TABLE payment (
+    id               INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    partner_id       INT UNSIGNED NOT NULL,
+    amount_cents     BIGINT       NOT NULL,                      -- negative: a reversal
+    paid_on          DATE         NOT NULL,                      -- the day in statements
+    idempotency_key  VARCHAR(64)  NULL,                          -- repeats with the same key do nothing; NULL: a reversal
+    note             VARCHAR(255) NULL,
+    reverses_id      INT UNSIGNED NULL,                          -- the payment that this row reverses
+    reason           VARCHAR(255) NULL,                          -- of a reversal
+    recorded_at      DATETIME(3)  NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator         VARCHAR(128) NOT NULL DEFAULT '',
+    UNIQUE KEY payment_is_made_once (idempotency_key),
+    UNIQUE KEY payment_is_reversed_once (reverses_id),
+    KEY (partner_id, paid_on),
+    FOREIGN KEY (partner_id) REFERENCES partner (id),
+    FOREIGN KEY (reverses_id) REFERENCES payment (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+-- A reversal takes partner and amount from its payment, whatever the statement says.
+CREATE TRIGGER payment_is_sound BEFORE INSERT ON payment FOR EACH ROW
+BEGIN
+    DECLARE of_partner INT UNSIGNED;
+    DECLARE paid BIGINT;
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    IF NOT may_act('payments') THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: payments need the role payments';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.recorded_at = server_time();
+    -- One day more, because days are those of the office's time zone.
+    IF NEW.paid_on > DATE(server_time()) + INTERVAL 1 DAY THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'payments_are_not_in_the_future: record it on its day';
+    END IF;
+    IF NEW.reverses_id IS NULL THEN
+        IF NEW.amount_cents <= 0 OR TRIM(COALESCE(NEW.idempotency_key, '')) = '' OR NEW.reason IS NOT NULL THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'payment_has_amount_and_key: more than zero, with a key';
+        END IF;
+    ELSE
+        SELECT payment.partner_id, payment.amount_cents
+          INTO of_partner, paid
+          FROM payment
+         WHERE payment.id = NEW.reverses_id
+           AND payment.reverses_id IS NULL;
+        IF of_partner IS NULL OR TRIM(COALESCE(NEW.reason, '')) = '' OR NEW.idempotency_key IS NOT NULL
+           OR NEW.paid_on < DATE(server_time()) - INTERVAL 1 DAY THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'reversal_is_of_a_payment: today, of a payment, with a reason';
+        END IF;
+        SET NEW.partner_id = of_partner, NEW.amount_cents = -paid;
+    END IF;
+END//
+
+CREATE TRIGGER payment_reaches_the_account AFTER INSERT ON payment FOR EACH ROW
+    UPDATE partner_account SET paid_cents = paid_cents + NEW.amount_cents WHERE partner_id = NEW.partner_id//
+CREATE TRIGGER payments_are_never_edited BEFORE UPDATE ON payment FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead'//
+CREATE TRIGGER payments_are_never_removed BEFORE DELETE ON payment FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
+
 CREATE TABLE nas (
     id                             INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                           VARCHAR(64)       NOT NULL,
@@ -414,6 +514,7 @@ CREATE TABLE note (
 DELIMITER //
 CREATE TRIGGER note_names_its_operator BEFORE INSERT ON note FOR EACH ROW
 BEGIN
+    DECLARE expired BIGINT;
     IF chooses_number() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
@@ -424,6 +525,18 @@ BEGIN
         SET NEW.card_count = 0, NEW.first_serial = '', NEW.last_serial = '';
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time();
+    IF NEW.kind = 'delivery'
+       AND EXISTS (SELECT 1 FROM partner_account
+                    WHERE partner_account.partner_id = NEW.partner_id AND credit_limit_cents IS NOT NULL) THEN
+        SELECT COALESCE(SUM(net_cents(note_price.price_cents, note_price.commission_basis_points)), 0)
+          INTO expired
+          FROM card
+          JOIN note_price ON note_price.note_id = card.delivery_note_id AND note_price.product_id = card.product_id
+         WHERE card.partner_id = NEW.partner_id
+           AND card.status = 'expired'
+           AND card.first_login_at IS NULL;
+        UPDATE partner_account SET expired_cents = expired WHERE partner_account.partner_id = NEW.partner_id;
+    END IF;
 END//
 
 -- Only the count of cards and the range of serials change, one card at a time.
@@ -518,6 +631,8 @@ CREATE TABLE card (
     KEY card_by_product (product_id, status),
     KEY card_by_expiry (status, expires_at),                     -- cards to be turned to 'expired'
     KEY card_by_first_login (first_login_at),                    -- sales report
+    KEY card_by_device (device),                                 -- search of `prepaid browse`
+    KEY card_by_note (note),                                     -- the same; NULL for most cards
     CONSTRAINT only_deleted_cards_lack_a_pin CHECK (pin_sealed <> '' OR status = 'deleted'),
     FOREIGN KEY (batch_id) REFERENCES batch (id),
     FOREIGN KEY (product_id) REFERENCES product (id),
@@ -575,11 +690,21 @@ BEGIN
     END IF;
 END//
 
+-- A card that is imported as blocked has a block, as every blocked card.
+CREATE TRIGGER imported_block_is_recorded AFTER INSERT ON card FOR EACH ROW
+BEGIN
+    IF NEW.status = 'blocked' THEN
+        INSERT INTO card_block (card_id, scope, reason)
+        VALUES (NEW.id, 'import', COALESCE(NULLIF(TRIM(@prepaid_reason), ''), 'imported'));
+    END IF;
+END//
+
 -- Postings are frequent. They change none of the columns that the large IF compares, so they cost the checks before it only.
 CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
     DECLARE valid_until DATETIME(3);
+    DECLARE open_blocks INT UNSIGNED;
     IF NEW.posted_seconds < OLD.posted_seconds OR NEW.posted_down_octets < OLD.posted_down_octets
        OR NEW.posted_up_octets < OLD.posted_up_octets OR NEW.posted_login_number < OLD.posted_login_number THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_usage_only_grows: a correction is a new entry';
@@ -621,6 +746,21 @@ BEGIN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: see the table card_transition';
             END IF;
             SET NEW.status_before_block = IF(NEW.status = 'blocked', CAST(OLD.status AS CHAR), NULL);
+            IF NOT by_owner AND (OLD.status = 'blocked' OR NEW.status = 'blocked') THEN
+                -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
+                SELECT COUNT(*) INTO open_blocks
+                  FROM card_block
+                 WHERE card_block.card_id = OLD.id AND card_block.lifted_at IS NULL
+                  LOCK IN SHARE MODE;
+                -- A blocked card that has given all its credit to another one becomes exhausted behind its block.
+                IF (open_blocks > 0) <> (NEW.status = 'blocked')
+                   AND NOT (OLD.status = 'blocked'
+                            AND EXISTS (SELECT 1 FROM card_entry
+                                         WHERE card_entry.card_id = OLD.id AND card_entry.what = 'transferred')) THEN
+                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
+                        'blocked_cards_have_an_open_block: a row in card_block blocks a card';
+                END IF;
+            END IF;
 
             IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
                 IF NOT by_owner AND (NEW.partner_id IS NULL
@@ -702,7 +842,8 @@ BEGIN
                    OR (NOT NEW.expires_at <=> OLD.expires_at
                        AND (by_module OR NOT EXISTS (SELECT 1 FROM card_entry
                                                       WHERE card_entry.card_id = OLD.id
-                                                        AND card_entry.expires_at = NEW.expires_at))) THEN
+                                                        AND card_entry.expires_at <=> NEW.expires_at
+                                                        AND card_entry.what = 'extended'))) THEN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
                     'validity_begins_once: it begins at the first login, and only an entry moves it';
             END IF;
@@ -771,6 +912,7 @@ CREATE TABLE card_event (
     reason       VARCHAR(255)    NULL,
     note_id      INT UNSIGNED    NULL,
     entry_id     BIGINT UNSIGNED NULL,                           -- the compensating entry that caused it
+    block_id     BIGINT UNSIGNED NULL,                           -- the block that was made or lifted
     KEY (card_id, id),
     KEY (note_id),
     CONSTRAINT status_change_is_allowed FOREIGN KEY (from_status, to_status)
@@ -779,20 +921,27 @@ CREATE TABLE card_event (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- Writes every change of status to the history, and counts the card and its price on the note. The connection gives the
+-- Writes every change of status to the history, and counts the card and its price on the note and the partner's account. The connection gives the
 -- reason (SET @prepaid_reason = …) and, for a return or spoiled cards, the note (SET @prepaid_note = …); card_rules has
 -- checked that note.
 CREATE TRIGGER card_status_is_recorded AFTER UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE with_note INT UNSIGNED;
+    DECLARE with_block BIGINT UNSIGNED;
     IF NEW.status <> OLD.status THEN
         IF OLD.status = 'created' AND NEW.status = 'delivered' THEN
             SET with_note = NEW.delivery_note_id;
         ELSEIF NEW.status = 'deleted' OR (OLD.status = 'delivered' AND NEW.status = 'created') THEN
             SET with_note = @prepaid_note;
+        ELSEIF NEW.status = 'blocked' OR OLD.status = 'blocked' THEN
+            SET with_block = (SELECT card_block.id
+                                FROM card_block
+                               WHERE card_block.card_id = NEW.id AND (card_block.lifted_at IS NULL) = (NEW.status = 'blocked')
+                               ORDER BY card_block.lifted_at DESC, card_block.id DESC
+                               LIMIT 1);
         END IF;
-        INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id)
-        VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note);
+        INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id, block_id)
+        VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note, with_block);
         IF with_note IS NOT NULL THEN
             IF NEW.status = 'delivered' THEN
                 UPDATE note_price SET card_count = card_count + 1
@@ -805,6 +954,11 @@ BEGIN
                       JOIN partner ON partner.id = NEW.partner_id
                      WHERE product.id = NEW.product_id;
                 END IF;
+                UPDATE partner_account
+                  JOIN note_price ON note_price.note_id = with_note AND note_price.product_id = NEW.product_id
+                   SET partner_account.cards_cents = partner_account.cards_cents
+                           + net_cents(note_price.price_cents, note_price.commission_basis_points)
+                 WHERE partner_account.partner_id = NEW.partner_id;
             ELSEIF NEW.status = 'created' THEN
                 INSERT INTO note_price (note_id, product_id, card_count, price_cents, commission_basis_points)
                 SELECT with_note, delivered.product_id, 1, delivered.price_cents, delivered.commission_basis_points
@@ -812,6 +966,11 @@ BEGIN
                  WHERE delivered.note_id = OLD.delivery_note_id
                    AND delivered.product_id = OLD.product_id
                     ON DUPLICATE KEY UPDATE note_price.card_count = note_price.card_count + 1;
+                UPDATE partner_account
+                  JOIN note_price ON note_price.note_id = OLD.delivery_note_id AND note_price.product_id = OLD.product_id
+                   SET partner_account.cards_cents = partner_account.cards_cents
+                           - net_cents(note_price.price_cents, note_price.commission_basis_points)
+                 WHERE partner_account.partner_id = OLD.partner_id;
             END IF;
             UPDATE note
                SET first_serial = IF(card_count = 0 OR NEW.serial < first_serial, NEW.serial, first_serial),
@@ -827,8 +986,8 @@ BEGIN
     IF chooses_number() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
-    -- A row that is neither a change of status nor an entry is a disconnection or the reading of a PIN (see read_pin).
-    IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NOT acts_as_owner()
+    -- A row that is no change of status, entry or block is a disconnection or the reading of a PIN (see read_pin).
+    IF NEW.to_status IS NULL AND NEW.entry_id IS NULL AND NEW.block_id IS NULL AND NOT acts_as_owner()
        AND NOT (NEW.what <=> 'disconnected' AND may_act('disconnect'))
        AND NOT (NEW.what <=> 'pin_read' AND (may_act('see_pin') OR may_act('redeem'))) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: triggers and procedures write this row';
@@ -841,7 +1000,86 @@ CREATE TRIGGER history_is_never_edited BEFORE UPDATE ON card_event FOR EACH ROW
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON card_event FOR EACH ROW
     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
--- Events of all cards of a batch: one row instead of one for each card.
+-- The blocks of cards, each with its reason. Inserting a row blocks its card; a card has the status 'blocked' while one of
+-- its blocks is open; lifting the last one returns the card to its status before. So a card that was blocked as stolen
+-- stays blocked when the batch is unblocked, which was blocked for another reason. A login reads the status only.
+CREATE TABLE card_block (
+    id           BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    card_id      INT UNSIGNED    NOT NULL,
+    scope        ENUM('serial', 'range', 'batch', 'import') NOT NULL, -- what the office named to block it; import: it came blocked
+    reason       VARCHAR(255)    NOT NULL,
+    made_at      DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator     VARCHAR(128)    NOT NULL DEFAULT '',
+    lifted_at    DATETIME(3)     NULL,                           -- NULL: the block is open
+    lifted_by    VARCHAR(128)    NULL,
+    lift_reason  VARCHAR(255)    NULL,
+    KEY (card_id, lifted_at),
+    FOREIGN KEY (card_id) REFERENCES card (id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER block_names_its_operator BEFORE INSERT ON card_block FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    IF TRIM(NEW.reason) = '' THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'block_has_a_reason: say why';
+    END IF;
+    IF NEW.scope = 'import' AND NOT EXISTS (SELECT 1 FROM card WHERE card.id = NEW.card_id AND card.status = 'blocked') THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'blocked_cards_have_an_open_block: this card did not come blocked';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.made_at = server_time(),
+        NEW.lifted_at = NULL, NEW.lifted_by = NULL, NEW.lift_reason = NULL;
+END//
+
+-- The first block of a card changes its status; a further one only adds its reason.
+CREATE TRIGGER block_reaches_the_card AFTER INSERT ON card_block FOR EACH ROW
+BEGIN
+    -- An imported card came blocked; this row is written by the statement that makes the card.
+    IF NEW.scope <> 'import' THEN
+        SET @prepaid_reason = NEW.reason;
+        UPDATE card SET status = 'blocked' WHERE id = NEW.card_id AND status <> 'blocked';
+        IF ROW_COUNT() = 0 THEN
+            INSERT INTO card_event (card_id, what, operator, reason, block_id)
+            VALUES (NEW.card_id, 'block_added', '', NEW.reason, NEW.id);
+        END IF;
+    END IF;
+END//
+
+-- A block is lifted once; nothing else of it changes.
+CREATE TRIGGER blocks_are_lifted_once BEFORE UPDATE ON card_block FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.card_id <> OLD.card_id OR NEW.scope <> OLD.scope OR NEW.reason <> OLD.reason
+       OR NEW.made_at <> OLD.made_at OR NEW.operator <> OLD.operator OR OLD.lifted_at IS NOT NULL
+       OR NEW.lifted_at IS NULL THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+    SET NEW.lifted_at = server_time(), NEW.lifted_by = SUBSTRING_INDEX(USER(), '@', 1);
+END//
+
+CREATE TRIGGER lifting_reaches_the_card AFTER UPDATE ON card_block FOR EACH ROW
+BEGIN
+    DECLARE others INT UNSIGNED;
+    -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
+    SELECT COUNT(*) INTO others
+      FROM card_block
+     WHERE card_block.card_id = NEW.card_id AND card_block.lifted_at IS NULL
+      LOCK IN SHARE MODE;
+    IF others = 0 THEN
+        SET @prepaid_reason = NEW.lift_reason;
+        UPDATE card SET status = CAST(status_before_block AS CHAR) WHERE id = NEW.card_id AND status = 'blocked';
+    ELSE
+        INSERT INTO card_event (card_id, what, operator, reason, block_id)
+        VALUES (NEW.card_id, 'block_lifted', '', NEW.lift_reason, NEW.id);
+    END IF;
+END//
+
+CREATE TRIGGER blocks_are_never_removed BEFORE DELETE ON card_block FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+DELIMITER ;
+
+-- Events of all cards of a batch, or of a range of it: one row instead of one for each card.
 CREATE TABLE batch_event (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     batch_id    INT UNSIGNED    NOT NULL,
@@ -851,6 +1089,9 @@ CREATE TABLE batch_event (
     reason      VARCHAR(255)    NULL,
     card_count  INT UNSIGNED    NOT NULL DEFAULT 0,
     detail      VARCHAR(1000)   NULL,                            -- export: format, fields, SHA-256
+    -- Only the cards of this range; NULL: the whole batch.
+    first_serial VARCHAR(32)    NULL,
+    last_serial VARCHAR(32)     NULL,
     KEY (batch_id, id),
     FOREIGN KEY (batch_id) REFERENCES batch (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
@@ -874,6 +1115,10 @@ BEGIN
                         END, FALSE) THEN
             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: this event needs the role for its act';
         END IF;
+        IF NEW.what NOT IN ('pins_read', 'exported') AND COALESCE(NEW.first_serial, NEW.last_serial) IS NOT NULL
+           OR (NEW.first_serial IS NULL) <> (NEW.last_serial IS NULL) THEN
+            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: only an export has a range, with both its ends';
+        END IF;
         IF NEW.what IN ('generated', 'imported') THEN
             IF NOT EXISTS (SELECT 1 FROM batch
                             WHERE batch.id = NEW.batch_id
@@ -890,7 +1135,11 @@ BEGIN
             UPDATE batch SET card_count = NEW.card_count, first_serial = lowest, last_serial = highest WHERE id = NEW.batch_id;
         ELSE
             SET NEW.card_count =
-                (SELECT COUNT(*) FROM card WHERE card.batch_id = NEW.batch_id AND card.status = 'created');
+                (SELECT COUNT(*)
+                   FROM card
+                  WHERE card.batch_id = NEW.batch_id
+                    AND card.status = 'created'
+                    AND (NEW.first_serial IS NULL OR card.serial BETWEEN NEW.first_serial AND NEW.last_serial));
         END IF;
     END IF;
     SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
@@ -916,7 +1165,7 @@ CREATE TABLE card_entry (
     added_down_octets  BIGINT          NOT NULL DEFAULT 0,
     added_up_octets    BIGINT          NOT NULL DEFAULT 0,
     added_cents        INT             NOT NULL DEFAULT 0,
-    expires_at         DATETIME(3)     NULL,                     -- the new end of validity, if it changes
+    expires_at         DATETIME(3)     NULL,                     -- extended: the new end of validity; NULL: none of its own
     UNIQUE KEY entry_is_made_once (idempotency_key, card_id),
     KEY (card_id, id),
     CONSTRAINT entry_has_a_reason CHECK (reason <> ''),
@@ -953,7 +1202,7 @@ CREATE TRIGGER entry_reaches_the_card AFTER INSERT ON card_entry FOR EACH ROW
            added_down_octets = added_down_octets + NEW.added_down_octets,
            added_up_octets = added_up_octets + NEW.added_up_octets,
            added_cents = added_cents + NEW.added_cents,
-           expires_at = COALESCE(NEW.expires_at, expires_at),
+           expires_at = IF(NEW.what = 'extended', NEW.expires_at, COALESCE(NEW.expires_at, expires_at)),
            device = IF(NEW.what = 'unbound', NULL, device)
      WHERE id = NEW.card_id;
 
@@ -1564,7 +1813,7 @@ DELIMITER ;
 -- computes all hashes again.
 CREATE TABLE history_chain (
     seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- consecutive
-    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query') NOT NULL,
+    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment') NOT NULL,
     row_id     BIGINT UNSIGNED NOT NULL,
     sealed_at  DATETIME(3)     NOT NULL,
     hash       BINARY(32)      NOT NULL,
@@ -1589,7 +1838,7 @@ DELIMITER ;
 -- The number of the row, in each table, up to which no transaction can still add rows, because none is that old. Sealing
 -- reads the rows above it only. A row that appears below it was inserted into the past.
 CREATE TABLE history_floor (
-    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query')
+    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment')
                                    NOT NULL PRIMARY KEY,
     row_id         BIGINT UNSIGNED NOT NULL DEFAULT 0,
     next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- becomes row_id six hours after next_since_at
@@ -1597,7 +1846,8 @@ CREATE TABLE history_floor (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 INSERT INTO history_floor (source) VALUES
-    ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query');
+    ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query'),
+    ('payment');
 
 DELIMITER //
 -- The floor never falls, never passes the sealed rows, and rises six hours later, when the longest transaction has ended.
@@ -1675,8 +1925,9 @@ CREATE VIEW card_overview AS
            partner.name AS partner,
            balance.credit_seconds,
            balance.used_seconds,
-           GREATEST(CAST(balance.credit_seconds AS SIGNED) - CAST(balance.used_seconds AS SIGNED), 0)
-               AS remaining_seconds,
+           -- The credit of a redeemed card is on the voice platform, so the card has nothing left.
+           GREATEST(CAST(IF(card.status = 'redeemed', balance.credit_seconds * 0, balance.credit_seconds) AS SIGNED)
+                    - CAST(balance.used_seconds AS SIGNED), 0) AS remaining_seconds,
            balance.credit_octets,
            balance.credit_down_octets,
            balance.credit_up_octets,
@@ -1855,43 +2106,59 @@ BEGIN
      WHERE card.id = card_number;
 END//
 
--- Begins the export of a batch with its PINs: records who reads them, when and why. read_pins answers only after that.
-CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255)) MODIFIES SQL DATA
+-- Begins the export of a batch with its PINs, or of a range of it: records who reads them, when and why. read_pins answers only
+-- after that.
+CREATE PROCEDURE open_pins(IN wanted INT UNSIGNED, IN why VARCHAR(255),
+                           IN lowest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                           IN highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
 BEGIN
     START TRANSACTION READ WRITE;
-    INSERT INTO batch_event (batch_id, what, reason)
-    SELECT batch.id, 'pins_read', why FROM batch WHERE batch.id = wanted;
+    INSERT INTO batch_event (batch_id, what, reason, first_serial, last_serial)
+    SELECT batch.id, 'pins_read', why, lowest, highest FROM batch WHERE batch.id = wanted;
     COMMIT;
 END//
 
 -- Serial, sealed PIN and key number of a batch's cards in stock between two ids, for an account that has called open_pins
--- within a day. The answer is one text, because the driver needs more time for a row than the server.
+-- within a day; only those of the range that it opened last. The answer is one text, because the driver needs more time for a row than the server.
 CREATE PROCEDURE read_pins(IN wanted INT UNSIGNED, IN first_id INT UNSIGNED, IN last_id INT UNSIGNED) READS SQL DATA
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM batch_event
-                    WHERE batch_event.batch_id = wanted AND batch_event.what = 'pins_read'
-                      AND batch_event.operator = SUBSTRING_INDEX(USER(), '@', 1)
-                      AND batch_event.at > server_time() - INTERVAL 1 DAY) THEN
+    DECLARE opened BIGINT UNSIGNED;
+    DECLARE lowest, highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+    SET opened = (SELECT MAX(batch_event.id)
+                    FROM batch_event
+                   WHERE batch_event.batch_id = wanted
+                     AND batch_event.what = 'pins_read'
+                     AND batch_event.operator = SUBSTRING_INDEX(USER(), '@', 1)
+                     AND batch_event.at > server_time() - INTERVAL 1 DAY);
+    IF opened IS NULL THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins first';
     END IF;
+    SELECT batch_event.first_serial, batch_event.last_serial
+      INTO lowest, highest
+      FROM batch_event
+     WHERE batch_event.id = opened;
     SELECT GROUP_CONCAT(card.serial, '\n', HEX(card.pin_sealed), '\n', card.key_number SEPARATOR '\n') AS cards
       FROM card FORCE INDEX (PRIMARY)
      WHERE card.id BETWEEN first_id AND last_id
        AND card.batch_id = wanted
-       AND card.status = 'created';
+       AND card.status = 'created'
+       AND (lowest IS NULL OR card.serial BETWEEN lowest AND highest);
 END//
 
--- Records an event of all cards of a batch; a trigger counts the cards. Only open_pins records that PINs are read.
+-- Records an event of all cards of a batch, or of a range of it; a trigger counts the cards. Only open_pins records that PINs are read.
 CREATE PROCEDURE record_batch_event(IN wanted INT UNSIGNED,
                                     IN happened VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
-                                    IN why VARCHAR(255), IN details VARCHAR(1000)) MODIFIES SQL DATA
+                                    IN why VARCHAR(255), IN details VARCHAR(1000),
+                                    IN lowest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+                                    IN highest VARCHAR(32) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin)
+    MODIFIES SQL DATA
 BEGIN
     IF happened = 'pins_read' THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'pins_are_read_with_a_record: CALL open_pins';
     END IF;
     -- INSERT … SELECT, so that the SELECTs of the trigger lock no rows.
-    INSERT INTO batch_event (batch_id, what, reason, detail)
-    SELECT wanted, happened, why, details;
+    INSERT INTO batch_event (batch_id, what, reason, detail, first_serial, last_serial)
+    SELECT wanted, happened, why, details, lowest, highest;
 END//
 
 -- Who had an address at a given time: records the question, then returns its number and the answer. `forms` is a JSON array

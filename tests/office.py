@@ -1,7 +1,7 @@
 """The office in tests: runs `prepaid`, in this process or as a program, and reads its output.
 
 office.json("product", "add", "Hour", "--kind", "internet", "--time", "1h")
-result = office.run("delete", "7000000001", "--yes")
+result = office.run("delete", "7000000001", "--yes", "--reason", "Misprinted")
 assert result.exit_status == 1 and "delivered" in result.stderr
 card, = office.sell(1, "--time", "10m")
 """

@@ -19,12 +19,15 @@ from babel.messages import Catalog, Message, extract, pofile
 import admin
 import freeradius_module
 from admin import cards, nas, store, track
+from admin.books import reconcile
 from admin.cli import cli
+from admin.doctor import command as doctor
 from admin.export import fields as export_fields
 from admin.report import data as report_data
 from admin.report import files as report_files
 from admin.shell import errors, output, text
 from admin.shell.command import Command, Group, Option
+from freeradius_module.rules import hours
 from freeradius_module.rules.refusals import REFUSALS
 from freeradius_module.rules.usage import CREDIT_COLUMNS
 
@@ -37,30 +40,48 @@ WORDS = (
     *"""
     created delivered in_use exhausted expired blocked redeemed deleted
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
-    pin_read login session refused
-    internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
+    block_added block_lifted pin_read login session refused
+    internet telephony delivery return void opening sales payment reversal closing
+    active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
+    *hours.DAYS,
+    # What limits or ends a session, and what became of a request to a NAS.
+    *"""
+    time money traffic validity hours longest replaced too_many granted revived unknown fup superseded stale not_begun gone
+    nas_reboot sent ack nak no_answer not_sent
+    """.split(),
+)
+# The checks of `doctor` and `reconcile`.
+CHECKS = (
+    *(check.name for check in doctor.CHECKS),
+    *"option_file archive audit enforce freeradius pins raddb".split(),
+    *reconcile.OF_CARDS,
+    *reconcile.OF_PAPERS,
 )
 # Columns of tables and lines of `show`, beside those that the commands name themselves.
 COLUMNS = (
     *cards.LISTED,
     *export_fields.NAMES,
-    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT)),
+    *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT, *report_data.STATEMENT)),
     *nas.COLUMNS,
     *store.product.COLUMNS,
     *track.COLUMNS,
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     *"""
-    accepted acct_session_id action attempts
-    binds_device blocked cards chain_row check checks closes commission_cents contact count created database day
+    format fields sealed sha256
+    accepted acct_session_id action amount_cents attempts
+    binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created credit_limit_cents
+    database day
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
-    framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale last_at
-    last_serial limited_by login_at login_number made_at may message number open open_sessions origin other_card
-    outcome owed_cents pin program redeemed replaces reply retired_at returned
+    framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale key last_at
+    last_serial limited_by locked_out login_at login_number made_at may message number open open_sessions origin other_card
+    outcome owed_cents paid_on payment pin program recorded_at redeemed remaining replaces reply retired_at returned reversed_by
+    reverses
     role roles row rows seals sentence session_down_octets session_octets session_seconds session_up_octets
     sessions single_code slowed_down sold_cents source started_at state to_status total tried_at up_octets
+    is_charger_running lag_seconds oldest_at quarantined queue received_at waiting waiting_octets
     used_cents used_down_octets used_octets used_seconds used_up_octets volume_limited_by what_to_do
     """.split(),
 )
@@ -120,8 +141,14 @@ def collected() -> Iterator[Found]:
         yield sentence, None
     for sentence in _help_of(cli):
         yield sentence, None
+    for heading in cli.sections:
+        yield heading, None
     for word in WORDS:
         yield word, "word"
+    for check in CHECKS:
+        yield check, "check"
+    for role in store.roles.ROLES:
+        yield role, "role"
     for column in COLUMNS:
         yield output.untranslated_title(column), "column"
 

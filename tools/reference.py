@@ -16,6 +16,7 @@ import click
 
 from admin.cli import cli
 from admin.shell import text
+from admin.shell.command import Root
 from admin.shell.text import _
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -52,7 +53,7 @@ class Entry(NamedTuple):
 
 
 def entries() -> Iterator[Entry]:
-    """`prepaid` itself, then all commands by name."""
+    """`prepaid` itself, then all commands in the order of its help."""
     yield from _entries(cli, None)
 
 
@@ -68,10 +69,20 @@ def _entries(command: click.Command, parent: click.Context | None) -> Iterator[E
         context.command_path, usage, text.parts_of_help(command.help or ""), options, isinstance(command, click.Group)
     )
     if isinstance(command, click.Group):
-        for _name, inner in sorted(command.commands.items()):
-            if inner.hidden:
-                continue
-            yield from _entries(inner, context)
+        names = (
+            [name for _heading, names in command.by_section() for name in names]
+            if isinstance(command, Root)
+            else sorted(command.commands)
+        )
+        for name in names:
+            if not command.commands[name].hidden:
+                yield from _entries(command.commands[name], context)
+
+
+def _by_section(listed: list[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    """The commands by the English heading of the help's section."""
+    for heading, names in cli.by_section():
+        yield heading, [entry for entry in listed if entry.path.split()[1:2] and entry.path.split()[1] in names]
 
 
 # --- Markdown ---------------------------------------------------------------------------------------------
@@ -85,11 +96,16 @@ def commands_page() -> str:
         "Every command with every option, as `--help` shows them. Made by `make reference`; not edited by hand.",
         "",
         "Every command that prints data takes `--json`; its form is the same in every language. Without it a terminal gets "
-        "a table, and a pipe gets lines with tabs between the fields and no heading. `NO_COLOR=1` turns colours off. "
+        "a table that fits its width (a long list goes through `$PAGER`), and a pipe gets lines with tabs between the fields, "
+        "with `--header` after a line of the columns' names. `NO_COLOR=1` turns colours off. "
         "The word `none` removes a value where an option says so.",
         "",
-        *(f"- [`{entry.path}`](#{_anchor(entry.path)}): {entry.parts[0]}" for entry in listed if not entry.is_group),
     ]
+    for heading, found in _by_section(listed):
+        lines += [f"**{heading}**", ""]
+        lines += [f"- [`{one.path}`](#{_anchor(one.path)}): {one.parts[0]}" for one in found if not one.is_group]
+        lines.append("")
+    lines.pop()
     for entry in listed:
         lines += ["", f"## {entry.path}", "", *_markdown(entry)]
     return "\n".join(lines) + "\n"
@@ -138,12 +154,13 @@ def man_page() -> str:
         *_roff_parts(root.parts[1:]),
         f".SH {_roff(_('OPTIONS'))}",
         *_roff_options(root.options),
-        f".SH {_roff(_('COMMANDS'))}",
     ]
-    for entry in commands:
-        lines += [f".SS {_roff(entry.path)}", *_roff_parts(entry.parts)]
-        if not entry.is_group:
-            lines += [".PP", f".B {_roff(entry.usage)}", *_roff_options(entry.options)]
+    for heading, found in _by_section(commands):
+        lines.append(f".SH {_roff(_(heading).upper())}")
+        for entry in found:
+            lines += [f".SS {_roff(entry.path)}", *_roff_parts(entry.parts)]
+            if not entry.is_group:
+                lines += [".PP", f".B {_roff(entry.usage)}", *_roff_options(entry.options)]
     return "\n".join(lines) + "\n"
 
 

@@ -14,18 +14,23 @@ from ..store.rows import TupleCursor, TupleRow
 
 CARDS_A_RANGE = 20_000
 
-# The rules by name: those that are checked on ranges of cards, and those on all notes and batches.
+# The rules by name: those that are checked on ranges of cards, and those on all notes, batches and partners.
 OF_CARDS = {
     "ledger": store.reconcile.wrong_entries,
     "usage": store.reconcile.wrong_usage,
     "sessions": store.reconcile.wrong_sessions,
     "status": store.reconcile.wrong_statuses,
+    "block": store.reconcile.wrong_blocks,
     "custody": store.reconcile.wrong_custody,
     "history": store.reconcile.wrong_events,
     "transfer": store.reconcile.wrong_transfers,
     "voice": store.reconcile.wrong_voice_credits,
 }
-OF_PAPERS = {"note": store.reconcile.wrong_notes, "batch": store.reconcile.wrong_batches}
+OF_PAPERS = {
+    "note": store.reconcile.wrong_notes,
+    "batch": store.reconcile.wrong_batches,
+    "partner": store.reconcile.wrong_accounts,
+}
 
 
 @cli.command()
@@ -39,12 +44,14 @@ def reconcile(office: Office, as_json: bool) -> None:
     usage     the usage of a card is the sum of its sessions, archived ones included
     sessions  no session has posted more than it used
     status    a card's status is the last one of its history, which has no gap
+    block     a card is blocked while one of its blocks is open, and no longer
     custody   a card that is with a partner has a delivery note to that partner
     history   each change of status is permitted; FreeRADIUS made none of the office's
     transfer  what a transfer took from one card, it gave to the other
     voice     a redeemed card has a credit with the card's value, and no other card has one
     note      a note has as many cards as changed hands with it
     batch     a batch has as many cards as its row states
+    partner   a partner's account has the sums of its notes and payments
 
     \b
     Example:
@@ -60,7 +67,7 @@ def reconcile(office: Office, as_json: bool) -> None:
     elif bad:
         output.print_rows(bad)
     else:
-        output.print_result({}, _("The books agree: {checks}.").format(checks=", ".join(checks)))
+        output.print_result({}, _("The books agree: {checks}.").format(checks=output.formatted("checks", checks)))
     if bad:
         raise errors.Refused(_("The books do not agree: {count} faults are listed."), count=len(bad))
 
@@ -68,7 +75,7 @@ def reconcile(office: Office, as_json: bool) -> None:
 def faults(
     cursor: TupleCursor, first: int, last: int, advance: Callable[[int], object] = lambda count: None
 ) -> Iterator[dict[str, str]]:
-    """What does not agree: the rule (check), the card, note or batch (of, which), and the two values (one, other)."""
+    """What does not agree: the rule (check), the card, note, batch or partner (of, which), and the two values (one, other)."""
     for begin in range(first, last + 1, CARDS_A_RANGE):
         end = min(begin + CARDS_A_RANGE - 1, last)
         for name, rule in OF_CARDS.items():

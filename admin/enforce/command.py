@@ -40,6 +40,8 @@ COLUMNS = (
     "error_cause",
     "heard_at",
 )
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("error_cause", "acct_session_id", "heard_at", "attempts", "due_cause", "nas")
 
 
 @cli.command()
@@ -76,7 +78,7 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
         enforcer.close()
     with office.reading() as cursor:
         rows = store.session.still_on(cursor)
-    output.print_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
             _("Sessions that should be off are still on: {count}. The NAS' answers are listed."),

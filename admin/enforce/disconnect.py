@@ -9,10 +9,13 @@ from .. import store
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
-from ..shell.text import _
+from ..shell.shared_options import rehearsal_option
+from ..shell.text import _, plural
 from .enforcer import Enforcer
 
 COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause")
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = ("error_cause", "acct_session_id", "nas")
 
 
 @cli.command()
@@ -25,6 +28,7 @@ COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause
     default=10,
     help="How many seconds to wait for the NAS to report the end.  [10]",
 )
+@rehearsal_option
 @json_option
 @pass_office
 def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: int, as_json: bool) -> None:
@@ -43,16 +47,28 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
+    if office.dry_run:
+        _tell_dry_run(found[0]["serial"], len(login_numbers), as_json)
+        return
     if not login_numbers:
-        output.print_rows([], as_json)
+        output.print_rows([], as_json, COLUMNS)
         output.print_notice(_("Card {serial} has no session.").format(serial=serial))
         return
     rows = _disconnect(office, card_id, login_numbers, wait_seconds)
-    output.print_rows(rows, as_json, COLUMNS)
+    output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(
             _("Not every session is known to be off yet. 'prepaid enforce' keeps trying; the NAS' answers are listed.")
         )
+
+
+def _tell_dry_run(serial: str, sessions: int, as_json: bool) -> None:
+    sentence = plural(
+        "{count} session of card {serial} is disconnected.",
+        "{count} sessions of card {serial} are disconnected.",
+        sessions,
+    ).format(count=sessions, serial=serial)
+    output.print_result({"serial": serial, "sessions": sessions}, sentence, as_json)
 
 
 def _disconnect(office: Office, card_id: int, login_numbers: list[int], wait_seconds: float) -> list[dict[str, Any]]:

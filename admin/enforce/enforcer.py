@@ -14,6 +14,7 @@ from freeradius_module.rules import hours
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS, TIMEOUT_GRACE_SECONDS
 from freeradius_module.rules.vendors import Attribute, SessionIdentity, disconnect_attributes, speed_change_attributes
 from freeradius_module.sealing import keyring, pin
+from freeradius_module.sentence import Sentence
 
 from .. import store
 from ..shell.module_settings import module_settings
@@ -192,13 +193,13 @@ class Enforcer:
         self, action: str, row: Row, address: str | None, attributes: tuple[Attribute, ...]
     ) -> Request | Answer:
         if not row["secret_sealed"]:
-            return Answer("not_sent", "no secret: the NAS is not in 'prepaid nas list'")
+            return Answer("not_sent", Sentence("no secret: the NAS is not in 'prepaid nas list'"))
         if address is None:
-            return Answer("not_sent", "no address: its NAS is a network")
+            return Answer("not_sent", Sentence("no address: its NAS is a network"))
         try:
             secret = pin.open_nas_secret(row["secret_sealed"], row["key_number"], row["nas"], self.office.keyring)
         except (pin.SealError, keyring.KeyFileError):
-            return Answer("not_sent", "the NAS' secret cannot be opened: see 'prepaid doctor'")
+            return Answer("not_sent", Sentence("the NAS' secret cannot be opened: see 'prepaid doctor'"))
         return Request(action, address, row["disconnect_port"], secret.encode(), attributes)
 
     # --- Whether a session may go on -------------------------------------------------------------------

@@ -2,25 +2,47 @@
 
 import itertools
 from collections.abc import Iterable
+from decimal import Decimal
 
 from ..files import Target, csv
-from ..shell import errors
-from ..shell.text import _
+from ..shell import errors, output
+from ..shell.text import _, heading_in
 from .fields import Cards, Fields
 
 
 def write(
-    file: Target, fields: Fields, count: int, chunks: Iterable[Cards], delimiter: str = ",", bom: bool = False
+    file: Target,
+    fields: Fields,
+    count: int,
+    chunks: Iterable[Cards],
+    delimiter: str = ",",
+    bom: bool = False,
+    excel_brazil: bool = False,
 ) -> None:
     """Write a heading and a line for each card, chunk by chunk; `bom` puts a byte order mark first."""
     if bom:
         file.write(csv.BYTE_ORDER_MARK)
-    file.write(csv.lines([fields.names], delimiter))
+    headings = [heading_in("pt_BR", output.untranslated_title(name)) for name in fields.names]
+    file.write(csv.lines([headings if excel_brazil else fields.names], delimiter))
     # Converted to text once, not for every card.
-    shared = {name: "" if value is None else csv.defused(str(value)) for name, value in fields.shared.items()}
+    values = fields.in_brazil() if excel_brazil else fields.shared
+    shared = {name: _shared(value, excel_brazil) for name, value in values.items()}
     for cards in chunks:
         _refuse_formulas(cards)
         file.write(csv.lines(fields.rows(cards, shared), delimiter))
+
+
+def _shared(value: object, excel_brazil: bool) -> str:
+    """A value as a text that no spreadsheet runs.
+
+    >>> _shared(Decimal("10.00"), True), _shared(Decimal("10.00"), False), _shared(None, True)
+    ('10,00', '10.00', '')
+    """
+    if value is None:
+        return ""
+    if excel_brazil and isinstance(value, Decimal):
+        return str(value).replace(".", ",")
+    return csv.defused(str(value))
 
 
 def delimiter(text: str) -> str:

@@ -7,16 +7,16 @@ import itertools
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from freeradius_module.rules import serial, units
+from freeradius_module.rules import hours, serial, units
 from freeradius_module.sealing import pin
 from freeradius_module.sealing.keyring import Keyring
 
-from ..shell import errors
-from ..shell.text import _
+from ..shell import errors, output
+from ..shell.text import _, plural, word_in
 
 # Fields of the card itself.  The others belong to the batch.
 OWN = ("serial", "pin", "serial_grouped", "number", "login_url")
@@ -32,6 +32,9 @@ SHARED = (
     "valid_days",
     "sell_by",
     "valid_until",
+    "validity",
+    "provider",
+    "helpline",
 )
 NAMES = (*OWN, *SHARED)
 DEFAULT = ("serial", "pin", "product", "face_value", "batch")
@@ -49,9 +52,17 @@ class Cards(NamedTuple):
 class Fields:
     """The chosen fields of a batch, in the chosen order.  Money is Decimal, moments are ISO 8601 in UTC."""
 
-    def __init__(self, names: Iterable[str], batch: Mapping[str, Any], login_url: str | None = None):
+    def __init__(
+        self,
+        names: Iterable[str],
+        batch: Mapping[str, Any],
+        login_url: str | None = None,
+        provider: str | None = None,
+        helpline: str | None = None,
+    ):
         self.names = list(names)
         self.login_url = login_url
+        self.batch = batch
         self.shared: dict[str, str | int | Decimal | None] = {
             "product": batch["product"],
             "face_value": _money(batch["price_cents"]),
@@ -61,10 +72,28 @@ class Fields:
             "sell_by": _moment(batch["sell_by"]),
             "valid_until": _moment(batch["valid_until_at"]),
             "money": _money(batch["credit_cents"]),
-            "time": _or_none(units.format_duration, batch["credit_seconds"]),
-            "traffic": _or_none(units.format_size, batch["credit_octets"]),
+            "time": _or_none(output.duration, batch["credit_seconds"]),
+            "traffic": _or_none(lambda octets: output.formatted("octets", octets), batch["credit_octets"]),
+            "validity": validity_in_words(batch),
+            "provider": provider,
+            "helpline": helpline,
         }
         self.shared["credit"] = credit_in_words(self.shared)
+
+    def in_brazil(self) -> dict[str, str | int | Decimal | None]:
+        """What all cards share, as Excel in Brazil reads it: days like 31/12/2026, sizes like 1,5 GB."""
+        shown = {
+            **self.shared,
+            "kind": word_in("pt_BR", self.batch["kind"]),
+            "sell_by": _day_in_brazil(self.batch["sell_by"]),
+            "valid_until": _day_in_brazil(last_day(self.batch)),
+            "traffic": None
+            if self.batch["credit_octets"] is None
+            else units.format_size(self.batch["credit_octets"], "pt_BR"),
+        }
+        money = self.shared["money"]
+        in_words = {**shown, "money": None if money is None else str(money).replace(".", ",")}
+        return {**shown, "credit": credit_in_words(in_words)}
 
     def rows(self, cards: Cards, shared: Mapping[str, object] | None = None) -> Iterator[tuple[Any, ...]]:
         """A tuple for each card; `shared` may give the shared values in another form."""
@@ -98,6 +127,34 @@ class Fields:
         raise ValueError(name)
 
 
+def validity_in_words(batch: Mapping[str, Any]) -> str | None:
+    """How long a card can be used, in the reader's language: from its first use, and until a last day."""
+    days, last = batch["valid_days"], last_day(batch)
+    parts = []
+    if days is not None:
+        parts.append(plural("{days} day from the first use", "{days} days from the first use", days).format(days=days))
+    if last is not None:
+        parts.append(_("until {day}").format(day=output.formatted("valid_until", last)))
+    return ", ".join(parts) or None
+
+
+def last_day(batch: Mapping[str, Any]) -> date | None:
+    """The last day on which the cards of a batch can be used, if their product has one, in the product's time zone.
+
+    >>> last_day({"valid_until_at": datetime(2027, 1, 1, 3), "timezone": "America/Sao_Paulo"})
+    datetime.date(2026, 12, 31)
+    """
+    if batch["valid_until_at"] is None:
+        return None
+    last_moment = batch["valid_until_at"].replace(tzinfo=UTC) - timedelta(seconds=1)
+    day: date = last_moment.astimezone(hours.zone(batch["timezone"])).date()
+    return day
+
+
+def _day_in_brazil(day: date | None) -> str | None:
+    return None if day is None else day.strftime("%d/%m/%Y")
+
+
 def credit_in_words(shared: Mapping[str, object]) -> str:
     """All of a card's credit, from its parts.
 
@@ -127,9 +184,10 @@ def chosen(text: str) -> list[str]:
     return names
 
 
-def opened(chunks: Iterable[Sequence[tuple[str, bytes, int]]], keyring: Keyring | None) -> Iterator[Cards]:
-    """Cards from chunks of (serial, sealed PIN, key number); without a keyring they have no PINs."""
-    number = 1
+def opened(
+    chunks: Iterable[Sequence[tuple[str, bytes, int]]], keyring: Keyring | None, number: int = 1
+) -> Iterator[Cards]:
+    """Cards from chunks of (serial, sealed PIN, key number), counted from *number*; without a keyring they have no PINs."""
     for sealed in chunks:
         pins = pin.open_all(sealed, keyring) if keyring else []
         yield Cards(number, [card[0] for card in sealed], pins)

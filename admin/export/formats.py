@@ -5,15 +5,17 @@ needed, because each takes longer to load than most commands take to run.
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import click
 
 from ..files import Target
-from ..shell import output
+from ..shell import errors, output
 from ..shell.command import option
 from ..shell.option_types import Amount
+from ..shell.text import _
 from . import csv
 from . import template as card_template
 from .fields import DEFAULT, Cards, Fields
@@ -30,6 +32,8 @@ class Plan(NamedTuple):
 
     fields: list[str]
     write: Write
+    # Of a PDF, by which a sheet is found again.
+    cards_a_sheet: int | None = None
 
 
 class Format(NamedTuple):
@@ -43,21 +47,23 @@ class Format(NamedTuple):
 
 
 def _csv(fields: list[str] | None, chosen: Chosen) -> Plan:
-    return _as_text(fields, chosen["separator"] or ",", chosen["bom"])
+    brazil = chosen["excel_brazil"]
+    return _as_text(fields, chosen["separator"] or (";" if brazil else ","), chosen["bom"] or brazil, brazil)
 
 
 def _delimited(fields: list[str] | None, chosen: Chosen) -> Plan:
     return _as_text(fields, chosen["delimiter"] or "\t", chosen["bom"])
 
 
-def _as_text(fields: list[str] | None, delimiter: str, bom: bool) -> Plan:
-    return Plan(fields or list(DEFAULT), functools.partial(csv.write, delimiter=delimiter, bom=bom))
+def _as_text(fields: list[str] | None, delimiter: str, bom: bool, excel_brazil: bool = False) -> Plan:
+    write = functools.partial(csv.write, delimiter=delimiter, bom=bom, excel_brazil=excel_brazil)
+    return Plan(fields or list(DEFAULT), write)
 
 
 def _xlsx(fields: list[str] | None, chosen: Chosen) -> Plan:
     from . import xlsx
 
-    return Plan(fields or list(DEFAULT), xlsx.write)
+    return Plan(fields or list(DEFAULT), functools.partial(xlsx.write, excel_brazil=chosen["excel_brazil"]))
 
 
 def _pdf(fields: list[str] | None, chosen: Chosen) -> Plan:
@@ -66,18 +72,50 @@ def _pdf(fields: list[str] | None, chosen: Chosen) -> Plan:
     template = card_template.load(chosen["template"])
     shown, listed = pdf.fields_shown(template, fields)
     logo = pdf.Logo(chosen["logo"]) if chosen["logo"] else None
-    return Plan(shown, functools.partial(pdf.write, template=template, listed=listed, logo=logo))
+    write = functools.partial(pdf.write, template=template, listed=listed, logo=logo)
+    return Plan(shown, write, template.cards_a_sheet)
 
 
 FORMATS = {
     each.name: each
     for each in (
-        Format("csv", (".csv",), ("separator", "bom"), _csv),
+        Format("csv", (".csv",), ("separator", "bom", "excel_brazil"), _csv),
         Format("delimited", (".txt", ".tsv"), ("delimiter", "bom"), _delimited),
-        Format("xlsx", (".xlsx",), (), _xlsx),
+        Format("xlsx", (".xlsx",), ("excel_brazil",), _xlsx),
         Format("pdf", (".pdf",), ("template", "logo"), _pdf),
     )
 }
+
+
+TEXTS = {"csv", "delimited"}
+
+
+def of_file(path: str, name: str | None, sealed: bool) -> Format:
+    """The format with this name; without a name, the one that the file's ending names.  A contradiction is wrong usage.
+
+    Any text can be in a file for text: the endings of csv and delimited contradict only the other formats.
+    """
+    inner = path.removesuffix(".age") if sealed else path
+    ending = os.path.splitext(inner)[1].lower()
+    by_ending = next((each for each in FORMATS.values() if ending in each.endings), None)
+    if name is None:
+        if by_ending is None and ending:
+            raise errors.WrongUsage(
+                _("The ending {ending} of {path} names no format. Say which: --format {formats}."),
+                ending=ending,
+                path=path,
+                formats=", ".join(FORMATS),
+            )
+        return by_ending or FORMATS["csv"]
+    chosen = FORMATS[name]
+    if by_ending is not None and by_ending is not chosen and not {by_ending.name, name} <= TEXTS:
+        raise errors.WrongUsage(
+            _("{path} ends like a file of the format {found}, but --format is {format}. Change one of them."),
+            path=path,
+            found=by_ending.name,
+            format=name,
+        )
+    return chosen
 
 
 def _show_template(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -95,6 +133,12 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "bom": option(
         "--bom", is_flag=True, help="csv, delimited: begin with a byte order mark, by which Excel recognises UTF-8."
+    ),
+    "excel_brazil": option(
+        "--excel-brazil",
+        is_flag=True,
+        help="csv, xlsx: for Excel in Brazil: headings in Portuguese, days like 31/12/2026; in csv also ';' between the "
+        "fields, decimal commas and the byte order mark.",
     ),
     "delimiter": option(
         "--delimiter",

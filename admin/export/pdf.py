@@ -41,13 +41,18 @@ def write(
     template: Template,
     listed: Iterable[str] = (),
     logo: "Logo | None" = None,
+    first_sheet: int = 1,
+    sheets: int | None = None,
 ) -> None:
     """Write the cards, a sheet at a time; `listed` are the fields for the template's list.
+
+    `first_sheet` is the number of the first of them, out of `sheets`, if a sheet is made again.
 
     ReportLab keeps all pages until the end: 20,000 cards take 6 s and 75 MB.  To write each page when it is full takes as
     long and 50 MB, but depends on ReportLab's private parts.
     """
     printer = _Printer(file, fields, count, template, list(listed), logo)
+    printer.first_sheet, printer.sheets = first_sheet, sheets or printer.sheets
     for cards in chunks:
         for row in fields.own_rows(cards):
             printer.add(row)
@@ -61,7 +66,8 @@ def fields_shown(template: Template, wanted: list[str] | None) -> tuple[list[str
     """
     if wanted is None:
         code = ("serial", "pin") if template.qr else ()
-        return template.fields + [name for name in code if name not in template.fields], []
+        names = [*template.fields, *code, *(name for shown in template.texts for name in shown.needs)]
+        return list(dict.fromkeys(names)), []
     if "serial" in wanted and "serial_grouped" in template.fields and "serial_grouped" not in wanted:
         # The template shows the serial in this form.
         wanted = [*wanted, "serial_grouped"]
@@ -111,6 +117,7 @@ class _Printer:
         self, file: Target, fields: Fields, count: int, template: Template, listed: list[str], logo: Logo | None
     ):
         self.template = template
+        self.first_sheet = 1
         self.sheets = -(-count // template.cards_a_sheet)
         self.shared = _for_people(fields)
         self.fonts = {name: _font(wanted, template.path) for name, wanted in template.fonts.items()}
@@ -125,7 +132,10 @@ class _Printer:
         self.canvas.setAuthor("prepaid-cards")
         self.codes = QrCodes()
         self.login_url = fields.login_url
-        texts = [shown for shown in template.texts if set(shown.fields) <= set(fields.names)]
+        one_code = bool(fields.batch["single_code"])
+        kinds = (str(fields.batch["kind"]), "one code" if one_code else "two codes", "" if logo else "no logo")
+        empty = [name for name, value in self.shared.items() if value in (None, "")]
+        texts = [shown for shown in template.texts if shown.is_printed(fields.names, empty, kinds)]
         texts += _as_lines(listed, template.field_list)
         self.own_texts = [shown for shown in texts if set(shown.fields) & set(OWN)]
         # The names of the values in a card's row; the first is always the serial.
@@ -160,7 +170,11 @@ class _Printer:
         self.canvas.doForm("cut-marks")
         footer = card_template.filled_in(
             self.template.footer,
-            {**self.shared, "sheet": self.printed // self.template.cards_a_sheet + 1, "sheets": self.sheets},
+            {
+                **self.shared,
+                "sheet": self.printed // self.template.cards_a_sheet + self.first_sheet,
+                "sheets": self.sheets,
+            },
         )
         bottom = self.top - self.template.rows * self.template.height - (self.template.rows - 1) * self.template.gap
         if footer and bottom > 2:
@@ -306,6 +320,7 @@ def _for_people(fields: Fields) -> dict[str, object]:
         amount = fields.shared[name]
         if amount is not None:
             shown[name] = output.money(int(Decimal(amount).scaleb(2)))
+    shown["kind"] = output.formatted("kind", fields.shared["kind"])
     shown["credit"] = credit_in_words(shown)
     return shown
 

@@ -6,7 +6,7 @@ card.en.ini and card.pt_BR.ini beside this file are the templates that are used 
 import configparser
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import EllipsisType
 from typing import NamedTuple
@@ -22,6 +22,10 @@ SHEET_NAMES = ("sheet", "sheets", "batch", "product", "kind", "credit", "face_va
 MOST_MM = 2000.0
 
 
+# The conditions of a text: on which cards it is printed.
+CONDITIONS = ("internet", "telephony", "one code", "two codes", "no logo")
+
+
 class Text(NamedTuple):
     text: str
     x: float
@@ -31,10 +35,24 @@ class Text(NamedTuple):
     align: str
     # The text becomes smaller until it fits.
     width: float = math.inf
+    # Printed only if all these fields are printed and have a value, and on cards of these kinds only.
+    needs: tuple[str, ...] = ()
+    only_for: tuple[str, ...] = ()
 
     @property
     def fields(self) -> list[str]:
         return placeholders(self.text)
+
+    def is_printed(self, names: Iterable[str], empty: Iterable[str], kinds: Iterable[str]) -> bool:
+        """Whether a card of these kinds has this text, if these fields were chosen and those of them have no value.
+
+        >>> label = Text("PIN", 0, 0, "bold", 9, "left", needs=("pin",), only_for=("two codes",))
+        >>> label.is_printed(["serial", "pin"], [], ["internet", "two codes"])
+        True
+        >>> label.is_printed(["serial"], [], ["two codes"]), label.is_printed(["pin"], [], ["one code"])
+        (False, False)
+        """
+        return {*self.fields, *self.needs} <= set(names) - set(empty) and set(self.only_for) <= set(kinds)
 
 
 class Line(NamedTuple):
@@ -196,6 +214,8 @@ class _Reader:
             section.length("size", 9.0),
             section.one_of("align", ("left", "center", "right")),
             section.length("width", math.inf),
+            section.listed("with", NAMES),
+            section.listed("for", CONDITIONS),
         )
         section.finish()
         return shown
@@ -318,6 +338,15 @@ class _Section:
         if value not in words:
             raise self._wrong(key, value, _("It is one of {words}.").format(words=", ".join(words)))
         return value
+
+    def listed(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Words that are separated by commas."""
+        value = self._words(key, "")
+        words = tuple(word.strip() for word in value.split(",") if word.strip())
+        for word in words:
+            if word not in known:
+                raise self._wrong(key, value, _("It is a list of {words}.").format(words=", ".join(known)))
+        return words
 
     def font(self, fonts: dict[str, str]) -> str:
         return self.one_of("font", tuple(fonts))

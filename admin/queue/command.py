@@ -10,6 +10,7 @@ from freeradius_module.queue_record import Record, Unreadable
 from ..shell import output
 from ..shell.command import cli, json_option, pass_office
 from ..shell.office import Office
+from ..shell.shared_options import list_options
 from ..shell.text import _
 from .charge import charger_of, print_charged, queue_of
 from .files import age_seconds
@@ -73,7 +74,7 @@ def replay(office: Office, as_json: bool) -> None:
 
 
 @queue.command()
-@json_option
+@list_options
 @pass_office
 def quarantine(office: Office, as_json: bool) -> None:
     """Show the packets that could not be charged, and why.

@@ -4,18 +4,20 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import click
 
 from ..files import Target
-from ..shell import errors, output, text
-from ..shell.command import cli, json_option, option, pass_office
+from ..shell import clock, errors, output, table
+from ..shell.command import cli, option, pass_office
 from ..shell.find import find_partner, find_product
 from ..shell.new_file import NewFile
 from ..shell.office import Office
-from ..shell.option_types import DATE
+from ..shell.option_types import DATE, Word
+from ..shell.shared_options import list_options
+from ..shell.table import Column
 from ..shell.text import _
 from ..store.rows import Cursor
 from . import data
@@ -25,11 +27,36 @@ from .data import Period, Report
 FORMATS = ("table", "csv", "xlsx", "pdf", "html")
 NEED_A_FILE = ("xlsx", "pdf", "html")
 LONGEST_DAYS = 3660
+# What a narrow terminal does not show, the first first.
+LEAST_IMPORTANT = (
+    "redeemed",
+    "expired",
+    "exhausted",
+    "blocked",
+    "first_used",
+    "returned",
+    "used_up_octets",
+    "used_down_octets",
+    "in_use",
+    "in_stock",
+)
+# A narrower terminal shows a statement with one amount instead of three.
+WIDE = 110
 Command = Callable[..., Any]
 
 
+# Those on the page with charts.
+REPORTS = ("stock", "sales", "usage", "settlement")
+
+
 def _titles() -> dict[str, str]:
-    return {"stock": _("Stock"), "sales": _("Sales"), "usage": _("Usage"), "settlement": _("Settlement with partners")}
+    return {
+        "stock": _("Stock"),
+        "sales": _("Sales"),
+        "usage": _("Usage"),
+        "settlement": _("Settlement with partners"),
+        "statement": _("Statement"),
+    }
 
 
 @cli.group()
@@ -43,6 +70,17 @@ def report_options(command: Command) -> Command:
         (
             option("--partner", "partner_name", metavar="NAME", help="Of this partner only."),
             option("--product", "product_name", metavar="NAME", help="Of this product only."),
+            form_options,
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def form_options(command: Command) -> Command:
+    """The options of a report's form."""
+    for decorate in reversed(
+        (
             option(
                 "--format",
                 "form",
@@ -58,7 +96,7 @@ def report_options(command: Command) -> Command:
                 help="The file to make; xlsx, pdf and html need one.  [stdout]",
             ),
             option("--force", is_flag=True, help="Replace the file if it exists."),
-            json_option,
+            list_options,
         )
     ):
         command = decorate(command)
@@ -80,7 +118,7 @@ def by_option(command: Command) -> Command:
     decorate: Callable[[Command], Command] = option(
         "--by",
         multiple=True,
-        type=click.Choice(data.KEYS),
+        type=Word(data.KEYS, "column"),
         help="A row for each of these; can be given several times.  [day, product and partner]",
     )
     return decorate(command)
@@ -97,7 +135,7 @@ def stock(office: Office, /, **asked: Any) -> None:
         prepaid report stock
         prepaid report stock --format html --output cards.html
     """
-    _make(office, "stock", **asked)
+    make(office, "stock", **asked)
 
 
 @report.command()
@@ -113,7 +151,7 @@ def sales(office: Office, /, **asked: Any) -> None:
         prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
         prepaid report sales --by partner --format csv --output sales.csv
     """
-    _make(office, "sales", **asked)
+    make(office, "sales", **asked)
 
 
 @report.command()
@@ -128,7 +166,7 @@ def usage(office: Office, /, **asked: Any) -> None:
     Example:
         prepaid report usage --by product
     """
-    _make(office, "usage", **asked)
+    make(office, "usage", **asked)
 
 
 @report.command()
@@ -143,15 +181,15 @@ def settlement(office: Office, /, **asked: Any) -> None:
         prepaid report settlement --partner "Banca do Norte"
         prepaid report settlement --from 2026-03-01 --to 2026-03-31 --format pdf --output march.pdf
     """
-    _make(office, "settlement", **asked)
+    make(office, "settlement", **asked)
 
 
-def _make(
+def make(
     office: Office,
     name: str,
     *,
     partner_name: str | None,
-    product_name: str | None,
+    product_name: str | None = None,
     form: str,
     path: str | None,
     force: bool,
@@ -172,9 +210,10 @@ def _make(
     with contextlib.nullcontext() if path is None else NewFile(path, force) as new:
         with office.reading() as cursor:
             wanted = _wanted(cursor, partner_name, product_name)
+            document = find_partner(cursor, partner_name)["document"] if partner_name and name == "statement" else None
             found = {
                 one: _read(cursor, one, wanted, period, by or data.KEYS)
-                for one in (_titles() if form == "html" else [name])
+                for one in (REPORTS if form == "html" and name != "statement" else [name])
             }
         if as_json:
             output.print_rows(found[name].rows, as_json)
@@ -182,7 +221,7 @@ def _make(
             _table(found[name], _titles()[name])
         else:
             file = io.BytesIO()
-            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, product_name))))
+            _write(file, form, found, name, period, ", ".join(filter(None, (partner_name, document, product_name))))
             if new is None:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(file.getvalue())
@@ -200,29 +239,30 @@ def _read(cursor: Cursor, name: str, wanted: dict[str, Any], period: Period, by:
             return data.sales(cursor, wanted, period, by)
         case "usage":
             return data.usage(cursor, wanted, period, by)
+        case "statement":
+            return data.statement(cursor, wanted, period)
     return data.settlement(cursor, wanted, period)
 
 
 def _write(file: Target, form: str, found: dict[str, Report], name: str, period: Period, about: str) -> None:
     title = _titles()[name]
-    made = _("Made by prepaid-cards on {moment}.").format(
-        moment=datetime.now()
-        .astimezone()
-        .strftime("%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M")
-    )
+    made = output.made_by()
     if form == "csv":
         report_files.write_csv(file, found[name])
     elif form == "xlsx":
         report_files.write_xlsx(file, found[name], title)
     elif form == "pdf":
-        days = (date.today(),) if name == "stock" else (period.first, period.last)
+        days = (clock.today(),) if name == "stock" else (period.first, period.last)
         span = " – ".join(output.formatted("day", day) for day in days)
         report_files.write_pdf(file, found[name], title, ", ".join(filter(None, (span, about))), made)
     else:
         # Imported here, because only the page needs Jinja2.
         from . import page
 
-        page.write(file, page.Content(**found, period=period, about=about, made=made))
+        if name == "statement":
+            page.write_statement(file, found[name], title, period, about, made)
+        else:
+            page.write(file, page.Content(**found, period=period, about=about, made=made))
 
 
 def _table(found: Report, title: str) -> None:
@@ -233,46 +273,39 @@ def _table(found: Report, title: str) -> None:
     if not found.rows:
         output.print_notice(_("Nothing was found."))
         return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False
-    )
+    if found.name == "statement" and table.terminal_size()[0] < WIDE:
+        found = data.narrow(found)
     names = [
         name
         for name in report_files.columns(found)
-        if name in found.keys or found.totals[name] or name in ("cards", "total")
+        if name in found.keys or found.totals[name] or name in ("cards", "total", "balance_cents")
     ]
-    for at, name in enumerate(names):
-        table.add_column(
-            report_files.heading(name),
-            justify="left" if name in found.keys else "right",
-            overflow="fold",
-            footer=(_("All") if at == 0 else "")
-            if name in found.keys
-            else report_files.shown(name, found.totals[name]),
-        )
     output.print_table(
-        table,
-        (
+        [
+            Column(
+                name,
+                report_files.heading(name),
+                is_number=name not in found.keys,
+                total=(_("All") if at == 0 else "")
+                if name in found.keys
+                else report_files.shown(name, found.totals[name]),
+            )
+            for at, name in enumerate(names)
+        ],
+        [
             [
                 output.formatted(name, row[name]) if name in found.keys else report_files.shown(name, row[name])
                 for name in names
             ]
-            for row in found.rows[: output.TERMINAL_ROWS]
-        ),
+            for row in found.rows[: output.TERMINAL_ROWS + 1]
+        ],
+        LEAST_IMPORTANT,
+        heading=title,
     )
-    if len(found.rows) > output.TERMINAL_ROWS:
-        output.print_notice(
-            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
-                count=output.TERMINAL_ROWS
-            )
-        )
 
 
 def _period(first: date | None, last: date | None) -> Period:
-    last = last or date.today()
+    last = last or clock.today()
     first = first or last.replace(day=1)
     if first > last:
         raise errors.WrongUsage(_("The period ends on {last}, before it begins on {first}."), first=first, last=last)

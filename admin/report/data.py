@@ -1,15 +1,15 @@
 """The content of reports: rows of plain values, the same for a terminal, a file and a page.
 
-Money is in cents.  Days begin and end by the time zone of this machine; the database counts by hours in UTC.
+Money is in cents.  Days begin and end in the office's time zone; the database counts by hours in UTC.
 """
 
 import functools
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from .. import store
+from ..shell import clock
 from ..store.rows import Cursor
 
 Row = dict[str, Any]
@@ -19,6 +19,7 @@ STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked",
 SALES = ("cards", "sold_cents", "commission_cents")
 USAGE = ("sessions", "used_seconds", "used_down_octets", "used_up_octets")
 SETTLEMENT = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
+STATEMENT = ("sold_cents", "commission_cents", "paid_cents", "balance_cents")
 KEYS = ("day", "product", "partner")
 _FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ class Period(NamedTuple):
 
     @property
     def bounds(self) -> dict[str, datetime]:
-        return {"begin": begin_of(self.first), "end": begin_of(self.last + timedelta(days=1))}
+        return {"begin": clock.begin_of(self.first), "end": clock.end_of(self.last)}
 
 
 class Report(NamedTuple):
@@ -89,15 +90,90 @@ def settlement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
     return _report("settlement", lines.values(), ("partner",), SETTLEMENT)
 
 
-def begin_of(day: date) -> datetime:
-    """The moment at which a day begins here, in UTC without a time zone, as the database has it."""
-    return datetime.combine(day, clock()).astimezone(UTC).replace(tzinfo=None)
+def statement(cursor: Cursor, wanted: Wanted, period: Period) -> Report:
+    """A partner's balance from day to day: what it owed at the start, its sales and payments, what it owes at the end.
+
+    What it owes is what the settlement says: cards that were sold, less commission; and less its payments.  Delivery and
+    return notes are listed and change no balance.
+    """
+    partner_id, bounds = wanted["partner_id"], period.bounds
+    wanted = {**wanted, **bounds}
+    lines = [
+        _line(clock.local(row["made_at"]).date(), row["what"], row["number"], row["product"], int(row["cards"]))
+        for row in store.report.notes(cursor, wanted)
+    ]
+    lines += [
+        _line(row["day"], "sales", None, row["product"], row["cards"], row["sold_cents"], row["commission_cents"])
+        for row in _grouped("sales", store.report.sales(cursor, wanted), ("day", "product"), SALES).rows
+    ]
+    lines += [
+        _line(
+            row["paid_on"],
+            "payment" if row["reverses"] is None else "reversal",
+            row["payment"],
+            paid_cents=int(row["amount_cents"]),
+        )
+        for row in reversed(store.payment.listed(cursor, partner_id, period.first, period.last))
+    ]
+    balance = store.report.owed_for_sales(cursor, partner_id, bounds["begin"])
+    balance -= store.payment.paid_before(cursor, partner_id, period.first)
+    rows = [{**_line(period.first, "opening"), "balance_cents": balance}]
+    # Lines of one day stay in the order above, because sorting is stable.
+    for line in sorted(lines, key=lambda line: line["day"]):
+        balance += _owed(line) or 0
+        rows.append({**line, "balance_cents": balance})
+    rows.append({**_line(period.last, "closing"), "balance_cents": balance})
+    totals = {name: sum(line[name] or 0 for line in lines) for name in STATEMENT[:-1]}
+    return Report("statement", rows, _STATEMENT_KEYS, {**totals, "balance_cents": balance})
+
+
+def narrow(found: Report) -> Report:
+    """A statement for a narrow screen: one amount instead of sold, commission and paid."""
+    rows = [{**row, "amount_cents": _owed(row)} for row in found.rows]
+    totals = {"amount_cents": _owed(found.totals) or 0, "balance_cents": found.totals["balance_cents"]}
+    return Report(found.name, rows, found.keys, totals)
+
+
+_STATEMENT_KEYS = ("day", "what", "number", "product", "cards")
+
+
+def _line(
+    day: date,
+    what: str,
+    number: int | None = None,
+    product: str | None = None,
+    cards: int | None = None,
+    sold_cents: int | None = None,
+    commission_cents: int | None = None,
+    paid_cents: int | None = None,
+) -> Row:
+    return {
+        "day": day,
+        "what": what,
+        "number": number,
+        "product": product,
+        "cards": cards,
+        "sold_cents": sold_cents,
+        "commission_cents": commission_cents,
+        "paid_cents": paid_cents,
+    }
+
+
+def _owed(line: Row) -> int | None:
+    """What a line adds to the balance; None if it changes no balance.
+
+    >>> _owed({"sold_cents": 1000, "commission_cents": 125, "paid_cents": None})
+    875
+    """
+    if line["sold_cents"] is None and line["paid_cents"] is None:
+        return None
+    return (line["sold_cents"] or 0) - (line["commission_cents"] or 0) - (line["paid_cents"] or 0)
 
 
 @functools.cache
-def day_of(hour: int) -> date:
-    """The day here of an hour in UTC, which is counted from the year 2000."""
-    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone().date()
+def day_of(hour: int, place: tzinfo) -> date:
+    """The day in this time zone of an hour in UTC, which is counted from the year 2000."""
+    return (_FIRST_HOUR + timedelta(hours=hour)).astimezone(place).date()
 
 
 def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> list[Row]:
@@ -118,7 +194,8 @@ def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> l
 
 def _grouped(name: str, rows: Iterable[Row], by: Iterable[str], values: tuple[str, ...]) -> Report:
     keys = tuple(key for key in KEYS if key in by)
-    dated = ({**row, "day": day_of(row["hour"])} for row in rows)
+    place = clock.zone()
+    dated = ({**row, "day": day_of(row["hour"], place)} for row in rows)
     return _report(name, summed(dated, keys, values), keys, values)
 
 

@@ -50,6 +50,7 @@ def write_xlsx(file: Target, report: Report, title: str) -> None:
     forms = {
         "money": f'"{output.currency()}" #,##0.00',
         "number": "#,##0",
+        "identifier": "0",
         "day": "yyyy-mm-dd",
         "hours": "[h]:mm",
         "text": xlsx.TEXT,
@@ -103,7 +104,7 @@ def write_pdf(file: Target, report: Report, title: str, subtitle: str, made: str
 
     rows: list[list[Any]] = [
         [
-            Paragraph(escape(_capital(heading(name))), left_heading if name in report.keys else right_heading)
+            Paragraph(escape(_capital(heading(name))), right_heading if is_at_right(report, name) else left_heading)
             for name in names
         ]
     ]
@@ -122,7 +123,7 @@ def write_pdf(file: Target, report: Report, title: str, subtitle: str, made: str
             [
                 ("FONT", (0, 0), (-1, -1), regular, 8),
                 ("FONT", (0, -1), (-1, -1), bold, 8),
-                ("ALIGN", (len(report.keys), 0), (-1, -1), "RIGHT"),
+                *(("ALIGN", (at, 0), (at, -1), "RIGHT") for at, name in enumerate(names) if is_at_right(report, name)),
                 ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
                 ("LINEBELOW", (0, 0), (-1, -2), 0.4, pale),
                 ("LINEBELOW", (0, 0), (-1, 0), 0.9, rule),
@@ -161,8 +162,15 @@ def write_pdf(file: Target, report: Report, title: str, subtitle: str, made: str
     )
 
 
+def is_at_right(report: Report, column: str) -> bool:
+    """Whether a column has numbers, which stand below each other at the right."""
+    return column not in report.keys or _kind(column) in ("number", "identifier")
+
+
 def shown(name: str, value: Any) -> str:
     """A value on paper: counts with their thousands separated."""
+    if value is None:
+        return ""
     if _kind(name) == "number" and not name.endswith("_octets"):
         return units.format_count(value, text.language())
     return output.formatted(name, value)
@@ -185,12 +193,16 @@ def _cell(name: str, value: Any) -> Any:
             return cents / 100
         case "hours", seconds:
             return seconds / 86_400
+        case "text", words:
+            return output.formatted(name, words)
     return value
 
 
 def _kind(name: str) -> str:
-    if name in ("product", "partner"):
+    if name in ("product", "partner", "what"):
         return "text"
+    if name == "number":
+        return "identifier"
     return {"day": "day", "cents": "money", "seconds": "hours"}.get(name.rpartition("_")[2], "number")
 
 

@@ -17,6 +17,7 @@ from ..files import Target
 from ..shell import output, text
 from ..shell.text import _, in_context, plural
 from . import chart as report_chart
+from . import files as report_files
 from .chart import Chart
 from .data import SALES, USAGE, Period, Report, summed
 
@@ -82,7 +83,54 @@ def write(file: Target, content: Content) -> None:
     file.write(page(content).encode())
 
 
+def write_statement(file: Target, statement: Report, title: str, period: Period, about: str, made: str) -> None:
+    """A partner's statement as a page: the sums, and below them every line."""
+    totals = statement.totals
+    figures = [
+        (_("Opening balance"), statement.rows[0]["balance_cents"], output.formatted("day", period.first)),
+        (_("Sales"), totals["sold_cents"], _("at the price of the delivery")),
+        (_("Commission"), totals["commission_cents"], _("of these sales")),
+        (_("Paid"), totals["paid_cents"], _("less reversals")),
+        (_("Closing balance"), totals["balance_cents"], output.formatted("day", period.last)),
+    ]
+    cards = sum(row["cards"] for row in statement.rows if row["what"] == "sales")
+    sold = Tile(_("Sold"), _count(cards), _("first logins"))
+    names = report_files.columns(statement)
+    heading = [report_files.heading(name) for name in names]
+    rows = [
+        (output.formatted(names[0], row[names[0]]), [report_files.shown(name, row[name]) for name in names[1:]])
+        for row in statement.rows
+    ]
+    sums = [report_files.shown(name, totals.get(name)) for name in names[1:]]
+    words = {
+        "title": title,
+        "span": _span(period),
+        "about": about,
+        "made": made,
+        "tiles": [Tile(name, _money(cents), note) for name, cents, note in figures] + [sold],
+        "panels_by_row": [[Panel(title, table=Table(heading, rows, (_("All"), sums)))]],
+    }
+    file.write(_rendered(words).encode())
+
+
 def page(content: Content) -> str:
+    words = {
+        "title": _("Prepaid cards"),
+        "span": _span(content.period),
+        "about": content.about,
+        "made": content.made,
+        "tiles": _tiles(content),
+        "panels_by_row": [
+            [_status(content.stock)],
+            *_by_day(content),
+            *_by_name(content),
+            [_settlement(content.settlement)],
+        ],
+    }
+    return _rendered(words)
+
+
+def _rendered(words: dict[str, Any]) -> str:
     # From a folder and not from a package's name, so that it works under any name of the package.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -92,19 +140,7 @@ def page(content: Content) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("page.html").render(
-        lang=text.language().replace("_", "-"),
-        title=_("Prepaid cards"),
-        span=_span(content.period),
-        about=content.about,
-        made=content.made,
-        nothing=_("Nothing in this period."),
-        tiles=_tiles(content),
-        panels_by_row=[
-            [_status(content.stock)],
-            *_by_day(content),
-            *_by_name(content),
-            [_settlement(content.settlement)],
-        ],
+        lang=text.language().replace("_", "-"), nothing=_("Nothing in this period."), **words
     )
 
 

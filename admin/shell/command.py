@@ -7,7 +7,8 @@ Every error that a command raises becomes one sentence on stderr and an exit sta
 
 import inspect
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -24,6 +25,9 @@ from .text import _
 
 # A command's function, or the command that click made of it.
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
+
+# Of commands that no section names.
+OTHERS = "Commands"
 
 pass_office = click.make_pass_decorator(Office)
 
@@ -48,11 +52,21 @@ class Option(_Translated, click.Option):
 
 
 class Command(_Translated, click.Command):
-    pass
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return _translated_pieces(super().collect_usage_pieces(ctx))
+
+
+def _translated_pieces(pieces: list[str]) -> list[str]:
+    """The pieces of a usage line, with click's own placeholders in the reader's language."""
+    words = {"[OPTIONS]": _("[OPTIONS]"), "COMMAND [ARGS]...": _("COMMAND [ARGS]...")}
+    return [words.get(piece, piece) for piece in pieces]
 
 
 class Group(_Translated, click.Group):
     """A noun with its verbs."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return _translated_pieces(super().collect_usage_pieces(ctx))
 
     command_class = Command
     # Groups inside this one are of the same class.
@@ -63,6 +77,27 @@ class Root(Group):
     """The command `prepaid` itself, where every error becomes a sentence and an exit status."""
 
     group_class = Group
+    # The commands that the help lists together, by the heading; admin/cli.py sets it.
+    sections: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+    def by_section(self) -> Iterator[tuple[str, list[str]]]:
+        """The names of the commands in the order of the help, by the English heading; hidden ones are left out."""
+        shown = [name for name in sorted(self.commands) if not self.commands[name].hidden]
+        placed = {name for names in self.sections.values() for name in names}
+        for heading, names in (*self.sections.items(), (OTHERS, [name for name in shown if name not in placed])):
+            if names := [name for name in names if name in shown]:
+                yield heading, names
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, self.commands))
+        for heading, names in self.by_section():
+            with formatter.section(_(heading)):
+                formatter.write_dl(
+                    [
+                        (name.ljust(longest), self.commands[name].get_short_help_str(formatter.width - 6 - longest))
+                        for name in names
+                    ]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -84,6 +119,8 @@ class Root(Group):
         finally:
             if isinstance(ctx.obj, Office):
                 ctx.obj.close()
+            # After the database was closed, because a person may look at a page for an hour.
+            output.show_pages()
 
 
 def _fail(ctx: click.Context, error: errors.OfficeError) -> NoReturn:

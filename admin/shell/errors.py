@@ -91,6 +91,10 @@ class UnknownNote(NotFound):
     """There is no note {note}. See them with 'prepaid note list'."""
 
 
+class UnknownPayment(NotFound):
+    """There is no payment {payment}. See them with 'prepaid payment list'."""
+
+
 def did_you_mean(word: str, words: list[str]) -> str:
     """A sentence that names the most similar words, to put after 'There is no …'; empty if none is similar.
 
@@ -117,7 +121,7 @@ class Busy(Refused):
 
 
 class Forbidden(Refused):
-    """Nothing was changed: the account {user} lacks the role {role!r} ({cause}). An administrator can add it:
+    """Nothing was changed: the account {user} lacks the role {role!r}. An administrator can add it:
     'prepaid operator add {user} --role {role}'."""
 
 
@@ -131,6 +135,8 @@ RULES = {
     "Choose another prefix or more serial digits.",
     "status_change_is_allowed": "The card's status does not allow this. See its history with 'prepaid track'.",
     "unblock_restores_the_status_before": "A blocked card can only return to the status it had before.",
+    "blocked_cards_have_an_open_block": "A card is blocked while one of its blocks is open: 'prepaid block', 'prepaid unblock'.",
+    "block_has_a_reason": "A block needs a reason: --reason TEXT.",
     "card_identity_is_fixed": "A card's serial, batch and product never change.",
     "card_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
     "session_usage_only_grows": "Usage only grows. A correction is a new entry: 'prepaid credit'.",
@@ -160,6 +166,13 @@ RULES = {
     "questions_are_about_the_past": "The time is in the future; give one in the past.",
     "sessions_end_sooner": "No command may make a session longer than it was granted.",
     "batch_is_fixed": "A batch never changes after it was made.",
+    "credit_limit_is_kept": "With this delivery the partner's unsold cards and debt would exceed its credit limit.",
+    "payment_is_made_once": "A payment with the same key was recorded at the same moment. Nothing was changed; run the "
+    "command again.",
+    "payment_is_reversed_once": "This payment is already reversed. See it with 'prepaid payment list'.",
+    "payment_has_amount_and_key": "A payment is more than zero and has a key: --key KEY.",
+    "payments_are_not_in_the_future": "The day of the payment is in the future. Record the payment on its day.",
+    "reversal_is_of_a_payment": "A reversal is of a payment that is not a reversal itself, and has a reason.",
     "card_is_redeemed_once": "This card was already redeemed. See when with 'prepaid track'.",
 }
 
@@ -228,13 +241,13 @@ def of_database(
         return NoSchema()
     rule = broken_rule(error)
     if rule == "status_change_needs_its_role":
-        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words), cause=rule)
+        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words))
     if rule in RULES:
         return Refused(_(RULES[rule]))
     if number in _TOO_LONG:
         return Refused(_("A text is too long ({cause}). Nothing was changed.").format(cause=words))
     if number in _FORBIDDEN:
-        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words), cause=words)
+        return Forbidden(user=_user(words) or user, role=store.roles.missing(command, words))
     return Refused(_("The database refused this: {cause}").format(cause=words))
 
 

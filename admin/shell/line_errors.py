@@ -82,7 +82,9 @@ def rows(
                 return
     except (csv.Error, UnicodeDecodeError) as error:
         raise errors.Refused(
-            _("{path} is not a CSV file in UTF-8: {cause}. Nothing was changed."), path=wrong.path, cause=error
+            _("{path} is not a CSV file in UTF-8 or Windows-1252: {cause}. Nothing was changed."),
+            path=wrong.path,
+            cause=error,
         ) from None
 
 

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import pymysql
 
 from freeradius_module import SCHEMA_VERSION, option_file
+from freeradius_module.rules import hours
 from freeradius_module.rules.login import card_tries
 from freeradius_module.rules.units import DEFAULT_CURRENCY
 from freeradius_module.sealing import keyring
@@ -47,6 +48,8 @@ class Office:
         self.config_path = config_path
         # The group of the option file that has the account of the database.
         self.group = ADMIN_GROUP
+        # With --dry-run, transactions are rolled back: the database checks everything and changes nothing.
+        self.dry_run = False
 
     def work_as(self, group: str) -> None:
         """From now on, use the account of this group, if the option file has the group: a daemon's own account."""
@@ -55,7 +58,7 @@ class Office:
 
     @contextlib.contextmanager
     def transaction(self, reason: str | None = None, note: int | None = None) -> Iterator[Cursor]:
-        """A transaction, committed at the end of the block and rolled back after any exception.
+        """A transaction, committed at the end of the block and rolled back after any exception, or with `dry_run`.
 
         The triggers write *reason* and the number of the *note* into the history of each change.
         """
@@ -64,7 +67,10 @@ class Office:
             store.connection.set_reason(cursor, reason, note)
             try:
                 yield cursor
-                self.connection.commit()
+                if self.dry_run:
+                    self._roll_back()
+                else:
+                    self.connection.commit()
             except BaseException:
                 self._roll_back()
                 raise
@@ -156,6 +162,31 @@ class Office:
     @property
     def currency(self) -> str:
         return self.settings("prepaid").get("currency", DEFAULT_CURRENCY)
+
+    @property
+    def timezone(self) -> str | None:
+        """The office's time zone, a name that exists; None if the option file has no such setting."""
+        name = self.settings("prepaid").get("timezone")
+        try:
+            if name is not None:
+                hours.zone(name)
+        except ValueError as error:
+            raise errors.WrongUsage(
+                _("The setting timezone in {config} is wrong: {cause}"),
+                config=self.config_path,
+                cause=translated(error),
+            ) from None
+        return name
+
+    @property
+    def provider(self) -> str | None:
+        """The provider's name, for cards."""
+        return self.settings("prepaid").get("provider") or None
+
+    @property
+    def helpline(self) -> str | None:
+        """The provider's telephone number or address for customers, for cards."""
+        return self.settings("prepaid").get("helpline") or None
 
     @property
     def card_tries(self) -> int:

@@ -11,59 +11,86 @@ otherwise control the terminal: see freeradius_module/printable.py.
 import contextlib
 import itertools
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from freeradius_module.printable import json_escaped, one_line, printable
-from freeradius_module.rules import units
+from freeradius_module.rules import hours, units
 
-from . import text
+from . import clock, table, text
 from .text import _, in_context
-
-if TYPE_CHECKING:
-    # rich takes long to import, and most commands print no table.
-    from rich.table import Table
 
 # A terminal shows so many rows; a pipe and --json have no limit.
 TERMINAL_ROWS = 1000
+# The options --header and --no-pager, and the pages to show, are in click's context under this name.
+META = "prepaid.list"
 
 Record = Mapping[str, Any]
 
 
-def print_rows(rows: Iterable[Record], as_json: bool = False, columns: Iterable[str] | None = None) -> int:
+def is_for_people() -> bool:
+    """Whether a person reads stdout; else a pipe or a file gets it."""
+    return sys.stdout.isatty()
+
+
+def print_rows(
+    rows: Iterable[Record],
+    as_json: bool = False,
+    columns: Iterable[str] | None = None,
+    least_important: Sequence[str] = (),
+) -> int:
     """Print a list; return the number of printed rows.
 
-    *columns* are those that a terminal and a pipe show; JSON has all.
+    *columns* are those that a terminal and a pipe show; JSON has all.  A terminal that is too narrow does not show
+    *least_important*, of which the first goes first.
     """
     if as_json:
         return _print_json(rows)
     names = None if columns is None else list(columns)
-    if sys.stdout.isatty():
-        return _print_for_people(rows, names)
+    if is_for_people():
+        return _print_for_people(rows, names, least_important)
     return _print_lines(rows, names)
 
 
 def print_record(row: Record, as_json: bool = False) -> None:
-    """Print one record: a JSON object, or a line for each value.  A terminal does not show values that are None."""
+    """Print one record: a JSON object, or a line for each value.  A terminal shows no empty values."""
     if as_json:
         click.echo(as_json_text(row, indent=2))
-    elif sys.stdout.isatty():
-        row = {name: value for name, value in row.items() if value is not None}
-        width = max(map(len, map(title, row)), default=0)
-        for name, value in row.items():
-            click.echo(f"{title(name):{width}}  {formatted(name, value)}")
+    elif is_for_people():
+        click.echo("\n".join(_record_lines(row)))
     else:
         for name, value in row.items():
             click.echo(f"{name}\t{_field(value)}")
 
 
+def print_attributes(attributes: Iterable[Mapping[str, str]]) -> None:
+    """Print RADIUS attributes, a line for each; a terminal shows only the beginning of octets that no person reads."""
+    lines = [(f"{one['attribute']} {one['operator']}", one["value"]) for one in attributes]
+    if not is_for_people():
+        for attribute, value in lines:
+            print_text(f"{attribute} {value}")
+        return
+    width, _lines = table.terminal_size()
+    room = width - max((table.cells(attribute) for attribute, _value in lines), default=0) - table.GAP
+    shown = [
+        (attribute, f"{value[: room - 1]}…" if value.startswith("0x") and len(value) > room else value)
+        for attribute, value in lines
+    ]
+    print_text("\n".join(table.record_lines(shown, width)))
+
+
 def print_result(result: Record, sentence: str, as_json: bool = False) -> None:
-    """Print what a command did: *result* as JSON for a program, the sentence for people."""
+    """Print what a command did, or would do: *result* as JSON for a program, the sentence for people."""
+    context = click.get_current_context(silent=True)
+    if context is not None and getattr(context.obj, "dry_run", False):
+        result = {**result, "dry_run": True}
+        sentence = _("Dry run, nothing was changed. Without --dry-run: {sentence}").format(sentence=sentence)
     if as_json:
         click.echo(as_json_text(result))
     else:
@@ -77,23 +104,149 @@ def print_text(sentence: str) -> None:
 
 def print_notice(sentence: str) -> None:
     """Print a sentence that is no part of the result, on stderr."""
-    click.echo(printable(sentence, keep="\n"), err=True)
+    click.echo(_plain(sentence), err=True)
+
+
+def _plain(sentence: str) -> str:
+    return printable(sentence, keep="\n")
 
 
 def confirm(question: str) -> bool:
-    """Ask a question on stderr; whether the answer is yes."""
-    return click.confirm(printable(question, keep="\n"), err=True)
+    """Ask a question on stderr until the answer is yes or no; whether it is yes.  An empty answer means no.
+
+    The answer may be in the reader's language or in English.
+    """
+    yes, no = _("y, yes"), _("n, no")
+    asked = printable(question, keep="\n") + " [" + _("y/N") + "]"
+    while True:
+        answer = text.folded(click.prompt(asked, default="", show_default=False, err=True))
+        if answer in _answers(yes, "y, yes"):
+            return True
+        if answer in _answers(no, "n, no", ""):
+            return False
+        print_notice(_("Please answer with one of these: {answers}.").format(answers=f"{yes}, {no}"))
 
 
-def print_table(table: "Table", rows: Iterable[Iterable[str]]) -> None:
-    """Print a table with these rows."""
+def ask(question: str) -> str:
+    """Ask for a text on stderr; the answer, which is not empty."""
+    return str(click.prompt(printable(question), err=True))
+
+
+def _answers(*lists: str) -> set[str]:
+    return {text.folded(answer) for answers in lists for answer in answers.split(",")}
+
+
+def print_table(
+    columns: Sequence[table.Column],
+    rows: Sequence[Sequence[str]],
+    least_important: Sequence[str] = (),
+    heading: str | None = None,
+) -> None:
+    """Print a table for people, as wide as the terminal; rows that do not fit become records.
+
+    A table that is longer than the terminal is shown by `show_pages`.
+    """
+    width, lines = table.terminal_size()
+    has_totals = any(column.total for column in columns)
+    layout = table.laid_out(columns, rows, width, least_important, gap=3 if has_totals else table.GAP)
+    notices = []
+    if layout is None:
+        shown = _as_records(columns, rows[:TERMINAL_ROWS], width)
+    else:
+        shown = _drawn(columns, rows[:TERMINAL_ROWS], layout, heading if has_totals else None, width)
+        if layout.hidden:
+            hint = _(
+                "Not shown, because the terminal is too narrow: {columns}. A wider terminal shows more, --json all."
+            )
+            notices.append(hint.format(columns=", ".join(layout.hidden)))
+    if len(rows) > TERMINAL_ROWS:
+        notices.append(
+            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
+                count=TERMINAL_ROWS
+            )
+        )
+    notices = ["\n".join(table.wrapped(notice, width)) for notice in notices]
+    if shown.count("\n") >= lines and _asked("no_pager") is False and sys.stdin.isatty():
+        _meta().setdefault(f"{META}.pages", []).append("\n".join([shown.rstrip("\n"), *map(_plain, notices)]))
+        return
+    click.echo(shown, nl=False)
+    for notice in notices:
+        print_notice(notice)
+
+
+def show_pages() -> None:
+    """Show the long lists that were printed, page by page."""
+    for page in _meta().pop(f"{META}.pages", []):
+        click.echo_via_pager(page)
+
+
+def _asked(name: str) -> bool | None:
+    """Whether an option of a list was given; None if the command has no such option."""
+    return _meta().get(f"{META}.{name}")
+
+
+def _meta() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.meta
+
+
+def _as_records(columns: Sequence[table.Column], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Each row as lines of title and value, and the totals as the last record."""
+    totals = [column.total for column in columns]
+    titles = [column.heading for column in columns]
+    records = [
+        table.record_lines([pair for pair in zip(titles, row, strict=True) if pair[1]], width)
+        for row in (*rows, *([totals] if any(totals) else []))
+    ]
+    return "\n".join("".join(f"{line}\n" for line in record) for record in records)
+
+
+def _drawn(
+    columns: Sequence[table.Column],
+    rows: Sequence[Sequence[str]],
+    layout: table.Layout,
+    heading: str | None,
+    width: int,
+) -> str:
+    # rich takes long to import, and most commands print no table.
+    from rich import box
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
+    has_totals = any(column.total for column in columns)
+    drawn = Table(
+        title=heading,
+        title_style="bold",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD if has_totals else None,
+        show_edge=False,
+        show_footer=has_totals,
+        pad_edge=False,
+    )
+    for at, width_shown in layout.widths.items():
+        drawn.add_column(
+            columns[at].heading,
+            justify="right" if columns[at].is_number else "left",
+            overflow="fold",
+            width=width_shown,
+            footer=columns[at].total,
+        )
     for row in rows:
         # As Text, because rich would read brackets in a name as its markup.
-        table.add_row(*map(Text, row))
-    Console().print(table)
+        drawn.add_row(*(Text(row[at]) for at in layout.widths))
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get()
+
+
+def terminal_width() -> int:
+    """How many characters a line of a table has."""
+    from rich.console import Console
+
+    return Console().width
 
 
 @contextlib.contextmanager
@@ -156,7 +309,9 @@ def formatted(name: str, value: Any) -> str:
     lang = text.language()
     match name.rpartition("_")[2], value:
         case "seconds", int() | Decimal():
-            return units.format_duration(int(value))
+            return duration(int(value))
+        case "days", int():
+            return _unit(value, "day")
         case "octets", int() | Decimal():
             return units.format_size(int(value), lang)
         case "cents", int() | Decimal():
@@ -167,16 +322,55 @@ def formatted(name: str, value: Any) -> str:
             return units.format_percent(value, lang)
         case "kbit", int():
             return f"{value} kbit/s"
-        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason", str():
+        case "status" | "kind" | "what" | "state" | "origin" | "action" | "reason" | "by" | "outcome", str():
             return one_line(in_context("word", value))
+        case "cause", str() if value:
+            # The cause of an error is a sentence, or the NAS' own words.
+            return one_line(_(value) if name == "error_cause" else in_context("word", value))
+        case "check", str():
+            return one_line(in_context("check", value))
+        case "checks", list() | tuple():
+            return one_line(", ".join(in_context("check", check) for check in value))
+        case "detail", str() if value.startswith('{"'):
+            # What an export was, as the history keeps it.
+            return ", ".join(f"{title(part)}: {formatted(part, found)}" for part, found in json.loads(value).items())
+        case "role", str():
+            return one_line(in_context("role", value))
+        case "roles", list() | tuple():
+            return one_line(", ".join(in_context("role", role) for role in value))
+        case "hours", str():
+            return one_line(_DAY.sub(lambda found: in_context("word", found[0]), value))
     if isinstance(value, datetime):
-        local = value.replace(tzinfo=UTC).astimezone()
-        return local.strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
+        return clock.local(value).strftime("%d/%m/%Y %H:%M:%S" if lang == "pt_BR" else "%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y" if lang == "pt_BR" else "%Y-%m-%d")
     if isinstance(value, list | tuple):
-        return one_line(", ".join(map(str, value)))
+        return ", ".join(_formatted_part(part) for part in value)
     return one_line(str(value))
+
+
+def _formatted_part(part: Any) -> str:
+    """A part of a list; an object as its names and values."""
+    if isinstance(part, Mapping):
+        return " ".join(f"{title(name)} {formatted(name, value)}" for name, value in part.items())
+    return one_line(str(part))
+
+
+def duration(seconds: int) -> str:
+    """A time; whole days are days.
+
+    >>> duration(7980), duration(720 * 3600), duration(86400), duration(100 * 3600), duration(0)
+    ('2 h 13 min', '30 days', '1 day', '100 h', '0 s')
+    """
+    days, rest = divmod(seconds, 86400)
+    return units.format_duration(seconds) if rest or not days else _unit(days, "day")
+
+
+def _unit(count: int, unit: str) -> str:
+    # Babel takes long to import, and most commands show no such value.
+    from babel.units import format_unit
+
+    return str(format_unit(count, f"duration-{unit}", "long", locale=text.language()))
 
 
 def money(cents: int) -> str:
@@ -186,6 +380,12 @@ def money(cents: int) -> str:
     '-R$ 0.05'
     """
     return units.format_money(cents, text.language(), currency())
+
+
+def made_by() -> str:
+    """The line at the foot of a document: which program made it, and when by the clock of this machine."""
+    form = "%d/%m/%Y %H:%M" if text.language() == "pt_BR" else "%Y-%m-%d %H:%M"
+    return _("Made by prepaid-cards on {moment}.").format(moment=datetime.now(clock.zone()).strftime(form))
 
 
 def currency() -> str:
@@ -215,6 +415,7 @@ def untranslated_title(name: str) -> str:
     return name.replace("_", " ").strip()
 
 
+_DAY = re.compile(rf"\b(?:{'|'.join(hours.DAYS)})\b")
 _WITHOUT_UNIT = {
     "_basis_points": "",
     "_seconds": "_time",
@@ -222,6 +423,8 @@ _WITHOUT_UNIT = {
     "_up_octets": "_upload",
     "_octets": "_traffic",
     "_millicents": "",
+    "amount_cents": "amount",
+    "limit_cents": "limit",
     "_cents": "_money",
     "_at": "",
     "_kbit": "",
@@ -239,34 +442,44 @@ def _print_json(rows: Iterable[Record]) -> int:
 
 
 def _print_lines(rows: Iterable[Record], columns: list[str] | None) -> int:
-    """Print a line a row, without a heading, because another program reads the lines."""
+    """Print a line a row.  Only --header adds a heading, because another program reads the lines."""
     count = 0
+    if columns is not None:
+        _print_header(columns)
     for row in rows:
-        click.echo("\t".join(_field(row[name]) for name in columns or row))
+        if columns is None:
+            columns = list(row)
+            _print_header(columns)
+        click.echo("\t".join(_field(row[name]) for name in columns))
         count += 1
     return count
 
 
-def _print_for_people(rows: Iterable[Record], columns: list[str] | None) -> int:
-    from rich.table import Table
+def _print_header(columns: list[str]) -> None:
+    if _asked("header"):
+        click.echo("\t".join(columns))
 
+
+def _print_for_people(rows: Iterable[Record], columns: list[str] | None, least_important: Sequence[str]) -> int:
     rows = list(itertools.islice(rows, TERMINAL_ROWS + 1))
     if not rows:
         print_notice(_("Nothing was found."))
         return 0
     # A column without any value would only make the others narrower.
     names = [name for name in columns or rows[0] if any(row[name] is not None for row in rows)]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in names:
-        table.add_column(title(name), justify="right" if _is_number(name) else "left", overflow="fold")
-    print_table(table, ([formatted(name, row[name]) for name in names] for row in rows[:TERMINAL_ROWS]))
-    if len(rows) > TERMINAL_ROWS:
-        print_notice(
-            _("Only the first {count} rows are shown. For all of them use --json, a pipe, or more filters.").format(
-                count=TERMINAL_ROWS
-            )
-        )
+    print_table(
+        [table.Column(name, title(name), _is_number(name)) for name in names],
+        [[formatted(name, row[name]) for name in names] for row in rows],
+        least_important,
+    )
     return min(len(rows), TERMINAL_ROWS)
+
+
+def _record_lines(row: Record) -> list[str]:
+    width, _lines = table.terminal_size()
+    return table.record_lines(
+        [(title(name), formatted(name, value)) for name, value in row.items() if value not in (None, [])], width
+    )
 
 
 def _field(value: Any) -> str:

@@ -12,6 +12,8 @@ Translations: admin/locale/<language>/LC_MESSAGES/prepaid.po.
 
 import gettext
 import os
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,37 @@ gettext.textdomain(DOMAIN)
 _ = gettext.gettext
 plural = gettext.ngettext
 in_context = gettext.pgettext
+
+
+def folded(typed: str) -> str:
+    """A word as it is compared: without accents, in small letters, and with a space for each underscore.
+
+    >>> folded(" N\N{LATIN CAPITAL LETTER A WITH TILDE}O "), folded("Em  uso"), folded("in_use")
+    ('nao', 'em uso', 'in use')
+    """
+    letters = unicodedata.normalize("NFD", typed.replace("_", " ").casefold())
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
+
+
+def fixed_word(typed: str, words: Iterable[str], context: str = "word") -> str | None:
+    """The word of the database that was typed, either itself or as the reader's language shows it.
+
+    >>> fixed_word("In Use", ["created", "in_use"]), fixed_word("sold", ["created", "in_use"])
+    ('in_use', None)
+    """
+    wanted = folded(typed)
+    return next((word for word in words if wanted in (folded(word), folded(in_context(context, word)))), None)
+
+
+def word_in(language: str, word: str) -> str:
+    """A word of the database in this language."""
+    return gettext.translation(DOMAIN, str(FOLDER), [language], fallback=True).pgettext("word", word)
+
+
+def heading_in(language: str, title: str) -> str:
+    """A column's heading in this language, whatever the reader's is: for files that are made for a program."""
+    found = gettext.translation(DOMAIN, str(FOLDER), [language], fallback=True).pgettext("column", title)
+    return found[:1].upper() + found[1:]
 
 
 def translated(error: Exception) -> str:

@@ -35,20 +35,36 @@ def add(cursor: Cursor, values: Parameters) -> int:
     return cursor.lastrowid
 
 
-def record(cursor: Cursor, batch_id: int, what: str, reason: str | None = None, detail: str | None = None) -> None:
-    """Write an event of all cards of a batch into its history; the database counts the cards.
+# The first and the last serial of a range of a batch; None: the whole batch.
+Span = tuple[str, str] | None
+IN_SPAN = "AND card.serial BETWEEN %(lowest)s AND %(highest)s"
+
+
+def record(
+    cursor: Cursor, batch_id: int, what: str, reason: str | None = None, detail: str | None = None, span: Span = None
+) -> None:
+    """Write an event of all cards of a batch, or of a range of it, into its history; the database counts the cards.
 
     The event that makes a batch ('generated', 'imported') also sets its count, first and last serial.
     """
     cursor.execute(
-        "CALL record_batch_event(%(batch_id)s, %(what)s, %(reason)s, %(detail)s)",
-        {"batch_id": batch_id, "what": what, "reason": reason, "detail": detail},
+        "CALL record_batch_event(%(batch_id)s, %(what)s, %(reason)s, %(detail)s, %(lowest)s, %(highest)s)",
+        {"batch_id": batch_id, "what": what, "reason": reason, "detail": detail, **ends(span)},
     )
 
 
-def open_pins(cursor: Cursor, batch_id: int, reason: str | None) -> None:
-    """Record and commit that the PINs of a batch are read.  The database returns them only after this."""
-    cursor.execute("CALL open_pins(%(batch_id)s, %(reason)s)", {"batch_id": batch_id, "reason": reason})
+def open_pins(cursor: Cursor, batch_id: int, reason: str | None, span: Span = None) -> None:
+    """Record and commit that these PINs are read.  The database returns them, and no others, only after this."""
+    cursor.execute(
+        "CALL open_pins(%(batch_id)s, %(reason)s, %(lowest)s, %(highest)s)",
+        {"batch_id": batch_id, "reason": reason, **ends(span)},
+    )
+
+
+def ends(span: Span) -> dict[str, str | None]:
+    """The parameters `lowest` and `highest` of a statement."""
+    lowest, highest = span or (None, None)
+    return {"lowest": lowest, "highest": highest}
 
 
 def lock(cursor: Cursor, batch_ids: Iterable[int]) -> None:
@@ -95,10 +111,16 @@ def listed(cursor: Cursor, product: str | None = None) -> list[Row]:
     return rows
 
 
-def count_by_status(cursor: Cursor, batch_id: int) -> dict[str, int]:
+def count_by_status(cursor: Cursor, batch_id: int, span: Span = None) -> dict[str, int]:
     cursor.execute(
-        "SELECT status, COUNT(*) AS count FROM card WHERE batch_id = %(batch_id)s GROUP BY status",
-        {"batch_id": batch_id},
+        f"""
+        SELECT status, COUNT(*) AS count
+          FROM card
+         WHERE batch_id = %(batch_id)s
+           {IN_SPAN if span else ""}
+         GROUP BY status
+        """,
+        {"batch_id": batch_id, **ends(span)},
     )
     return {row["status"]: row["count"] for row in cursor.fetchall()}
 
@@ -106,7 +128,7 @@ def count_by_status(cursor: Cursor, batch_id: int) -> dict[str, int]:
 def events(cursor: Cursor, batch_id: int) -> list[Row]:
     cursor.execute(
         """
-        SELECT at, what, operator, reason, card_count AS count, detail
+        SELECT at, what, operator, reason, card_count AS count, first_serial, last_serial, detail
           FROM batch_event
          WHERE batch_id = %(batch_id)s
          ORDER BY id
@@ -114,6 +136,24 @@ def events(cursor: Cursor, batch_id: int) -> list[Row]:
         {"batch_id": batch_id},
     )
     return list(cursor.fetchall())
+
+
+def last_sheets(cursor: Cursor, batch_id: int) -> Row | None:
+    """The last export as a PDF that was not the reprint of a sheet: when, its detail (JSON) and its range."""
+    cursor.execute(
+        """
+        SELECT at, detail, first_serial, last_serial
+          FROM batch_event
+         WHERE batch_id = %(batch_id)s
+           AND what = 'exported'
+           AND JSON_VALUE(detail, '$.format') = 'pdf'
+           AND JSON_VALUE(detail, '$.sheet') IS NULL
+         ORDER BY id DESC
+         LIMIT 1
+        """,
+        {"batch_id": batch_id},
+    )
+    return cursor.fetchone()
 
 
 def last_export(cursor: Cursor, batch_id: int) -> Row | None:

@@ -6,8 +6,10 @@ Triggers of the database refuse changes of status that are not allowed, and writ
 from datetime import datetime
 from typing import NamedTuple
 
+from . import batch
 from .rows import Cursor, Parameters, Row, StreamCursor, only_row
 
+SERIALS_A_LIST = 500
 # All but 'deleted': no list shows deleted cards.
 LISTED_STATUSES = ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed")
 
@@ -35,7 +37,20 @@ def of_range(batch_id: int, first_serial: str, last_serial: str) -> Choice:
 
 
 def of_serials(serials: list[str]) -> Choice:
-    return Choice("card.serial IN %(serials)s", {"serials": serials})
+    """These cards.  A list of a thousand values or more would become a table that the server joins without the index."""
+    parts = [serials[at : at + SERIALS_A_LIST] for at in range(0, len(serials), SERIALS_A_LIST)]
+    return Choice(
+        f"({' OR '.join(f'card.serial IN %(serials_{number})s' for number in range(len(parts)))})",
+        {f"serials_{number}": part for number, part in enumerate(parts)},
+    )
+
+
+def oldest(product_id: int, last_id: int) -> Choice:
+    """The cards of a product in stock up to this one, in the order in which they were made."""
+    return Choice(
+        "card.product_id = %(product_id)s AND card.status = 'created' AND card.id <= %(last_id)s",
+        {"product_id": product_id, "last_id": last_id},
+    )
 
 
 def with_partner(choice: Choice, partner_id: int) -> Choice:
@@ -66,7 +81,7 @@ def overview(cursor: Cursor, serial: str) -> Row | None:
     return cursor.fetchone()
 
 
-def ids(cursor: StreamCursor, wanted: Parameters) -> None:
+def ids(cursor: Cursor | StreamCursor, wanted: Parameters) -> None:
     """Select the ids of the cards that pass these filters, in the order in which they were made.
 
     *wanted* has values for names of _FILTERS, and perhaps a limit.  The caller fetches the rows from the cursor.
@@ -82,17 +97,39 @@ def ids(cursor: StreamCursor, wanted: Parameters) -> None:
         _page_by_status(cursor, wanted)
         return
     conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if name in given)]
-    # Without this hint the optimizer may read all cards in the order of their ids until it finds the partner's.
-    key = (
-        "FORCE INDEX (card_by_partner)"
-        if given <= {"partner_id", "status", "product_id", "after_id"} and "partner_id" in given
-        else ""
-    )
+    # Without these hints the optimizer may read all cards in the order of their ids until it finds those that are wanted.
+    if "device" in given:
+        key = "FORCE INDEX (card_by_device)"
+    elif "note" in given:
+        key = "FORCE INDEX (card_by_note)"
+    elif "partner_id" in given and given <= {"partner_id", "status", "product_id", "after_id"}:
+        key = "FORCE INDEX (card_by_partner)"
+    else:
+        key = ""
     limit = "LIMIT %(limit)s" if wanted.get("limit") is not None else ""
     cursor.execute(f"SELECT id FROM card {key} WHERE {' AND '.join(conditions)} ORDER BY id {limit}", wanted)
 
 
-def _page_by_status(cursor: StreamCursor, wanted: Parameters) -> None:
+def ids_by_serial(cursor: Cursor, wanted: Parameters) -> None:
+    """Like `ids`, but in the order of the serials: a page of those between the first and the last, after `after_serial`.
+
+    The order of the ids would sort all cards between the two before the first page.
+    """
+    conditions = ["status <> 'deleted'", *(_FILTERS[name] for name in _FILTERS if wanted.get(name) is not None)]
+    cursor.execute(
+        f"""
+        SELECT id
+          FROM card FORCE INDEX (serial_is_unique)
+         WHERE {" AND ".join(conditions)}
+           AND serial > %(after_serial)s
+         ORDER BY serial
+         LIMIT %(limit)s
+        """,
+        wanted,
+    )
+
+
+def _page_by_status(cursor: Cursor | StreamCursor, wanted: Parameters) -> None:
     """Select a page from each status, and of these rows the first.
 
     Within one status the index has the cards in order, so any page reads some hundreds of rows.  One condition on all
@@ -126,43 +163,70 @@ _FILTERS = {
     "first_serial": "serial BETWEEN %(first_serial)s AND %(last_serial)s",
     "made_from": "batch_id IN (SELECT id FROM batch WHERE made_at >= %(made_from)s)",
     "made_to": "batch_id IN (SELECT id FROM batch WHERE made_at < %(made_to)s)",
+    # A part of the note, in capitals or not, with accents or without. Few cards have a note, so all notes are read.
+    "note": "note IS NOT NULL AND note COLLATE utf8mb4_general_ci LIKE %(note)s",
+    # The begin of the device that the card is bound to.
+    "device": "device LIKE %(device)s",
     # A key instead of OFFSET, so that the hundredth page is as fast as the first.
     "after_id": "id > %(after_id)s",
 }
 
 
-def stock_ends(cursor: Cursor, batch_id: int) -> tuple[int, int]:
-    """The first and the last id among a batch's cards in stock; there must be one."""
+def oldest_in_stock(cursor: Cursor, product_id: int, count: int) -> list[Row]:
+    """The first *count* cards of a product in stock, in the order in which they were made; fewer if there are fewer."""
     cursor.execute(
-        "SELECT MIN(id) AS first, MAX(id) AS last FROM card WHERE batch_id = %(batch_id)s AND status = 'created'",
-        {"batch_id": batch_id},
+        """
+        SELECT id, serial, batch_id
+          FROM card FORCE INDEX (card_by_product)
+         WHERE product_id = %(product_id)s
+           AND status = 'created'
+         ORDER BY id
+         LIMIT %(count)s
+        """,
+        {"product_id": product_id, "count": count},
+    )
+    return list(cursor.fetchall())
+
+
+def stock_ends(cursor: Cursor, batch_id: int, span: batch.Span = None) -> tuple[int, int]:
+    """The first and the last id among a batch's cards in stock, or those of a range of it; there must be one."""
+    cursor.execute(
+        f"""
+        SELECT MIN(id) AS first, MAX(id) AS last
+          FROM card
+         WHERE batch_id = %(batch_id)s
+           AND status = 'created'
+           {batch.IN_SPAN if span else ""}
+        """,
+        {"batch_id": batch_id, **batch.ends(span)},
     )
     ends = only_row(cursor)
     return ends["first"], ends["last"]
 
 
 def sealed_stock(
-    cursor: Cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool
+    cursor: Cursor, batch_id: int, first_id: int, last_id: int, with_pins: bool, span: batch.Span = None
 ) -> list[tuple[str, bytes, int]]:
     """Serial, sealed PIN and key number of the cards in stock among these ids, by serial.
 
-    A procedure returns the PINs, and only after `store.batch.open_pins`: no role may select them.
+    A procedure returns the PINs, and only after `store.batch.open_pins` for the same range: no role may select them.
     All cards come as one text, because the driver needs more time for a row than the server, the cipher and the file do.
     They are sorted here: the text is nearly in order, and sorting in the server would double the time of reading.
     """
     read = (
         "CALL read_pins(%(batch_id)s, %(first_id)s, %(last_id)s)"
         if with_pins
-        else """
+        else f"""
         SELECT GROUP_CONCAT(serial, '\n', '', '\n', key_number SEPARATOR '\n') AS cards
           FROM card FORCE INDEX (PRIMARY)
          WHERE id BETWEEN %(first_id)s AND %(last_id)s
            AND batch_id = %(batch_id)s
-           AND status = 'created'"""
+           AND status = 'created'
+           {batch.IN_SPAN if span else ""}"""
     )
     cursor.execute(
         f"SET STATEMENT group_concat_max_len = 16777216 FOR {read}",
-        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id},
+        {"batch_id": batch_id, "first_id": first_id, "last_id": last_id, **batch.ends(span)},
     )
     text = only_row(cursor)["cards"]
     cursor.nextset()
@@ -260,26 +324,6 @@ def take_back(cursor: Cursor, choice: Choice) -> int:
     )
 
 
-def block(cursor: Cursor, choice: Choice) -> int:
-    return cursor.execute(
-        f"UPDATE card SET status = 'blocked' WHERE {choice.where} AND card.status NOT IN ('blocked', 'redeemed', 'deleted')",
-        choice.values,
-    )
-
-
-def unblock(cursor: Cursor, choice: Choice) -> int:
-    """Return blocked cards to the status that they had before; return how many."""
-    return cursor.execute(
-        f"""
-        UPDATE card
-           SET status = CAST(status_before_block AS CHAR)
-         WHERE {choice.where}
-           AND card.status = 'blocked'
-        """,
-        choice.values,
-    )
-
-
 def delete(cursor: Cursor, choice: Choice) -> int:
     """Delete cards in stock.  The rows stay without a PIN, because a serial is never used again."""
     return cursor.execute(
@@ -307,7 +351,8 @@ def reopen_expired(cursor: Cursor, card_id: int) -> int:
            SET status = IF(first_login_at IS NULL, 'delivered', 'in_use')
          WHERE id = %(card_id)s
            AND status = 'expired'
-           AND expires_at > UTC_TIMESTAMP(3)
+           AND COALESCE(expires_at, (SELECT valid_until_at FROM product WHERE product.id = card.product_id), '9999-12-31')
+               > UTC_TIMESTAMP(3)
         """,
         {"card_id": card_id},
     )

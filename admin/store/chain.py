@@ -36,7 +36,18 @@ COLUMNS = {
         "note_id",
         "entry_id",
     ),
-    "batch_event": ("id", "batch_id", "at", "what", "operator", "reason", "card_count", "detail"),
+    "batch_event": (
+        "id",
+        "batch_id",
+        "at",
+        "what",
+        "operator",
+        "reason",
+        "card_count",
+        "detail",
+        "first_serial",
+        "last_serial",
+    ),
     "card_entry": (
         "id",
         "card_id",
@@ -67,6 +78,18 @@ COLUMNS = {
     ),
     "voice_credit": ("id", "card_id", "account", "credit_cents", "credit_seconds", "redeemed_at", "operator"),
     "address_query": ("id", "asked_at", "operator", "address", "moment_at", "reason"),
+    "payment": (
+        "id",
+        "partner_id",
+        "amount_cents",
+        "paid_on",
+        "idempotency_key",
+        "note",
+        "reverses_id",
+        "reason",
+        "recorded_at",
+        "operator",
+    ),
 }
 SOURCES = tuple(COLUMNS)
 
@@ -78,6 +101,7 @@ MOMENT = {
     "note": "made_at",
     "voice_credit": "redeemed_at",
     "address_query": "asked_at",
+    "payment": "recorded_at",
 }
 
 

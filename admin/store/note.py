@@ -1,5 +1,6 @@
 """The statements about delivery and return notes."""
 
+from .report import COMMISSION
 from .rows import Cursor, Row
 
 _SELECT = """
@@ -47,6 +48,61 @@ def prices(cursor: Cursor, note_id: int) -> list[Row]:
           JOIN product ON product.id = note_price.product_id
          WHERE note_price.note_id = %(note_id)s
          ORDER BY product.name, note_price.price_cents, note_price.commission_basis_points
+        """,
+        {"note_id": note_id},
+    )
+    return list(cursor.fetchall())
+
+
+def amounts(cursor: Cursor, note_id: int) -> list[Row]:
+    """The cards of a note by product and price, with their amounts: face value, commission, and what remains."""
+    cursor.execute(
+        f"""
+        SELECT product.name AS product, note_price.card_count AS cards, note_price.price_cents,
+               note_price.commission_basis_points, note_price.card_count * note_price.price_cents AS face_value_cents,
+               note_price.card_count * {COMMISSION.format("note_price")} AS commission_cents
+          FROM note_price
+          JOIN product ON product.id = note_price.product_id
+         WHERE note_price.note_id = %(note_id)s
+         ORDER BY product.name, note_price.price_cents, note_price.commission_basis_points
+        """,
+        {"note_id": note_id},
+    )
+    return [
+        {**row, "net_cents": row["face_value_cents"] - row["commission_cents"]}
+        for row in map(_whole, cursor.fetchall())
+    ]
+
+
+def _whole(row: Row) -> Row:
+    """Sums and products of the database are decimals; here they are whole cents."""
+    return {name: int(value) if name.endswith(("_cents", "cards")) else value for name, value in row.items()}
+
+
+def ranges(cursor: Cursor, note_id: int) -> list[Row]:
+    """The cards of a note as ranges of serials.  A range ends where its batch has a card that is not on the note."""
+    cursor.execute(
+        """
+        WITH chosen AS (SELECT card.id, card.batch_id
+                          FROM card_event
+                          JOIN card ON card.id = card_event.card_id
+                         WHERE card_event.note_id = %(note_id)s
+                           AND card_event.to_status IS NOT NULL),
+             placed AS (SELECT card.batch_id, card.product_id, card.serial, chosen.id IS NOT NULL AS is_chosen,
+                               ROW_NUMBER() OVER (PARTITION BY card.batch_id ORDER BY card.serial) AS place
+                          FROM card
+                          LEFT JOIN chosen ON chosen.id = card.id
+                         WHERE card.batch_id IN (SELECT batch_id FROM chosen)),
+             counted AS (SELECT batch_id, product_id, serial,
+                                place - ROW_NUMBER() OVER (PARTITION BY batch_id ORDER BY serial) AS skipped
+                           FROM placed
+                          WHERE is_chosen)
+        SELECT counted.batch_id AS batch, product.name AS product, MIN(counted.serial) AS first_serial,
+               MAX(counted.serial) AS last_serial, COUNT(*) AS cards
+          FROM counted
+          JOIN product ON product.id = counted.product_id
+         GROUP BY counted.batch_id, counted.product_id, counted.skipped
+         ORDER BY counted.batch_id, first_serial
         """,
         {"note_id": note_id},
     )

@@ -7,6 +7,7 @@ that happen meanwhile change nothing.
 
 from freeradius_module.rules.usage import CREDIT_COLUMNS
 
+from .report import COMMISSION
 from .rows import TupleCursor, TupleRow, only_tuple
 
 
@@ -118,6 +119,25 @@ def wrong_statuses(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]
                 OR IF(batch.origin = 'imported',
                       BIT_COUNT((1 << 4 * (card.status + 0)) - COALESCE(history.moved, 0)) <> 1,
                       (1 << 4 * (card.status + 0)) - COALESCE(history.moved, 0) <> 1 << 4))
+        """,
+        {"first": first, "last": last},
+    )
+    return list(cursor.fetchall())
+
+
+def wrong_blocks(cursor: TupleCursor, first: int, last: int) -> list[TupleRow]:
+    """A card has the status 'blocked' while one of its blocks is open, and no longer."""
+    cursor.execute(
+        """
+        SELECT card.serial, 'status, and the number of its open blocks', card.status, COALESCE(blocks.count, 0)
+          FROM card
+          LEFT JOIN (SELECT card_id, COUNT(*) AS count
+                       FROM card_block
+                      WHERE card_id BETWEEN %(first)s AND %(last)s
+                        AND lifted_at IS NULL
+                      GROUP BY card_id) AS blocks ON blocks.card_id = card.id
+         WHERE card.id BETWEEN %(first)s AND %(last)s
+           AND (card.status = 'blocked') <> (blocks.card_id IS NOT NULL)
         """,
         {"first": first, "last": last},
     )
@@ -239,6 +259,43 @@ def wrong_notes(cursor: TupleCursor) -> list[TupleRow]:
          WHERE note.kind = 'delivery'
          GROUP BY note.id, note.card_count
         HAVING note.card_count <> COALESCE(SUM(note_price.card_count), 0)
+        """
+    )
+    return list(cursor.fetchall())
+
+
+def wrong_accounts(cursor: TupleCursor) -> list[TupleRow]:
+    """A partner's account has the sums of its notes and payments, and a reversal takes back exactly its payment."""
+    cursor.execute(
+        f"""
+        SELECT partner.name, 'cards delivered less returned, in cents: on the account, and by the notes',
+               account.cards_cents, COALESCE(noted.cents, 0)
+          FROM partner
+          JOIN partner_account AS account ON account.partner_id = partner.id
+          LEFT JOIN (SELECT note.partner_id,
+                            SUM(IF(note.kind = 'return', -1, 1) * CAST(note_price.card_count AS SIGNED)
+                                * CAST(note_price.price_cents - {COMMISSION.format("note_price")} AS SIGNED)) AS cents
+                       FROM note
+                       JOIN note_price ON note_price.note_id = note.id
+                      WHERE note.kind IN ('delivery', 'return')
+                      GROUP BY note.partner_id) AS noted ON noted.partner_id = partner.id
+         WHERE account.cards_cents <> COALESCE(noted.cents, 0)
+         UNION ALL
+        SELECT partner.name, 'paid, in cents: on the account, and the sum of the payments',
+               account.paid_cents, COALESCE(paid.cents, 0)
+          FROM partner
+          JOIN partner_account AS account ON account.partner_id = partner.id
+          LEFT JOIN (SELECT partner_id, SUM(amount_cents) AS cents FROM payment GROUP BY partner_id) AS paid
+            ON paid.partner_id = partner.id
+         WHERE account.paid_cents <> COALESCE(paid.cents, 0)
+         UNION ALL
+        SELECT partner.name, CONCAT('payment ', payment.id, ' and its reversal, in cents'),
+               payment.amount_cents, reversal.amount_cents
+          FROM payment AS reversal
+          JOIN payment ON payment.id = reversal.reverses_id
+          JOIN partner ON partner.id = payment.partner_id
+         WHERE reversal.amount_cents <> -payment.amount_cents
+            OR reversal.partner_id <> payment.partner_id
         """
     )
     return list(cursor.fetchall())

@@ -4,12 +4,16 @@ Times are hours since the year 2000 in UTC, because grouping by numbers takes a 
 The caller converts hours into the days of a time zone.
 """
 
+from datetime import datetime
+
 from .rows import Cursor, Parameters, Row
 
 HOUR = "TIMESTAMPDIFF(HOUR, '2000-01-01', {})"
 # The commission of each card is rounded half up to the cent.  So the sums of days equal the sum of the month, and the
 # sums of partners equal the total.
-_COMMISSION = "FLOOR((sold.price_cents * sold.commission_basis_points + 5000) / 10000)"
+COMMISSION = "FLOOR(({0}.price_cents * {0}.commission_basis_points + 5000) / 10000)"
+
+_BEGINNING = datetime(2000, 1, 1)
 
 
 def stock(cursor: Cursor, wanted: Parameters) -> list[Row]:
@@ -38,7 +42,7 @@ def sales(cursor: Cursor, wanted: Parameters) -> list[Row]:
     cursor.execute(
         f"""
         SELECT sold.hour, product.name AS product, partner.name AS partner, SUM(sold.cards) AS cards,
-               SUM(sold.cards * sold.price_cents) AS sold_cents, SUM(sold.cards * {_COMMISSION}) AS commission_cents
+               SUM(sold.cards * sold.price_cents) AS sold_cents, SUM(sold.cards * {COMMISSION.format("sold")}) AS commission_cents
           FROM (SELECT counted.*,
                        COALESCE(note_price.price_cents, product.price_cents) AS price_cents,
                        COALESCE(note_price.commission_basis_points, partner.commission_basis_points,
@@ -69,6 +73,12 @@ def sales(cursor: Cursor, wanted: Parameters) -> list[Row]:
         wanted,
     )
     return list(cursor.fetchall())
+
+
+def owed_for_sales(cursor: Cursor, partner_id: int, end: datetime) -> int:
+    """What a partner's sales before *end* (UTC) amount to, less commission, in cents.  Payments are not subtracted."""
+    rows = sales(cursor, {"partner_id": partner_id, "begin": _BEGINNING, "end": end})
+    return sum(int(row["sold_cents"]) - int(row["commission_cents"]) for row in rows)
 
 
 def usage(cursor: Cursor, wanted: Parameters) -> list[Row]:
@@ -122,6 +132,26 @@ def custody(cursor: Cursor, wanted: Parameters) -> list[Row]:
            AND note.kind IN ('delivery', 'return')
            AND {_of_card(wanted, "note_price", "note")}
          GROUP BY note.partner_id, note.kind
+        """,
+        wanted,
+    )
+    return list(cursor.fetchall())
+
+
+def notes(cursor: Cursor, wanted: Parameters) -> list[Row]:
+    """The delivery and return notes of a partner in the period, by product."""
+    cursor.execute(
+        """
+        SELECT note.id AS number, CAST(note.kind AS CHAR) AS what, note.made_at, product.name AS product,
+               SUM(note_price.card_count) AS cards
+          FROM note
+          JOIN note_price ON note_price.note_id = note.id
+          JOIN product ON product.id = note_price.product_id
+         WHERE note.partner_id = %(partner_id)s
+           AND note.made_at >= %(begin)s AND note.made_at < %(end)s
+           AND note.kind IN ('delivery', 'return')
+         GROUP BY note.id, product.id
+         ORDER BY note.id, product.name
         """,
         wanted,
     )

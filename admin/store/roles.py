@@ -18,7 +18,8 @@ ROLES = {
     "delete": "delete cards in stock, also those that the print shop spoiled",
     "credit": "add or move credit, extend validity, write a note on a card",
     "products": "types of credit",
-    "partners": "partners",
+    "partners": "partners, and their credit limits",
+    "payments": "record and reverse payments of partners",
     "nas": "NAS",
     "disconnect": "disconnect cards, enforce limits",
     "redeem": "redeem telephony cards, for the subscriber centre",
@@ -44,6 +45,7 @@ _OF_COMMAND = {
     "edit": "credit",
     "product": "products",
     "partner": "partners",
+    "payment": "payments",
     "nas": "nas",
     "disconnect": "disconnect",
     "enforce": "disconnect",
@@ -54,9 +56,25 @@ _OF_COMMAND = {
     "audit": "audit",
     "batch": "delete",
     "key": "admin",
+    "operator": "admin",
+    "doctor": "admin",
+    "db": "admin",
 }
 _OF_ROUTINE = {"read_pin": "see_pin", "open_pins": "see_pin", "read_pins": "see_pin", "who_had": "address"}
-_READING = ("list", "show", "track", "sessions", "note", "product", "partner", "nas", "batch", "simulate", "voice")
+_READING = (
+    "list",
+    "show",
+    "track",
+    "sessions",
+    "note",
+    "product",
+    "partner",
+    "payment",
+    "nas",
+    "batch",
+    "simulate",
+    "voice",
+)
 
 
 def missing(command: str, cause: str) -> str:
@@ -68,6 +86,8 @@ def missing(command: str, cause: str) -> str:
     'see'
     >>> missing("export", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.open_pins'")
     'see_pin'
+    >>> missing("operator", "SELECT command denied to user 'ana'@'localhost' for table `prepaid`.`operator_role`")
+    'admin'
     >>> missing("sessions", "execute command denied to user 'ana'@'localhost' for routine 'prepaid.who_had'")
     'address'
     """

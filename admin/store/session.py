@@ -447,8 +447,8 @@ def end_not_allowed(cursor: Cursor, session: Row) -> int:
 # --- Lists for people ------------------------------------------------------------------------------------
 
 
-def open_sessions(cursor: StreamCursor, wanted: Parameters) -> None:
-    """Select the open sessions that pass the filters; the caller fetches the rows.
+def open_sessions(cursor: Cursor | StreamCursor, wanted: Parameters) -> None:
+    """Select the open sessions that pass the filters, at most `limit` if that is given; the caller fetches the rows.
 
     Without addresses: a question about an address must be recorded (`who_had`).
     """
@@ -468,6 +468,7 @@ def open_sessions(cursor: StreamCursor, wanted: Parameters) -> None:
          WHERE session.due_at IS NOT NULL
            AND session.acct_session_id <> ''
            {" ".join("AND " + condition for condition in conditions)}
+         {"LIMIT %(limit)s" if wanted.get("limit") is not None else ""}
         """,
         wanted,
     )

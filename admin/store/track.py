@@ -5,16 +5,18 @@ from freeradius_module.rules.usage import CREDIT_COLUMNS
 from .rows import Cursor, Row
 
 
-def batch_events(cursor: Cursor, batch_id: int) -> list[Row]:
+def batch_events(cursor: Cursor, batch_id: int, serial: str) -> list[Row]:
+    """The events of a batch that concern this card."""
     cursor.execute(
         """
         SELECT at, what, operator, reason, detail
           FROM batch_event
          WHERE batch_id = %(batch_id)s
            AND what <> 'pins_read'
+           AND (first_serial IS NULL OR %(serial)s BETWEEN first_serial AND last_serial)
          ORDER BY id
         """,
-        {"batch_id": batch_id},
+        {"batch_id": batch_id, "serial": serial},
     )
     return list(cursor.fetchall())
 
@@ -26,12 +28,14 @@ def card_events(cursor: Cursor, card_id: int) -> list[Row]:
         SELECT card_event.at, COALESCE(card_event.what, card_transition.what) AS what, card_event.operator,
                card_event.reason, card_event.note_id AS note, card_event.from_status, card_event.to_status,
                {", ".join(f"NULLIF(card_entry.added_{kind}, 0) AS added_{kind}" for kind in CREDIT_COLUMNS)},
-               card_entry.expires_at, other.serial AS other_card
+               card_entry.expires_at, other.serial AS other_card, card_block.scope,
+               card_block.reason AS block, card_block.lifted_at IS NULL AS is_open
           FROM card_event
           LEFT JOIN card_transition ON card_transition.from_status = card_event.from_status
                                    AND card_transition.to_status = card_event.to_status
           LEFT JOIN card_entry ON card_entry.id = card_event.entry_id
           LEFT JOIN card AS other ON other.id = card_entry.other_card_id
+          LEFT JOIN card_block ON card_block.id = card_event.block_id
          WHERE card_event.card_id = %(card_id)s
          ORDER BY card_event.id
         """,

@@ -132,7 +132,7 @@ def _split(item: str) -> tuple[list[int], str]:
     match = _DAY_RANGE.fullmatch(words)
     if match is None:
         raise ValueError(
-            Sentence("{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words, days=" ".join(DAYS))
+            Sentence("{day!r} is not a day. The days are {days}, or Mo-Fr.", day=words, days=_NAMES_OF_DAYS)
         )
     first = _DAY_NUMBERS[match["first"].lower()]
     last = _DAY_NUMBERS[(match["last"] or match["first"]).lower()]
@@ -233,7 +233,8 @@ def _epoch(moment: datetime | float) -> float:
 
 
 _WEEK = 7 * 1440
-_EXAMPLE = "Mo-Fr 08:00-18:00, Sa 09:00-13:00"
+_EXAMPLE = Sentence("Mo-Fr 08:00-18:00, Sa 09:00-13:00")
+_NAMES_OF_DAYS = Sentence("Mo Tu We Th Fr Sa Su")
 _DAY_NUMBERS = {day.lower(): number for number, day in enumerate(DAYS)}
 _DIGIT = re.compile("[0-9]")
 _DAY = "(?:" + "|".join(DAYS) + ")"

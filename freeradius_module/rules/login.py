@@ -16,8 +16,11 @@ from .vendors import Limits, Terms
 
 # A login reserves credit.  If its first accounting packet has not come after this time, the reservation ends.
 RESERVATION_SECONDS = 60
-# Two logins of one device within this time arrived together; the later one is not the device coming back.
-TOGETHER_SECONDS = 1.0
+# Two logins within this time arrived together; the later one is not the device coming back.  A device that the NAS names
+# has one session there, so it may come again as soon as its first login was answered: after a double click, or when the
+# answer was lost.  Without a name two devices look alike.
+TOGETHER_SECONDS = 0.1
+TOGETHER_WITHOUT_NAME_SECONDS = 1.0
 # An open session may be silent for three interims and a minute.
 MISSED_INTERIMS = 3
 GRACE_SECONDS = 60
@@ -352,7 +355,8 @@ def _is_own(session: Session, attempt: Attempt) -> bool:
         return False
     if session.is_begun:
         return bool(attempt.device)
-    return session.silent_seconds - attempt.asked_seconds_ago >= TOGETHER_SECONDS
+    together_seconds = TOGETHER_SECONDS if attempt.device else TOGETHER_WITHOUT_NAME_SECONDS
+    return session.silent_seconds - attempt.asked_seconds_ago >= together_seconds
 
 
 def _share(balance: Credit, product: Product, others: Sequence[Session]) -> Credit:

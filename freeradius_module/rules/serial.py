@@ -30,7 +30,7 @@ before you call it invalid.
 
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..sentence import Sentence
 
@@ -193,6 +193,35 @@ def count_range(first: str, last: str) -> int:
     if first_number > last_number:
         raise ValueError(Sentence("Range {first}-{last} runs backwards: write {last}-{first}.", first=first, last=last))
     return last_number - first_number + 1
+
+
+def ranges(serials: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Serials in order as ranges: the first, the last and the count of each.  The serials may have no check digit.
+
+    >>> ranges(["A008", "A019", "A024", "A043"])
+    [('A008', 'A024', 3), ('A043', 'A043', 1)]
+    >>> ranges(["X0019", "X0020"])
+    [('X0019', 'X0020', 2)]
+    """
+    found: list[tuple[str, str, int]] = []
+    for serial in serials:
+        if found and _is_next(found[-1][1], serial):
+            first, _last, count = found[-1]
+            found[-1] = (first, serial, count + 1)
+        else:
+            found.append((serial, serial, 1))
+    return found
+
+
+def _is_next(before: str, serial: str) -> bool:
+    if len(before) != len(serial):
+        return False
+    (head, number), (other_head, other_number) = _split(before), _split(serial)
+    if head == other_head and other_number == number + 1 and is_valid(before) and is_valid(serial):
+        return True
+    # Without a check digit, the last digit belongs to the number.
+    (head, number), (other_head, other_number) = _split(before + "0"), _split(serial + "0")
+    return head == other_head and other_number == number + 1
 
 
 def _split(serial: str) -> tuple[str, int]:

@@ -123,7 +123,7 @@ class Premises:
             f"serial,pin\nX1,{pin},{pin}\n",
             f'serial,pin\nX1,"{pin}\n',
             f"serial,pin\n,{pin}\n",
-            f"serial,pin\nX1,{pin}\xe9\n",
+            f"serial,pin\nX1,{pin}\x81\n",  # neither UTF-8 nor Windows-1252
             f"serial,pin\nCANARY0,{pin}\n",
             f"serial,{pin}\nX1,{pin}\n",
         ):

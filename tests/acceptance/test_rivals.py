@@ -1,5 +1,6 @@
 """Logins of one card that arrive at the same moment: as many are let in as the product allows, never one more."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,7 +18,6 @@ def at_once(radius, card, devices: list, **options) -> list:
 
 
 CROWDS = {
-    "the same device": ["02-00-00-00-00-01"] * RIVALS,
     "different devices": [f"02-00-00-00-01-{number:02X}" for number in range(RIVALS)],
     "no device": [None] * RIVALS,
 }
@@ -48,6 +48,23 @@ def test_of_fifty_later_logins_exactly_one_is_let_in(shop, radius, devices):
     replies = at_once(radius, card, devices)
     accepts = [reply for reply in replies if reply and reply.is_accept]
     assert len(accepts) == 1 and accepts[0]["Session-Timeout"] == 480
+
+
+def test_of_one_device_that_asks_fifty_times_at_most_one_login_holds_the_credit(shop, radius):
+    (card,) = shop.sell(1, credit_seconds=600)
+    replies = at_once(radius, card, ["02-00-00-00-00-01"] * RIVALS)
+    accepts = [reply for reply in replies if reply and reply.is_accept]
+    assert accepts and {reply["Session-Timeout"] for reply in accepts} == {600}
+    assert [session["granted_seconds"] for session in shop.sessions(card) if session["due_at"]] == [600]
+
+
+def test_a_device_that_logs_in_again_within_a_second_is_let_in(shop, radius):
+    (card,) = shop.sell(1, credit_seconds=600)
+    first = radius.login(card.serial, card.pin)
+    time.sleep(0.2)
+    again = radius.login(card.serial, card.pin)
+    assert first.is_accept and again.is_accept and again["Session-Timeout"] == 600
+    assert [session["close_cause"] for session in shop.sessions(card)] == ["superseded", None]
 
 
 def test_sessions_that_are_allowed_together_share_the_credit(shop, radius):

@@ -23,13 +23,10 @@ def history(office, database):
         office.must("sessions", "--address", "10.5.0.7", "--at", "2026-03-02T20:30Z", "--reason", "Order 1")
         number = database.value("SELECT id FROM card WHERE serial = %s", [card.serial])
         database.execute("INSERT INTO voice_credit (card_id, account, credit_cents) VALUES (%s, 'A 1', 500)", [number])
-    office.must(
-        "return",
-        "--partner",
-        office.json("show", cards[-1].serial)["partner"],
-        "--range",
-        f"{cards[20].serial}-{cards[29].serial}",
-    )
+    shop = office.json("show", cards[-1].serial)["partner"]
+    for number in range(10):
+        office.must("payment", "add", shop, "5.00", "--key", f"pix-{number}", "--note", "PIX")
+    office.must("return", "--partner", shop, "--range", f"{cards[20].serial}-{cards[29].serial}")
     answer = office.json("audit", "seal")
     assert answer["rows"] == answer["sealed"] > 150
     return answer
@@ -90,6 +87,7 @@ CHANGED = {
         "what = 'received'",
         "operator = 'somebody'",
         "card_count = card_count + 1",
+        "first_serial = 'A'",
     ],
     "card_entry": [
         "added_seconds = added_seconds + 1",
@@ -100,6 +98,7 @@ CHANGED = {
     "note": ["card_count = card_count + 1", "partner_id = partner_id + 1", "kind = 'void'", "operator = 'somebody'"],
     "voice_credit": ["account = 'B 2'", "credit_cents = credit_cents + 1", "operator = 'somebody'"],
     "address_query": ["address = '10.5.0.8'", "operator = 'somebody'", "reason = 'another'"],
+    "payment": ["amount_cents = amount_cents + 1", "paid_on = paid_on - INTERVAL 1 DAY", "note = 'another'"],
 }
 
 

@@ -43,7 +43,7 @@ def test_an_empty_list_says_that_all_have_come(office, cards, tmp_path):
 def test_wrong_lines_are_all_named_and_nothing_is_void(office, cards, tmp_path):
     (other,) = office.stock(1, "--time", "10m")
     office.must("deliver", "--partner", office.partner(), "--range", f"{cards[1].serial}-{cards[1].serial}")
-    office.must("delete", cards[2].serial, "--yes")
+    office.must("delete", cards[2].serial, "--yes", "--reason", "Misprinted")
     path = missing(tmp_path, cards[0].serial, other.serial, cards[1].serial, cards[2].serial, "NOWHERE1", "\x07")
     result = office.run("batch", "receive", cards[0].batch, "--missing", path, "--yes")
     assert result.exit_status == 1

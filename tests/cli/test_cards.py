@@ -65,8 +65,8 @@ def test_a_mistyped_serial_brings_a_suggestion(office):
 
 @pytest.mark.parametrize("serial", ["", "x", "'; DROP TABLE card; --", "\N{SNOWMAN}", "9" * 300, "A\x00B"])
 def test_a_text_that_is_not_a_serial_is_not_found(office, serial):
-    for command in ("show", "track", "block"):
-        assert office.run(command, serial).exit_status == 1
+    for command in (("show",), ("track",), ("block", "--reason", "Stolen")):
+        assert office.run(*command, serial).exit_status == 1
 
 
 def test_list_filters(office):
@@ -167,5 +167,30 @@ def test_a_card_is_released_from_its_device(office, database):
 def test_edit_needs_a_change_and_a_card_that_is_not_deleted(office):
     (card,) = office.stock(1, "--time", "10m")
     assert office.run("edit", card.serial).exit_status == 2
-    office.must("delete", card.serial, "--yes")
+    office.must("delete", card.serial, "--yes", "--reason", "Misprinted")
     assert office.run("edit", card.serial, "--note", "x").exit_status == 1
+
+
+def test_an_end_of_validity_is_removed(office, database):
+    (card,) = office.sell(1, "--time", "10m", "--valid-days", "30")
+    database.execute(
+        "UPDATE card SET status = 'in_use', first_login_at = '2026-01-01', expires_at = '2026-01-31' WHERE serial = %s",
+        [card.serial],
+    )
+    database.execute("UPDATE card SET status = 'expired' WHERE serial = %s", [card.serial])
+    assert office.run("edit", card.serial, "--expires", "none").exit_status == 2
+    office.must("edit", card.serial, "--expires", "none", "--reason", "Sold without an end")
+    shown = office.show(card)
+    assert (shown["status"], shown["expires_at"]) == ("in_use", None)
+    assert office.json("simulate", card.serial)["limited_by"] == "time"
+    assert [row["what"] for row in office.track(card)][-2:] == ["extended", "reopened"]
+    assert office.json("reconcile")["faults"] == []
+
+
+def test_without_an_end_of_its_own_a_card_ends_with_its_product(office, database):
+    (card,) = office.sell(1, "--time", "10m", "--valid-until", "2099-12-31")
+    office.must("edit", card.serial, "--expires", "2090-01-01", "--reason", "Mistake")
+    office.must("edit", card.serial, "--expires", "none", "--reason", "Mistake")
+    assert office.show(card)["expires_at"].startswith("2099-12-31") or office.show(card)["expires_at"].startswith(
+        "2100"
+    )

@@ -253,12 +253,15 @@ def test_a_partner_has_everything_that_was_said(office):
         "12.5",
         "--contact",
         "Ana, 92 99999-0000",
+        "--credit-limit",
+        "500.00",
     )
     assert office.json("partner", "show", "Banca do Norte") == {
         "name": "Banca do Norte",
         "document": "11.222.333/0001-81",
         "contact": "Ana, 92 99999-0000",
         "commission_basis_points": 1250,
+        "credit_limit_cents": 50000,
         "retired_at": None,
     }
 

@@ -230,7 +230,7 @@ def test_a_card_with_an_open_session_gives_nothing(office, database):
     assert result.exit_status == 1 and "disconnect" in result.stderr
     assert office.show(target)["remaining_seconds"] == 600
     assert database.value("SELECT COUNT(*) FROM session") == 1
-    office.must("block", source.serial)
+    office.must("block", source.serial, "--reason", "Stolen")
     result = office.must("transfer", source.serial, target.serial, "--reason", "Torn")
     assert "still open" in result.stderr and office.show(target)["remaining_seconds"] == 1200
 
@@ -312,7 +312,7 @@ def test_reconcile_finds_no_fault_after_all_of_it(office, database):
     source, target, stolen, other = office.sell(4, "--time", "10m")
     office.must("credit", source.serial, "--add", "5m", "--reason", "Storm")
     office.must("transfer", source.serial, target.serial, "--reason", "Torn")
-    office.must("block", stolen.serial)
+    office.must("block", stolen.serial, "--reason", "Stolen")
     office.must("transfer", stolen.serial, other.serial, "--reason", "Stolen")
     assert office.json("reconcile")["faults"] == []
     assert office.json("audit", "verify")

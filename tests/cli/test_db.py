@@ -17,7 +17,7 @@ COMMANDS_THAT_ASK = (
     ("product", "list"),
     ("generate", "--product", "x", "--count", "1"),
     ("deliver", "--partner", "x", "--batch", "1"),
-    ("block", "A1"),
+    ("block", "A1", "--reason", "Stolen"),
     ("export", "--batch", "1", "--output", "/tmp/x/y"),
 )
 

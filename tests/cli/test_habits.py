@@ -4,9 +4,13 @@ import os
 import re
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from admin import track
+from tests.cli.test_languages import on_terminal
+from tests.cli.waiting import wait_until
 from tests.office import Office
 from tests.stack.stack import PREPAID
 
@@ -109,6 +113,73 @@ def test_a_reader_that_closes_the_pipe_is_no_error(office):
     command = f"{PREPAID} --config {office.option_file} list --limit 300 | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+
+
+PAGER = {"PAGER": "sed s/^/paged:/", "LINES": "24"}
+
+
+def test_a_long_list_goes_through_the_pager(office):
+    cards = office.stock(30, "--time", "10m")
+    office.stock(1, "--time", "10m")
+    paged = on_terminal(office, "en", "list", env=PAGER, keyboard=True)
+    assert all(f"paged:{card.serial} " in paged for card in cards)
+    assert len(re.findall("^paged:", paged, re.MULTILINE)) == len(paged.splitlines()) == 32
+    # A short list fits the screen; --no-pager, JSON, and a command without a keyboard (cron) get no pager.
+    for arguments, keyboard in (
+        (("list", "--limit", 3), True),
+        (("list", "--no-pager"), True),
+        (("list", "--json"), True),
+        (("list",), False),
+    ):
+        assert "paged:" not in on_terminal(office, "en", *arguments, env=PAGER, keyboard=keyboard)
+    assert "paged:" not in office.program("list", env=PAGER).stdout
+
+
+def test_nothing_is_open_in_the_database_while_somebody_reads(office, database, tmp_path):
+    """The pager may be open for an hour; a transaction of that age would keep old versions of all rows."""
+    office.stock(30, "--time", "10m")
+    reading, done = tmp_path / "reading", tmp_path / "done"
+    pager = tmp_path / "pager"
+    pager.write_text(
+        f"#!/bin/sh\ncat > {reading}.part; mv {reading}.part {reading}\nwhile ! [ -e {done} ]; do sleep 0.1; done\n"
+    )
+    pager.chmod(0o755)
+    with ThreadPoolExecutor() as pool:
+        env = PAGER | {"PAGER": str(pager)}
+        shown = pool.submit(on_terminal, office, "en", "list", env=env, keyboard=True)
+        try:
+            wait_until(reading.exists)
+            busy = database.value("SELECT COUNT(*) FROM information_schema.INNODB_TRX")
+        finally:
+            done.touch()
+        shown.result()
+    assert busy == 0
+
+
+def test_a_pipe_gets_a_heading_if_asked(office):
+    (card,) = office.sell(1, "--time", "10m")
+    heading, line = office.must("list", "--header").stdout.splitlines()
+    row = dict(zip(heading.split("\t"), line.split("\t"), strict=True))
+    found = office.json("list")[0]
+    assert row["serial"] == card.serial and row["remaining_seconds"] == str(found["remaining_seconds"]) == "600"
+    assert set(row) <= set(found)
+    # The names are the same in every language, and are there when nothing is found.
+    assert office.must("--lang", "pt_BR", "list", "--header", "--status", "blocked").stdout == heading + "\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["batch list", "key list", "nas list", "note list", "operator list", "partner list", "product list", "sessions",
+     "track {serial}", "voice pending", "report stock", "report sales", "report usage", "report settlement"],
+)  # fmt: skip
+def test_the_heading_has_the_names_of_the_json(office, command):
+    (card,) = office.sell(1, "--time", "10m")
+    arguments = command.format(serial=card.serial).split()
+    lines = office.must(*arguments, "--header").stdout.splitlines()
+    found = office.json(*arguments)
+    assert len(lines) == len(found) + 1
+    if found:
+        assert set(lines[0].split("\t")) <= {name for row in found for name in row} | set(track.COLUMNS), lines[0]
 
 
 def test_a_pipe_gets_a_line_for_each_card_and_nothing_else(office):

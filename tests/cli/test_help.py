@@ -43,7 +43,22 @@ def test_help_needs_neither_option_file_nor_database(office):
 
 def test_commands_that_print_data_take_json():
     silent = {path for path, command in LEAVES.items() if not any(p.name == "as_json" for p in command.params)}
-    assert {path for path in silent if path[1] not in ("raddb", "completion")} == set()
+    assert {path for path in silent if path[1] not in ("raddb", "completion", "browse")} == set()
+
+
+@pytest.mark.parametrize(("language", "daily"), [("en", "Every day"), ("pt_BR", "Todo dia")])
+def test_the_help_lists_commands_by_who_uses_them(office, language, daily):
+    shown = office.must("--lang", language, "--help").stdout
+    sections = {block.splitlines()[0]: block for block in shown.split("\n\n") if block[:1].strip()}
+    (first,) = (block for heading, block in sections.items() if heading.startswith(daily))
+    assert [line.split()[0] for line in first.splitlines()[1:]][:3] == ["generate", "import", "export"]
+    (system,) = (block for heading, block in sections.items() if heading.startswith(("System", "Sistema")))
+    assert "\n  raddb " in system and "\n  raddb " not in first
+
+
+def test_every_command_is_in_one_section():
+    placed = [name for names in cli.sections.values() for name in names]
+    assert sorted(placed) == sorted(name for name, command in cli.commands.items() if not command.hidden)
 
 
 def test_a_mistyped_command_gets_a_suggestion(office):

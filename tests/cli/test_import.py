@@ -44,6 +44,7 @@ def test_cards_come_with_what_was_used(office, bring, database):
     batch = office.json("batch", "show", printed["batch"])
     assert (batch["origin"], batch["count"], batch["events"][0]["what"]) == ("imported", 5, "imported")
     assert office.track("OLD1")[0]["what"] == "imported"
+    assert [(row["scope"], row["reason"]) for row in office.show("OLD5")["blocks"]] == [("import", "imported")]
     office.must("unblock", "OLD5")
     assert office.show("OLD5")["status"] == "in_use"
 
@@ -78,7 +79,8 @@ def test_validity_goes_on_from_the_first_login(office, bring):
     bring(
         "serial,pin,status,first_login_at,expires_at",
         "A1,4711,in_use,2026-01-01T12:00Z,",
-        "A2,4712,in_use,,2026-06-01",
+        # A day is the last day of use.
+        "A2,4712,in_use,,2026-05-31",
         "A3,4713,delivered,,",
         product=product,
     )
@@ -186,9 +188,17 @@ def test_a_file_without_a_heading_shows_no_pin_of_its_first_line(bring, database
 
 
 def test_a_file_that_is_not_utf_8(bring, database):
-    result = bring("serial,pin,note", "A1,1234567890,caf\xe9", encoding="latin-1")
-    assert result.exit_status == 1 and "UTF-8" in result.stderr
+    for encoding, mark in (("utf-8-sig", "\x81"), ("latin-1", "\x81")):
+        wrong = f"A1,1234567890,caf\xe9 {mark}"
+        octets = "serial,pin,note\n".encode(encoding) + wrong.encode("latin-1")
+        result = bring(octets.decode("latin-1"), encoding="latin-1")
+        assert result.exit_status == 1 and "UTF-8" in result.stderr
     assert nothing_came(database)
+
+
+def test_a_file_that_excel_saved_is_imported(office, bring):
+    bring("serial;pin;note", "A1;1234567890;Caf\xe9 \u20ac 5 \u2013 balc\xe3o", encoding="cp1252")
+    assert office.show("A1")["note"] == "Caf\xe9 \u20ac 5 \u2013 balc\xe3o"
 
 
 def test_in_use_without_a_beginning_is_refused_where_validity_depends_on_it(office, bring, database):

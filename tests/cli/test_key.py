@@ -33,7 +33,7 @@ def opened(database, key_file):
 
 def test_a_change_of_keys(office, database, key_file):
     cards = office.stock(450, "--time", "10m")
-    office.must("delete", cards[0].serial, "--yes")
+    office.must("delete", cards[0].serial, "--yes", "--reason", "Misprinted")
     pins = {card.serial: card.pin for card in cards[1:]}
     added = office.json("key", "add")
     assert (added["number"], added["state"]) == (2, "waiting")

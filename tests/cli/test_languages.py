@@ -185,7 +185,14 @@ LISTS = {"events", "cards", "prices", "reply", "closes", "replaces", "checks"}
 
 
 def on_terminal(
-    office, language: str, *arguments, env: dict | None = None, statuses: set[int] = frozenset({0}), width: int = 250
+    office,
+    language: str,
+    *arguments,
+    env: dict | None = None,
+    statuses: set[int] = frozenset({0}),
+    width: int = 250,
+    errors_too: bool = False,
+    keyboard: bool = False,
 ) -> str:
     """What the installed command shows on a terminal of so many columns; it must end with one of these exit statuses."""
     ours, its = os.openpty()
@@ -194,7 +201,8 @@ def on_terminal(
     with subprocess.Popen(
         command,
         stdout=its,
-        stdin=subprocess.DEVNULL,
+        stderr=its if errors_too else None,
+        stdin=its if keyboard else subprocess.DEVNULL,
         env=variables | {"COLUMNS": str(width), "TERM": "xterm-256color"} | (env or {}),
     ) as running:
         os.close(its)

@@ -42,8 +42,8 @@ ACTIONS = {
     "generate": ("generate", "--product", "T", "--count", "2"),
     "deliver": ("deliver", "--partner", "P", "--range", "S-S"),
     "return": ("return", "--partner", "P", "--range", "C-C"),
-    "block": ("block", "C"),
-    "delete": ("delete", "S", "--yes"),
+    "block": ("block", "C", "--reason", "Stolen"),
+    "delete": ("delete", "S", "--yes", "--reason", "Misprinted"),
     "credit": ("edit", "C", "--expires", "2099-12-31", "--reason", "goodwill"),
     "products": ("product", "add", "N", "--kind", "internet", "--time", "1h"),
     "partners": ("partner", "add", "N"),
@@ -77,6 +77,7 @@ def test_each_role_does_its_action_and_no_other(office, hire, role):
         refused = act(other)
         assert refused.exit_status == 1, (other, refused.stdout, refused.stderr)
         assert f"lacks the role '{other}'" in refused.stderr and name in refused.stderr, refused.stderr
+        assert "denied" not in refused.stderr and "needs_its_role" not in refused.stderr, "the database's own words"
     assert office.track(in_stock) + office.track(sold) == before
     done = act(role)
     assert done.exit_status == 0, done.stderr
@@ -131,6 +132,15 @@ def test_who_audits_and_who_reports(office, hire):
     assert refused.exit_status == 1 and "lacks the role 'audit'" in refused.stderr
 
 
+@pytest.mark.parametrize("command", [("operator", "list"), ("doctor",)])
+def test_what_only_administrators_may_read(office, hire, command):
+    """Whoever already may look at cards must not be told to get the role `see`."""
+    _name, clerk = hire("see")
+    assert "lacks the role 'admin'" in clerk.run(*command).stderr
+    _name, administrator = hire("admin")
+    assert "lacks the role" not in administrator.run(*command).stderr
+
+
 def test_the_history_names_the_person(office, hire):
     (card,) = office.sell(1, "--time", "10m")
     name, clerk = hire("block")
@@ -155,13 +165,13 @@ def test_pins_are_exported_by_who_may_read_them_and_it_is_on_record(office, hire
 def test_roles_come_and_go(office, hire):
     (card,) = office.stock(1, "--time", "10m")
     name, clerk = hire("see")
-    assert clerk.run("block", card.serial).exit_status == 1
+    assert clerk.run("block", card.serial, "--reason", "Stolen").exit_status == 1
     assert office.json("operator", "add", name, "--role", "block") == {
         "operator": name,
         "roles": ["see", "block"],
         "option_file": [],
     }
-    clerk.must("block", card.serial)
+    clerk.must("block", card.serial, "--reason", "Stolen")
     office.must("operator", "remove", name, "--role", "block")
     assert clerk.run("unblock", card.serial).exit_status == 1
     assert {"operator": name, "roles": ["see"]} in office.json("operator", "list")
@@ -173,7 +183,7 @@ def test_roles_come_and_go(office, hire):
 def test_who_has_all_roles_does_all(office, hire):
     _name, clerk = hire("admin")
     (card,) = clerk.sell(1, "--time", "10m")
-    clerk.must("block", card.serial)
+    clerk.must("block", card.serial, "--reason", "Stolen")
     clerk.must("unblock", card.serial)
     assert clerk.show(card)["status"] == "delivered"
 

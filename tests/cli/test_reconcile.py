@@ -12,11 +12,11 @@ def books(office, database):
     partner = office.partner()
     cards = office.sell(8, "--time", "10h", partner=partner)
     office.must("return", "--partner", partner, "--range", f"{cards[6].serial}-{cards[7].serial}")
-    office.must("block", cards[5].serial)
-    office.must("block", cards[4].serial)
+    office.must("block", cards[5].serial, "--reason", "Stolen")
+    office.must("block", cards[4].serial, "--reason", "Stolen")
     office.must("unblock", cards[4].serial)
     office.must("edit", cards[3].serial, "--expires", "2099-12-31", "--reason", "goodwill")
-    office.must("delete", cards[7].serial, "--yes")
+    office.must("delete", cards[7].serial, "--yes", "--reason", "Misprinted")
     database.execute(
         "UPDATE card SET status = 'in_use', first_login_at = UTC_TIMESTAMP(3), posted_seconds = 700, posted_login_number = 2"
         " WHERE serial = %s",
@@ -76,6 +76,18 @@ WRONGS = {
             " used_down_octets, used_up_octets) SELECT id, 9, 1, 's', '', UTC_TIMESTAMP(), 0, 0, 0 FROM card WHERE serial = 'C'"
         ],
         "sessions",
+    ),
+    "blocked without a block": (
+        [
+            "UPDATE card SET status = 'blocked' WHERE serial = 'C'",
+            "INSERT INTO card_event (card_id, from_status, to_status, operator)"
+            " SELECT id, 'in_use', 'blocked', 'x' FROM card WHERE serial = 'C'",
+        ],
+        "block",
+    ),
+    "a block that blocks nothing": (
+        ["INSERT INTO card_block (card_id, scope, reason) SELECT id, 'serial', 'x' FROM card WHERE serial = 'C'"],
+        "block",
     ),
     "history removed": (
         [
@@ -184,7 +196,7 @@ def test_commits_meanwhile_are_not_seen(office, books, database, monkeypatch):
                 " WHERE serial = %s",
                 [books[0].serial],
             )
-            office.must("block", books[1].serial)
+            office.must("block", books[1].serial, "--reason", "Stolen")
         calls.append(first)
         return rule(cursor, first, last)
 

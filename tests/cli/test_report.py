@@ -34,7 +34,7 @@ def trade(office, database):
     use(database, cards[hour, shops[1]][:3], days_ago=1, seconds=1800, octets=1000)
     use(database, cards[giga, shops[1]][:2], days_ago=2, seconds=60, octets=500_000_000)
     use(database, cards[hour, shops[0]][:1], days_ago=40, seconds=600, octets=70)
-    office.must("block", cards[giga, shops[0]][0].serial)
+    office.must("block", cards[giga, shops[0]][0].serial, "--reason", "Stolen")
     return {"hour": hour, "giga": giga, "shops": shops, "cards": cards}
 
 

@@ -33,7 +33,10 @@ def test_a_card_is_redeemed_once(office, card, database):
         1000,
         None,
     )
-    assert office.show(card)["status"] == "redeemed"
+    shown = office.show(card)
+    assert shown["status"] == "redeemed"
+    # Its credit is on the voice platform.
+    assert {shown[f"remaining_{kind}"] for kind in ("cents", "seconds") if shown[f"credit_{kind}"]} == {0}
     again = redeem(office, card, account="another")
     assert again.exit_status == 1 and "+551133334444" in again.stderr
     assert database.value("SELECT COUNT(*) FROM voice_credit") == 1

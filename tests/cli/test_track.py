@@ -1,5 +1,10 @@
 """track: everything that happened to a card, in time order."""
 
+import signal
+import time
+
+import pytest
+
 
 def test_the_life_of_a_card_in_order(office):
     (card,) = office.stock(1, "--time", "10m")
@@ -55,7 +60,7 @@ def test_logins_sessions_refusals_and_disconnects_are_listed(office, database):
 
 def test_the_history_of_a_deleted_card_stays(office):
     (card,) = office.stock(1, "--time", "10m")
-    office.must("delete", card.serial, "--yes")
+    office.must("delete", card.serial, "--yes", "--reason", "Misprinted")
     assert office.track(card)[-1]["what"] == "deleted"
 
 
@@ -70,3 +75,16 @@ def test_follow_prints_new_events(office):
         follower.terminate()
         follower.communicate()
     assert '"generated"' in printed[0] and '"Stolen"' in printed[3]
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_ctrl_c_ends_follow_quietly(office, as_json):
+    """--follow ends by Ctrl-C only, so that is no error: no "Aborted!", and exit status 0."""
+    (card,) = office.sell(1, "--time", "10m")
+    for pause_seconds in (0, 0.3, 1.0):
+        follower = office.spawn("track", card.serial, "--follow", *as_json, env={"PYTHONUNBUFFERED": "1"})
+        follower.stdout.readline()
+        time.sleep(pause_seconds)
+        follower.send_signal(signal.SIGINT)
+        _printed, said = follower.communicate(timeout=30)
+        assert (follower.returncode, said) == (0, "")

@@ -1,9 +1,12 @@
 """simulate says what a login then gets: the same attributes, the same refusals; and changes nothing."""
 
+import random
+
 import pytest
 
 from freeradius_module import settings
 from freeradius_module.engine.engine import Engine
+from freeradius_module.rules.refusals import REFUSALS
 from tests.shop import Shop
 
 
@@ -151,6 +154,147 @@ def test_a_refusal_is_the_one_that_a_login_gets(office, shop, engine, prepare, r
     assert (printed["accepted"], printed["reason"]) == (False, reason) == (answer.is_accepted, answer.reason)
     assert reply == list(answer.reply)
     assert printed["sentence"].endswith(".")
+
+
+# --- The whole model ----------------------------------------------------------------------------------------
+
+# The facts that a decision depends on, with their values.  A state has one value of each.
+FACTS = {
+    "status": ("created", "delivered", "in_use", "exhausted", "expired", "blocked", "redeemed"),
+    "kind": ("internet", "telephony"),
+    "validity": ("none", "long", "over"),
+    "credit": ("time", "traffic", "both", "money"),
+    "used": ("nothing", "most", "all"),
+    "hours": ("none", "open", "shut"),
+    "bound": ("no", "free", "here", "elsewhere"),
+    # Open sessions: of this device, of another one (begun or only granted), silent for too long, silent in a queue.
+    "sessions": ("none", "own", "rival", "reserved", "stale", "waiting"),
+    "places": (1, 2),
+    "replaces": (False, True),
+    "wrong_pins": (0, 4, 5),
+}
+# Refused before a decision: without a card, or without a proved PIN.
+UNDECIDED = {"unknown_card", "wrong_pin"}
+
+
+def states() -> list[dict]:
+    """Each value alone beside a card that may log in, and a sample of all combinations; the same in each run."""
+    usual = {name: values[0] for name, values in FACTS.items()} | {"status": "in_use"}
+    alone = [usual | {name: value} for name, values in FACTS.items() for value in values]
+    choice = random.Random(16)
+    # Mostly usual values: otherwise nearly every state is refused for its status.
+    mixed = [
+        {name: choice.choice(values) if choice.random() < 0.4 else usual[name] for name, values in FACTS.items()}
+        for _ in range(60)
+    ]
+    return alone + mixed
+
+
+def put_into(state: dict, shop, database, engine):
+    """A card in this state."""
+    credit = {
+        "time": {"credit_seconds": 6000},
+        "traffic": {"credit_octets": 6_000_000},
+        "both": {"credit_seconds": 6000, "credit_octets": 6_000_000},
+        "money": {"credit_cents": 6000, "tariff_minute_millicents": 60_000},
+    }[state["credit"]]
+    noon = _zone_where_it_is_noon(shop)
+    hours = {"none": {}, "open": {"allowed_hours": "Mo-Su 00:00-23:59"}, "shut": {"allowed_hours": "Mo-Su 00:00-00:01"}}
+    (card,) = shop.stock(
+        1,
+        kind=state["kind"],
+        max_sessions=state["places"],
+        replace_oldest=state["replaces"],
+        bind_device=state["bound"] != "no",
+        timezone=noon,
+        **hours[state["hours"]],
+        **credit,
+    )
+    share = {"nothing": 0, "most": 5, "all": 6}[state["used"]] * 1000
+    used = {"posted_seconds": share, "posted_down_octets": share * 1000 if "credit_octets" in credit else 0}
+    ends = {"none": None, "long": "2099-01-01", "over": "2026-01-01"}[state["validity"]]
+    device = {"here": LAPTOP, "elsewhere": PHONE}.get(state["bound"])
+    shop.change(card, expires_at=ends, device=device, **used)
+    for status in {
+        "created": (),
+        "exhausted": ("delivered", "in_use", "exhausted"),
+        "expired": ("delivered", "expired"),
+        "in_use": ("delivered", "in_use"),
+        "delivered": ("delivered",),
+    }.get(state["status"], ("delivered", state["status"])):
+        shop.set_status(card, status)
+    if state["sessions"] != "none":
+        silent = {"stale": 2000, "waiting": 2000}.get(state["sessions"], 30)
+        begun = state["sessions"] != "reserved"
+        database.execute(
+            "INSERT INTO session (card_id, login_number, nas_id, acct_session_id, device, login_at, heard_at, due_at,"
+            " due_cause, granted_seconds) SELECT %s, 1, id, %s, %s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND,"
+            " IF(%s, UTC_TIMESTAMP(3) - INTERVAL %s SECOND, NULL), UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 'time', 100"
+            " FROM nas WHERE name = 'loopback'",
+            [
+                shop.id(card),
+                "s1" if begun else "",
+                LAPTOP if state["sessions"] == "own" else PHONE,
+                silent,
+                begun,
+                silent,
+            ],
+        )
+    for _ in range(state["wrong_pins"]):
+        engine.record_wrong_pin({"User-Name": card.serial, "Calling-Station-Id": LAPTOP, "Tmp-String-0": "127.0.0.1"})
+    return card
+
+
+def comparable(lines) -> list[tuple]:
+    """A reply without what a second changes: the Class, and the text where seconds are left."""
+    return [
+        (name, operator, "" if name == "Reply-Message" else value)
+        for name, operator, value in without_class(lines)
+        if name != "Session-Timeout"
+    ]
+
+
+def session_timeout(lines) -> int:
+    return next((int(value) for name, _operator, value in lines if name == "Session-Timeout"), 0)
+
+
+def test_simulate_decides_as_the_engine_does_in_every_state(office, shop, database, _unstarted_stack):
+    different, seen = [], set()
+    for waits in (False, True):
+        # Packets wait in a queue for forty minutes, so a session that is silent for that long may be open.
+        database.execute("DELETE FROM accounting_queue")
+        if waits:
+            database.execute(
+                "INSERT INTO accounting_queue VALUES ('h', UTC_TIMESTAMP(3) - INTERVAL 40 MINUTE, UTC_TIMESTAMP(3))"
+            )
+        engine = Engine(settings.load(str(_unstarted_stack.option_file)))
+        for state in states():
+            if (state["sessions"] == "waiting") != waits:
+                continue
+            card = put_into(state, shop, database, engine)
+            printed = office.json("simulate", card.serial, "--device", LAPTOP, "--nas", "loopback")
+            answer = log_in(engine, card)
+            reply = [(one["attribute"], one["operator"], one["value"]) for one in printed["reply"]]
+            seen.add(printed["reason"] or printed["limited_by"])
+            if (
+                (printed["accepted"], printed["reason"] or printed["limited_by"]) != (answer.is_accepted, answer.reason)
+                or comparable(reply) != comparable(answer.reply)
+                or abs(session_timeout(reply) - session_timeout(answer.reply)) > 5
+                or bool(printed["locked_out"]) != (printed["reason"] == "locked_out")
+            ):
+                different.append((state, printed["reason"] or printed["limited_by"], answer.reason))
+    assert different == []
+    assert seen >= set(REFUSALS) - UNDECIDED and seen >= {"time", "money", "longest"}
+
+
+def test_a_lock_of_another_device_is_named(office, shop, engine):
+    card = locked_out(shop, engine)
+    printed = office.json("simulate", card.serial)
+    assert printed["accepted"]
+    (lock,) = printed["locked_out"]
+    assert (lock["nas"], lock["device"], lock["tries"]) == ("loopback", LAPTOP, 5)
+    told = office.must("simulate", card.serial)
+    assert "Locked out until" in told.stderr and f"after 5 wrong PINs: device {LAPTOP} at NAS loopback" in told.stderr
 
 
 def test_an_unknown_serial(office, shop):

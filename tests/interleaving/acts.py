@@ -196,8 +196,8 @@ ACTS = {
     "late_interim": Act(account("Interim-Update", 1, 350, 3500, 1750, delay=110), ("taken_over",)),
     "late_stop": Act(account("Stop", 1, 100, 1000, 500, delay=3 * 86_400 + 3600), ("old",)),
     "nas_on": Act(nas_starts, ("on",)),
-    "block": Act(command(block.block, "{serial}"), ("on", "in_use", "delivered")),
-    "unblock": Act(command(block.unblock, "{serial}"), ("blocked",)),
+    "block": Act(command(block.block, "{serial}", "--reason", "Stolen"), ("on", "in_use", "delivered")),
+    "unblock": Act(command(block.unblock, "{serial}", "--yes"), ("blocked",)),
     "return": Act(command(custody.return_, "--partner", "{holder}", "--range", "{serial}-{serial}"), ("delivered",)),
     "deliver": Act(command(custody.deliver, "--partner", "{partner}", "--range", "{serial}-{serial}"), ("created",)),
     "credit": Act(
@@ -214,6 +214,6 @@ ACTS = {
     "reseal": Act(reseal, ("in_use",)),
     "edit": Act(command(cards.edit, "{serial}", "--expires", "2090-01-01", "--reason", "Storm"), ("expired", "on")),
     "shorten": Act(command(cards.edit, "{serial}", "--expires", "2020-01-01T00:00:00", "--reason", "Mistake"), ("on",)),
-    "delete": Act(command(block.delete, "{serial}", "--yes"), ("created",)),
+    "delete": Act(command(block.delete, "{serial}", "--reason", "Misprinted", "--yes"), ("created",)),
     "redeem": Act(command(redeem.redeem, "{serial}", "--account", "+551133334444"), ("telephony",)),
 }

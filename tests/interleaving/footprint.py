@@ -25,7 +25,7 @@ VIEWS = {
     "session_overview": {"session", "session_archive"},
 }
 # The tables that a table's triggers write.
-TRIGGERS = {"card": {"card_event"}, "card_entry": {"card", "card_event"}}
+TRIGGERS = {"card": {"card_event"}, "card_entry": {"card", "card_event"}, "card_block": {"card", "card_event"}}
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")
 _WORD = re.compile(r"[a-z_]+")

@@ -42,8 +42,8 @@ def test_history_has_the_servers_time(person, office, database, ids):  # noqa: F
                 tried(
                     connection,
                     f"SET timestamp = {moved}, time_zone = '-11:00'",
-                    f"UPDATE card SET status = 'blocked' WHERE id = {ids(card)}",
-                    f"UPDATE card SET status = 'delivered' WHERE id = {ids(card)}",
+                    f"INSERT INTO card_block (card_id, scope, reason) VALUES ({ids(card)}, 'serial', 'x')",
+                    f"UPDATE card_block SET lifted_at = '2000-01-01' WHERE card_id = {ids(card)} AND lifted_at IS NULL",
                 )
                 == ""
             )
@@ -136,7 +136,7 @@ def test_a_pin_is_read_with_a_record_that_is_not_taken_back(person, office, data
         cursor.execute("CALL read_pin(%s)", [ids(card)])
         assert cursor.fetchone()
         cursor.nextset()
-        cursor.execute("CALL open_pins(%s, 'x')", [card.batch])
+        cursor.execute("CALL open_pins(%s, 'x', NULL, NULL)", [card.batch])
         cursor.execute("CALL read_pins(%s, 1, 4000000000)", [card.batch])
         assert card.serial in cursor.fetchone()[0]
         cursor.nextset()
@@ -208,7 +208,7 @@ def test_what_was_used_elsewhere_is_that_of_the_card(person, office, database, i
                 made,
                 "SET @b = LAST_INSERT_ID()",
                 new.format(batch="@b", product=number),
-                "CALL record_batch_event(@b, 'imported', NULL, NULL)",
+                "CALL record_batch_event(@b, 'imported', NULL, NULL, NULL, NULL)",
             )
             == ""
         )
@@ -224,7 +224,7 @@ def test_the_module_delivers_and_unblocks_nothing(office, database, ids):
     from admin.shell.office import Office
 
     (blocked,) = office.sell(1, "--time", "10m")
-    office.must("block", blocked.serial)
+    office.must("block", blocked.serial, "--reason", "Stolen")
     (stock,) = office.stock(1, product=blocked.product)
     (sold,) = office.sell(1, "--time", "10m", "--valid-days", "1")
     with Office(str(office.option_file)).connect("prepaid-radius") as connection:

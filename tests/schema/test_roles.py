@@ -14,7 +14,7 @@ RULES = ("_needs_its_role", "history_says_what_happened", "only_deleted_cards_la
 
 # What only this role may do; C is a card at a partner, S one in stock, B a blocked one, X one that is expired.
 ONLY = {
-    "see_pin": ["CALL read_pin(C)", "CALL open_pins(1, 'x')"],
+    "see_pin": ["CALL read_pin(C)", "CALL open_pins(1, 'x', NULL, NULL)"],
     "generate": [
         "INSERT INTO serial_counter (prefix, digits) VALUES ('Z', 9)",
         "INSERT INTO card (serial, pin_sealed, key_number, batch_id, product_id) VALUES ('Z1', 'x', 1, 1, 1)",
@@ -26,9 +26,9 @@ ONLY = {
     "deliver": ["UPDATE card SET status = 'delivered', partner_id = P WHERE id = S"],
     "return": ["UPDATE card SET status = 'created' WHERE id = C"],
     "block": [
-        "UPDATE card SET status = 'blocked' WHERE id = C",
-        "UPDATE card SET status = 'blocked' WHERE id = S",
-        "UPDATE card SET status = 'delivered' WHERE id = B",
+        "INSERT INTO card_block (card_id, scope, reason) VALUES (C, 'serial', 'x')",
+        "INSERT INTO card_block (card_id, scope, reason) VALUES (S, 'serial', 'x')",
+        "UPDATE card_block SET lifted_at = UTC_TIMESTAMP() WHERE card_id = B",
     ],
     "delete": ["UPDATE card SET status = 'deleted' WHERE id = S"],
     "credit": [
@@ -37,7 +37,13 @@ ONLY = {
         "UPDATE card SET status = 'delivered' WHERE id = X",
     ],
     "products": ["UPDATE product SET price_cents = 1", "DELETE FROM product_reply"],
-    "partners": ["UPDATE partner SET commission_basis_points = 10000"],
+    "partners": [
+        "UPDATE partner SET commission_basis_points = 10000",
+        "UPDATE partner_account SET credit_limit_cents = NULL",
+    ],
+    "payments": [
+        "INSERT INTO payment (partner_id, amount_cents, paid_on, idempotency_key) VALUES (P, 5, '2026-01-01', 'x')"
+    ],
     "nas": ["UPDATE nas SET name = 'x' WHERE id = 1", "DELETE FROM nas WHERE id = 99"],
     "disconnect": [
         "UPDATE session SET closed_at = UTC_TIMESTAMP(), close_cause = 'disconnected'",
@@ -78,6 +84,12 @@ NOBODY = [
     "DELETE FROM card_event",
     "UPDATE card_event SET reason = 'x'",
     "UPDATE card_entry SET added_seconds = 1",
+    "UPDATE payment SET amount_cents = 1",
+    "DELETE FROM payment",
+    "UPDATE partner_account SET paid_cents = 9999",
+    "UPDATE partner_account SET cards_cents = 0",
+    "UPDATE partner_account SET expired_cents = 9999",
+    "INSERT INTO partner_account (partner_id) VALUES (99)",
     "UPDATE batch_event SET reason = 'x'",
     "UPDATE note SET card_count = 0",
     "UPDATE note_price SET price_cents = 0",
@@ -93,6 +105,8 @@ NOBODY = [
     "UPDATE schema_version SET version = 9",
     "DROP TRIGGER card_rules",
     "TRUNCATE TABLE card_event",
+    "UPDATE card_block SET reason = 'x'",
+    "DELETE FROM card_block",
     "CREATE TABLE mine (id INT)",
     "CREATE USER friend",
     "GRANT SELECT ON card TO root@localhost",
@@ -105,7 +119,7 @@ def numbers(office, database):
     """Cards in each status that a statement asks for, and a partner."""
     one, two, three, four = office.sell(4, "--time", "10m")
     (stock,) = office.stock(1, "--time", "10m")
-    office.must("block", two.serial)
+    office.must("block", two.serial, "--reason", "Stolen")
     database.execute("UPDATE card SET status = 'expired' WHERE serial = %s", [three.serial])
     ids = {row["serial"]: row["id"] for row in database.query("SELECT id, serial FROM card")}
     return {

@@ -114,10 +114,12 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
     "generate": {"serial_counter": {"next_number": ("up",)}},
     "deliver": {},
     "return": {"session": SOONER},
-    "block": {"session": SOONER},
+    # A block is lifted once, by the server's clock, whatever the statement says.
+    "block": {"session": SOONER, "card_block": {"lifted_at": ALL}},
     "credit": {"session": SOONER, "card": {"note": ALL}},
     "products": {"product": PRODUCT},
-    "partners": {"partner": PARTNER},
+    "partners": {"partner": PARTNER, "partner_account": {"credit_limit_cents": ALL}},
+    "payments": {},
     "nas": {"nas": NAS},
     "disconnect": {
         "session": {**SOONER, "close_cause": ALL},
@@ -212,13 +214,16 @@ def books(office, database, tmp_path):
     )
     office.must("credit", cards[1].serial, "--add", "5m", "--reason", "Storm")
     office.must("sessions", "--address", "10.5.0.7", "--at", "2026-01-01T00:00Z")
+    office.must("partner", "edit", partner, "--credit-limit", "5000.00")
+    paid = office.json("payment", "add", partner, "5.00", "--key", "k")["payment"]
+    office.must("payment", "reverse", paid, "--reason", "Mistake")
     office.must("audit", "seal")
     ids = {row["serial"]: row["id"] for row in database.query("SELECT id, serial FROM card")}
     for status, card in zip(("exhausted", "expired"), cards[3:5], strict=True):
         database.execute("UPDATE card SET status = 'in_use' WHERE serial = %s", [card.serial])
         database.execute("UPDATE card SET status = %s WHERE serial = %s", [status, card.serial])
-    office.must("block", cards[5].serial)
-    office.must("delete", stock[1].serial, "--yes")
+    office.must("block", cards[5].serial, "--reason", "Stolen")
+    office.must("delete", stock[1].serial, "--yes", "--reason", "Misprinted")
     in_status = {
         "created": stock[0],
         "delivered": cards[2],

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from admin import store
+from admin.browse import query
 from tests.shop import Shop
 
 CARDS = 100_000
@@ -53,6 +54,26 @@ def test_a_page_far_down_is_read_by_key(shop, database):
         assert found == _page_of_all(cards, wanted) and len(found) == PAGE, wanted
         # A partner's page is sorted out of the partner's own cards.
         assert read < FEW_ROWS + (2 * LATE if "partner_id" in of else 0), wanted
+
+
+@pytest.mark.parametrize("filters", [{"note": "JOAO"}, {"device": "02-00-5e-10-00-01"}, {"serial": "L00000"}])
+@pytest.mark.parametrize("more", [{}, {"status": "delivered"}, {"made_from": "2001-01-01"}])
+def test_a_search_on_the_screen_reads_few_cards(shop, database, filters, more):
+    sought = ("L000000007", "L000000999")
+    database.execute("UPDATE card SET note = 'Sr. João', device = '02-00-5E-10-00-01' WHERE serial IN (%s, %s)", sought)
+    with database.connect() as connection, connection.cursor() as cursor:
+        before = _rows_read(cursor)
+        page = query.page(cursor, {**filters, **more}, None)
+        read = _rows_read(cursor) - before
+        found = [row["serial"] for row in page.rows]
+        if "serial" in filters:
+            assert len(found) == query.PAGE and not page.is_last and found == sorted(found)
+            found += [row["serial"] for row in query.page(cursor, {**filters, **more}, page.rows[-1]).rows]
+            assert len(set(found)) == 2 * query.PAGE
+        else:
+            assert found == list(sought) and page.is_last
+    # The overview of a card reads ten rows or so.
+    assert read < 10 * FEW_ROWS < CARDS
 
 
 def _page_of_all(cards: list[dict], wanted: dict) -> list[int]:

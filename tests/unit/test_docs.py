@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import admin.cli  # noqa: F401  registers all commands
-from admin.export.formats import FORMATS, OPTIONS
+from admin.export.formats import FORMATS, OPTIONS, of_file
 from freeradius_module import settings
 from freeradius_module.rules.refusals import REFUSALS
 from tools import reference
@@ -64,7 +64,15 @@ FOUND_BY_ITSELF = settings.NOT_SET_BY_HAND - {"unix_socket", "hosts"}
 
 def test_every_setting_is_explained_with_its_default() -> None:
     text = page("docs/configuration.md")
-    assert settings_of_the_office() - set(settings.Settings._fields) == {"unbinds_a_month", "dictionaries", "raddb"}
+    assert settings_of_the_office() - set(settings.Settings._fields) == {
+        "timezone",
+        "unbinds_a_month",
+        "dictionaries",
+        "raddb",
+        "provider",
+        "provider_document",
+        "helpline",
+    }
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
         row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", text, re.MULTILINE)
         assert row, f"{name} is not in docs/configuration.md"
@@ -100,10 +108,12 @@ def test_every_export_format_is_explained_with_its_options():
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \|(.*)\|$", told.partition("### Which format")[2], re.MULTILINE))
     assert list(rows)[: len(FORMATS)] == list(FORMATS)
     for each in FORMATS.values():
-        assert {name for name in OPTIONS if f"`--{name}" in rows[each.name]} == set(each.options), each.name
+        assert {name for name in OPTIONS if f"`--{name.replace('_', '-')}" in rows[each.name]} == set(each.options), (
+            each.name
+        )
     for command in re.findall(r"^ +(prepaid export .*--output \S+)", told, re.MULTILINE):
-        name = re.search(r"--format (\w+)", command)[1]
-        assert command.removesuffix(".age").endswith(FORMATS[name].endings), command
+        name = re.search(r"--format (\w+)", command)
+        assert of_file(command, name and name[1], sealed=True), command
 
 
 def test_the_help_of_a_formats_option_begins_with_the_formats_that_have_it():
@@ -112,7 +122,7 @@ def test_the_help_of_a_formats_option_begins_with_the_formats_that_have_it():
     for option in OPTIONS:
         having = [each.name for each in FORMATS.values() if option in each.options]
         if having:
-            assert help_of[option].startswith(f"{', '.join(having)}: "), option
+            assert help_of[option.replace("_", "-")].startswith(f"{', '.join(having)}: "), option
 
 
 def test_every_refusal_is_explained_in_the_readme() -> None:

@@ -1,0 +1,1 @@
+"""prepaid browse: the cards on a screen."""
