@@ -30,7 +30,7 @@ CREATE FUNCTION acts_as_owner() RETURNS BOOLEAN NO SQL
 -- rolled back, would make all later inserts fail. Galera sets a step above 1, so that each node has its own numbers; steps
 -- up to 255 are allowed for it.
 CREATE FUNCTION chooses_number() RETURNS BOOLEAN NO SQL
-    RETURN NOT acts_as_owner() AND (@@insert_id <> 0 OR @@auto_increment_increment > 255);
+    RETURN (@@insert_id <> 0 OR @@auto_increment_increment > 255) AND NOT acts_as_owner();
 
 -- Whether the account has a role. Only its grants bind an account that operator_role does not list.
 CREATE FUNCTION may_act(wanted VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) RETURNS BOOLEAN READS SQL DATA
@@ -704,7 +704,7 @@ CREATE TRIGGER card_rules BEFORE UPDATE ON card FOR EACH ROW
 BEGIN
     DECLARE by_owner, by_module BOOLEAN DEFAULT FALSE;
     DECLARE valid_until DATETIME(3);
-    DECLARE open_blocks INT UNSIGNED;
+    DECLARE open_block BIGINT UNSIGNED;
     IF NEW.posted_seconds < OLD.posted_seconds OR NEW.posted_down_octets < OLD.posted_down_octets
        OR NEW.posted_up_octets < OLD.posted_up_octets OR NEW.posted_login_number < OLD.posted_login_number THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'card_usage_only_grows: a correction is a new entry';
@@ -746,14 +746,20 @@ BEGIN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'status_change_needs_its_role: see the table card_transition';
             END IF;
             SET NEW.status_before_block = IF(NEW.status = 'blocked', CAST(OLD.status AS CHAR), NULL);
-            IF NOT by_owner AND (OLD.status = 'blocked' OR NEW.status = 'blocked') THEN
+            IF OLD.status = 'blocked' OR NEW.status = 'blocked' THEN
                 -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
-                SELECT COUNT(*) INTO open_blocks
+                SELECT MAX(card_block.id) INTO open_block
                   FROM card_block
                  WHERE card_block.card_id = OLD.id AND card_block.lifted_at IS NULL
                   LOCK IN SHARE MODE;
+                -- For the history. Where no block is open, it is the one that lifting_reaches_the_card has just lifted.
+                IF NEW.status = 'blocked' THEN
+                    SET @prepaid_block = open_block;
+                ELSEIF open_block IS NOT NULL THEN
+                    SET @prepaid_block = NULL;
+                END IF;
                 -- A blocked card that has given all its credit to another one becomes exhausted behind its block.
-                IF (open_blocks > 0) <> (NEW.status = 'blocked')
+                IF NOT by_owner AND (open_block IS NOT NULL) <> (NEW.status = 'blocked')
                    AND NOT (OLD.status = 'blocked'
                             AND EXISTS (SELECT 1 FROM card_entry
                                          WHERE card_entry.card_id = OLD.id AND card_entry.what = 'transferred')) THEN
@@ -843,7 +849,9 @@ BEGIN
                        AND (by_module OR NOT EXISTS (SELECT 1 FROM card_entry
                                                       WHERE card_entry.card_id = OLD.id
                                                         AND card_entry.expires_at <=> NEW.expires_at
-                                                        AND card_entry.what = 'extended'))) THEN
+                                                        -- Without an end of validity, other entries do not change it.
+                                                        AND (NEW.expires_at IS NOT NULL
+                                                             OR card_entry.what = 'extended')))) THEN
                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT =
                     'validity_begins_once: it begins at the first login, and only an entry moves it';
             END IF;
@@ -934,11 +942,8 @@ BEGIN
         ELSEIF NEW.status = 'deleted' OR (OLD.status = 'delivered' AND NEW.status = 'created') THEN
             SET with_note = @prepaid_note;
         ELSEIF NEW.status = 'blocked' OR OLD.status = 'blocked' THEN
-            SET with_block = (SELECT card_block.id
-                                FROM card_block
-                               WHERE card_block.card_id = NEW.id AND (card_block.lifted_at IS NULL) = (NEW.status = 'blocked')
-                               ORDER BY card_block.lifted_at DESC, card_block.id DESC
-                               LIMIT 1);
+            -- card_rules has just set it, because a second search would make a large block slower.
+            SET with_block = @prepaid_block;
         END IF;
         INSERT INTO card_event (card_id, from_status, to_status, operator, reason, note_id, block_id)
         VALUES (NEW.id, OLD.status, NEW.status, '', @prepaid_reason, with_note, with_block);
@@ -1060,14 +1065,14 @@ END//
 
 CREATE TRIGGER lifting_reaches_the_card AFTER UPDATE ON card_block FOR EACH ROW
 BEGIN
-    DECLARE others INT UNSIGNED;
+    DECLARE other BIGINT UNSIGNED;
     -- LOCK IN SHARE MODE: a block that another connection is adding counts, too.
-    SELECT COUNT(*) INTO others
+    SELECT MAX(card_block.id) INTO other
       FROM card_block
      WHERE card_block.card_id = NEW.card_id AND card_block.lifted_at IS NULL
       LOCK IN SHARE MODE;
-    IF others = 0 THEN
-        SET @prepaid_reason = NEW.lift_reason;
+    IF other IS NULL THEN
+        SET @prepaid_reason = NEW.lift_reason, @prepaid_block = NEW.id;
         UPDATE card SET status = CAST(status_before_block AS CHAR) WHERE id = NEW.card_id AND status = 'blocked';
     ELSE
         INSERT INTO card_event (card_id, what, operator, reason, block_id)

@@ -55,7 +55,7 @@ WORDS = (
 # The checks of `doctor` and `reconcile`.
 CHECKS = (
     *(check.name for check in doctor.CHECKS),
-    *"option_file archive audit enforce freeradius pins raddb".split(),
+    *"option_file archive audit card configuration enforce freeradius pins raddb".split(),
     *reconcile.OF_CARDS,
     *reconcile.OF_PAPERS,
 )

@@ -36,8 +36,9 @@ RECORDS = (
     "report stock",
     "report usage",
     "show {serial}",
-    "simulate {serial}",
-    "simulate {other}",
+    # Of a fixed time, because each is read twice.
+    "simulate {serial} --at {soon}",
+    "simulate {other} --at {soon}",
 )
 # Columns whose values are read as one, by the end of their names.
 WHOLE = {"serial", "at", "status", "cents", "seconds", "octets", "day", "kind", "ipv4", "ipv6", "prefix", "address"}
@@ -87,6 +88,7 @@ def day(office, database):
         "partner": PARTNER,
         "product": PRODUCT,
         "now": (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "soon": (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 

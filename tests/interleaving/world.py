@@ -59,6 +59,9 @@ class Case:
     # The highest acknowledged counters of each session, by Acct-Session-Id.
     acknowledged: dict[str, tuple[int, int, int]]
     unused_key: str = field(default_factory=lambda: secrets.token_hex(8))
+    # When its logins are asked for, also when one is sent again: logins of one device within a tenth of a second are rivals,
+    # and which of two results is right must not depend on how long the servers need for a schedule.
+    asked_at: float = field(default_factory=time.time)
 
     def charged(self, session_id: str, seconds: int, down: int = 0, up: int = 0) -> None:
         known = self.acknowledged.get(session_id, (0, 0, 0))
