@@ -4,8 +4,8 @@ While the database is away, a login must cost milliseconds and not a time-out: o
 soon wait.  So after a failure no call tries that node again for a moment; then one call tries it for all.
 
 The nodes of a cluster are tried in the order of the option file, and a connection stays with its node until that node
-fails.  After a failure in the middle of the work it is not known whether the work was committed.  Whatever runs here gives
-the same result when it is run again, on another node, too.
+fails for it or for another connection of the process.  After a failure in the middle of the work it is not known whether
+the work was committed.  Whatever runs here gives the same result when it is run again, on another node, too.
 """
 
 import time
@@ -76,16 +76,44 @@ class Node:
     def leave(self, seconds: float) -> None:
         self.not_before = time.monotonic() + seconds
 
+    def has_served(self) -> None:
+        self.not_before = 0.0
+
+
+class Nodes:
+    """The servers of the database, and what one process knows of them.
+
+    Its connections share this: a node that hangs costs the first of them a time-out, and not each.  They need no lock,
+    because each change is one assignment, and the later of two is as right as the other.
+    """
+
+    def __init__(self, settings: Settings):
+        self.all = [Node(*host) for host in settings.hosts] or [Node()]
+        self._not_before = 0.0
+
+    def to_try(self) -> list[Node]:
+        """Those that may be tried; if all are left alone, the one that has been so for longest."""
+        if time.monotonic() < self._not_before:
+            raise DatabaseAway("the database was not reachable a moment ago")
+        return [node for node in self.all if node.may_be_tried()] or [min(self.all, key=lambda node: node.not_before)]
+
+    def is_any_left(self) -> bool:
+        return any(node.may_be_tried() for node in self.all)
+
+    def pause_if_none_is_left(self) -> None:
+        """For a moment the next calls do not even try one."""
+        if not self.is_any_left():
+            self._not_before = time.monotonic() + PAUSE_SECONDS
+
 
 class Connection:
     """Connects when it is first needed, as the settings' group of the option file says."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, nodes: Nodes | None = None):
         self._settings = settings
         self._connection: pymysql.Connection[Cursor] | None = None
-        self._nodes = [Node(*host) for host in settings.hosts] or [Node()]
-        self._node = self._nodes[0]
-        self._not_before = 0.0
+        self._nodes = nodes or Nodes(settings)
+        self._node = self._nodes.all[0]
 
     def run(self, work: Callable[[Cursor, Request], Result], request: Request) -> Result:
         """Run `work(cursor, request)` in a transaction of its own, again if necessary; return its result.
@@ -121,16 +149,16 @@ class Connection:
             self._connection = None
 
     def _cursor(self, failures: "Failures") -> Cursor:
+        # Another connection has found out that this node hangs.  Without another one to try, the open connection is used.
+        if not self._node.may_be_tried() and self._nodes.is_any_left():
+            self.close()
         if self._connection is None:
             self._connection = self._connect(failures)
         return self._connection.cursor()
 
     def _connect(self, failures: "Failures") -> "pymysql.Connection[Cursor]":
-        """To the first node that accepts; if all are left alone, to the one that has been so for longest."""
-        if time.monotonic() < self._not_before:
-            raise DatabaseAway("the database was not reachable a moment ago")
-        tried = [node for node in self._nodes if node.may_be_tried()]
-        for node in tried or [min(self._nodes, key=lambda node: node.not_before)]:
+        """To the first node that accepts."""
+        for node in self._nodes.to_try():
             try:
                 connection = connect(self._settings, node)
             except WrongSchema:
@@ -138,6 +166,7 @@ class Connection:
             except (pymysql.err.MySQLError, OSError) as fault:
                 self._leave(node, fault, failures)
                 continue
+            node.has_served()
             self._node = node
             return connection
         raise self._away(failures.last) from failures.last
@@ -147,27 +176,25 @@ class Connection:
         then another node."""
         failures.broken.append(self._node)
         # With one node, a proxy in front of it may know another one.
-        is_elsewhere = number in NODE_NOT_READY and len(self._nodes) > 1
+        is_elsewhere = number in NODE_NOT_READY and len(self._nodes.all) > 1
         is_closed = not is_elsewhere and not _is_timeout(fault)
         if is_closed and failures.broken.count(self._node) == 1:
             failures.last = fault
             return
         self._leave(self._node, fault, failures)
-        if not any(node.may_be_tried() for node in self._nodes):
+        if not self._nodes.is_any_left():
             raise self._away(fault) from fault
 
     def _leave(self, node: Node, fault: Exception, failures: "Failures") -> None:
         failures.last = fault
         is_hung = _is_timeout(fault)
-        node.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._nodes) > 1 else PAUSE_SECONDS)
+        node.leave(HUNG_PAUSE_SECONDS if is_hung and len(self._nodes.all) > 1 else PAUSE_SECONDS)
         failures.timeouts += is_hung
         if failures.timeouts >= TIMEOUTS_MOST:
             raise self._away(fault) from fault
 
     def _away(self, fault: Exception | None) -> DatabaseAway:
-        """No node is left.  For a moment the next calls do not even try one."""
-        if not any(node.may_be_tried() for node in self._nodes):
-            self._not_before = time.monotonic() + PAUSE_SECONDS
+        self._nodes.pause_if_none_is_left()
         return DatabaseAway(str(fault))
 
     def _roll_back(self) -> None:

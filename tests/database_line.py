@@ -18,6 +18,10 @@ from pathlib import Path
 #               "late"        the same, and what was sent meanwhile comes to the database when the line is mended.
 FAULTS = ("cut before", "cut after", "away", "hangs", "late")
 HEADER_OCTETS = 4
+# What the first packet of a server begins with, unless it is an error.
+PROTOCOL = 10
+# The flag by which a server offers TLS (in its first packet), as MariaDB 11.8 does by itself.
+TLS_OFFERED = 0x0800
 # In which any command of a login is done.
 DONE_SECONDS = 0.05
 
@@ -144,15 +148,42 @@ class DatabaseLine:
     def _to_client(self, way) -> None:
         client, database = way
         try:
-            while octets := database.recv(65536):
-                if self._is_broken and self._fault in ("hangs", "late"):
-                    continue
-                client.sendall(octets)
+            octets = _without_tls(_packet(database))
+            while octets:
+                if not (self._is_broken and self._fault in ("hangs", "late")):
+                    client.sendall(octets)
+                octets = database.recv(65536)
         except OSError:
             pass
         finally:
             if not (self._is_broken and self._fault in ("hangs", "late")):
                 self._cut(way)
+
+
+def _packet(database: socket.socket) -> bytes:
+    octets = b""
+    while len(octets) < HEADER_OCTETS or len(octets) < _size(octets):
+        received = database.recv(65536)
+        if not received:
+            raise ConnectionError("the database has sent no whole packet")
+        octets += received
+    return octets
+
+
+def _without_tls(greeting: bytes) -> bytes:
+    """A server's first packet without its offer of TLS: the line could not tell where a command begins in what is encrypted.
+
+    The flags follow the protocol's version (1 octet), the server's version (to a NUL), the connection's number (4), the
+    first part of the challenge (8) and a NUL.
+    """
+    if greeting[HEADER_OCTETS] != PROTOCOL:
+        return greeting  # an error, such as too many connections
+    changed = bytearray(greeting)
+    flags = changed.index(0, HEADER_OCTETS + 1) + 1 + 4 + 8 + 1
+    changed[flags : flags + 2] = (int.from_bytes(changed[flags : flags + 2], "little") & ~TLS_OFFERED).to_bytes(
+        2, "little"
+    )
+    return bytes(changed)
 
 
 def _size(octets: bytes) -> int:

@@ -14,7 +14,7 @@ from pymysql.cursors import Cursor
 
 from .. import attributes, store
 from ..attributes import Report
-from ..connection import Connection, DatabaseAway, RowLocked, TooLate
+from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
 from ..rules.identity import Candidate, Claim, ReportedSession, fits, identify
 from ..settings import Settings
 from ..store.accounting import REACHED_LIMIT, Anomaly, Candidates, Charge, Charged
@@ -61,7 +61,7 @@ class Remembered(NamedTuple):
 
 
 class Charges:
-    def __init__(self, settings: Settings, catalogue: Catalogue, class_key: bytes):
+    def __init__(self, settings: Settings, nodes: Nodes, catalogue: Catalogue, class_key: bytes):
         self._catalogue = catalogue
         self._class_key = class_key
         # What is remembered saves work and decides nothing: after a restart, or on another server, it may be missing.
@@ -69,9 +69,9 @@ class Charges:
         self._known: dict[tuple[int, int], tuple[Any, ...]] = {}
         # When a session was last seen open, by the monotonic clock: it is not archived for days.
         self._open_at: dict[tuple[int, int], float] = {}
-        self.group_commit = GroupCommit(settings, self._run)
-        self._runner = Runner(settings, self._run)
-        self._queue_connection = Connection(settings)
+        self.group_commit = GroupCommit(settings, nodes, self._run)
+        self._runner = Runner(Connection(settings, nodes), self._run)
+        self._queue_connection = Connection(settings, nodes)
 
     def submit(self, packet: Packet) -> str | None:
         """Charge one packet together with those that wait; return a line for the log, or None.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from .. import attributes, store
-from ..connection import Connection, DatabaseAway, WrongSchema
+from ..connection import Connection, DatabaseAway, Nodes, WrongSchema
 from ..rules import messages
 from ..rules.login import Attempt, Card
 from ..sealing import keyring, pin
@@ -37,9 +37,10 @@ class Engine:
         self._take_keys(keyring.load(settings.key_file))
         # It outlasts a change of keys, because running sessions bring their Class back after it.
         class_key = self.keys.lasting("class")
-        self.catalogue = Catalogue(Connection(settings), reads_secrets=settings.group == RADIUS_GROUP)
-        self.logins = Logins(settings, self.catalogue, self._pin_of, class_key)
-        self.charges = Charges(settings, self.catalogue, class_key)
+        nodes = Nodes(settings)
+        self.catalogue = Catalogue(Connection(settings, nodes), reads_secrets=settings.group == RADIUS_GROUP)
+        self.logins = Logins(settings, nodes, self.catalogue, self._pin_of, class_key)
+        self.charges = Charges(settings, nodes, self.catalogue, class_key)
 
     def set_serial(self, is_serial: bool) -> None:
         """Whether the host makes one call at a time, so that a call that waits holds up all others."""

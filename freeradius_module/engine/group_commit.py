@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pymysql.cursors import Cursor
 
-from ..connection import Connection, DatabaseAway, RowLocked, TooLate
+from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
 from ..settings import Settings
 from .group import Group
 
@@ -34,14 +34,14 @@ Work = Callable[[Connection, list[Request], list[Any]], None]
 
 
 class Runner(Generic[Request]):
-    """Does work for many requests on a connection of its own.
+    """Does work for many requests on a connection that nothing else uses.
 
     A request that fails fails alone: where the whole fails, each half of what is not done is tried by itself, until the
     faulty request is found.
     """
 
-    def __init__(self, settings: Settings, work: Work[Request]):
-        self._connection = Connection(settings)
+    def __init__(self, connection: Connection, work: Work[Request]):
+        self._connection = connection
         self._work = work
 
     def run(self, requests: list[Request]) -> list[Any]:
@@ -75,9 +75,9 @@ class GroupCommit(Generic[Request]):
     up.  `is_serial`: the host makes one call at a time, so a call that waits holds up all others.
     """
 
-    def __init__(self, settings: Settings, work: Work[Request]):
+    def __init__(self, settings: Settings, nodes: Nodes, work: Work[Request]):
         self.is_serial = False
-        self._runners = [Runner(settings, work) for _ in range(2)]
+        self._runners = [Runner(Connection(settings, nodes), work) for _ in range(2)]
         self._first, self._again = (Group(runner.run, settings.group_size) for runner in self._runners)
 
     def submit(self, request: Request) -> Any:

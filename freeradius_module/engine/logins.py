@@ -18,7 +18,7 @@ from pymysql.cursors import Cursor
 
 from .. import store
 from ..attributes import SERIAL_MAX
-from ..connection import Connection, DatabaseAway, RowLocked, TooLate
+from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
 from ..rules.identity import Claim, make_class
 from ..rules.login import (
     SOURCES_MOST,
@@ -94,14 +94,19 @@ SetResult = Callable[[int, Answer | str | Exception], None]
 
 class Logins:
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, open_pin: Callable[[Card | None], str], class_key: bytes
+        self,
+        settings: Settings,
+        nodes: Nodes,
+        catalogue: Catalogue,
+        open_pin: Callable[[Card | None], str],
+        class_key: bytes,
     ):
         self._settings = settings
         self._catalogue = catalogue
         self._open_pin = open_pin
         self._class_key = class_key
-        self.group_commit = GroupCommit(settings, self._run)
-        self._runner = Runner(settings, self._run)
+        self.group_commit = GroupCommit(settings, nodes, self._run)
+        self._runner = Runner(Connection(settings, nodes), self._run)
 
     def submit(self, request: LoginRequest) -> Any:
         """An AuthorizeResult for authorize, an Answer for admit, a line for the log for wrong_pin."""

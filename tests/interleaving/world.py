@@ -463,8 +463,8 @@ class Silence:
 def forget_failures(engine: Engine) -> None:
     """Let the engine try a database at once that was away a moment ago."""
     for one in _connections(engine, set()):
-        one._not_before = 0.0
-        for node in one._nodes:
+        one._nodes._not_before = 0.0
+        for node in one._nodes.all:
             node.not_before = 0.0
 
 

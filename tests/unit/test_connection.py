@@ -1,5 +1,6 @@
 """A connection fails fast, comes back by itself, and repeats only what may be repeated."""
 
+import contextlib
 import socket
 import threading
 
@@ -7,7 +8,7 @@ import pymysql
 import pytest
 
 from freeradius_module import connection as connections
-from freeradius_module.connection import GONE, LOST_RACE, TRIES, Connection, DatabaseAway
+from freeradius_module.connection import GONE, LOST_RACE, TRIES, Connection, DatabaseAway, Nodes
 from freeradius_module.settings import Settings
 
 
@@ -83,7 +84,7 @@ def test_a_database_that_is_gone_twice_is_away_and_not_tried_for_a_moment(server
     with pytest.raises(DatabaseAway, match="a moment ago"):
         connection.run(fails(), "it")
     assert server.connected == 2
-    connection._not_before = 0.0  # the moment has passed
+    connection._nodes._not_before = 0.0  # the moment has passed
     assert connection.run(fails(), "it") == "did it"
 
 
@@ -200,6 +201,90 @@ def test_a_cluster_that_stood_still_is_tried_again_after_a_moment(server):
         connection.run(fails(HANGS, HANGS), "it")
     with pytest.raises(DatabaseAway, match="a moment ago"):
         connection.run(fails(), "it")
-    connection._not_before = 0.0  # the moment has passed
+    connection._nodes._not_before = 0.0  # the moment has passed
     assert connection.run(fails(), "it") == "did it"
     assert server.places == ["a", "b", "a"]
+
+
+# What one connection finds out, the others of its process know -------------------------------------------
+
+
+def several(count):
+    nodes = Nodes(CLUSTER)
+    return [Connection(CLUSTER, nodes) for _ in range(count)]
+
+
+def test_a_node_that_hangs_costs_one_connection_a_time_out_and_not_each(server):
+    first, open_there, never_used = several(3)
+    assert open_there.run(fails(), "it") == "did it"
+    assert first.run(fails(HANGS), "it") == "did it"
+    assert server.places == ["a", "a", "b"]
+    # The one that is open there leaves it before it asks, and the other does not begin there.
+    assert open_there.run(fails(), "it") == "did it"
+    assert never_used.run(fails(), "it") == "did it"
+    assert server.places == ["a", "a", "b", "b", "b"]
+
+
+def test_two_nodes_that_hang_cost_one_call_and_the_next_of_any_connection_is_served(server):
+    first, open_there = several(2)
+    assert open_there.run(fails(), "it") == "did it"
+    with pytest.raises(DatabaseAway):
+        first.run(fails(HANGS, HANGS), "it")
+    assert open_there.run(fails(), "it") == "did it"
+    assert server.places == ["a", "a", "b", "c"]
+
+
+def test_an_open_connection_is_used_where_no_other_node_may_be_tried(server):
+    """Its node has failed for another connection, perhaps only for that one."""
+    alone = Nodes(Settings())
+    first, open_there = Connection(Settings(), alone), Connection(Settings(), alone)
+    assert open_there.run(fails(), "it") == "did it"
+    with pytest.raises(DatabaseAway):
+        first.run(fails(HANGS), "it")
+    assert open_there.run(fails(), "it") == "did it"
+    assert server.connected == 2
+
+
+def test_a_node_that_serves_again_is_not_left_alone_any_more(server):
+    """All are left alone, and one is tried nevertheless: whoever is connected to it stays there."""
+    first, second = several(2)
+    server.closed = {"b": REFUSED, "c": REFUSED}
+    with pytest.raises(DatabaseAway):
+        first.run(fails(HANGS), "it")
+    nodes = first._nodes
+    nodes._not_before = 0.0  # the moment has passed
+    nodes.all[0].not_before -= 9.5
+    assert second.run(fails(), "it") == "did it"
+    nodes.all[1].not_before = 0.0
+    assert second.run(fails(), "it") == "did it"
+    assert server.places == ["a", "a"]
+
+
+def test_a_host_that_hangs_before_it_is_encrypted_is_away(tmp_path):
+    """A server of MariaDB 11.8 offers TLS by itself: this one offers it, and is silent then."""
+    version = b"5.5.5-11.8.0-MariaDB\0"
+    tls = 0x0800
+    flags = tls | 0x8000 | 0x0200  # and authentication, protocol 4.1
+    greeting = b"\x0a" + version + bytes(4) + b"12345678" + b"\0" + flags.to_bytes(2, "little") + b"\x2d"
+    greeting += bytes(2) + bytes(2) + b"\x15" + bytes(10) + b"123456789012\0"
+    option_file = tmp_path / "prepaid.cnf"
+    option_file.write_text("[prepaid-radius]\nuser = u\n")
+    begun = []
+
+    def serve(listening):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                client.sendall(len(greeting).to_bytes(3, "little") + b"\0" + greeting)
+                begun.append((client, client.recv(65536)))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        hosts = (listening.getsockname(),)
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        connection = Connection(
+            Settings(path=str(option_file), connection_file=str(option_file), hosts=hosts, database_timeout_seconds=1)
+        )
+        with pytest.raises(DatabaseAway, match="timed out"):
+            connection.run(fails(), "it")
+    ((_, wish),) = begun
+    assert int.from_bytes(wish[4:8], "little") & tls
