@@ -319,6 +319,29 @@ def test_who_may_only_block_cannot_leave_status_and_blocks_apart(office, databas
     assert office.show(parcel[0])["status"] == "blocked"
 
 
+def test_the_history_names_the_block_whatever_a_client_says(office, database, parcel):
+    from admin.shell.office import Office
+
+    stolen = database.value("SELECT id FROM card WHERE serial = %s", [parcel[0].serial])
+    free = database.value("SELECT id FROM card WHERE serial = %s", [office.sell(1, "--time", "1h")[0].serial])
+    others = database.value("SELECT MIN(id) AS id FROM card_block WHERE card_id <> %s", [free])
+    with Office(str(office.option_file)).connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET @prepaid_block = {others}")
+        cursor.execute(f"INSERT INTO card_block (card_id, scope, reason) VALUES ({free}, 'serial', 'x')")
+        cursor.execute(f"SET @prepaid_block = {others}")
+        for card_id in free, stolen:
+            cursor.execute(f"UPDATE card_block SET lifted_at = '2000-01-01' WHERE card_id = {card_id}")
+        connection.commit()
+    wrong = database.query(
+        "SELECT card_event.* FROM card_event LEFT JOIN card_block ON card_block.id = card_event.block_id"
+        " WHERE (card_event.from_status = 'blocked' OR card_event.to_status = 'blocked' OR card_event.what LIKE 'block%%')"
+        "   AND NOT card_block.card_id <=> card_event.card_id",
+        [],
+    )
+    assert wrong == []
+    assert database.value("SELECT COUNT(*) FROM card_event WHERE block_id IS NOT NULL AND card_id = %s", [free]) == 2
+
+
 # --- From a scanner -----------------------------------------------------------------------------------------
 
 
