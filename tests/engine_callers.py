@@ -14,9 +14,15 @@ def request(card, device=PHONE, nas=NAS) -> dict[str, str]:
     return {"User-Name": card.serial, "Calling-Station-Id": device, "Tmp-String-0": nas}
 
 
-def log_in(engine, card, device=PHONE, nas=NAS):
+def arrival(moment: float) -> dict[str, str]:
+    """When FreeRADIUS received a login, in seconds since 1970, as its site tells the engine."""
+    seconds, microseconds = divmod(int(moment * 1_000_000), 1_000_000)
+    return {"Tmp-String-1": f"{seconds}.{microseconds}"}
+
+
+def log_in(engine, card, device=PHONE, nas=NAS, asked_at=None):
     """The answer to a login with the right PIN, as post-auth gets it."""
-    asked = request(card, device, nas)
+    asked = request(card, device, nas) | (arrival(asked_at) if asked_at else {})
     assert engine.authorize(asked).pin == card.pin
     return engine.admit(asked)
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import math
 import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -199,7 +200,10 @@ class Logins:
                     # A login whose caller has given up would only use up what the next one needs.
                     set_result(index, TooLate("the login was asked for too long ago"))
                     continue
+                # Anew for each decision: the cards were read just now, perhaps after a wait for a locked row.  A login that
+                # was asked for before another one was written must not look as if it came long after it.
                 attempt = requests[index].attempt
+                attempt = attempt._replace(asked_seconds_ago=max(time.time() - attempt.at, attempt.asked_seconds_ago))
                 product = self._catalogue.product(card.product_id, card.product_revision)
                 decision = decide(
                     card, product, attempt, self._settings.longest_session_seconds, self._catalogue.queue_lag_seconds()

@@ -12,10 +12,9 @@ import pymysql
 
 from admin import archive, block, cards, credit, custody, key, redeem, store
 from admin.shell import errors
-from freeradius_module.attributes import RECEIVED_AT
 from freeradius_module.connection import DatabaseAway
 from freeradius_module.sealing import keyring, pin
-from tests.engine_callers import LAPTOP, PHONE, report, request
+from tests.engine_callers import LAPTOP, PHONE, arrival, report, request
 from tests.interleaving.steps import AGAIN
 from tests.interleaving.world import OCTETS, PARTNER, Case, Side, forget_failures
 
@@ -43,11 +42,8 @@ def _packet(side: Side, work: Callable[[], object]) -> object:
 
 def log_in(device: str = PHONE, code: str | None = None) -> Callable[[Side, Case], object]:
     def run(side, case):
-        seconds, microseconds = divmod(int(case.asked_at * 1_000_000), 1_000_000)
-        asked = request(case.card, device, case.nas) | {
-            "User-Password": code or case.card.pin,
-            RECEIVED_AT: f"{seconds}.{microseconds}",
-        }
+        asked = request(case.card, device, case.nas) | arrival(case.asked_at)
+        asked["User-Password"] = code or case.card.pin
 
         def work():
             handout = side.engine.authorize(asked)
