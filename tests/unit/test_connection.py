@@ -115,6 +115,19 @@ def test_a_failure_leaves_no_open_transaction_to_the_next_call(server):
     assert server.rolled_back == 1
 
 
+def test_a_connection_that_cannot_roll_back_is_made_again(server, monkeypatch):
+    connection = Connection(Settings())
+
+    def gone():
+        raise pymysql.err.OperationalError(2006, "gone away")
+
+    monkeypatch.setattr(server, "rollback", gone)
+    with pytest.raises(ValueError, match="ours"):
+        connection.run(fails(ValueError("ours")), "it")
+    assert connection.run(fails(), "it") == "did it"
+    assert server.connected == 2
+
+
 def test_a_database_that_hangs_is_away(tmp_path):
     """It accepts the connection and sends nothing: a real socket, and PyMySQL's own time-out."""
     path = tmp_path / "hangs.sock"
