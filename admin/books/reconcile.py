@@ -25,7 +25,11 @@ OF_CARDS = {
     "transfer": store.reconcile.wrong_transfers,
     "voice": store.reconcile.wrong_voice_credits,
 }
-OF_PAPERS = {"note": store.reconcile.wrong_notes, "batch": store.reconcile.wrong_batches}
+OF_PAPERS = {
+    "note": store.reconcile.wrong_notes,
+    "batch": store.reconcile.wrong_batches,
+    "role": store.reconcile.wrong_roles,
+}
 
 
 @cli.command()
@@ -40,11 +44,12 @@ def reconcile(office: Office, as_json: bool) -> None:
     sessions  no session has posted more than it used
     status    a card's status is the last one of its history, which has no gap
     custody   a card that is with a partner has a delivery note to that partner
-    history   each change of status is permitted; FreeRADIUS made none of the office's
+    history   each change of status is permitted, and who did something to a card held a role for it then
     transfer  what a transfer took from one card, it gave to the other
     voice     a redeemed card has a credit with the card's value, and no other card has one
     note      a note has as many cards as changed hands with it
     batch     a batch has as many cards as its row states
+    role      who made a batch, note or voice credit, or asked for an address, held the role for it then
 
     \b
     Example:

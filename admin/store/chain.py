@@ -67,6 +67,7 @@ COLUMNS = {
     ),
     "voice_credit": ("id", "card_id", "account", "credit_cents", "credit_seconds", "redeemed_at", "operator"),
     "address_query": ("id", "asked_at", "operator", "address", "moment_at", "reason"),
+    "operator_role_event": ("id", "at", "operator", "role", "what", "changed_by"),
 }
 SOURCES = tuple(COLUMNS)
 
@@ -78,6 +79,7 @@ MOMENT = {
     "note": "made_at",
     "voice_credit": "redeemed_at",
     "address_query": "asked_at",
+    "operator_role_event": "at",
 }
 
 

@@ -100,6 +100,7 @@ CHANGED = {
     "note": ["card_count = card_count + 1", "partner_id = partner_id + 1", "kind = 'void'", "operator = 'somebody'"],
     "voice_credit": ["account = 'B 2'", "credit_cents = credit_cents + 1", "operator = 'somebody'"],
     "address_query": ["address = '10.5.0.8'", "operator = 'somebody'", "reason = 'another'"],
+    "operator_role_event": ["operator = 'somebody'", "role = 'admin'", "at = at - INTERVAL 1 DAY"],
 }
 
 
