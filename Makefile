@@ -28,6 +28,8 @@ BENCH ?=
 SHORT ?=
 # The number of places that make mutants changes, chosen by a fixed seed: make mutants SAMPLE=150
 SAMPLE ?=
+# LEFT=1: make mutants tries only what no earlier run found killed
+LEFT ?=
 # Run only some campaigns: make faults ONLY=queue,model
 ONLY ?=
 # The roots of other Debian releases. Each is made once and used again.
@@ -129,8 +131,8 @@ faults: system-faults installed $(VENV)/test.stamp ## Break everything under loa
 	@$(VENV)/bin/python -m tests.faults $(if $(SHORT),--short) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: mutants
-mutants: installed $(VENV)/test.stamp ## Change one place at a time in the code that decides, charges and guards, and see whether a test fails; SHORT=1: 30 places; SAMPLE=N: so many; ONLY=TEXT: some.
-	@$(VENV)/bin/python -m tests.mutants --jobs $(JOBS) $(if $(SHORT),--short) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)")
+mutants: installed $(VENV)/test.stamp ## Change one place at a time in the code that decides, charges and guards, and see whether a test fails; SHORT=1: 30 places; SAMPLE=N: so many; ONLY=TEXT: some; LEFT=1: not yet killed.
+	@$(VENV)/bin/python -m tests.mutants --jobs $(JOBS) $(if $(SHORT),--short) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only "$(ONLY)") $(if $(LEFT),--left)
 
 # The results are written to the root's copy of the checkout, and then added to those of this one.
 .PHONY: faults-debian13

@@ -168,6 +168,7 @@ GRANT SELECT (card_id, login_number, ended_at, used_seconds, used_down_octets, u
 GRANT {see} TO {audit};
 GRANT SELECT ON {database}.address_query TO {audit};
 GRANT SELECT ON {database}.operator_role TO {audit};
+GRANT SELECT ON {database}.operator_role_event TO {audit};
 GRANT SELECT, INSERT ON {database}.history_chain TO {audit};
 GRANT SELECT, UPDATE ON {database}.history_floor TO {audit};
 

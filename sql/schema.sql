@@ -420,6 +420,43 @@ CREATE TABLE operator_role (
     PRIMARY KEY (operator, role)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
+-- Each role that an account was given or lost. `prepaid reconcile` compares the history with it: who acted must have held
+-- a role for the act at that time. The triggers of operator_role write it; it is never changed.
+CREATE TABLE operator_role_event (
+    id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    at          DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator    VARCHAR(80)     NOT NULL,
+    role        VARCHAR(16)     NOT NULL,
+    what        ENUM('given', 'taken') NOT NULL,
+    changed_by  VARCHAR(128)    NOT NULL DEFAULT '',             -- the account that the server authenticated
+    KEY (operator, role, id)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+CREATE TRIGGER given_role_is_recorded AFTER INSERT ON operator_role FOR EACH ROW
+    INSERT INTO operator_role_event (operator, role, what) VALUES (NEW.operator, NEW.role, 'given');
+CREATE TRIGGER taken_role_is_recorded AFTER DELETE ON operator_role FOR EACH ROW
+    INSERT INTO operator_role_event (operator, role, what) VALUES (OLD.operator, OLD.role, 'taken');
+CREATE TRIGGER roles_are_given_and_taken BEFORE UPDATE ON operator_role FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'roles_are_given_and_taken: remove the role and give another';
+
+DELIMITER //
+CREATE TRIGGER role_event_is_what_happened BEFORE INSERT ON operator_role_event FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    IF (NEW.what = 'given') <> EXISTS (SELECT 1 FROM operator_role
+                                        WHERE operator_role.operator = NEW.operator AND operator_role.role = NEW.role) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_says_what_happened: triggers of operator_role write this row';
+    END IF;
+    SET NEW.changed_by = SUBSTRING_INDEX(USER(), '@', 1), NEW.at = server_time();
+END//
+DELIMITER ;
+CREATE TRIGGER role_history_is_never_edited BEFORE UPDATE ON operator_role_event FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: give or take the role instead';
+CREATE TRIGGER role_history_is_never_removed BEFORE DELETE ON operator_role_event FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: give or take the role instead';
+
 
 -- The card -----------------------------------------------------------------------------------------------
 
@@ -1286,6 +1323,13 @@ DELIMITER //
 -- checked in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
+    -- The server's clock, also after SET timestamp. Written out: a call of server_time() takes longer, and this runs for
+    -- every packet.
+    IF NEW.end_recorded_at NOT BETWEEN CONVERT_TZ(SYSDATE(), @@session.time_zone, '+00:00') - INTERVAL 5 SECOND
+                                   AND CONVERT_TZ(SYSDATE(), @@session.time_zone, '+00:00') + INTERVAL 5 SECOND
+       AND NOT acts_as_owner() THEN
+        SET NEW.end_recorded_at = server_time();
+    END IF;
     IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
         -- A session that returns from the archive has posted exactly what its archived row says.
         IF NOT acts_as_owner()
@@ -1356,7 +1400,8 @@ BEGIN
             END IF;
         END IF;
         SET NEW.end_recorded_at =
-            IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, UTC_TIMESTAMP(3), NEW.end_recorded_at);
+            IF(NEW.due_at IS NULL AND OLD.due_at IS NOT NULL, server_time(),
+               IF(acts_as_owner(), NEW.end_recorded_at, OLD.end_recorded_at));
     END IF;
 END//
 DELIMITER ;
@@ -1818,7 +1863,8 @@ DELIMITER ;
 -- computes all hashes again.
 CREATE TABLE history_chain (
     seq        BIGINT UNSIGNED NOT NULL PRIMARY KEY,             -- consecutive
-    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment') NOT NULL,
+    source     ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment',
+                    'operator_role_event') NOT NULL,
     row_id     BIGINT UNSIGNED NOT NULL,
     sealed_at  DATETIME(3)     NOT NULL,
     hash       BINARY(32)      NOT NULL,
@@ -1843,8 +1889,8 @@ DELIMITER ;
 -- The number of the row, in each table, up to which no transaction can still add rows, because none is that old. Sealing
 -- reads the rows above it only. A row that appears below it was inserted into the past.
 CREATE TABLE history_floor (
-    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment')
-                                   NOT NULL PRIMARY KEY,
+    source         ENUM('card_event', 'batch_event', 'card_entry', 'note', 'voice_credit', 'address_query', 'payment',
+                        'operator_role_event') NOT NULL PRIMARY KEY,
     row_id         BIGINT UNSIGNED NOT NULL DEFAULT 0,
     next_row_id    BIGINT UNSIGNED NOT NULL DEFAULT 0,           -- becomes row_id six hours after next_since_at
     next_since_at  DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3)
@@ -1852,7 +1898,7 @@ CREATE TABLE history_floor (
 
 INSERT INTO history_floor (source) VALUES
     ('card_event'), ('batch_event'), ('card_entry'), ('note'), ('voice_credit'), ('address_query'),
-    ('payment');
+    ('payment'), ('operator_role_event');
 
 DELIMITER //
 -- The floor never falls, never passes the sealed rows, and rises six hours later, when the longest transaction has ended.

@@ -11,6 +11,7 @@ Each pytest run has its own folder and ports, so several runs can work side by s
 if there is room and TMPDIR is not set.  Set PREPAID_TEST_KEEP=1 to keep logs and data.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -33,16 +34,34 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # Twice as much as a run of all tests needs.
 MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
+# tests/mutants runs thousands of times on a server that it has started: its folders and ports.
+RUNNING_STACK = "PREPAID_TEST_STACK"
 
 
 @pytest.fixture(scope="session")
 def installed():
     """Commands and radiusd run from the installed copy, so it must match this tree."""
+    if RUNNING_STACK in os.environ:
+        return
     subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
 
 
 @pytest.fixture(scope="session")
 def _unstarted_stack(installed):
+    if RUNNING_STACK in os.environ:
+        folder, data_folder, auth_port, acct_port = json.loads(os.environ[RUNNING_STACK])
+        stack = Stack(
+            Path(folder),
+            auth_port=auth_port,
+            acct_port=acct_port,
+            durability=QUICK,
+            data_folder=Path(data_folder),
+            freeradius_options={"reject_delay": "0"},
+            dies_with_parent=True,
+        )
+        yield stack
+        stack.freeradius.stop()
+        return
     # A short name: the path of MariaDB's socket must not exceed 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="prepaid-test-"))
     memory = memory_folder(folder.name)
@@ -128,7 +147,8 @@ def load_sql(database: Database, path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def _clean_database(mariadb, _unstarted_stack):
-    _unstarted_stack.start_database()
+    if RUNNING_STACK not in os.environ:
+        _unstarted_stack.start_database()
     return CleanDatabase(Database(mariadb, DATABASE))
 
 

@@ -50,3 +50,16 @@ class SimulatedClock:
             mock.patch.object(Connection, "query", query),
         ):
             yield self
+
+
+@contextlib.contextmanager
+def server_follows(database):
+    """Inside this context the server's own clock, which SET timestamp does not move, is that of each connection."""
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW CREATE FUNCTION server_time")
+        made = cursor.fetchone()["Create Function"]
+        cursor.execute("CREATE OR REPLACE FUNCTION server_time() RETURNS DATETIME(3) NO SQL RETURN UTC_TIMESTAMP(3)")
+    try:
+        yield
+    finally:
+        database.execute(made.replace("CREATE", "CREATE OR REPLACE", 1))

@@ -30,6 +30,7 @@ OF_PAPERS = {
     "note": store.reconcile.wrong_notes,
     "batch": store.reconcile.wrong_batches,
     "partner": store.reconcile.wrong_accounts,
+    "role": store.reconcile.wrong_roles,
 }
 
 
@@ -46,12 +47,13 @@ def reconcile(office: Office, as_json: bool) -> None:
     status    a card's status is the last one of its history, which has no gap
     block     a card is blocked while one of its blocks is open, and no longer
     custody   a card that is with a partner has a delivery note to that partner
-    history   each change of status is permitted; FreeRADIUS made none of the office's
+    history   each change of status is permitted, and who did something to a card held a role for it then
     transfer  what a transfer took from one card, it gave to the other
     voice     a redeemed card has a credit with the card's value, and no other card has one
     note      a note has as many cards as changed hands with it
     batch     a batch has as many cards as its row states
     partner   a partner's account has the sums of its notes and payments
+    role      who made a batch, note, payment or voice credit, or asked for an address, held the role then
 
     \b
     Example:

@@ -90,6 +90,7 @@ COLUMNS = {
         "recorded_at",
         "operator",
     ),
+    "operator_role_event": ("id", "at", "operator", "role", "what", "changed_by"),
 }
 SOURCES = tuple(COLUMNS)
 
@@ -102,6 +103,7 @@ MOMENT = {
     "voice_credit": "redeemed_at",
     "address_query": "asked_at",
     "payment": "recorded_at",
+    "operator_role_event": "at",
 }
 
 

@@ -99,6 +99,7 @@ CHANGED = {
     "voice_credit": ["account = 'B 2'", "credit_cents = credit_cents + 1", "operator = 'somebody'"],
     "address_query": ["address = '10.5.0.8'", "operator = 'somebody'", "reason = 'another'"],
     "payment": ["amount_cents = amount_cents + 1", "paid_on = paid_on - INTERVAL 1 DAY", "note = 'another'"],
+    "operator_role_event": ["operator = 'somebody'", "role = 'admin'", "at = at - INTERVAL 1 DAY"],
 }
 
 

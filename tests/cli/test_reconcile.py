@@ -1,5 +1,6 @@
 """reconcile: the books agree; each fault that a test makes is found, and no other."""
 
+import pymysql
 import pytest
 
 from tests.database import without_triggers
@@ -125,6 +126,35 @@ WRONGS = {
         ],
         "history",
     ),
+    "a change by an account that never had a role": (
+        [
+            "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'in_use', 'blocked', 'x' FROM card"
+            " WHERE serial = 'C'",
+            "INSERT INTO card_event (card_id, from_status, to_status, operator) SELECT id, 'blocked', 'in_use', 'x' FROM card"
+            " WHERE serial = 'C'",
+        ],
+        "history",
+    ),
+    "a change by FreeRADIUS that is the office's": (
+        [
+            "INSERT INTO card_event (card_id, from_status, to_status, operator)"
+            " SELECT id, 'in_use', 'blocked', 'prepaid_radius' FROM card WHERE serial = 'C'",
+            "INSERT INTO card_event (card_id, from_status, to_status, operator)"
+            " SELECT id, 'blocked', 'in_use', 'prepaid_radius' FROM card WHERE serial = 'C'",
+        ],
+        "history",
+    ),
+    "a PIN that FreeRADIUS' account read like an operator": (
+        [
+            "INSERT INTO card_event (card_id, what, operator) SELECT id, 'pin_read', 'prepaid_radius' FROM card WHERE serial = 'C'"
+        ],
+        "history",
+    ),
+    "a batch exported by an account without that role": (
+        ["UPDATE batch_event SET operator = 'x' WHERE what = 'exported'"],
+        "role",
+    ),
+    "a note of an account without a role": (["UPDATE note SET operator = 'x' WHERE kind = 'return'"], "role"),
     "a transfer that gave nothing": (
         [
             "INSERT INTO card_entry (card_id, what, operator, reason, other_card_id, added_seconds)"
@@ -135,7 +165,8 @@ WRONGS = {
     ),
     "a credit for the voice platform of a card that is not redeemed": (
         [
-            "INSERT INTO voice_credit (card_id, account, credit_cents) SELECT id, 'a', 4000000 FROM card WHERE serial = 'C'"
+            "INSERT INTO voice_credit (card_id, account, credit_cents, operator)"
+            " SELECT id, 'a', 4000000, 'prepaid_admin' FROM card WHERE serial = 'C'"
         ],
         "voice",
     ),
@@ -153,6 +184,77 @@ def test_a_fault_is_found_by_its_rule(office, books, database, wrong):
     assert {rule for rule, _which in found} == {check}, found
     if check in ("ledger", "usage", "sessions", "status", "custody", "history", "transfer", "voice"):
         assert {which for _rule, which in found} == {books[0].serial}
+
+
+# By the days since it was given and taken: when an operator held the role block, and acted.
+TIMES = {
+    "before it was given": (9, 5, 10),
+    "after it was taken": (9, 5, 4),
+    "while it was held": (9, 5, 7),
+    "at the minute when it was given": (9, 5, 9),
+}
+
+
+@pytest.mark.parametrize("when", TIMES)
+def test_who_acted_held_the_role_then(office, books, database, when):
+    """The insider may write events, but not the roles of another day."""
+    given, taken, acted = TIMES[when]
+    with without_triggers(database) as cursor:
+        for what, days in (("given", given), ("taken", taken)):
+            cursor.execute(
+                "INSERT INTO operator_role_event (at, operator, role, what, changed_by)"
+                " VALUES (UTC_TIMESTAMP(3) - INTERVAL %s DAY, 'ana', 'block', %s, 'root')",
+                [days, what],
+            )
+        for before, after in (("in_use", "blocked"), ("blocked", "in_use")):
+            cursor.execute(
+                "INSERT INTO card_event (card_id, at, from_status, to_status, operator)"
+                " SELECT id, UTC_TIMESTAMP(3) - INTERVAL %s DAY, %s, %s, 'ana' FROM card WHERE serial = %s",
+                [acted, before, after, books[0].serial],
+            )
+    expected = [] if when in ("while it was held", "at the minute when it was given") else 2 * ["history"]
+    assert [check for check, _which in faults(office)] == expected
+
+
+def test_roles_that_commands_give_and_take_are_recorded(office, database, books):
+    office.must("operator", "add", "ana", "--role", "see", "--role", "block")
+    office.must("operator", "remove", "ana", "--role", "block")
+    office.must("operator", "add", "ana", "--role", "block")
+    office.must("operator", "remove", "ana")
+    rows = database.query("SELECT role, what, changed_by FROM operator_role_event WHERE operator = 'ana' ORDER BY id")
+    assert {row["changed_by"] for row in rows} == {database.mariadb.owner}
+    assert [row["what"] for row in rows if row["role"] == "block"] == ["given", "taken", "given", "taken"]
+    assert [row["what"] for row in rows if row["role"] == "see"] == ["given", "taken"]
+    assert faults(office) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE operator_role SET role = 'admin' WHERE role = 'office'",
+        "UPDATE operator_role_event SET at = at - INTERVAL 9 DAY",
+        "UPDATE operator_role_event SET role = 'admin'",
+        "DELETE FROM operator_role_event",
+        "INSERT INTO operator_role_event (operator, role, what) VALUES ('ana', 'block', 'given')",
+        "INSERT INTO operator_role_event (operator, role, what) VALUES ('prepaid_admin', 'office', 'taken')",
+    ],
+)
+def test_the_history_of_roles_is_written_by_triggers_only(database, statement):
+    """Even the schema's owner cannot write it, unless the triggers are removed."""
+    before = database.query("SELECT * FROM operator_role_event")
+    with pytest.raises(pymysql.MySQLError):
+        database.execute(f"SET STATEMENT check_constraint_checks = 0, foreign_key_checks = 0 FOR {statement}")
+    assert database.query("SELECT * FROM operator_role_event") == before
+
+
+def test_a_role_has_the_servers_time_and_account(database):
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET timestamp = 1000000000")
+        cursor.execute("INSERT INTO operator_role (operator, role) VALUES ('ana', 'block')")
+    (row,) = database.query(
+        "SELECT changed_by, at > SYSDATE() - INTERVAL 1 HOUR AS is_now FROM operator_role_event WHERE operator = 'ana'"
+    )
+    assert row == {"changed_by": database.mariadb.owner, "is_now": 1}
 
 
 def test_a_session_that_came_back_counts_once(office, books, database):

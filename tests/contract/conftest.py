@@ -8,7 +8,7 @@ from freeradius_module import settings
 from freeradius_module.engine.engine import Engine
 from tests.quiet_nas import QuietNas
 from tests.shop import Shop
-from tests.simulated_clock import SimulatedClock
+from tests.simulated_clock import SimulatedClock, server_follows
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def shop(database, _unstarted_stack):
 @pytest.fixture
 def clock(database):
     """A clock that only the test moves."""
-    with SimulatedClock().running() as clock:
+    with server_follows(database), SimulatedClock().running() as clock:
         yield clock
 
 

@@ -174,9 +174,9 @@ def test_an_archived_session_that_comes_back_and_ends_is_archived_again_with_all
     assert shop.used(card)[0] == BACK_AFTER_SECONDS + 310
     first, _ = overview(database, shop, card)
     assert (first["used_seconds"], first["end_cause"], first["is_open"]) == (BACK_AFTER_SECONDS + 300, "unknown", 0)
-    # The cards of this test came to their partner without a note.
+    # The cards of this test came to their partner without a note, and its clock is before the accounts got their roles.
     faults = json.loads(office.run("reconcile", "--json").stdout)["faults"]
-    assert [fault for fault in faults if fault["check"] != "custody"] == []
+    assert [fault for fault in faults if fault["check"] not in ("custody", "history")] == []
 
 
 @pytest.mark.parametrize("kind", ["Interim-Update", "Stop"])

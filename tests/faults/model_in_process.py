@@ -35,7 +35,7 @@ from tests import engine_callers
 from tests.database import Database
 from tests.quiet_nas import QuietNas
 from tests.shop import Shop
-from tests.simulated_clock import SimulatedClock
+from tests.simulated_clock import SimulatedClock, server_follows
 from tests.stack import Stack, free_ports
 from tests.stack.mariadb import QUICK
 from tests.stack.stack import DATABASE
@@ -796,7 +796,7 @@ def main() -> int:
     campaign = None
     try:
         campaign = Campaign(folder, memory and memory / "mariadb", options.verbose)
-        with campaign.clock.running():
+        with server_follows(campaign.database), campaign.clock.running():
             for seed in range(options.first, options.first + options.seeds):
                 try:
                     campaign.play(seed, options.packets)

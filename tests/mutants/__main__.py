@@ -2,19 +2,24 @@
 
     --short           30 places, chosen by a fixed seed
     --sample N        so many places, chosen by the same seed
-    --only TEXT       places whose name (path:line:column 'old' -> 'new') contains this
+    --only TEXT       places whose name (path:line:column 'old' -> 'new') contains this; can be given several times
     --jobs N          so many at a time, each in a copy of its own  [2]
+    --map             find out again which tests execute which lines; --map=alone only of the tests without a server
+    --left            only the places that no earlier run found killed: to go on with a run, or after adding tests
     --list            name the places and do nothing
 
-In copies of the tree with virtual environments of their own, under var/mutants, so that nothing here changes.  The tests
-of a file are listed below, in the order in which they run, but for those that noticed earlier changes of that file, which
-run before all others; the first that fails ends the try.  The order decides how long a verdict takes and not what it is.
-The chosen places and the seed of `hypothesis` are fixed, so two runs give the same verdicts; the results name the test
-that noticed each change.  A place that may stay as it is, because the change changes nothing, is in `equal.txt` with the
-reason.  Exit status 1 if less than 95 of 100 others are noticed.
+Each change is tried with the tests that execute it: the changed statement of Python, or the changed trigger, view or
+procedure.  The map of that is made once, by a run of all these tests, and kept in var/mutants/map.json; make it again
+after a change of the tests.  The quickest test comes first, the first that fails ends the try, and all together take at
+most BUDGET_SECONDS by the map, so that a verdict takes a bounded time.  `worker.py` says how a try is made cheap.
+
+The verdicts do not depend on chance: the places, the map and the examples of `hypothesis` are fixed.  They are kept in
+var/mutants.json, with those of earlier runs.  A place that may stay as it is, because the change changes nothing, is in
+`equal.txt` with the reason.  Exit status 1 if less than 95 of 100 others are noticed.
 """
 
 import argparse
+import ast
 import json
 import os
 import queue
@@ -23,90 +28,73 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .changes import Change, of_python, of_sql
+from .changes import Change, objects, of_python, of_sql, replacing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "var" / "mutants"
+MAP = FOLDER / "map.json"
 RESULTS = CHECKOUT / "var" / "mutants.json"
 EQUAL = Path(__file__).with_name("equal.txt")
 SEED = 1
 SAMPLE = 30
 JOBS = 2
 LEAST_SHARE = 0.95
-# More than the tests of any file take on a busy machine; a change that makes a loop endless is noticed so.
-SECONDS_MOST = 900
-# So many tests that noticed something run before all others.
-FIRST_MOST = 40
+# The tests of one change take no longer together, as measured on the unchanged tree.
+BUDGET_SECONDS = 10.0
+# A try ends as `late` when it has computed, or taken, so much more than its tests take without a change.
+CPU_FACTOR, CPU_SECONDS = 4, 6
+WALL_FACTOR, WALL_SECONDS = 20, 120
+MAP_SECONDS = 3600
 
-STORE = [
-    "tests/store/test_charging.py",
-    "tests/store/test_reserving.py",
-    "tests/store/test_sums_of_sessions.py",
-    "tests/store/test_guessing.py",
-    "tests/store/test_reading_cards.py",
-    "tests/store/test_usage_views.py",
-    "tests/store/test_anomalies.py",
-    "tests/store/test_catalogue.py",
+# What decides, charges, seals and guards: files, or folders for all modules in them, in the order in which they are tried.
+FILES = [
+    "freeradius_module/rules",
+    "freeradius_module/sealing",
+    "freeradius_module/store",
+    "freeradius_module/engine/accounting.py",
+    "freeradius_module/engine/logins.py",
+    "freeradius_module/engine/read_mark.py",
+    "sql/schema.sql",
+    "freeradius_module/attributes.py",
+    "freeradius_module/connection.py",
+    "admin/store/archive.py",
+    "admin/store/entry.py",
+    "admin/store/reconcile.py",
+    "admin/store/voice.py",
+    "admin/books/audit.py",
+    "admin/enforce/enforcer.py",
+]
+# Tests without a server ...
+ALONE = ["freeradius_module", "admin", "tests/unit"]
+# ... and with one.
+SERVED = [
+    "tests/store",
     "tests/contract",
-]
-RULES = [
-    "tests/schema/test_card_status.py",
-    "tests/schema/test_role_reach.py",
-    "tests/schema/test_roles.py",
-    "tests/schema/test_grants.py",
-    "tests/schema/test_side_doors.py",
+    "tests/schema",
+    "tests/cli/test_archive.py",
+    "tests/cli/test_audit.py",
+    "tests/cli/test_block.py",
+    "tests/cli/test_credit.py",
     "tests/cli/test_custody.py",
+    "tests/cli/test_enforce.py",
+    "tests/cli/test_import.py",
+    "tests/cli/test_operators.py",
+    "tests/cli/test_operators_of_credit.py",
+    "tests/cli/test_reconcile.py",
     "tests/cli/test_sessions.py",
+    "tests/cli/test_telephony.py",
+    "tests/cli/test_track.py",
 ]
-# A file, or a folder for all modules in it, and the tests that cover it: the quick ones first.
-TESTS = {
-    "freeradius_module/rules/login.py": ["freeradius_module/rules/login.py", "tests/unit/test_login.py", *STORE],
-    "freeradius_module/engine/logins.py": ["freeradius_module/engine/logins.py", *STORE],
-    "freeradius_module/rules/usage.py": [
-        "freeradius_module/rules/usage.py",
-        "tests/unit/test_usage.py",
-        "tests/unit/test_login.py",
-        STORE[0],
-    ],
-    "freeradius_module/rules/identity.py": [
-        "freeradius_module/rules/identity.py",
-        "tests/unit/test_identity.py",
-        STORE[0],
-    ],
-    "freeradius_module/engine/accounting.py": ["freeradius_module/engine/accounting.py", *STORE],
-    "freeradius_module/rules/hours.py": ["freeradius_module/rules/hours.py", "tests/unit/test_hours.py"],
-    "freeradius_module/sealing/pin.py": [
-        "freeradius_module/sealing/pin.py",
-        "tests/unit/test_pin.py",
-        "tests/unit/test_pin_open_all.py",
-    ],
-    "freeradius_module/sealing/keyring.py": ["freeradius_module/sealing/keyring.py", "tests/unit/test_keyring.py"],
-    "freeradius_module/rules/serial.py": ["freeradius_module/rules/serial.py", "tests/unit/test_serial.py"],
-    "freeradius_module/attributes.py": ["freeradius_module/attributes.py", "tests/unit/test_attributes.py", STORE[0]],
-    "freeradius_module/engine/read_mark.py": ["freeradius_module/engine/read_mark.py", "tests/unit/test_hooks.py"],
-    "freeradius_module/connection.py": ["tests/unit/test_connection.py", "tests/store/test_literals.py", STORE[1]],
-    "freeradius_module/store": STORE,
-    "admin/store/archive.py": [
-        "admin/store/archive.py",
-        "tests/cli/test_archive.py",
-        "tests/contract/test_archive_is_transparent.py",
-        "tests/contract/test_archive_and_engine.py",
-    ],
-    "admin/store/entry.py": ["tests/cli/test_credit.py", "tests/contract/test_transfer_and_login.py"],
-    "admin/store/voice.py": ["tests/cli/test_telephony.py"],
-    "admin/store/reconcile.py": ["tests/cli/test_reconcile.py"],
-    "admin/books/audit.py": ["tests/cli/test_audit.py"],
-    "admin/enforce/enforcer.py": ["tests/cli/test_enforce.py", "tests/contract/test_limits_of_the_card.py"],
-    "sql/schema.sql": [*RULES, "tests/schema", *STORE, "tests/cli/test_telephony.py", "tests/cli/test_audit.py"],
-}
 
 
 class Verdict(NamedTuple):
-    word: str  # killed: a test failed; late: the tests came to no end; alive: nobody noticed
+    word: str  # killed: a test failed; late: the tests came to no end; alive: nobody noticed; untested: no test executes it
     by: str  # the test that failed, or what pytest ended with
     seconds: float
 
@@ -115,79 +103,96 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Change one place at a time, and see whether a test notices.")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--sample", type=int, default=0)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--jobs", type=int, default=JOBS)
+    parser.add_argument("--map", nargs="?", const="all", choices=("all", "alone"))
+    parser.add_argument("--left", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     equal = reasons()
+    known = json.loads(RESULTS.read_text())["verdicts"] if RESULTS.exists() else {}
     changes = [
-        one for path in files() for one in places(path) if options.only in str(one) and lasting_name(one) not in equal
+        one
+        for path in files()
+        for one in places(path)
+        if (not options.only or any(text in str(one) for text in options.only))
+        and lasting_name(one) not in equal
+        and (not options.left or known.get(str(one), {"word": ""})["word"] not in ("killed", "late"))
     ]
     wanted = options.sample or (SAMPLE if options.short else len(changes))
     if len(changes) > wanted:
-        changes = sorted(random.Random(SEED).sample(changes, wanted))
+        chosen = set(random.Random(SEED).sample(changes, wanted))
+        changes = [one for one in changes if one in chosen]
     if options.list:
         print(*changes, sep="\n")
         return 0
-    trees = [Tree(FOLDER / f"tree-{number}") for number in range(min(options.jobs, len(changes)))]
+    trees = [Tree(FOLDER / f"tree-{number}") for number in range(max(1, min(options.jobs, len(changes))))]
     for tree in trees:
         tree.prepare()
-    paths = {change.path for change in changes}
-    if failed := trees[0].run(
-        list(dict.fromkeys(test for path, tests in files().items() if path in paths for test in tests))
-    ):
-        print(f"Without any change the tests fail ({failed}): nothing can be said about changes.", file=sys.stderr)
-        return 1
-    verdicts = tried(changes, trees, equal)
-    killed = sum(verdict.word != "alive" for verdict in verdicts.values())
-    print(
-        f"{len(verdicts)} changes, {killed} noticed, {len(verdicts) - killed} not; {len(equal)} others change nothing, see "
-        f"{EQUAL.name}"
-    )
+    if options.map or not MAP.exists():
+        make_map(trees[0], only_alone=options.map == "alone" and MAP.exists())
+    started_at = time.monotonic()
+    try:
+        verdicts = tried(changes, trees, known, Map())
+    finally:
+        for tree in trees:
+            tree.end()
+    print_summary(verdicts, equal, time.monotonic() - started_at)
+    killed = sum(verdict.word in ("killed", "late") for verdict in verdicts.values())
     return int(killed < LEAST_SHARE * len(verdicts))
 
 
-def tried(changes: list[Change], trees: list["Tree"], equal: dict[str, str]) -> dict[Change, Verdict]:
+def tried(changes: list[Change], trees: list["Tree"], known: dict, tests: "Map") -> dict[Change, Verdict]:
     """The verdicts, printed and written down as they come."""
     free: queue.Queue[Tree] = queue.Queue()
     for tree in trees:
         free.put(tree)
     verdicts: dict[Change, Verdict] = {}
-    first: dict[str, list[str]] = {path: [] for path in files()}
     written = threading.Lock()
 
     def judge(change: Change) -> None:
         tree = free.get()
         try:
-            verdict = tree.verdict(change, list(first[change.path]))
+            verdict = tree.verdict(change, tests, dict(known))
         finally:
             free.put(tree)
         with written:
             verdicts[change] = verdict
-            if "::" in verdict.by:
-                first[change.path] = [verdict.by, *(one for one in first[change.path] if one != verdict.by)][
-                    :FIRST_MOST
-                ]
-            print(f"{verdict.word:8} {verdict.seconds:4.0f} s {change}  {verdict.by}", flush=True)
-            RESULTS.write_text(
-                json.dumps(
-                    {"verdicts": {str(one): verdicts[one]._asdict() for one in sorted(verdicts)}, "equal": equal},
-                    indent=1,
-                )
-            )
+            known[str(change)] = verdict._asdict()
+            print(f"{verdict.word:8} {verdict.seconds:5.1f} s {change}  {verdict.by}", flush=True)
+            unfinished = RESULTS.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps({"verdicts": known}, indent=1))
+            unfinished.rename(RESULTS)
 
     with ThreadPoolExecutor(len(trees)) as pool:
         list(pool.map(judge, changes))
     return verdicts
 
 
-def files() -> dict[str, list[str]]:
-    """Each file that is changed, and its tests."""
-    found = {}
-    for name, tests in TESTS.items():
+def print_summary(verdicts: dict[Change, Verdict], equal: dict[str, str], seconds: float) -> None:
+    words = ("killed", "late", "alive", "untested")
+    by_file: dict[str, Counter] = defaultdict(Counter)
+    for change, verdict in verdicts.items():
+        by_file[change.path][verdict.word] += 1
+    explained = Counter(name.split(":")[0] for name in equal)
+    print(f"\n{'file':44} {'tried':>6} " + " ".join(f"{word:>8}" for word in words) + f" {'explained':>9}")
+    for path, counts in by_file.items():
+        print(
+            f"{path:44} {sum(counts.values()):6} "
+            + " ".join(f"{counts[word]:8}" for word in words)
+            + f" {explained[path]:9}"
+        )
+    noticed = sum(counts["killed"] + counts["late"] for counts in by_file.values())
+    share = 100 * noticed / max(1, len(verdicts))
+    print(f"{len(verdicts)} changes, {noticed} noticed ({share:.1f} %), in {seconds / 60:.1f} minutes")
+
+
+def files() -> list[str]:
+    """Each file that is changed."""
+    found = []
+    for name in FILES:
         path = CHECKOUT / name
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            found[str(file.relative_to(CHECKOUT))] = tests
+        found += [str(file.relative_to(CHECKOUT)) for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
     return found
 
 
@@ -205,74 +210,200 @@ def lasting_name(change: Change) -> str:
 def reasons() -> dict[str, str]:
     """Places that need not be noticed: a line `place | reason` each."""
     lines = [line for line in EQUAL.read_text().splitlines() if line and not line.startswith("#")]
-    return dict(line.split(" | ", 1) for line in lines)
+    return dict(line.rsplit(" | ", 1) for line in lines)
+
+
+def make_map(tree: "Tree", only_alone: bool) -> None:
+    """Run all tests without a change, in the way in which they run with one, and write down what each executes."""
+    names = [one.name for one in objects((CHECKOUT / "sql/schema.sql").read_text())]
+    found: dict[str, dict] = {}
+    if only_alone:
+        found = {name: test for name, test in json.loads(MAP.read_text()).items() if test["needs_server"]}
+    for needs_server, chosen in ((False, ALONE),) if only_alone else ((False, ALONE), (True, SERVED)):
+        part = FOLDER / "map.part"
+        part.unlink(missing_ok=True)
+        answer = tree.ask(
+            {
+                "map": str(part),
+                "names": names,
+                "files": chosen,
+                "needs_server": needs_server,
+                "cpu_seconds": MAP_SECONDS,
+                "wall_seconds": MAP_SECONDS,
+            }
+        )
+        tests = json.loads(part.read_text()) if part.exists() else {}
+        if not tests:
+            raise RuntimeError(f"the tests did not run; see {tree.folder}/var/log")
+        failed = [name for name, test in tests.items() if not test["passed"]]
+        print(
+            f"{len(tests)} tests of {', '.join(chosen)} in {answer['seconds']:.0f} s; left out, because they fail without "
+            f"a change or were skipped: {', '.join(failed) or 'none'}",
+            file=sys.stderr,
+        )
+        for name, test in tests.items():
+            if test["passed"]:
+                found[name] = test | {"needs_server": needs_server}
+    MAP.write_text(json.dumps(found))
+    # The next worker needs no server that measures.
+    tree.end()
+
+
+class Map:
+    """Which tests execute a place."""
+
+    def __init__(self) -> None:
+        self.tests = json.loads(MAP.read_text())
+        self.files = sorted({name.split("::")[0] for name in self.tests})
+        self.by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
+        self.by_file: dict[str, set[str]] = defaultdict(set)
+        self.by_object: dict[str, set[str]] = defaultdict(set)
+        for name, test in self.tests.items():
+            for path, lines in test["lines"].items():
+                self.by_file[path].add(name)
+                for line in lines:
+                    self.by_line[path, line].add(name)
+            for used in test["objects"]:
+                self.by_object[used].add(name)
+        self._add_users_of_views()
+
+    def of(self, change: Change) -> list[str]:
+        """The tests of a change, the quickest first."""
+        if change.path.endswith(".sql"):
+            found = self.by_object[object_at(change).name]
+        else:
+            lines = statement_at(change)
+            # What runs at import: also the tests in the file of that name, which may look at constants only.
+            of_module = f"tests/unit/test_{Path(change.path).stem}.py::"
+            found = self.by_file[change.path] | {name for name in self.tests if name.startswith(of_module)}
+            if lines is not None:
+                found = set().union(*(self.by_line[change.path, line] for line in lines))
+        chosen, seconds = [], 0.0
+        for name in sorted(found, key=lambda name: (self.tests[name]["seconds"], name)):
+            seconds += self.tests[name]["seconds"]
+            if seconds > BUDGET_SECONDS and chosen:
+                break
+            chosen.append(name)
+        return chosen
+
+    def _add_users_of_views(self) -> None:
+        """Who uses an object also uses the views, functions and procedures that it names."""
+        text = (CHECKOUT / "sql/schema.sql").read_text()
+        all_objects = objects(text)
+        for _ in range(3):
+            for user in all_objects:
+                body = text[user.start : user.end]
+                for used in all_objects:
+                    if used.kind != "TRIGGER" and used.name != user.name and used.name in body:
+                        self.by_object[used.name] |= self.by_object[user.name]
+
+
+def object_at(change: Change):
+    return next(one for one in _objects_of(change.path) if one.start <= change.start < one.end)
+
+
+@cache
+def _objects_of(path: str):
+    return objects((CHECKOUT / path).read_text())
+
+
+@cache
+def _tree_of(path: str) -> ast.Module:
+    return ast.parse((CHECKOUT / path).read_text())
+
+
+def statement_at(change: Change) -> range | None:
+    """The lines of the statement in a function that a change belongs to; None: it runs when the module is imported."""
+    function = None
+    for node in ast.walk(_tree_of(change.path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = range(node.body[0].lineno, node.end_lineno + 1)
+            if change.line in body and (function is None or node.lineno > function.lineno):
+                function = node
+    if function is None:
+        return None
+    smallest = None
+    for node in ast.walk(function):
+        if isinstance(node, ast.stmt) and node is not function:
+            inner = getattr(node, "body", None)
+            last = inner[0].lineno - 1 if inner else node.end_lineno
+            lines = range(node.lineno, max(node.lineno, last) + 1)
+            if change.line in lines and (smallest is None or len(lines) < len(smallest)):
+                smallest = lines
+    return smallest or range(function.body[0].lineno, function.end_lineno + 1)
 
 
 class Tree:
-    """A copy of the checkout in which one change at a time is tried."""
+    """A copy of the checkout in which one change at a time is tried, and the worker in it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        # Which tests run first, and which one failed: see first.py.
-        self.first = folder.with_name(f"{folder.name}.first")
-        self.failed = folder.with_name(f"{folder.name}.failed")
+        self.worker: subprocess.Popen | None = None
 
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = subprocess.run(
+        listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True, check=True
         ).stdout
+        existing = "\n".join(name for name in listed.splitlines() if (CHECKOUT / name).exists())
         subprocess.run(
-            ["rsync", "-a", "--files-from=-", f"{CHECKOUT}/", f"{self.folder}/"], input=files, text=True, check=True
+            ["rsync", "-a", "--files-from=-", f"{CHECKOUT}/", f"{self.folder}/"], input=existing, text=True, check=True
         )
-        subprocess.run(
-            ["make", "--no-print-directory", "installed", ".venv/test.stamp"],
-            cwd=self.folder,
-            check=True,
-            stdout=sys.stderr,
-        )
+        # Tests that were removed must not run here.
+        wanted = set(existing.splitlines())
+        for path in self.folder.rglob("*.py"):
+            if str(path.relative_to(self.folder)) not in wanted:
+                path.unlink()
 
-    def verdict(self, change: Change, first: list[str]) -> Verdict:
-        path = self.folder / change.path
-        text = path.read_text()
-        started_at = time.monotonic()
-        try:
-            path.write_text(change.applied(text))
-            failed = self.run(files()[change.path], first)
-            word = "killed" if failed else "alive"
-        except subprocess.TimeoutExpired:
-            word, failed = "late", ""
-        finally:
-            path.write_text(text)
-        return Verdict(word, failed, time.monotonic() - started_at)
+    def ask(self, job: dict) -> dict:
+        if self.worker is None:
+            self.worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutants.worker"],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"PYTHONHASHSEED": "0"},
+            )
+        self.worker.stdin.write(json.dumps(job) + "\n")
+        self.worker.stdin.flush()
+        line = self.worker.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker in {self.folder} ended")
+        return json.loads(line)
 
-    def run(self, tests: list[str], first: list[str] = ()) -> str:
-        """Run tests up to the first that fails: its name, or nothing."""
-        self.first.write_text("\n".join(first))
-        self.failed.unlink(missing_ok=True)
-        done = subprocess.run(
-            [
-                ".venv/bin/python",
-                "-m",
-                "pytest",
-                "-x",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "tests.mutants.first",
-                "--hypothesis-seed=1",
-                "--doctest-modules",
-                *tests,
-            ],
-            cwd=self.folder,
-            capture_output=True,
-            timeout=SECONDS_MOST,
-            env={**os.environ, "MUTANTS_FIRST": str(self.first), "MUTANTS_FAILED": str(self.failed)},
-        )
-        if done.returncode == 0:
-            return ""
-        return self.failed.read_text() if self.failed.exists() else f"pytest ended with {done.returncode}"
+    def end(self) -> None:
+        if self.worker:
+            self.worker.stdin.close()
+            self.worker.wait()
+            self.worker = None
+
+    def verdict(self, change: Change, tests: Map, known: dict) -> Verdict:
+        # The tests that noticed other changes of this file run first.  The order decides how long it takes, not the verdict.
+        noticed = Counter(one["by"] for name, one in known.items() if name.startswith(f"{change.path}:"))
+        chosen = sorted(tests.of(change), key=lambda name: -noticed[name])
+        if not chosen:
+            return Verdict("untested", "", 0.0)
+        text = (CHECKOUT / change.path).read_text()
+        seconds = sum(tests.tests[name]["seconds"] for name in chosen)
+        job = {
+            "path": change.path,
+            "tests": chosen,
+            "files": sorted({name.split("::")[0] for name in chosen}),
+            "needs_server": any(tests.tests[name]["needs_server"] for name in chosen),
+            "cpu_seconds": int(CPU_SECONDS + CPU_FACTOR * seconds),
+            "wall_seconds": WALL_SECONDS + WALL_FACTOR * seconds,
+        }
+        if change.path.endswith(".sql"):
+            one = object_at(change)
+            changed = change.applied(text)[one.start : one.end + len(change.new) - len(change.old)]
+            job |= {"define": [replacing(changed)], "undo": [replacing(text[one.start : one.end])]}
+            job |= {"text": change.applied(text), "collected": tests.files}
+        elif statement_at(change):
+            job |= {"code": change.applied(text), "collected": tests.files}
+        else:
+            job |= {"text": change.applied(text)}
+        return Verdict(**self.ask(job))
 
 
 if __name__ == "__main__":

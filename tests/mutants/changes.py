@@ -31,6 +31,9 @@ _SQL = re.compile(
 _IS_SQL = re.compile(
     r"\b(?:SELECT|UPDATE|INSERT|DELETE|WHERE|COALESCE|INTERVAL|IS NULL|IS NOT NULL|(?:IF|SUM|MAX)\()|(?<= )<> ''"
 )
+_OBJECT = re.compile(
+    r"CREATE (?:OR REPLACE )?(?:SQL SECURITY \w+ )?(?P<kind>TRIGGER|VIEW|PROCEDURE|FUNCTION) (?P<name>\w+)"
+)
 _BETWEEN = re.compile(r"BETWEEN\s+\S+\s+$")
 
 
@@ -68,14 +71,48 @@ def of_python(path: str, text: str) -> list[Change]:
 
 
 def of_sql(path: str, text: str) -> list[Change]:
-    """Only triggers and views: the columns of a table decide nothing."""
+    """Only triggers, views, procedures and functions: the columns of a table decide nothing."""
     starts = _line_starts(text)
-    changes = []
-    for found in re.finditer(
-        r"^CREATE (?:OR REPLACE )?(?:SQL SECURITY \w+ )?(?:TRIGGER|VIEW)\b.*?;\n\n", text, re.S | re.M
-    ):
-        changes += _in_sql(path, text, found.start(), found.end(), starts)
-    return changes
+    return [change for one in objects(text) for change in _in_sql(path, text, one.start, one.end, starts)]
+
+
+class Object(NamedTuple):
+    kind: str
+    name: str
+    start: int
+    end: int  # without the delimiter
+
+
+def objects(text: str) -> list[Object]:
+    """The triggers, views, procedures and functions of a file of SQL, with or without DELIMITER //.
+
+    >>> [tuple(one) for one in objects("CREATE TRIGGER t BEFORE\\n  x;\\nDELIMITER //\\nCREATE PROCEDURE p() DO 1; END//\\n")]
+    [('TRIGGER', 't', 0, 27), ('PROCEDURE', 'p', 42, 72)]
+    """
+    found, delimiter, begin, at = [], ";", None, 0
+    for line in text.splitlines(keepends=True):
+        if line.startswith("DELIMITER "):
+            delimiter = line.split()[1]
+        elif begin is None and (head := _OBJECT.match(line)):
+            begin = (head["kind"], head["name"], at)
+        if begin is not None and _code(line).endswith(delimiter):
+            found.append(Object(*begin, at + line.rindex(delimiter)))
+            begin = None
+        at += len(line)
+    return found
+
+
+def replacing(statement: str) -> str:
+    """The statement that puts a changed object in the place of the one that exists.
+
+    >>> replacing("CREATE TRIGGER t BEFORE UPDATE ON card")
+    'CREATE OR REPLACE TRIGGER t BEFORE UPDATE ON card'
+    """
+    return "CREATE OR REPLACE" + statement.removeprefix("CREATE").removeprefix(" OR REPLACE")
+
+
+def _code(line: str) -> str:
+    return line.split("--")[0].rstrip()
 
 
 def _in_sql(path: str, text: str, start: int, end: int, starts: list[int]) -> list[Change]:

@@ -82,7 +82,6 @@ PERMITTED: dict[str, dict[str, dict[str, tuple]]] = {
                 "closed_at",
                 "close_cause",
                 "reopens_after_at",
-                "end_recorded_at",
                 "due_at",
                 "due_cause",
                 "granted_seconds",

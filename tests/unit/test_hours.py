@@ -225,3 +225,16 @@ def test_what_is_left_runs_out_second_by_second_whatever_the_clock_does(window_l
         assert opens_at > now
         assert hours.seconds_left(windows, opens_at, timezone) > 0
         assert hours.seconds_left(windows, opens_at - 1, timezone) == 0
+
+
+def test_windows_by_the_minutes_of_the_week():
+    assert hours.parse("00:00-24:00") == ((0, 10080),)
+    # Sunday's window ends a minute before Monday's begins: they do not touch.
+    assert hours.parse("Mo 00:00-06:00, Su 10:00-23:59") == ((0, 360), (9240, 10079))
+    assert hours.parse("Mo 00:00-06:00, Su 10:00-24:00") == ((9240, 10440),)
+
+
+@pytest.mark.parametrize("minute", range(60))
+def test_every_minute_that_the_clock_skips_is_the_moment_of_the_change(minute):
+    change = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    assert hours.next_opening(hours.parse(f"Su 01:{minute:02}-12:00"), datetime(2026, 3, 28, 12), LISBON) == change

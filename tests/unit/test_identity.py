@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freeradius_module.rules.identity import Candidate, Claim, ReportedSession, identify, make_class, read_class
+from freeradius_module.rules.identity import Candidate, Claim, ReportedSession, fits, identify, make_class, read_class
 
 KEY = b"k" * 32
 CLAIMS = st.builds(
@@ -224,3 +224,109 @@ def test_the_order_in_which_sessions_were_read_does_not_matter(sign, candidates,
     number = identify(sign, candidates)
     random.shuffle(candidates)
     assert identify(sign, candidates) == number
+
+
+# --- The edges of each rule ------------------------------------------------------------------------------
+
+
+def new_packet(seconds=5, **changes) -> ReportedSession:
+    """Of a session that no candidate has yet."""
+    return packet(seconds=seconds, **{"acct_session_id": "9000", **changes})
+
+
+@pytest.mark.parametrize(
+    ("sign", "candidates", "number"),
+    [
+        # What continued through a new authentication is one device's.
+        pytest.param(packet(claimed=5), [session(1, device=LAPTOP), login(5)], 5, id="the id was another device's"),
+        # The address of the NAS changed, or a login of just then on this NAS is meant: up to ten seconds.
+        pytest.param(
+            packet(nas_id=3, seconds=5),
+            [session(start_age=5.0), login(nas_id=3)],
+            2,
+            id="a login on this NAS just then",
+        ),
+        pytest.param(
+            packet(nas_id=3, seconds=5),
+            [session(start_age=5.0), login(nas_id=3, login_age=100.0)],
+            1,
+            id="a login on this NAS long before",
+        ),
+        pytest.param(
+            packet(nas_id=3, seconds=5),
+            [session(start_age=5.0), login(nas_id=3, login_age=15.0)],
+            2,
+            id="a login on this NAS ten seconds before",
+        ),
+        pytest.param(packet(nas_id=3), [session(start_age=1030.0)], 1, id="began thirty seconds apart"),
+        pytest.param(packet(nas_id=3), [session(start_age=1031.0)], None, id="began more than thirty seconds apart"),
+        # A login that is no longer open.
+        pytest.param(new_packet(), [login(is_open=False, login_age=15.0)], 2, id="closed, ten seconds before"),
+        pytest.param(new_packet(), [login(is_open=False, login_age=16.0)], None, id="closed, longer before"),
+        # The nearest of several; those that are twenty seconds away and more are equally far.
+        pytest.param(new_packet(), [login(2, login_age=18.0), login(3, login_age=23.0)], 2, id="the nearer one"),
+        pytest.param(new_packet(), [login(2, login_age=27.0), login(3, login_age=30.0)], 3, id="both far: the newest"),
+        pytest.param(
+            new_packet(15),
+            [login(2, login_age=40.0), login(3, login_age=5.0)],
+            3,
+            id="a login ten seconds after the start",
+        ),
+        pytest.param(
+            new_packet(16), [login(2, login_age=40.0), login(3, login_age=5.0)], 2, id="a login eleven seconds after"
+        ),
+        # The NAS has used the identifier again, or it has not.
+        pytest.param(
+            packet("Start", None),
+            [session(3, is_open=False, is_stopped=True), login(2)],
+            3,
+            id="the login was before the session",
+        ),
+        pytest.param(
+            packet("Start", None),
+            [session(is_open=False, is_stopped=True, heard_age=5.0), login(login_age=5.0)],
+            2,
+            id="the login was at the last packet",
+        ),
+        pytest.param(
+            packet("Start", 5), [session(start_age=8.0, heard_age=6.0), login(login_age=2.0)], 2, id="equally near"
+        ),
+        pytest.param(
+            packet("Start", 5),
+            [session(start_age=11.0, heard_age=10.0), login(login_age=2.0)],
+            2,
+            id="the login is nearer",
+        ),
+        pytest.param(
+            packet("Start", None, age_seconds=50.0),
+            [STOPPED, login(login_age=30.0)],
+            2,
+            id="a Start, well before the login",
+        ),
+        pytest.param(packet(seconds=40), [STOPPED, login(login_age=30.0)], 2, id="began ten seconds before the login"),
+        pytest.param(packet(seconds=50), [STOPPED, login(login_age=30.0)], 1, id="began well before the login"),
+        pytest.param(packet("Stop", 50), [STOPPED, login(login_age=30.0)], 2, id="another Stop than it had"),
+    ],
+)
+def test_the_edges_of_each_rule(sign, candidates, number):
+    assert identify(sign, candidates) == number
+
+
+@pytest.mark.parametrize(("reported", "known"), [("", PHONE), (PHONE, ""), (PHONE, PHONE)])
+def test_a_session_without_a_device_may_be_any_devices(reported, known):
+    assert fits(packet("Start", None, device=reported), login(device=known))
+    assert not fits(packet("Start", None, device=LAPTOP), login(device=PHONE))
+
+
+def test_a_packet_without_a_duration_begins_when_it_is_sent():
+    assert packet("Start", None, age_seconds=3.0).start_age == 3.0
+
+
+def test_a_class_of_an_earlier_version_is_still_true():
+    """NAS return a Class days later, when the program may be a newer one."""
+    made = make_class(Claim(7, 3, 1_770_000_000), "4000017", KEY)
+    assert made == (
+        "0x707265706169643a373a333a313737303030303030303a303a31656235"
+        "3639626538366466623737323a32353032613235653562656233376362"
+    )
+    assert Claim(7, 3, 1_770_000_000).token == 0

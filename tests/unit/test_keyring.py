@@ -321,3 +321,40 @@ def acting_as(account):
     finally:
         os.seteuid(0)
         os.setegid(0)
+
+
+def test_what_lasts_comes_from_the_first_key_even_when_it_is_retired(path):
+    first = keyring.load(path)
+    keyring.add_key(path)
+    keyring.retire_key(path, 1)
+    assert keyring.load(path).lasting("class") == first.lasting("class") == keyring.derive(first.key(1), "class")
+
+
+def test_keys_are_numbered_to_the_last_number(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text(f"{keyring.MAX_NUMBER - 1} {'ab' * 32}\n")
+    path.chmod(0o600)
+    assert keyring.add_key(path) == keyring.MAX_NUMBER
+    assert keyring.load(path).numbers == [keyring.MAX_NUMBER - 1, keyring.MAX_NUMBER]
+    with pytest.raises(keyring.KeyFileError, match="used up"):
+        keyring.add_key(path)
+
+
+def test_a_broken_line_is_described(path):
+    path.write_text(path.read_text() + "2 abc\n")
+    with pytest.raises(keyring.KeyFileError, match="64 hexadecimal digits"):
+        keyring.load(path)
+
+
+def test_a_purpose_has_one_to_sixteen_octets():
+    assert keyring.derive(bytes(32), "p") != keyring.derive(bytes(32), "p" * 16)
+    for purpose in ("", "p" * 17):
+        with pytest.raises(ValueError):
+            keyring.derive(bytes(32), purpose)
+
+
+@as_root
+def test_a_changed_file_keeps_its_group(path):
+    os.chown(path, os.geteuid(), NOBODY)
+    keyring.add_key(path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (os.geteuid(), NOBODY)

@@ -7,7 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freeradius_module.rules import hours
-from freeradius_module.rules.login import Accept, Attempt, Card, Product, Refusal, Session, balance_of, decide
+from freeradius_module.rules.login import (
+    Accept,
+    Attempt,
+    Card,
+    Product,
+    Refusal,
+    Session,
+    Standing,
+    balance_of,
+    counted_source,
+    decide,
+    is_locked_out,
+    is_stale,
+    source_of,
+    taken_back,
+)
 from freeradius_module.rules.refusals import REFUSALS
 from freeradius_module.rules.usage import Credit, Tariff, Usage
 from freeradius_module.rules.vendors import Terms
@@ -335,3 +350,71 @@ def test_sessions_together_are_never_granted_more_than_the_card_has(credit, plac
             posted += running.pop(next(iter(running))) // 3
         assert len(running) <= places
         assert posted + sum(running.values()) <= credit
+
+
+# --- The edges of each rule ------------------------------------------------------------------------------
+
+
+def test_the_last_second_of_a_validity_is_granted():
+    accept = decide(card(expires_in_seconds=1), product(), attempt())
+    assert (accept.limits.session_seconds, accept.limited_by) == (1, "validity")
+    assert decide(card(expires_in_seconds=0), product(), attempt()) == Refusal("expired")
+
+
+@pytest.mark.parametrize(
+    ("standing", "is_locked"),
+    [
+        (Standing(0, 49, 49), False),
+        (Standing(0, 50, 50), True),
+        (Standing(0, 0, 99), False),
+        (Standing(0, 0, 100), True),
+        (Standing(99, 99, 99, is_known=True), False),
+        (Standing(100, 100, 100, is_known=True), True),
+    ],
+)
+def test_how_many_wrong_pins_lock_out(standing, is_locked):
+    assert is_locked_out(standing, 5, PHONE) is is_locked
+
+
+def test_a_source_that_has_a_row_keeps_it():
+    assert Standing(0, 0, 0).source_count == 0
+    assert counted_source(Standing(1, 20, 20, 20), 3, PHONE, True) == source_of(3, PHONE)
+    assert counted_source(Standing(0, 20, 20, 20, is_known=True), 3, PHONE, True) == source_of(3, PHONE)
+    assert counted_source(Standing(0, 20, 20, 20), 3, "", True) == source_of(3, "")
+    assert counted_source(Standing(0, 20, 20, 20), 3, PHONE, True) == source_of(3, "*")
+
+
+def test_several_sessions_have_their_fair_use_checked_with_each_report():
+    accept = decide(card(), product(credit=Credit(octets=1000), fup_octets=500, max_sessions=2), attempt())
+    assert accept.fup_left_octets == 0
+    accept = decide(card(), product(credit=Credit(octets=1000), fup_octets=500), attempt())
+    assert accept.fup_left_octets == 500
+
+
+def test_what_was_entered_for_one_kind_leaves_the_others():
+    added = Credit(-600, None, 0, 0, 0)
+    assert balance_of(card(added=added), product(credit=Credit(seconds=600, octets=1000))) == Credit(
+        seconds=0, octets=1000
+    )
+
+
+@pytest.mark.parametrize(
+    ("silent", "lag", "stale"),
+    [(60.0, 0.0, False), (61.0, 0.0, True), (110.0, 100.0, False), (-60.0, 0.0, False), (-61.0, 0.0, True)],
+)
+def test_a_login_that_never_began_waits_a_minute(silent, lag, stale):
+    assert is_stale(session(is_begun=False, silent_seconds=silent), lag) is stale
+
+
+def test_a_login_a_second_ago_is_the_same_device_coming_back():
+    known = session(is_begun=False, silent_seconds=1.0)
+    assert decide(card(sessions=(known,)), product(), attempt()).closes == ((1, "superseded"),)
+    rival = session(is_begun=False, silent_seconds=0.9)
+    assert decide(card(sessions=(rival,)), product(), attempt()) == Refusal("too_many_sessions")
+
+
+def test_nothing_is_taken_back_where_nothing_is_held_beyond():
+    first = session(1, granted_left=Credit(seconds=300, octets=5))
+    assert taken_back(Credit(seconds=300), [first]) == []
+    without = session(2, granted_left=Credit())
+    assert taken_back(Credit(seconds=250), [first, without]) == [(first, Credit(50, 0, 0, 0, 0))]

@@ -28,6 +28,7 @@ def test_a_reason_without_a_text_tells_nothing():
         ("pt_BR", Credit(seconds=7980), None, "Restam: 2 h 13 min."),
         ("en", Credit(octets=350_000_000), None, "Left: 350 MB."),
         ("pt_BR", Credit(millicents=420_000), None, "Restam: R$ 4,20."),
+        ("en", Credit(down_octets=10**7, up_octets=5 * 10**6), None, "Left: ↓ 10 MB, ↑ 5 MB."),
         ("en", Credit(seconds=600, octets=10**7), 7200, "Left: 10 min, 10 MB. Valid for 2 h."),
     ],
 )

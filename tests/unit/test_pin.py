@@ -222,3 +222,29 @@ def test_preparing_leaves_a_keyring_that_seals(keyring):
 
     number, sealed = pin.seal(CANARY, "A008", keyring)
     assert pin.open_sealed(sealed, number, "A008", keyring) == CANARY
+
+
+def test_no_random_character_is_used_twice(monkeypatch):
+    """PINs are what the source of randomness gave, one after the other, across many blocks."""
+    given_octets = []
+    monkeypatch.setattr(
+        pin.os, "urandom", lambda count, real=os.urandom: given_octets.append(real(count)) or given_octets[-1]
+    )
+    drawn = "".join(pin.new_pins(30_000, length=7, alphabet="0123456789ABCDEF"))
+    assert len(given_octets) > 2
+    stream = "".join("0123456789ABCDEF"[octet % 16] for octet in b"".join(given_octets))
+    assert drawn == stream[: len(drawn)]
+
+
+def test_the_longest_pin():
+    assert len(pin.new_pin(64)) == 64
+    with pytest.raises(ValueError):
+        pin.new_pin(65)
+
+
+def test_what_an_earlier_version_sealed_still_opens():
+    """A nonce of twelve octets, then the PIN and its mark of sixteen."""
+    keys = Keyring({1: Key(bytes(32), "active")})
+    sealed = bytes.fromhex("86f4f70894cbcb7878fd7ef592e74cc70b3d6575c32deb59b09e482a2eb7eff672a29b9f")
+    assert pin.open_sealed(sealed, 1, "4000017", keys) == "48151623"
+    assert len(pin.seal("48151623", "4000017", keys)[1]) == 12 + 8 + 16

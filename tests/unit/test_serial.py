@@ -152,3 +152,25 @@ def test_a_prefix_that_ends_in_digits_changes_no_count():
     first, last = serial.build("A1", 5, 3), serial.build("A1", 14, 3)
 
     assert serial.count_range(first, last) == 10
+
+
+@pytest.mark.parametrize("digits", range(1, 7))
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 7), (1, 10), (95, 100), (0, 999), (985, 1000), (985, 1015), (1999, 3001)]
+)
+def test_serials_across_any_thousand_are_those_built_one_by_one(first, end, digits):
+    if end > 10**digits:
+        pytest.skip("they do not fit")
+    built = [serial.build("AB", number, digits) for number in range(first, end)]
+    assert list(serial.build_all("AB", first, end - first, digits)) == built
+
+
+def test_the_shortest_and_the_longest_serial():
+    assert serial.validate(serial.build("", 1, 1)) == serial.build("", 1, 1)
+    assert len(serial.build("P" * 16, 1, 15)) == serial.MAX_LENGTH == 32
+    with pytest.raises(ValueError):
+        serial.build("P" * 16, 1, 16)
+
+
+def test_a_serial_without_digits_before_its_check_digit_is_number_zero():
+    assert serial.count_range(serial.complete("AB"), serial.complete("AB")) == 1

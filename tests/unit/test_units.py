@@ -156,3 +156,30 @@ def test_no_text_does_worse_than_a_sentence(text):
             parse(text)
         except ValueError as refusal:
             assert str(refusal).endswith((".", "?"))
+
+
+@pytest.mark.parametrize(
+    ("parse", "most", "more"),
+    [
+        (units.parse_duration, "36600d", "36601d"),
+        (units.parse_size, "1000TB", "1001TB"),
+        (units.parse_money, "1000000000.00", "1000000000.01"),
+        (units.parse_tariff, "42949.67295", "42949.67296"),
+        (units.parse_percent, "100", "100.01"),
+    ],
+)
+def test_the_most_of_each_unit(parse, most, more):
+    parse(most)
+    with pytest.raises(ValueError, match="the most is"):
+        parse(more)
+
+
+def test_a_percentage_has_two_decimals():
+    with pytest.raises(ValueError):
+        units.parse_percent("12.345")
+
+
+def test_units_begin_where_they_fit():
+    assert [units.format_duration(seconds) for seconds in (59, 60, 3600)] == ["59 s", "1 min", "1 h"]
+    assert [units.format_size(10**power) for power in (3, 6, 9, 12)] == ["1 kB", "1 MB", "1 GB", "1 TB"]
+    assert [units.parse_size(f"1{unit}iB") for unit in "KMGT"] == [2**10, 2**20, 2**30, 2**40]

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from freeradius_module.rules.usage import (
     CREDIT_COLUMNS,
+    WORD_MAX,
     Credit,
     Tariff,
     Usage,
     cost_millicents,
     counted_octets,
+    followed,
     is_used_up,
     left,
     octets_for,
@@ -124,3 +126,22 @@ def test_who_may_use_one_kind_of_credit_may_use_all(name, prefix):
     assert lists
     for one in lists:
         assert {f"{prefix}_{kind}" for kind in CREDIT_COLUMNS} <= set(re.findall(r"\w+", one)), one
+
+
+@pytest.mark.parametrize(
+    ("total", "raw", "last_raw", "rule", "counted"),
+    [
+        (300, 1000, None, "gigawords", 1000),
+        (1000, 300, None, "gigawords", 1000),
+        (5, 7, 7, "wraps", 5),
+        (5, 7, 7, "resets", 5),
+        (5, 6, 7, "wraps", 5 + 6 + 2**32 - 7),
+        (5, 6, 7, "resets", 11),
+    ],
+)
+def test_a_counter_that_is_followed(total, raw, last_raw, rule, counted):
+    assert followed(total, raw, last_raw, rule) == counted
+
+
+def test_the_largest_number_of_a_counter():
+    assert WORD_MAX == 0xFFFFFFFF
