@@ -4,7 +4,8 @@ The files in raddb-config/ are complete and have the default of every setting.  
 that the result looks like the original:
 
 - a line `name = value` gets another value;
-- the lines between `# repeat for each …` and `# end of repeat` are repeated for each instance or address.
+- the lines between `# repeat for each …` and `# end of repeat` are repeated for each instance or address, and left out if
+  there is none.
 """
 
 import ipaddress
@@ -31,6 +32,13 @@ ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
 POLICIES = ("prepaid",)
 
+# Beside other customers, in a site of the administrator's.
+BESIDE = "prepaid_beside"
+BESIDE_CLIENTS = "prepaid-beside-clients"
+OUR_EAP = "prepaid_eap"
+OUTER_PARTS = ("authorize", "authenticate", "preacct", "accounting", "post-auth", "reject")
+INNER_PARTS = ("inner-authorize", "inner-authenticate", "inner-post-auth", "inner-reject", "tunnel-reply")
+
 # The queue's directory, as in mods-available/prepaid_queue.
 QUEUE = "/var/spool/prepaid-cards"
 
@@ -54,6 +62,14 @@ class Choice(NamedTuple):
     instances: int = 1
     accounting: str = "direct"
     queue: str | None = None
+    # Beside other customers: the administrator's site, and the one for the tunnel of its EAP; their EAP modules, where
+    # OUR_EAP stands for a site without one; the forms of serials; whether the NAS of the table are added to clients.conf's.
+    into: str = ""
+    inner: str = ""
+    eap: str = ""
+    inner_eap: str = ""
+    forms: tuple[str, ...] = ()
+    adds_clients: bool = False
 
 
 def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
@@ -63,10 +79,13 @@ def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
 
     module = set_value(texts["mods-available/prepaid"], "python_path", f'"{choice.python_path}"')
     module = set_value(module, "option_file", f'"{choice.option_file}"')
+    if choice.into:
+        module = set_value(module, "serves_others", "yes")
+        module = set_value(module, "card_forms", f'"{" ".join(choice.forms)}"')
     texts["mods-available/prepaid"] = repeat(module, "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
-    texts["policy.d/prepaid"] = repeat(
-        texts["policy.d/prepaid"], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers]
-    )
+    for policy in policies(choice):
+        path = f"policy.d/{policy}"
+        texts[path] = repeat(texts[path], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
 
     if choice.queue:
         queue = texts["mods-available/prepaid_queue"].replace(QUEUE, choice.queue)
@@ -83,6 +102,8 @@ def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
                 "ipaddr = *",
                 [f"ipaddr = {address}" for address in choice.addresses],
             )
+    if choice.into:
+        texts |= _beside(choice, texts)
     accounting = "sites-available/prepaid-accounting"
     if accounting in texts:
         texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
@@ -90,12 +111,31 @@ def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
     return texts
 
 
+def _beside(choice: Choice, texts: dict[str, str]) -> dict[str, str]:
+    """The files for another site, with the names of its EAP modules."""
+    policy = set_value(texts[f"policy.d/{BESIDE}"], "prepaid_accounting", choice.accounting)
+    changed = {
+        f"policy.d/{BESIDE}": set_value(policy, "prepaid_database_away", "queue" if choice.queue else "no_answer")
+    }
+    for part in ("authorize", "authenticate", "reject"):
+        path = f"prepaid.d/{part}"
+        changed[path] = repeat(texts[path], "eap", "site_eap", [choice.eap] if choice.eap else [])
+    changed["prepaid.d/authorize"] = repeat(
+        changed["prepaid.d/authorize"], "EAP of ours", OUR_EAP, [OUR_EAP] if choice.eap == OUR_EAP else []
+    )
+    for path in ("prepaid.d/inner-authorize", "prepaid.d/inner-authenticate"):
+        if path in texts:
+            changed[path] = repeat(texts[path], "eap", "inner_eap", [choice.inner_eap] if choice.inner_eap else [])
+    return changed
+
+
 def paths(choice: Choice) -> list[str]:
     """The paths of the files of an installation, in FreeRADIUS' directory."""
     return [
         local_dictionary.OURS,
         *(f"mods-available/{name}" for name in modules(choice)),
-        *(f"policy.d/{name}" for name in POLICIES),
+        *(f"policy.d/{name}" for name in policies(choice)),
+        *(f"prepaid.d/{name}" for name in parts(choice)),
         *(f"sites-available/{name}" for name in sites(choice)),
     ]
 
@@ -106,14 +146,31 @@ def links(choice: Choice) -> dict[str, str]:
     return enabled | {f"sites-enabled/{name}": f"../sites-available/{name}" for name in sites(choice)}
 
 
+def possible_links() -> set[str]:
+    """The links that an installation of any choice makes, apart from those to FreeRADIUS' own modules."""
+    own, beside = Choice("", ""), Choice("", "", into="-", inner="-", eap=OUR_EAP, adds_clients=True)
+    return {link for link in (*links(own), *links(beside)) if link.rpartition("/")[2].startswith("prepaid")}
+
+
 def unwanted_links(choice: Choice) -> list[str]:
     """The links that an earlier choice may have made and that this choice does not need."""
-    return sorted(links(choice._replace(serve="both")).keys() - links(choice).keys())
+    return sorted(possible_links() - links(choice).keys())
 
 
 def modules(choice: Choice) -> list[str]:
     """The product's own modules that the sites need."""
+    if choice.into:
+        return [*MODULES, *([BESIDE] if choice.inner else []), *(LOGIN_MODULES if choice.eap == OUR_EAP else ())]
     return [*MODULES, *(LOGIN_MODULES if choice.serve in ("both", "auth") else ())]
+
+
+def policies(choice: Choice) -> list[str]:
+    return [*POLICIES, *([BESIDE] if choice.into else [])]
+
+
+def parts(choice: Choice) -> list[str]:
+    """The files that the administrator's sites include."""
+    return [*(OUTER_PARTS if choice.into else ()), *(INNER_PARTS if choice.inner else ())]
 
 
 def sites(choice: Choice) -> list[str]:
@@ -123,6 +180,9 @@ def sites(choice: Choice) -> list[str]:
     ['prepaid-clients', 'prepaid-accounting']
     """
     served = list(COMMON_SITES)
+    if choice.into:
+        served += [BESIDE_CLIENTS] if choice.adds_clients else []
+        return served + (["prepaid-inner-tunnel"] if choice.eap == OUR_EAP else [])
     if choice.serve in ("both", "auth"):
         served += LOGIN_SITES
     if choice.serve in ("both", "acct"):

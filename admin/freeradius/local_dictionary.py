@@ -3,8 +3,11 @@
 Its other content stays byte by byte, and so do its owner and its mode.  If it is a link, it stays a link.
 """
 
+import os
 import re
 from pathlib import Path
+
+from freeradius_module.whole_file import WholeFile
 
 from ..shell import errors
 from ..shell.text import _
@@ -40,6 +43,42 @@ def include(directory: Path) -> list[str]:
         # One short append, so that the administrator's content cannot be lost.
         with path.open("ab") as file:
             file.write(line_feed + LINE.encode())
+    except OSError as error:
+        raise errors.Refused(
+            _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
+        ) from None
+    return [LOCAL]
+
+
+def exclude(directory: Path, added_line_feed: bool) -> list[str]:
+    """Take our line out again, and the line feed before it if `include` has added one.  Returns the changed files.
+
+    A line by the administrator that includes the product's dictionary becomes a comment, because FreeRADIUS does not start
+    if the file is missing.
+    """
+    path = directory / LOCAL
+    text = content(path)
+    if not is_included(text):
+        return []
+    ours = LINE.encode()
+    at = text.find(ours)
+    if at >= 0:
+        end = at + len(ours)
+        begin = at - 1 if added_line_feed and end == len(text) and text[at - 1 : at] == b"\n" else at
+        changed = text[:begin] + text[end:]
+    else:
+        changed = re.sub(
+            rb"(?mi)^(?=[ \t]*\$INCLUDE-?[ \t]+(\S*/)?dictionary\.prepaid[ \t]*(#.*)?\r?$)", b"# ", text, count=1
+        )
+    file = path.resolve()
+    status = file.stat()
+    try:
+        with WholeFile(file, replace=True, mode=status.st_mode & 0o777) as new:
+            new.file.write(changed)
+            os.fchmod(new.file.fileno(), status.st_mode & 0o7777)
+            if os.geteuid() == 0:
+                os.fchown(new.file.fileno(), status.st_uid, status.st_gid)
+            new.publish()
     except OSError as error:
         raise errors.Refused(
             _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror

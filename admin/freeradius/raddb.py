@@ -1,9 +1,10 @@
-"""prepaid raddb install, check: put raddb-config/ into FreeRADIUS' directory, and compare the two.
+"""prepaid raddb install, check, remove: put raddb-config/ into FreeRADIUS' directory, compare the two, take it out again.
 
 The directory also gets the file `prepaid.installed`, with the choices of the installation and a checksum of every file as it
 was written.  So the next install makes the same choices, and does not overwrite a file that was edited since.
 """
 
+import grp
 import hashlib
 import importlib
 import json
@@ -13,9 +14,10 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import click
 
@@ -26,7 +28,7 @@ from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
 from ..shell.text import _
 from . import files as raddb_files
-from . import local_dictionary
+from . import local_dictionary, raddb_into
 from .files import Choice
 
 RECORD = "prepaid.installed"
@@ -39,6 +41,18 @@ class Record(TypedDict):
 
     choice: dict[str, Any]
     files: dict[str, str]
+    # What else the install has made, so that `remove` knows it: links, certificates with their checksums, and the line feed
+    # that it added to the local dictionary.
+    links: NotRequired[list[str]]
+    certificates: NotRequired[dict[str, str]]
+    dictionary_line_feed: NotRequired[bool]
+
+
+class Installed(NamedTuple):
+    """What an install did."""
+
+    choice: Choice
+    changed: list[str]
 
 
 # A row of `prepaid raddb check`: `path` and `what`.
@@ -61,6 +75,11 @@ dir_option = option(
 
 @raddb.command()
 @dir_option
+@option(
+    "--into",
+    metavar="SITE",
+    help="Put cards into this enabled site, beside its own customers, instead of ports of their own.",
+)
 @option(
     "--serve",
     type=click.Choice(raddb_files.SERVES),
@@ -86,6 +105,7 @@ dir_option = option(
 def install(
     office: Office,
     directory: Path,
+    into: str | None,
     serve: str | None,
     addresses: tuple[str, ...],
     auth_port: int | None,
@@ -102,12 +122,61 @@ def install(
     \b
     Example:
         sudo prepaid raddb install --dir /etc/freeradius/3.0
+        sudo prepaid raddb install --into default
+    """
+    installed = install_files(
+        office,
+        directory,
+        into=into,
+        serve=serve,
+        addresses=addresses,
+        auth_port=auth_port,
+        acct_port=acct_port,
+        instances=instances,
+        force=force,
+    )
+    choice, done = installed
+    output.print_result(
+        {
+            "directory": str(directory),
+            "freeradius": ".".join(map(str, freeradius_version())),
+            "instances": choice.instances,
+            "serve": choice.serve,
+            "into": choice.into or None,
+            "changed": done,
+        },
+        _("Put into {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))
+        if done
+        else _("Nothing to do: {directory} is up to date.").format(directory=directory),
+        as_json,
+    )
+    for problem in surroundings(office, directory, choice):
+        output.print_notice(problem["what"])
+
+
+def install_files(
+    office: Office,
+    directory: Path,
+    *,
+    into: str | None = None,
+    serve: str | None = None,
+    addresses: tuple[str, ...] = (),
+    auth_port: int | None = None,
+    acct_port: int | None = None,
+    instances: int | None = None,
+    force: bool = False,
+) -> Installed:
+    """What `prepaid raddb install` does.  An option that is None has the value of the last install.
+
+    Raises OfficeError before anything is changed, if the directory cannot have what is wanted.
     """
     check_is_raddb(directory)
     version = freeradius_version()
     raddb_files.check_version(version)
     record = read_record(directory)
     before = record["choice"]
+    _check_options(before, into, bool(serve or addresses or auth_port or acct_port))
+    site = into or before.get("into")
     choice = chosen(
         office,
         {
@@ -116,7 +185,8 @@ def install(
             "auth_port": auth_port or before.get("auth_port"),
             "acct_port": acct_port or before.get("acct_port"),
             "instances": raddb_files.instances_for(version, instances or before.get("wanted_instances")),
-        },
+        }
+        | beside(directory, site, lambda: raddb_into.forms(office, tuple(before.get("forms", ())))),
     )
     texts = raddb_files.files(choice, template)
 
@@ -130,28 +200,127 @@ def install(
             files=", ".join(edited),
             directory=directory,
         )
+    sites = raddb_into.edited_sites(directory, choice)
 
     done = write_files(directory, texts, keep=edited)
-    done += local_dictionary.include(directory)
-    done += write_links(directory, choice)
-    done += make_certificates(directory)
+    has_line_feed = local_dictionary.content(directory / local_dictionary.LOCAL)[-1:] in (b"", b"\n")
+    included = local_dictionary.include(directory)
+    made = write_links(directory, choice)
+    certificates = make_certificates(directory) if choice.eap in ("", raddb_files.OUR_EAP) else []
+    done += included + made + certificates
     done += make_queue(directory, choice)
-    write_record(directory, choice, instances or before.get("wanted_instances"), texts)
+    # Last, because the sites include the files.
+    done += raddb_into.write_sites(directory, sites)
+    links = [link for link in (*record.get("links", ()), *made) if (directory / link).is_symlink()]
+    write_record(
+        directory,
+        choice,
+        instances or before.get("wanted_instances"),
+        texts,
+        links=list(dict.fromkeys(links)),
+        certificates=certificate_checksums(directory) if certificates else record.get("certificates", {}),
+        dictionary_line_feed=not has_line_feed if included else record.get("dictionary_line_feed", False),
+    )
+    return Installed(choice, done)
+
+
+def _check_options(before: dict[str, Any], into: str | None, has_port_options: bool) -> None:
+    """Refuse to mix the two kinds of installation."""
+    if (into or before.get("into")) and has_port_options:
+        raise errors.WrongUsage(
+            _(
+                "--into puts cards into a site with listen sections of its own, so --serve, --listen, --auth-port and --acct-port "
+                "have no meaning. For ports of their own, run 'prepaid raddb remove' first."
+            )
+        )
+    if into and before and not before.get("into"):
+        raise errors.Refused(
+            _(
+                "Cards have a site of their own here. Take it out first: prepaid raddb remove; then install --into {site}."
+            ),
+            site=into,
+        )
+
+
+def beside(directory: Path, site: str | None, forms: Callable[[], tuple[str, ...]]) -> dict[str, Any]:
+    """The choices for cards in a site of the administrator's; none without such a site."""
+    return raddb_into.look_around(directory, site)._asdict() | {"forms": forms()} if site else {}
+
+
+@raddb.command()
+@dir_option
+@option("--force", is_flag=True, help="Remove edited files, too; they are kept as FILE.before.")
+@json_option
+def remove(directory: Path, force: bool, as_json: bool) -> None:
+    """Take the files and lines of prepaid cards out of FreeRADIUS' directory, and nothing else.
+
+    The database, the option file, the key, the queue and certificates of your own stay. Restart FreeRADIUS afterwards.
+
+    \b
+    Example:
+        sudo prepaid raddb remove --dir /etc/freeradius/3.0
+    """
+    done = remove_files(directory, force=force)
     output.print_result(
-        {
-            "directory": str(directory),
-            "freeradius": ".".join(map(str, version)),
-            "instances": choice.instances,
-            "serve": choice.serve,
-            "changed": done,
-        },
-        _("Put into {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))
+        {"directory": str(directory), "removed": done},
+        _("Taken out of {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))
         if done
-        else _("Nothing to do: {directory} is up to date.").format(directory=directory),
+        else _("Nothing to do: {directory} has nothing of prepaid cards.").format(directory=directory),
         as_json,
     )
-    for problem in surroundings(office, directory, choice):
-        output.print_notice(problem["what"])
+
+
+def remove_files(directory: Path, *, force: bool = False) -> list[str]:
+    """What `prepaid raddb remove` does.  Returns what was removed or changed.
+
+    Raises OfficeError before anything is changed, if an edited file would be lost or a site's marks are damaged.
+    """
+    check_is_raddb(directory)
+    record = read_record(directory)
+    sites = raddb_into.edited_sites(directory, Choice("", ""))
+    there = {path: text for path in record["files"] if (text := content(directory / path)) is not None}
+    edited = [path for path, text in there.items() if checksum(text) != record["files"][path]]
+    if edited and not force:
+        raise errors.Refused(
+            _(
+                "These files were edited since they were installed: {files}. --force removes them and keeps the edited ones as "
+                "FILE.before."
+            ),
+            files=", ".join(edited),
+        )
+    # First what refers to the files, then the files: FreeRADIUS can start at any moment in between.
+    done = raddb_into.write_sites(directory, sites)
+    done += local_dictionary.exclude(directory, record.get("dictionary_line_feed", False))
+    for link in sorted(raddb_files.possible_links() | set(record.get("links", ()))):
+        if (directory / link).is_symlink():
+            _remove(directory / link)
+            done.append(link)
+    for path in there:
+        if path in edited:
+            shutil.copy2(directory / path, directory / f"{path}.before")
+        _remove(directory / path)
+        done.append(path)
+    for name, before in record.get("certificates", {}).items():
+        text = content(directory / CERTIFICATES / name)
+        if text is not None and checksum(text) == before:
+            _remove(directory / CERTIFICATES / name)
+            done.append(str(CERTIFICATES / name))
+    for folder in (CERTIFICATES, Path("prepaid.d")):
+        if (directory / folder).is_dir() and not any((directory / folder).iterdir()):
+            (directory / folder).rmdir()
+    if (directory / RECORD).exists():
+        _remove(directory / RECORD)
+        done.append(RECORD)
+    return done
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise errors.Refused(
+            _("{path} cannot be removed: {cause}. Run this as root."), path=path, cause=error.strerror
+        ) from None
 
 
 @raddb.command()
@@ -181,7 +350,7 @@ def problems_of(office: Office, directory: Path) -> list[Problem]:
     check_is_raddb(directory)
     raddb_files.check_version(freeradius_version())
     record = read_record(directory)
-    choice = installed_choice(office, record)
+    choice = installed_choice(office, directory, record)
     return differences(directory, choice, record) + surroundings(office, directory, choice)
 
 
@@ -213,7 +382,7 @@ def chosen(office: Office, given: dict[str, Any]) -> Choice:
     )
 
 
-def installed_choice(office: Office, record: Record) -> Choice:
+def installed_choice(office: Office, directory: Path, record: Record) -> Choice:
     """The choices of the last installation, with the option file as it is now."""
     before = record["choice"]
     return chosen(
@@ -224,7 +393,9 @@ def installed_choice(office: Office, record: Record) -> Choice:
             "auth_port": before.get("auth_port"),
             "acct_port": before.get("acct_port"),
             "instances": raddb_files.instances_for(freeradius_version(), before.get("wanted_instances")),
-        },
+        }
+        # A batch of a new form does not make an installation wrong: see engine/whose.py.
+        | beside(directory, before.get("into"), lambda: tuple(before.get("forms", ()))),
     )
 
 
@@ -312,6 +483,13 @@ def differences(directory: Path, choice: Choice, record: Record) -> list[Problem
         found.append(
             {"path": local_dictionary.LOCAL, "what": _("does not include {path}").format(path=local_dictionary.OURS)}
         )
+    for site in raddb_into.edited_sites(directory, choice):
+        found.append(
+            {
+                "path": str(site.relative_to(directory)),
+                "what": _("lacks lines of prepaid cards, or has them at another place than the beginning of a section"),
+            }
+        )
     for link in raddb_files.links(choice):
         if not (directory / link).exists():
             found.append({"path": link, "what": _("is not enabled")})
@@ -326,6 +504,8 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
     found: list[Problem] = []
     ours = {("auth", str(choice.auth_port))} if choice.serve in ("both", "auth") else set()
     ours |= {("acct", str(choice.acct_port))} if choice.serve in ("both", "acct") else set()
+    if choice.into:
+        ours = set()
     own_sites = raddb_files.sites(choice)
     for site in sorted((directory / "sites-enabled").iterdir()):
         taken: set[tuple[str, str]] = (
@@ -336,20 +516,61 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
                 {
                     "path": f"sites-enabled/{site.name}",
                     "what": _(
-                        "The site {site} also listens on {ports}, so FreeRADIUS cannot start. Disable it (rm "
-                        "{path}), or choose other ports with --auth-port and --acct-port."
+                        "The site {site} also listens on {ports}, so FreeRADIUS cannot start. If it has customers, put the cards "
+                        "into it: prepaid raddb remove; prepaid raddb install --into {site}. Otherwise disable it (rm {path}), or "
+                        "choose other ports with --auth-port and --acct-port."
                     ).format(site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site),
                 }
             )
-    user = radiusd_user(directory)
-    if user and not may_read(user, Path(choice.option_file)):
+    if choice.into and raddb_into.clients_of_its_own(directory, choice.into):
         found.append(
             {
-                "path": choice.option_file,
+                "path": f"sites-enabled/{choice.into}",
                 "what": _(
-                    "FreeRADIUS runs as {user}, who may not read {path}. Run: chgrp {group} {path}; chmod 0640 {path} "
-                    "(and the same for the key file)."
-                ).format(user=user, group=user, path=choice.option_file),
+                    "The site {site} has a list of clients of its own (clients = … in listen), so the NAS of 'prepaid nas add' do "
+                    "not reach it. Add each NAS to that list as well."
+                ).format(site=choice.into),
+            }
+        )
+    user = radiusd_user(directory)
+    if user:
+        found += [problem for path in read_by_freeradius(office, choice) for problem in _not_readable(user, path)]
+    return found
+
+
+def read_by_freeradius(office: Office, choice: Choice) -> list[Path]:
+    """The files that FreeRADIUS' account has to read; only the option file where an engine decides and may be the only one."""
+    option_file = Path(choice.option_file)
+    settings = office.settings("prepaid")
+    if settings.get("engine"):
+        return [option_file]
+    included = Path(office.options.places.get("prepaid-radius", option_file))
+    key_file = Path(settings.get("key_file") or option_file.with_name("key"))
+    return list(
+        dict.fromkeys(path for path in (option_file, included, key_file) if path == option_file or path.exists())
+    )
+
+
+def _not_readable(user: str, path: Path) -> list[Problem]:
+    """What keeps an account from reading a file, and the commands after which it can."""
+    group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    closed = [folder for folder in reversed(path.absolute().parents) if not _has_mode(user, folder, 0o1)]
+    found = [
+        {
+            "path": str(folder),
+            "what": _(
+                "FreeRADIUS runs as {user}, who may not pass the folder {path}. Run: chgrp {group} {path}; chmod g+x {path}"
+            ).format(user=user, group=group, path=folder),
+        }
+        for folder in closed
+    ]
+    if not may_read(user, path):
+        found.append(
+            {
+                "path": str(path),
+                "what": _(
+                    "FreeRADIUS runs as {user}, who may not read {path}. Run: chgrp {group} {path}; chmod 0640 {path}"
+                ).format(user=user, group=group, path=path),
             }
         )
     return found
@@ -365,6 +586,9 @@ def write_files(directory: Path, texts: dict[str, str], keep: list[str]) -> list
         target = directory / path
         if content(target) == text:
             continue
+        if not target.parent.is_dir():
+            target.parent.mkdir(mode=0o750)
+            give(directory, target.parent)
         if path in keep:
             shutil.copy2(target, target.with_name(target.name + ".before"))
         write(directory, target, text)
@@ -427,7 +651,14 @@ def make_queue(directory: Path, choice: Choice) -> list[str]:
     return [choice.queue]
 
 
-def write_record(directory: Path, choice: Choice, wanted_instances: int | None, texts: dict[str, str]) -> None:
+def certificate_checksums(directory: Path) -> dict[str, str]:
+    folder = directory / CERTIFICATES
+    return {path.name: checksum(content(path) or "") for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def write_record(
+    directory: Path, choice: Choice, wanted_instances: int | None, texts: dict[str, str], **made: Any
+) -> None:
     record = {
         "about": "Written by 'prepaid raddb install', so that it knows later what it wrote and what was edited since.",
         "version": metadata.version("prepaid-cards"),
@@ -437,8 +668,11 @@ def write_record(directory: Path, choice: Choice, wanted_instances: int | None, 
             "auth_port": choice.auth_port,
             "acct_port": choice.acct_port,
             "wanted_instances": wanted_instances,
+            "into": choice.into or None,
+            "forms": list(choice.forms),
         },
         "files": {path: checksum(text) for path, text in texts.items()},
+        **made,
     }
     write(directory, directory / RECORD, json.dumps(record, indent=1) + "\n")
 
