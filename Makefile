@@ -42,6 +42,9 @@ STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
 # Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
 DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
+# NAS programs and the customers' programs for them.
+DEBIAN_NAS := hostapd wpasupplicant ocserv openconnect strongswan-charon strongswan-swanctl libcharon-extra-plugins \
+	libstrongswan-extra-plugins openssl iproute2 iputils-ping
 # The database driver of FreeRADIUS' own SQL modules, which the bench compares with.
 DEBIAN_BENCH := freeradius-mysql
 DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
@@ -97,9 +100,32 @@ format: $(VENV)/test.stamp ## Format the Python code, and repair what ruff can r
 test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run every test.
 	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile --durations 15 $(PYTEST)
 
+# A copy is built, because debhelper writes into debian/.  Its version names the Debian that it is for: 0.1.0+deb12.
+DEB_BUILD := $(abspath $(VAR))/deb
+
+.PHONY: deb
+deb: system-deb ## Build the package for the Debian of this machine: dist/prepaid-cards_VERSION_ARCHITECTURE.deb.
+	@rm -rf $(DEB_BUILD) && mkdir --parents $(DEB_BUILD)/prepaid-cards dist
+	@tar --create --exclude-vcs --exclude='./.*' --exclude='./var*' --exclude=./dist --exclude=./build --exclude='*.egg-info' \
+		--exclude='__pycache__' --exclude='*.mo' --exclude=./tests . | tar --extract --directory $(DEB_BUILD)/prepaid-cards --no-same-owner
+	@sed --in-place "1s/)/+deb$$(. /etc/os-release && echo $$VERSION_ID))/" $(DEB_BUILD)/prepaid-cards/debian/changelog
+	@cd $(DEB_BUILD)/prepaid-cards && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes > ../build.log 2>&1 \
+		|| { tail --lines 20 ../build.log; echo "make $@: the package could not be built; see $(DEB_BUILD)/build.log." >&2; exit 1; }
+	@lintian --fail-on error,warning --tag-display-limit 0 $(DEB_BUILD)/*.deb $(call or_stop,lintian finds faults in the package; see above.)
+	@cp $(DEB_BUILD)/*.deb dist/
+	@ls dist/*"+deb$$(. /etc/os-release && echo $$VERSION_ID)"_*.deb
+
+.PHONY: test-system
+test-system: system-system installed $(VENV)/test.stamp ## Boot Debian 12 and 13 with systemd, and run a provider's whole story there; SHORT=1: Debian 12 only; PYTEST=FILES: some tests.
+	@SYSTEM=$(if $(SHORT),short,full) $(VENV)/bin/python -m pytest --numprocesses 0 $(or $(PYTEST),tests/system)
+
 .PHONY: interleavings
 interleavings: system-test installed $(VENV)/test.stamp ## Try every order of the statements of any two acts on a card; make test tries some.
-	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/interleaving $(PYTEST)
+	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist load tests/interleaving $(PYTEST)
+
+.PHONY: test-nas
+test-nas: system-nas installed $(VENV)/test.stamp ## Try real NAS programs in a network of their own; needs root.
+	@tests/nas/private-network.sh $(VENV)/bin/python -m pytest tests/nas $(PYTEST)
 
 .PHONY: test-debian13
 test-debian13: system-debootstrap ## Run the acceptance tests in a Debian 13 root, on its FreeRADIUS 3.2.7.
@@ -159,6 +185,10 @@ system:
 system-test:
 	@tests/stack/debian-packages.sh $(DEBIAN_TEST) $(DEBIAN_CLUSTER)
 
+.PHONY: system-nas
+system-nas:
+	@tests/stack/debian-packages.sh $(DEBIAN_NAS)
+
 .PHONY: system-bench
 system-bench:
 	@tests/stack/debian-packages.sh $(DEBIAN) $(DEBIAN_BENCH)
@@ -171,6 +201,14 @@ system-cluster:
 .PHONY: system-faults
 system-faults:
 	@tests/stack/debian-packages.sh libfaketime $(DEBIAN_CLUSTER)
+
+.PHONY: system-deb
+system-deb:
+	@tests/stack/debian-packages.sh build-essential debhelper po-debconf python3-venv lintian
+
+.PHONY: system-system
+system-system:
+	@tests/stack/debian-packages.sh debootstrap systemd-container slirp4netns
 
 .PHONY: system-debootstrap
 system-debootstrap:
