@@ -143,8 +143,9 @@ def identify(reported: ReportedSession, candidates: list[Candidate]) -> int | No
 
     *candidates* are the card's sessions.  The first rule that finds one decides:
 
-    1. The login that the Class names.  But a session with this Acct-Session-Id that began at the same time as the packet's,
-       before that login, is the right one: it continued through a new authentication.
+    1. The login that the Class names.  But if that login has no packet with this Acct-Session-Id yet, a session with it that
+       began at the same time as the packet's, before that login, is the right one: it continued through a new
+       authentication.
     2. The newest session with this Acct-Session-Id on this NAS, unless the NAS has used the identifier again
        (RFC 2866, 5.5: it is unique only while the session lasts), see ``_is_used_again``.
     3. A session of this device with this Acct-Session-Id on another NAS, which began at the same time as the packet's: the
@@ -155,6 +156,8 @@ def identify(reported: ReportedSession, candidates: list[Candidate]) -> int | No
     known = sorted(one for one in candidates if one.acct_session_id == reported.acct_session_id)
     continued = [one for one in known if _began_together(reported, one) and _is_same_device(reported, one)]
     if reported.claimed is not None:
+        if any(one.login_number == reported.claimed for one in known):
+            return reported.claimed
         earlier = [one for one in continued if one.login_number < reported.claimed]
         return earlier[-1].login_number if earlier else reported.claimed
     waiting = [
