@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -14,6 +15,16 @@ from tests.interleaving.world import World
 
 def pytest_addoption(parser):
     parser.addoption("--schedule", help="Replay this one: login-block-in_use-AABAB.")
+
+
+def pytest_terminal_summary(terminalreporter):
+    total: Counter = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                total.update(dict(report.user_properties).get("interleavings", {}))
+    if total:
+        terminalreporter.write_line(f"Interleavings: {', '.join(f'{count} {name}' for name, count in total.items())}")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +47,6 @@ def world(_clean_database, _unstarted_stack, tmp_path_factory):
         made = World(_clean_database.database, option_file, key_file, first_keys)
         yield made
         made.close()
-    if made.counts:
-        print(f"\nInterleavings: {dict(made.counts)}")
 
 
 @pytest.fixture(autouse=True)

@@ -92,13 +92,17 @@ class World:
         self.class_key = self.sides["A"].engine.keys.lasting("class")
         self._serial_number = int(time.time()) % 10_000_000 * 10 + 7_000_000_000
         self.states: dict[str, State] = {}
-        self.counts: Counter = Counter()
         self._make_states()
 
     def close(self) -> None:
         for side in self.sides.values():
             side.office.close()
             side.owner.close()
+
+    @staticmethod
+    def count(request, **counts: int) -> None:
+        """For the sum at the end of the run, also from another process of pytest."""
+        request.node.user_properties.append(("interleavings", {name: int(count) for name, count in counts.items()}))
 
     def connect_owner(self) -> pymysql.Connection:
         made = self.database.mariadb.connect(self.database.name)
