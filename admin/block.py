@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 import click
+import pymysql
 
 from . import store
 from .shell import errors, output, selection
@@ -16,6 +17,8 @@ from .store.rows import Cursor, Row
 
 # Finds the cards and refuses those that cannot be changed; returns the choice, and how many cards it will change.
 Look = Callable[[Cursor], tuple[Choice, int]]
+# A login on another node of a cluster may make the commit fail; of many cards, one that logs in just then is enough.
+TRIES = 8
 
 choosing_options = together(
     click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
@@ -179,12 +182,22 @@ def carry_out(
     if dry_run or count == 0:
         return count
     ask(count)
+    for tries in range(1, TRIES + 1):
+        try:
+            _act(office, reason, look, act, count)
+            break
+        except pymysql.MySQLError as error:
+            if tries == TRIES or not errors.has_lost_race(error):
+                raise
+    return count
+
+
+def _act(office: Office, reason: str | None, look: Look, act: Callable[[Cursor, Choice], int], count: int) -> None:
     with office.transaction(reason=reason) as cursor:
         choice, count_now = look(cursor)
         # The confirmation was given for the first count.
         if count_now != count or act(cursor, choice) != count:
             raise errors.Busy()
-    return count
 
 
 def _refuse_if_any(found: dict[str, Row], status: str, why: str) -> None:

@@ -820,6 +820,9 @@ BEGIN
              WHERE id = with_note;
         END IF;
     END IF;
+    IF NEW.version <> OLD.version AND @@wsrep_on THEN
+        INSERT INTO cluster_conflict (card_id) VALUES (NEW.id) ON DUPLICATE KEY UPDATE writes = writes + 1;
+    END IF;
 END//
 
 CREATE TRIGGER event_names_its_operator BEFORE INSERT ON card_event FOR EACH ROW
@@ -969,6 +972,15 @@ CREATE TRIGGER entries_are_never_removed BEFORE DELETE ON card_entry FOR EACH RO
 
 -- The card's sessions ------------------------------------------------------------------------------------
 
+-- On the nodes of a Galera cluster only. Galera does not share row locks between nodes; of two transactions that write the
+-- same row, it refuses the second. So a login and a change that logins depend on, such as a block, both write the row of
+-- their card here. If they overlap, the second fails with error 1213, and is decided again on what the first has written.
+-- The count makes each write a change, because a row that stays equal is not replicated.
+CREATE TABLE cluster_conflict (
+    card_id  INT UNSIGNED NOT NULL PRIMARY KEY,
+    writes   INT UNSIGNED NOT NULL DEFAULT 1
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
 -- One row for each accepted login: a reservation until the first accounting packet, a session from then on. The key is
 -- the card and the number of its login. So a card's sessions are stored together, a packet with our Class finds its row by
 -- primary key, and of two logins that were decided on the same facts only one can be written; the other is decided again.
@@ -1028,10 +1040,13 @@ CREATE TABLE session (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- The next two triggers run for every accounting packet. An ordinary packet costs one comparison; everything else is
+-- The next two triggers run for every accounting packet. An ordinary packet costs one or two comparisons; everything else is
 -- checked in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
+    IF NEW.login_at IS NOT NULL AND @@wsrep_on THEN
+        INSERT INTO cluster_conflict (card_id) VALUES (NEW.card_id) ON DUPLICATE KEY UPDATE writes = writes + 1;
+    END IF;
     IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
         -- A session that returns from the archive has posted exactly what its archived row says.
         IF NOT acts_as_owner()
