@@ -183,6 +183,15 @@ LONG_AGO = session(is_open=False, login_age=90_000, start_age=90_000, heard_age=
             2,
             id="the login that Class names, though the device had the same identifier at another NAS a second before",
         ),
+        pytest.param(
+            packet("Stop", 1, age_seconds=90_000, claimed=2),
+            [session(nas_id=3, login_age=90_003, start_age=90_003), login(login_age=90_001, is_open=False)],
+            2,
+            id="the same, and the Stop is its first packet",
+        ),
+        pytest.param(
+            packet(claimed=2), [session(nas_id=3), login()], 1, id="went on through a new login, and its NAS' address changed"
+        ),
     ],
 )
 def test_a_packet_finds_its_session(sign, candidates, number):
