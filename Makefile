@@ -97,7 +97,7 @@ test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run
 
 .PHONY: interleavings
 interleavings: system-test installed $(VENV)/test.stamp ## Try every order of the statements of any two acts on a card; make test tries some.
-	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/interleaving $(PYTEST)
+	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist load tests/interleaving $(PYTEST)
 
 .PHONY: test-debian13
 test-debian13: system-debootstrap ## Run the acceptance tests in a Debian 13 root, on its FreeRADIUS 3.2.7.

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # Twice as much as a run of all tests needs.
 MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The sum of what tests have counted, also in other processes of pytest: see World.count."""
+    total: Counter = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                total.update(dict(report.user_properties).get("interleavings", {}))
+    if total:
+        terminalreporter.write_line(f"Interleavings: {', '.join(f'{count} {name}' for name, count in total.items())}")
 
 
 @pytest.fixture(scope="session")

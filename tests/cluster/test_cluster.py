@@ -1,14 +1,11 @@
 """Three real Galera nodes: rivals on two of them, stale reads, a node that dies, all nodes that die, HAProxy before them."""
 
 import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pymysql
 import pytest
@@ -24,43 +21,12 @@ from tests.faults.cluster import unequal_tables
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.shop import Shop
-from tests.stack import StackError, free_ports
-from tests.stack.cluster import NODES, ClusterStack
-from tests.stack.galera import RADDB_CONFIG, places_on_loopback
+from tests.stack import StackError
+from tests.stack.galera import RADDB_CONFIG
 from tests.stack.stack import DATABASE
 
-QUICK = ["innodb_flush_method = nosync", "sync_frm = OFF"]
 PATIENCE_SECONDS = 60
 ROUNDS = 40
-
-
-@pytest.fixture(scope="module")
-def stack(installed):
-    folder = Path(tempfile.mkdtemp(prefix="prepaid-cluster-"))
-    folder.chmod(0o711)  # the nodes run as mysql
-    auth_port, acct_port = free_ports(2)
-    stack = ClusterStack(
-        folder,
-        auth_port=auth_port,
-        acct_port=acct_port,
-        places=places_on_loopback(NODES),
-        mariadb_options=QUICK,
-        freeradius_options={"reject_delay": "0"},
-        dies_with_parent=True,
-    )
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.down()
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def cluster(stack):
-    """Whole, whatever the test before has done to it."""
-    stack.cluster.start()
-    return stack.cluster
 
 
 @pytest.fixture

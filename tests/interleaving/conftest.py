@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import shutil
-from collections import Counter
 
 import pytest
 
@@ -15,16 +14,6 @@ from tests.interleaving.world import World
 
 def pytest_addoption(parser):
     parser.addoption("--schedule", help="Replay this one: login-block-in_use-AABAB.")
-
-
-def pytest_terminal_summary(terminalreporter):
-    total: Counter = Counter()
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "call":
-                total.update(dict(report.user_properties).get("interleavings", {}))
-    if total:
-        terminalreporter.write_line(f"Interleavings: {', '.join(f'{count} {name}' for name, count in total.items())}")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ All connections use READ COMMITTED.  So two statements may be exchanged unless
 
     one makes visible (a COMMIT, or a write outside a transaction) what the other reads, or
     both lock the same table, and not both for sharing, or
-    one ends a transaction that has locked what the other locks.
+    one ends a transaction that has locked what the other locks, or
+    both make the same table visible: on two nodes of a cluster, the second commit may be refused.
 
 A read does not notice what an open transaction has written.  The answer is on the safe side: a table counts as one row,
 every table that a statement names counts as read, and every table of an UPDATE as written.
@@ -55,9 +56,19 @@ class Footprint(NamedTuple):
     def conflicts(self, other: "Footprint") -> bool:
         return "*" in self.writes | other.writes or self._hinders(other) or other._hinders(self)
 
+    def overlaps(self, other: "Footprint") -> bool:
+        """Whether one writes, now or in its transaction, a table that the other touches, too."""
+        written = self.writes | self.shows | self.frees_writes
+        others = other.writes | other.shows | other.frees_writes
+        touched, others_touched = (
+            self.reads | self.locks | self.frees_locks,
+            other.reads | other.locks | other.frees_locks,
+        )
+        return "*" in written | others or bool(written & (others | others_touched) or others & touched)
+
     def _hinders(self, other: "Footprint") -> bool:
         return bool(
-            self.shows & other.reads
+            self.shows & (other.reads | other.shows)
             or self.writes & (other.writes | other.locks | other.frees_writes | other.frees_locks)
             or self.locks & other.frees_writes
         )

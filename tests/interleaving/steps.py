@@ -291,7 +291,8 @@ class Explorer:
     A preemption runs another act although the last one could continue.  Orders that differ only in the order of two
     statements that may be exchanged are tried once ("sleep sets": Godefroid, 1996).  Without a limit of preemptions,
     another act is tried at a step only if a run has shown that a later statement of it conflicts with that step ("dynamic
-    partial-order reduction": Flanagan and Godefroid, 2005).  *twins* are acts that are the same: the first of them begins.
+    partial-order reduction": Flanagan and Godefroid, 2005).  With a limit, an equal order may need more preemptions, so
+    statements on the same table are never exchanged.  *twins* are acts that are the same: the first of them begins.
     """
 
     def __init__(self, preemptions: int | None, most: int | None = None, twins: str = ""):
@@ -349,7 +350,7 @@ class Explorer:
             asleep = {
                 name: footprint
                 for name, footprint in [*last.asleep.items(), *((name, last.waiting[name]) for name in last.tried)]
-                if not footprint.conflicts(last.footprint)
+                if not self._is_fixed(footprint, last.footprint)
             }
         candidates = [name for name in waiting if name not in asleep]
         if not candidates:
@@ -360,6 +361,9 @@ class Explorer:
         preemptions = (last.preemptions if last else 0) + self._is_preemption(last, waiting, chosen)
         path.append(_Node(waiting, asleep, chosen, preemptions))
         return chosen
+
+    def _is_fixed(self, one: Footprint, other: Footprint) -> bool:
+        return one.conflicts(other) if self._bound is None else one.overlaps(other)
 
     def _without_second_twins(self, path: list[_Node], waiting: dict[str, Footprint]) -> dict[str, Footprint]:
         begun = {node.chosen for node in path}

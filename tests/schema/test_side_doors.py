@@ -200,6 +200,7 @@ def books(office, database, tmp_path):
             "INSERT INTO unknown_login VALUES ('a', '2026-01-01', 1, 5, '2026-01-01', '2026-01-01')",
             "INSERT INTO accounting_queue VALUES ('host', '2026-01-01', '2026-01-01')",
             "INSERT INTO nas_restart VALUES ('127.0.0.1', '0x00', '2026-01-01', '2026-01-01')",
+            "INSERT INTO cluster_conflict (card_id) VALUES ({one})",
             "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
             " VALUES ({one}, 5, 'disconnect', 1, '2026-01-01', 'time')",
         ):

@@ -190,7 +190,10 @@ LONG_AGO = session(is_open=False, login_age=90_000, start_age=90_000, heard_age=
             id="the same, and the Stop is its first packet",
         ),
         pytest.param(
-            packet(claimed=2), [session(nas_id=3), login()], 1, id="went on through a new login, and its NAS' address changed"
+            packet(claimed=2),
+            [session(nas_id=3), login()],
+            1,
+            id="went on through a new login, and its NAS' address changed",
         ),
     ],
 )
