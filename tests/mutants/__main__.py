@@ -271,6 +271,7 @@ class Map:
 
     def of(self, change: Change) -> list[str]:
         """The tests of a change, the quickest first."""
+        of_module = f"tests/unit/test_{Path(change.path).stem}.py::"
         if change.path.endswith(".sql"):
             found = self.by_object[object_at(change).name]
         else:
@@ -278,14 +279,13 @@ class Map:
             # What runs at import: also the tests in the file of that name, which may look at constants only.
             if lines is None:
                 lines = lines_using(change)
-            of_module = f"tests/unit/test_{Path(change.path).stem}.py::"
             found = self.by_file[change.path] | {name for name in self.tests if name.startswith(of_module)}
             if lines:
                 found = set().union(*(self.by_line[change.path, line] for line in lines))
         chosen, seconds = [], 0.0
         is_sql = change.path.endswith(".sql")
-        # The tests of the schema first: they are about its rules, which other tests only pass by.
-        first = "tests/schema/" if is_sql else ""
+        # First the tests that are about this file; others only pass by.
+        first = "tests/schema/" if is_sql else of_module
         for name in sorted(found, key=lambda name: (not name.startswith(first), self.tests[name]["seconds"], name)):
             seconds += self.tests[name]["seconds"]
             if seconds > (BUDGET_SECONDS_SQL if is_sql else BUDGET_SECONDS) and chosen:
@@ -348,6 +348,8 @@ def lines_using(change: Change) -> list[int]:
     for _ in range(3):
         for node in module.body:
             inner = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+            if isinstance(node, ast.ClassDef) and change.line in range(node.lineno, node.end_lineno + 1):
+                names.add(node.name)
             if isinstance(node, ast.Assign | ast.AnnAssign):
                 is_changed = change.line in range(node.lineno, node.end_lineno + 1)
                 if is_changed or inner & names:

@@ -15,6 +15,13 @@ def test_an_open_session_keeps_its_limit(shop, engine):
         assert (session["due_cause"], session["due_at"] is not None) == ("time", True)
 
 
+def test_a_session_is_due_a_quarter_of_a_minute_after_its_timeout(shop, engine):
+    (card,) = shop.sell(credit_seconds=600)
+    log_in(engine, card)
+    (session,) = shop.sessions(card)
+    assert (session["due_at"] - session["login_at"]).total_seconds() == 615
+
+
 def test_a_closed_session_that_goes_on_is_due_at_once(shop, engine, database):
     (card,) = shop.sell(credit_seconds=600)
     classes = class_of(log_in(engine, card))
