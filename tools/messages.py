@@ -39,6 +39,7 @@ WORDS = (
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
     pin_read login session refused
     internet telephony delivery return void active waiting retired disconnect disconnected slow_down ok look fault
+    given taken
     """.split(),
     *REFUSALS,
 )
