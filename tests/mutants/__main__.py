@@ -276,12 +276,13 @@ class Map:
             found = self.by_object[object_at(change).name]
         else:
             lines = statement_at(change)
-            # What runs at import: also the tests in the file of that name, which may look at constants only.
-            if lines is None:
-                lines = lines_using(change)
-            found = self.by_file[change.path] | {name for name in self.tests if name.startswith(of_module)}
-            if lines:
-                found = set().union(*(self.by_line[change.path, line] for line in lines))
+            found = set().union(*(self.by_line[change.path, line] for line in lines or lines_using(change)))
+            if not lines:
+                # What runs at import: the tests of the functions that use it, and those in the file of that name, which may
+                # look at it alone, or find in a cache what it makes.
+                found = (found or self.by_file[change.path]) | {
+                    name for name in self.tests if name.startswith(of_module)
+                }
         chosen, seconds = [], 0.0
         is_sql = change.path.endswith(".sql")
         # First the tests that are about this file; others only pass by.
