@@ -21,6 +21,7 @@ from .export import command as export
 from . import generate
 from . import import_cards
 from . import key
+from .metrics import command as metrics
 from . import nas
 from . import operators
 from . import partner

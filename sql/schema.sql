@@ -1398,6 +1398,30 @@ BEGIN
 END//
 DELIMITER ;
 
+-- The runs of the nightly work that ended, so that `prepaid metrics` and `prepaid doctor` notice a timer that does not run.
+CREATE TABLE work_run (
+    id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    work      ENUM('archive', 'reconcile', 'audit') NOT NULL,
+    ended_at  DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    faults    INT UNSIGNED    NOT NULL DEFAULT 0,                -- what it found wrong
+    operator  VARCHAR(128)    NOT NULL DEFAULT '',
+    KEY work_run_by_end (work, ended_at)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER run_ends_now BEFORE INSERT ON work_run FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.ended_at = server_time();
+END//
+DELIMITER ;
+CREATE TRIGGER runs_are_never_edited BEFORE UPDATE ON work_run FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+CREATE TRIGGER runs_are_never_removed BEFORE DELETE ON work_run FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
+
 
 -- Who had an IP address ----------------------------------------------------------------------------------
 

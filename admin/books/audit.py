@@ -21,6 +21,7 @@ from ..shell.office import Office
 from ..shell.text import _
 from ..store.chain import Link
 from ..store.rows import Connection, TupleCursor, TupleRow
+from . import run
 
 ROWS_A_STEP = 5000
 HASH_DIGITS = 64
@@ -109,6 +110,7 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
     with office.reading(), office.tuples() as cursor:
         seq, last = _head(cursor)
         bad = list(faults(cursor, expected))
+    run.record(office, "audit", len(bad))
     if as_json:
         output.print_record({"rows": seq, "hash": last.hex(), "faults": bad}, as_json)
     elif bad:

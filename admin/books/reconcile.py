@@ -11,6 +11,7 @@ from ..shell.command import cli, json_option, pass_office
 from ..shell.office import Office
 from ..shell.text import _
 from ..store.rows import TupleCursor, TupleRow
+from . import run
 
 CARDS_A_RANGE = 20_000
 
@@ -54,6 +55,7 @@ def reconcile(office: Office, as_json: bool) -> None:
         first, last = store.reconcile.card_ids(cursor)
         with output.progress(last - first + 1, _("Reconciling")) as advance:
             bad = list(faults(cursor, first, last, advance))
+    run.record(office, "reconcile", len(bad))
     checks = [*OF_CARDS, *OF_PAPERS]
     if as_json:
         output.print_record({"checks": checks, "faults": bad}, as_json)

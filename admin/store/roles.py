@@ -52,6 +52,7 @@ _OF_COMMAND = {
     "report": "report",
     "reconcile": "audit",
     "audit": "audit",
+    "metrics": "audit",
     "batch": "delete",
     "key": "admin",
 }

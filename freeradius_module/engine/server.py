@@ -19,12 +19,14 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import attributes
 from ..connection import DatabaseAway, RowLocked, TooLate, WrongSchema
+from ..histogram import REQUESTS, SECONDS, Histogram
 from ..printable import one_line
 from ..sentence import Sentence
 from ..settings import Settings
@@ -36,6 +38,7 @@ from .group_commit import LOCKED_PAUSE_SECONDS
 from .logins import LoginRequest
 
 ACCOUNT, CLIENT = "account", "client"
+FAULT = "fault"
 # Far more than a RADIUS packet (4,096 octets, RFC 2865, 3) can become.
 MESSAGE_OCTETS_MAX = 131_072
 # How soon `end` is noticed while no request comes.
@@ -67,31 +70,31 @@ class EngineServer:
         # The socket's mode and group decide who can connect; in addition each caller's account is checked.
         self._mode = 0o660 if engine.settings.engine_callers else 0o600
         served = callers(engine.settings)
-        self._logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served)
-        self._accounting = Listener(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
+        self.logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served)
+        self.accounting = Listener(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
     @property
     def decided(self) -> int:
         """How many logins were answered."""
-        return self._logins.done
+        return self.logins.done
 
     @property
     def charged(self) -> int:
         """How many packets were charged."""
-        return self._accounting.done
+        return self.accounting.done
 
     def serve(self) -> None:
         """Serve until `end`.  Raises CannotListen, if another engine is open there for instance."""
         with (
-            open_socket(self._logins.path, self._mode) as logins,
-            open_socket(self._accounting.path, self._mode) as accounting,
+            open_socket(self.logins.path, self._mode) as logins,
+            open_socket(self.accounting.path, self._mode) as accounting,
         ):
             beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
             beside.start()
             try:
-                self._logins.serve(logins, self._is_ended)
+                self.logins.serve(logins, self._is_ended)
             finally:
                 self._is_ended.set()
                 beside.join()
@@ -104,7 +107,7 @@ class EngineServer:
 
     def _serve_accounting(self, listening: socket.socket) -> None:
         try:
-            self._accounting.serve(listening, self._is_ended)
+            self.accounting.serve(listening, self._is_ended)
         except BaseException as fault:
             # Half an engine is worse than none, because FreeRADIUS would wait for the other half.
             self._fault = fault
@@ -172,6 +175,10 @@ class Listener:
         self.path = path
         self._served = served
         self.done = 0
+        # For the metrics: the requests of each group, how long a group took, and why requests got no answer.
+        self.group_sizes = Histogram(REQUESTS)
+        self.group_seconds = Histogram(SECONDS)
+        self.unanswered: Counter[str] = Counter()
         self._read = read
         self._work = work
         self._most = settings.group_size
@@ -214,23 +221,35 @@ class Listener:
 
     def _do_all(self, pending: list[PendingRequest]) -> None:
         for start in range(0, len(pending), self._most):
-            self._do([one for one in pending[start : start + self._most] if not one.is_given_up(self._answer_seconds)])
+            group = pending[start : start + self._most]
+            wanted = [one for one in group if not one.is_given_up(self._answer_seconds)]
+            if len(wanted) < len(group):
+                self.unanswered["given_up"] += len(group) - len(wanted)
+            self._do(wanted)
 
     def _do(self, pending: list[PendingRequest]) -> None:
         """Do the requests together, and answer each after the commit of all."""
         if not pending:
             return
+        began = time.perf_counter()
         try:
             results = self._work([one.request for one in pending])
         except Exception as fault:
             results = [fault] * len(pending)
+        self.group_seconds.observe(time.perf_counter() - began)
+        self.group_sizes.observe(len(pending))
         for one, result in zip(pending, results, strict=True):
             if isinstance(result, RowLocked):
                 self._locked.append(one)
                 self._locked_until = time.monotonic() + LOCKED_PAUSE_SECONDS
-            elif not isinstance(result, TooLate):
+            elif isinstance(result, TooLate):
+                self.unanswered["given_up"] += 1
+            else:
                 _send_answer(one.caller, result)
-                self.done += not isinstance(result, Exception) and not isinstance(one.request, ClientRequest)
+                if not isinstance(result, Exception):
+                    self.done += not isinstance(one.request, ClientRequest)
+                elif not isinstance(result, NeverCharged):
+                    self.unanswered[_answer_word(result)] += 1
 
 
 def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
@@ -322,12 +341,18 @@ def _send_answer(caller: socket.socket, result: Any) -> None:
 def _answer(result: Any) -> Sequence[str]:
     if not isinstance(result, Exception):
         return (wire.DONE, *wire.result(result))
-    if isinstance(result, NeverCharged):
-        return ("never", str(result))
-    if isinstance(result, DatabaseAway):
-        return ("away", str(result))
-    if isinstance(result, WrongSchema):
-        return ("schema", str(result))
+    word = _answer_word(result)
+    if word != FAULT:
+        return (word, str(result))
     text = one_line(safe_text(result))
     print(f"no answer: {text}", file=sys.stderr, flush=True)
-    return ("fault", text)
+    return (word, text)
+
+
+def _answer_word(fault: Exception) -> str:
+    """What the engine answers instead of a result; client.py knows these words."""
+    if isinstance(fault, NeverCharged):
+        return "never"
+    if isinstance(fault, DatabaseAway):
+        return "away"
+    return "schema" if isinstance(fault, WrongSchema) else FAULT

@@ -192,6 +192,7 @@ def books(office, database, tmp_path):
             " UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 'time', 60, 60, 60, 60, 60, 60, 600)",
             "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
             " used_down_octets, used_up_octets) VALUES ({one}, 4, 1, 's', '', UTC_TIMESTAMP(3), 60, 60, 60)",
+            "INSERT INTO work_run (work) VALUES ('audit')",
             "INSERT INTO usage_hour VALUES ('2026-01-01', 1, 1, 1, 1, 1, 1)",
             "INSERT INTO session_slow_down (card_id, login_number) VALUES ({one}, 5)",
             "UPDATE session_slow_down SET done_at = UTC_TIMESTAMP(3)",
