@@ -12,22 +12,29 @@ returns one of radiusd's own RLM_MODULE_ integers, and every exception becomes F
 then asks the next server.
 """
 
+from collections.abc import Mapping
+
 import radiusd
 
 from . import attributes, settings
-from .connection import DatabaseAway
+from .connection import DatabaseAway, TooLate
 from .engine import read_mark
 from .engine.accounting import NeverCharged
 from .engine.client import EngineClient, EngineFault
 from .engine.engine import Engine, safe_text
 from .engine.logins import Answer
-from .printable import one_line
+from .event_log import Outage, line
 from .rules import freeradius_versions
 from .rules.vendors import Attribute
 from .sealing.keyring import KeyFileClosed
 
 # One engine for all instances of this radiusd, which share this module: so they share statements, too.
 _engine: Engine | EngineClient | None = None
+
+# "text" or "json", from the option file.
+_log_format = "text"
+# While the database is away, each NAS repeats each packet: one line a second is enough.
+_outage = Outage()
 
 # As FreeRADIUS gives a packet: its attributes as pairs of name and value, or None if there are none.
 Packet = tuple[tuple[str, str], ...] | None
@@ -41,7 +48,7 @@ REASON_MAX = 160
 def instantiate(_packet: object) -> int:
     """Make the engine, or stop the server with a sentence in its log.  A database that is away does not stop it: the
     database may start later."""
-    global _engine
+    global _engine, _log_format
     if _engine is not None:
         _engine.set_serial(False)
         return 0
@@ -52,6 +59,7 @@ def instantiate(_packet: object) -> int:
             _log_error(f"FreeRADIUS {version} ignores what a Python module returns. Install 3.2.8 or 3.2.11.")
             return -1
         found = settings.load(config.get("option_file"))
+        _log_format = found.log
         own = _own_engine(found)
     except Exception as fault:
         # FreeRADIUS would ignore an exception and serve without this module; only -1 stops it.
@@ -74,6 +82,7 @@ def _own_engine(found: settings.Settings) -> Engine | None:
             raise
         _log(
             radiusd.L_INFO,
+            "engine_only",
             f"prepaid-cards: The shared engine at {found.engine} alone decides and charges; while it is away, "
             f"logins get no answer and accounting is queued or not answered ({closed})",
         )
@@ -81,7 +90,7 @@ def _own_engine(found: settings.Settings) -> Engine | None:
     try:
         engine.check()
     except DatabaseAway as away:
-        _log_error(f"The database is away, starting nevertheless: {away}")
+        _log_error(f"The database is away, starting nevertheless: {away}", "database_away")
     return engine
 
 
@@ -95,10 +104,11 @@ def authorize(packet: Packet) -> Returned:
         result = _the_engine().authorize(request)
     except Exception as fault:
         return _no_answer("login", fault)
+    _answers_again()
     pin = ("Cleartext-Password", ":=", result.pin)
     if result.answer is None:
         return radiusd.RLM_MODULE_UPDATED, (), (pin, ("Tmp-String-6", ":=", read_mark.make(request)))
-    return _answered(result.answer, pin)
+    return _answered(request, result.answer, pin)
 
 
 def post_auth(packet: Packet) -> Returned:
@@ -115,12 +125,13 @@ def post_auth(packet: Packet) -> Returned:
         answer = _the_engine().admit(request)
     except Exception as fault:
         return _no_answer("login", fault)
-    return _answered(answer)
+    _answers_again()
+    return _answered(request, answer)
 
 
-def _answered(answer: Answer, *config: Attribute) -> Returned:
+def _answered(request: Mapping[str, str], answer: Answer, *config: Attribute) -> Returned:
     if not answer.is_accepted:
-        _log(radiusd.L_AUTH, answer.log)
+        _log_refusal(request, answer.reason, answer.log)
         return radiusd.RLM_MODULE_REJECT, answer.reply, (("Tmp-String-7", ":=", answer.reason),)
     # The site counts the reply's attributes: FreeRADIUS drops one that it does not know, and sends the others.
     return radiusd.RLM_MODULE_UPDATED, answer.reply, (("Tmp-Integer-7", ":=", str(len(answer.reply))), *config)
@@ -131,7 +142,9 @@ def login_refused(packet: Packet) -> Returned:
     or not."""
     engine = _the_engine()
     try:
-        _log(radiusd.L_AUTH, engine.record_wrong_pin(attributes.values(packet)))
+        request = attributes.values(packet)
+        text = engine.record_wrong_pin(request)
+        _log_refusal(request, text.rpartition(": ")[2], text)
     except Exception as fault:
         _log_error(f"a wrong PIN was not counted: {type(fault).__name__}")
     return radiusd.RLM_MODULE_OK, (("Reply-Message", ":=", engine.wrong_text),), ()
@@ -145,15 +158,16 @@ def accounting(packet: Packet) -> Returned:
     when it is in the quarantine, because otherwise the NAS would repeat it for ever.
     """
     try:
-        line = _the_engine().account(packet or ())
+        told = _the_engine().account(packet or ())
     except NeverCharged as fault:
-        radiusd.radlog(radiusd.L_INFO, str(fault))
+        _log(radiusd.L_INFO, "never_charged", str(fault))
         reason = str(fault).encode("ascii", "backslashreplace").decode()[:REASON_MAX].replace("\0", " ")
         return radiusd.RLM_MODULE_NOTFOUND, (), (("Tmp-String-7", ":=", reason),)
     except Exception as fault:
         return _no_answer("packet of accounting", fault)
-    if line:
-        _log(radiusd.L_INFO, line)
+    _answers_again()
+    if told:
+        _log(radiusd.L_INFO, "nas_restarted", told)
     # The site acknowledges only this: FreeRADIUS reads OK from a forgotten return, too.
     return radiusd.RLM_MODULE_UPDATED
 
@@ -192,15 +206,34 @@ def _the_engine() -> Engine | EngineClient:
 
 
 def _no_answer(what: str, fault: Exception) -> int:
-    """FAIL, with the reason in the log."""
-    _log_error(f"no answer to a {what}: {fault if isinstance(fault, EngineFault) else safe_text(fault)}")
+    """FAIL, with the reason in the log; while the database is away, once a second."""
+    text = f"no answer to a {what}: {fault if isinstance(fault, EngineFault) else safe_text(fault)}"
+    if not isinstance(fault, DatabaseAway) or isinstance(fault, TooLate):
+        _log_error(text, "no_answer")
+    elif count := _outage.lost():
+        more = f"; {count} without an answer since the last such line" if count > 1 else ""
+        _log_error(text + more, "database_away", count=count)
     return radiusd.RLM_MODULE_FAIL
 
 
-def _log_error(text: str) -> None:
-    _log(radiusd.L_ERR, f"prepaid-cards: {text}")
+def _answers_again() -> None:
+    """A request was done that needs the database: if it was away before, say once that it is back."""
+    if _outage.is_on and (count := _outage.ended()):
+        text = f"prepaid-cards: The database is back; {count} packets got no answer while it was away"
+        _log(radiusd.L_INFO, "database_back", text, count=count)
 
 
-def _log(level: int, text: str) -> None:
+def _log_refusal(request: Mapping[str, str], reason: str, text: str) -> None:
+    serial = attributes.serial_of(request)[: attributes.SERIAL_MAX]
+    _log(
+        radiusd.L_AUTH, "login_refused", text, serial=serial, reason=reason, nas=request.get(attributes.SOURCE_ADDRESS)
+    )
+
+
+def _log_error(text: str, event: str = "fault", **fields: str | int | None) -> None:
+    _log(radiusd.L_ERR, event, f"prepaid-cards: {text}", **fields)
+
+
+def _log(level: int, event: str, text: str, **fields: str | int | None) -> None:
     """On one line, because the text may hold what a customer has sent."""
-    radiusd.radlog(level, one_line(text))
+    radiusd.radlog(level, line(_log_format, "freeradius", event, text, **fields))

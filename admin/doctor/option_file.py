@@ -4,6 +4,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from freeradius_module.event_log import LOG_FORMATS
+
 from .. import store
 from ..shell.text import _
 from .finding import Finding, Installation
@@ -20,6 +22,15 @@ def check_option_file(installation: Installation) -> Iterator[Finding]:
             "fault",
             _("{path} holds passwords, and every account can read it.").format(path=path),
             f"chmod o= {path}",
+        )
+    elif (log_format := installation.module_settings.log) not in LOG_FORMATS:
+        yield Finding(
+            "option_file",
+            "look",
+            _("log = {value} in {path} is neither text nor json, and counts as text.").format(
+                value=log_format, path=path
+            ),
+            _("Set log = text or log = json."),
         )
     else:
         yield Finding("option_file", "ok", str(path))

@@ -14,6 +14,7 @@ from .. import store
 from ..books.audit import Sealer
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.module_settings import module_settings
 from ..shell.office import Office
 from ..shell.text import _
 from .enforcer import Enforcer
@@ -66,7 +67,7 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
         prepaid enforce --watch
     """
     office.work_as("prepaid-enforce")
-    enforcer = Enforcer(office)
+    enforcer = Enforcer(office, is_service=watch)
     try:
         if watch:
             _watch(office, enforcer)
@@ -113,6 +114,8 @@ def _waits_for_a_stop(office: Office) -> bool:
 def _watch(office: Office, enforcer: Enforcer) -> None:
     """Run until SIGTERM or SIGINT.  Waits while the database is away: a session that is due then is still due afterwards."""
     stop = _Stop()
+    log_format = module_settings(office).log
+    is_away = False
     sealer = Sealer(office)
     retry_seconds = RETRY_SECONDS
     next_house = 0.0
@@ -126,11 +129,16 @@ def _watch(office: Office, enforcer: Enforcer) -> None:
             while not stop.is_asked and (left := next_look - time.monotonic()) > 0:
                 enforcer.hear(left)
             retry_seconds = RETRY_SECONDS
+            if is_away:
+                output.print_event(log_format, "enforcer", "database_back", _("The database is back."))
+                is_away = False
         except (pymysql.MySQLError, errors.NotReachable) as error:
             failure = error if isinstance(error, errors.OfficeError) else errors.of_database(error, office.config_path)
             if not isinstance(failure, errors.NotReachable | errors.Busy):
                 raise
-            output.print_notice(str(failure))
+            if not is_away:
+                output.print_event(log_format, "enforcer", "database_away", str(failure))
+            is_away = True
             office.close()
             stop.sleep(retry_seconds)
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)

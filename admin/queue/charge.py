@@ -191,7 +191,8 @@ class Charger:
                         cause=fault.strerror or fault,
                     ) from fault
                 self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
-                output.print_notice(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
+                text = _("{path} is tried again later: {cause}").format(path=path, cause=fault)
+                output.print_event(self._engine.settings.log, "charger", "file_put_off", text)
                 return False
         return True
 
@@ -258,14 +259,15 @@ class Charger:
                         cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
                     ) from fault
                 if not was_away:
-                    output.print_notice(
-                        _("The database is away, and packets stay in the queue: {cause}").format(cause=fault)
-                    )
+                    text = _("The database is away, and packets stay in the queue: {cause}").format(cause=fault)
+                    output.print_event(self._engine.settings.log, "charger", "database_away", text)
                 was_away = True
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if was_away:
-                    output.print_notice(_("The database is back."))
+                    output.print_event(
+                        self._engine.settings.log, "charger", "database_back", _("The database is back.")
+                    )
                 return
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from freeradius_module import event_log
 from freeradius_module.printable import json_escaped, one_line, printable
 from freeradius_module.rules import units
 
@@ -78,6 +79,11 @@ def print_text(sentence: str) -> None:
 def print_notice(sentence: str) -> None:
     """Print a sentence that is no part of the result, on stderr."""
     click.echo(printable(sentence, keep="\n"), err=True)
+
+
+def print_event(log_format: str, program: str, event: str, sentence: str, **fields: str | int | None) -> None:
+    """Print an event of a service on stderr, which the journal keeps: one line, as the setting `log` says."""
+    click.echo(event_log.line(log_format, program, event, sentence, **fields), err=True)
 
 
 def confirm(question: str) -> bool:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from .. import attributes
 from ..connection import DatabaseAway, RowLocked, TooLate, WrongSchema
+from ..event_log import Outage, line
 from ..histogram import REQUESTS, SECONDS, Histogram
 from ..printable import one_line
 from ..sentence import Sentence
@@ -67,11 +68,15 @@ class ClientRequest(NamedTuple):
 class EngineServer:
     def __init__(self, engine: Engine, path: Path):
         self._engine = engine
+        self._log_format = engine.settings.log
+        self._outage = Outage()
         # The socket's mode and group decide who can connect; in addition each caller's account is checked.
         self._mode = 0o660 if engine.settings.engine_callers else 0o600
         served = callers(engine.settings)
-        self.logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served)
-        self.accounting = Listener(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
+        self.logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served, self._seen)
+        self.accounting = Listener(
+            accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served, self._seen
+        )
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
@@ -112,6 +117,20 @@ class EngineServer:
             # Half an engine is worse than none, because FreeRADIUS would wait for the other half.
             self._fault = fault
             self._is_ended.set()
+
+    def _seen(self, request: Any, result: Any) -> None:
+        """Write to the log when the database goes away, when it is back, and every fault."""
+        if isinstance(result, DatabaseAway):
+            if not self._outage.is_on:
+                _log(self._log_format, "database_away", f"The database is away: {safe_text(result)}")
+            self._outage.lost()
+        elif isinstance(result, Exception):
+            if not isinstance(result, NeverCharged | WrongSchema):
+                _log(self._log_format, "fault", f"no answer: {safe_text(result)}")
+        elif self._outage.is_on and not isinstance(request, ClientRequest) and (count := self._outage.ended()):
+            # A client is known from memory, too.
+            text = f"The database is back; {count} requests got no answer while it was away"
+            _log(self._log_format, "database_back", text, count=count)
 
     def _login_or_client(
         self, what: str, until: float, pairs: Iterable[tuple[str, str]]
@@ -171,8 +190,10 @@ class Listener:
         work: Callable[[list[Any]], Sequence[Any]],
         settings: Settings,
         served: frozenset[int],
+        seen: Callable[[Any, Any], None] = lambda request, result: None,
     ):
         self.path = path
+        self._seen = seen
         self._served = served
         self.done = 0
         # For the metrics: the requests of each group, how long a group took, and why requests got no answer.
@@ -215,7 +236,7 @@ class Listener:
             try:
                 request = self._read(*wire.read_request(message))
             except Exception as fault:
-                _send_answer(caller, fault)
+                self._send_answer(caller, None, fault)
             else:
                 yield PendingRequest(caller, request)
 
@@ -245,11 +266,22 @@ class Listener:
             elif isinstance(result, TooLate):
                 self.unanswered["given_up"] += 1
             else:
-                _send_answer(one.caller, result)
+                self._send_answer(one.caller, one.request, result)
                 if not isinstance(result, Exception):
                     self.done += not isinstance(one.request, ClientRequest)
                 elif not isinstance(result, NeverCharged):
                     self.unanswered[_answer_word(result)] += 1
+
+    def _send_answer(self, caller: socket.socket, request: Any, result: Any) -> None:
+        try:
+            answer = wire.message(*_answer(result))
+        except wire.NotEncodable as fault:
+            result, answer = fault, wire.message(*_answer(fault))
+        self._seen(request, result)
+        try:
+            caller.send(answer)
+        except OSError:
+            pass  # The caller is gone; the next read of its connection finds that out.
 
 
 def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
@@ -327,26 +359,13 @@ def _accepted(listening: socket.socket, served: frozenset[int]) -> socket.socket
     return None
 
 
-def _send_answer(caller: socket.socket, result: Any) -> None:
-    try:
-        answer = wire.message(*_answer(result))
-    except wire.NotEncodable as fault:
-        answer = wire.message(*_answer(fault))
-    try:
-        caller.send(answer)
-    except OSError:
-        pass  # The caller is gone; the next read of its connection finds that out.
-
-
 def _answer(result: Any) -> Sequence[str]:
     if not isinstance(result, Exception):
         return (wire.DONE, *wire.result(result))
     word = _answer_word(result)
     if word != FAULT:
         return (word, str(result))
-    text = one_line(safe_text(result))
-    print(f"no answer: {text}", file=sys.stderr, flush=True)
-    return (word, text)
+    return (word, one_line(safe_text(result)))
 
 
 def _answer_word(fault: Exception) -> str:
@@ -356,3 +375,7 @@ def _answer_word(fault: Exception) -> str:
     if isinstance(fault, DatabaseAway):
         return "away"
     return "schema" if isinstance(fault, WrongSchema) else FAULT
+
+
+def _log(log_format: str, event: str, text: str, **fields: int) -> None:
+    print(line(log_format, "engine", event, text, **fields), file=sys.stderr, flush=True)

@@ -213,6 +213,12 @@ def test_an_option_file_that_everybody_may_read(doctor, options):
     assert "option_file" in faults(doctor(option_file=path))
 
 
+def test_a_log_format_that_does_not_exist(options):
+    rows = Office(options("[prepaid]\n", "[prepaid]\nlog = xml\n")).run("doctor", "--json").json()
+    assert state_of(rows, "option_file") == "look"
+    assert "log = xml" in said(rows, "option_file")
+
+
 def test_a_key_file_of_another_installation(doctor, options, stack, tmp_path):
     key = tmp_path / "key"
     key.write_text(stack.key_file.read_text()[:-10] + "0123456789")

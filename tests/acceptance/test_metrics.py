@@ -1,8 +1,10 @@
 """The metrics of a running engine: counted as it decides and charges, and read by a real Prometheus."""
 
+import contextlib
 import dataclasses
 import http.client
 import json
+import re
 import shutil
 import socket
 import stat
@@ -134,6 +136,28 @@ def test_a_database_that_is_away_is_counted(engine, shop, stack):
     with pytest.raises(DatabaseAway):
         engine.log_in(card)
     assert engine.read()["prepaid_unanswered_total", ("cause", "away"), ("listener", "logins")] >= 1
+
+
+def test_the_engines_journal_says_once_that_the_database_goes_and_comes(engine, shop, stack, wait_until):
+    (card,) = shop.sell(1)
+    engine.log_in(card)
+    stack.mariadb.stop()
+    for _ in range(3):
+        with pytest.raises(DatabaseAway):
+            engine.log_in(card)
+    stack.mariadb.start()
+
+    def answered():
+        with contextlib.suppress(DatabaseAway):
+            return engine.log_in(card)
+
+    assert wait_until(answered).is_accepted
+    engine.radius.close()
+    engine.process.terminate()
+    told = engine.process.communicate()[1].splitlines()
+    assert len(told) == 2, told
+    assert told[0].startswith("The database is away: DatabaseAway ")
+    assert int(re.fullmatch(r"The database is back; (\d+) requests got no answer while it was away", told[1])[1]) >= 3
 
 
 def test_a_socket_serves_them_to_its_group(database, _unstarted_stack, tmp_path, wait_until):

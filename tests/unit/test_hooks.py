@@ -1,6 +1,7 @@
 """What FreeRADIUS calls, with a stand-in for the module radiusd: every returned value is one that FreeRADIUS accepts."""
 
 import importlib
+import json
 import sys
 import types
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freeradius_module import event_log
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine import read_mark
 from freeradius_module.engine.accounting import NeverCharged
@@ -310,3 +312,65 @@ def test_a_stranger_sees_one_text(started, radiusd):
     assert started.login_refused(packet(User_Name="4000017"))[1] == (
         ("Reply-Message", ":=", started._engine.wrong_text),
     )
+
+
+# --- The log -----------------------------------------------------------------------------------------------
+
+
+def away(_request):
+    raise DatabaseAway("timed out")
+
+
+def test_a_database_that_is_away_is_said_once_a_second_and_once_that_it_is_back(hooks, radiusd, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(hooks, "_outage", event_log.Outage(lambda: now[0]))
+    hooks._engine = Engine(authorize=away)
+    for _ in range(50):
+        assert hooks.authorize(tuple(MARKED.items())) == radiusd.RLM_MODULE_FAIL
+    assert radiusd.lines == ["prepaid-cards: no answer to a login: DatabaseAway timed out"]
+    now[0] += 1
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines[1:] == [
+        "prepaid-cards: no answer to a login: DatabaseAway timed out; 50 without an answer since the last such line"
+    ]
+    hooks._engine = Engine(authorize=lambda request: AuthorizeResult("0123456789"))
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines[2:] == ["prepaid-cards: The database is back; 51 packets got no answer while it was away"]
+
+
+def test_other_faults_are_each_said(hooks, radiusd):
+    def faulty(_request):
+        raise KeyError("x")
+
+    hooks._engine = Engine(authorize=faulty)
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines == ["prepaid-cards: no answer to a login: KeyError"] * 2
+
+
+def test_events_as_json_have_the_same_fields(hooks, radiusd, monkeypatch):
+    monkeypatch.setattr(hooks, "_log_format", "json")
+    refused = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
+    hooks._engine = Engine(
+        authorize=lambda request: AuthorizeResult("0123456789", refused),
+        record_wrong_pin=lambda request: "login of 4000017: wrong_pin",
+    )
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.login_refused(tuple(MARKED.items()))
+    events = [json.loads(line) for line in radiusd.lines]
+    assert [(one["event"], one["program"], one["reason"]) for one in events] == [
+        ("login_refused", "freeradius", "blocked"),
+        ("login_refused", "freeradius", "wrong_pin"),
+    ]
+    assert all(one["serial"] and one["at"] and one["text"] for one in events)
+    hooks._engine = Engine(authorize=away)
+    hooks.authorize(tuple(MARKED.items()))
+    assert json.loads(radiusd.lines[-1])["event"] == "database_away"
+
+
+def test_the_option_file_chooses_json(hooks, radiusd, option_file):
+    option_file.write_text(option_file.read_text() + "log = json\n")
+    radiusd.config = {"option_file": str(option_file)}
+    hooks.instantiate(None)
+    assert json.loads(radiusd.lines[-1])["event"] == "database_away"
