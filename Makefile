@@ -40,6 +40,8 @@ STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
 # Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
 DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
+# NAS programs and the customers' programs for them.
+DEBIAN_NAS := hostapd wpasupplicant iproute2 iputils-ping
 # The database driver of FreeRADIUS' own SQL modules, which the bench compares with.
 DEBIAN_BENCH := freeradius-mysql
 DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
@@ -99,6 +101,10 @@ test: system-test installed $(VENV)/test.stamp ## Set up what is missing and run
 interleavings: system-test installed $(VENV)/test.stamp ## Try every order of the statements of any two acts on a card; make test tries some.
 	@INTERLEAVINGS=all $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/interleaving $(PYTEST)
 
+.PHONY: test-nas
+test-nas: system-nas installed $(VENV)/test.stamp ## Try real NAS programs in a network of their own; needs root.
+	@tests/nas/private-network.sh $(VENV)/bin/python -m pytest tests/nas $(PYTEST)
+
 .PHONY: test-debian13
 test-debian13: system-debootstrap ## Run the acceptance tests in a Debian 13 root, on its FreeRADIUS 3.2.7.
 	@$(debian13) test JOBS=$(JOBS) PYTEST="tests/acceptance $(PYTEST)"
@@ -156,6 +162,10 @@ system:
 .PHONY: system-test
 system-test:
 	@tests/stack/debian-packages.sh $(DEBIAN_TEST) $(DEBIAN_CLUSTER)
+
+.PHONY: system-nas
+system-nas:
+	@tests/stack/debian-packages.sh $(DEBIAN_NAS)
 
 .PHONY: system-bench
 system-bench:
