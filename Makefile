@@ -41,7 +41,8 @@ DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-
 # Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
 DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
 # NAS programs and the customers' programs for them.
-DEBIAN_NAS := hostapd wpasupplicant ocserv openconnect openssl iproute2 iputils-ping
+DEBIAN_NAS := hostapd wpasupplicant ocserv openconnect strongswan-charon strongswan-swanctl libcharon-extra-plugins \
+	libstrongswan-extra-plugins openssl iproute2 iputils-ping
 # The database driver of FreeRADIUS' own SQL modules, which the bench compares with.
 DEBIAN_BENCH := freeradius-mysql
 DEBIAN_CLUSTER := galera-4 rsync haproxy iproute2
