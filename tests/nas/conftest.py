@@ -176,12 +176,13 @@ def disconnect(office):
 
 
 @pytest.fixture
-def add_nas(office):
-    """Type what the page of a NAS says; returns its address, a new one, because radiusd remembers addresses for a while."""
+def add_nas(office, radius, wait_until):
+    """Type what the page of a NAS says; returns its address, a new one, once radiusd knows it: a refused login says so."""
 
     def add_nas(name: str, *options: str) -> str:
         address = f"127.9.{secrets.randbelow(250) + 1}.{secrets.randbelow(250) + 1}"
         office.must("nas", "add", name, "--address", address, "--secret-file", "-", *options, stdin=f"{SECRET}\n")
+        wait_until(lambda: radius.login("0", "0", nas_ip=address))
         return address
 
     return add_nas
