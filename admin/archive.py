@@ -100,6 +100,9 @@ def archive(
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
         refusals = mover.forget_refusals(refusals_days, step)
+        with connection.cursor() as cursor:
+            store.run.record(cursor, "archive")
+            connection.commit()
     output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(

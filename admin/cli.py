@@ -22,6 +22,7 @@ from .export import command as export
 from . import generate
 from . import import_cards
 from . import key
+from .metrics import command as metrics
 from . import nas
 from . import operators
 from . import partner
@@ -32,6 +33,7 @@ from . import redeem
 from .books import reconcile
 from .report import command as report
 from . import sessions
+from .setup import command as setup
 from . import simulate
 from . import statement
 from .queue import command as queue
@@ -63,7 +65,9 @@ cli.sections = {
     ),
     "Money": ("product", "partner", "payment", "credit", "transfer", "redeem", "voice", "report", "reconcile"),
     "System": (
+        "setup",
         "doctor",
+        "metrics",
         "db",
         "operator",
         "nas",

@@ -40,8 +40,11 @@ def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: 
     >>> _address(None, None, "10.1.2.3"), _address(None, None, "2001:DB8:0::/32")
     ('10.1.2.3/32', '2001:db8::/32')
     """
-    if value is None:
-        return None
+    return None if value is None else checked_address(value)
+
+
+def checked_address(value: str) -> str:
+    """An address or network in its usual spelling.  Raises click.BadParameter."""
     try:
         return str(ipaddress.ip_network(value))
     except ValueError:
@@ -63,7 +66,12 @@ def _secret(_ctx: click.Context, _param: click.Parameter, file: TextIO | None) -
     """The first line of a file: as an argument, a secret would show in `ps` and in the shell's history."""
     if file is None:
         return None
-    secret = file.readline().rstrip("\r\n")
+    return checked_secret(file.readline())
+
+
+def checked_secret(line: str) -> str:
+    """A secret without the end of its line.  Raises click.BadParameter."""
+    secret = line.rstrip("\r\n")
     if not secret or not secret.isascii() or not secret.isprintable() or len(secret) > SECRET_OCTETS:
         raise click.BadParameter(
             _("its first line is not a secret, which has 1 to {most} ASCII characters.").format(most=SECRET_OCTETS)

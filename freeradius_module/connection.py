@@ -17,6 +17,7 @@ from pymysql.constants import CLIENT, ER
 from pymysql.cursors import Cursor
 
 from . import SCHEMA_VERSION
+from .histogram import SECONDS, Histogram
 from .sentence import Sentence
 from .settings import Settings
 
@@ -114,6 +115,8 @@ class Connection:
         self._connection: pymysql.Connection[Cursor] | None = None
         self._nodes = nodes or Nodes(settings)
         self._node = self._nodes.all[0]
+        # How long each statement took, by its function's name.  Most are one statement that commits by itself.
+        self.timings: dict[str, Histogram] = {}
 
     def run(self, work: Callable[[Cursor, Request], Result], request: Request) -> Result:
         """Run `work(cursor, request)` in a transaction of its own, again if necessary; return its result.
@@ -121,6 +124,13 @@ class Connection:
         Raises RowLocked if another transaction holds a row that this needs, and DatabaseAway if it cannot be done now; any
         other error is about the request itself.
         """
+        began = time.perf_counter()
+        try:
+            return self._run(work, request)
+        finally:
+            self._note(work.__name__, time.perf_counter() - began)
+
+    def _run(self, work: Callable[[Cursor, Request], Result], request: Request) -> Result:
         failures = Failures()
         for _ in range(TRIES):
             cursor = self._cursor(failures)
@@ -147,6 +157,12 @@ class Connection:
         if self._connection is not None:
             _hang_up(self._connection)
             self._connection = None
+
+    def _note(self, name: str, seconds: float) -> None:
+        timing = self.timings.get(name)
+        if timing is None:
+            timing = self.timings[name] = Histogram(SECONDS)
+        timing.observe(seconds)
 
     def _cursor(self, failures: "Failures") -> Cursor:
         # Another connection has found out that this node hangs.  Without another one to try, the open connection is used.

@@ -56,6 +56,10 @@ class Settings(NamedTuple):
     engine: str | None = None
     # The system accounts that the shared engine serves beside root and its own account: FreeRADIUS', if it has another one.
     engine_callers: str = ""
+    # How events are written to the log: text, or json (event_log.py).
+    log: str = "text"
+    # Where `prepaid engine` serves its metrics: ADDRESS:PORT on loopback, or the path of a socket.  None: nowhere.
+    metrics: str | None = None
 
 
 # The fields that `load` fills in from elsewhere than group [prepaid].

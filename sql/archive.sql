@@ -14,6 +14,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.session_archive TO {archive};
 GRANT SELECT, INSERT, UPDATE ON {database}.usage_hour TO {archive};
 GRANT SELECT (window_at), DELETE ON {database}.login_refusal TO {archive};
 GRANT SELECT (window_at), DELETE ON {database}.unknown_login TO {archive};
+GRANT INSERT (work, faults) ON {database}.work_run TO {archive};
 
 -- To post what a session has used before it goes is the module's work.
 INSERT IGNORE INTO {database}.operator_role (operator, role) VALUES ({archive_name}, 'module');

@@ -69,6 +69,7 @@ GRANT INSERT, UPDATE (next_at, outcome, error_cause) ON {database}.disconnect_at
 GRANT INSERT (card_id, login_number, what, detail) ON {database}.session_anomaly TO {admin};
 GRANT INSERT (card_id, account), UPDATE (export_number, exported_at, reference, confirmed_at)
    ON {database}.voice_credit TO {admin};
+GRANT INSERT (work, faults) ON {database}.work_run TO {admin};
 GRANT INSERT ON {database}.history_chain TO {admin};
 GRANT UPDATE ON {database}.history_floor TO {admin};
 GRANT EXECUTE ON FUNCTION {database}.net_cents TO {admin};

@@ -50,6 +50,7 @@ GRANT SELECT (card_id, login_number, nas_id, acct_session_id, device, login_at, 
 GRANT SELECT ON {database}.session_anomaly TO {see};
 GRANT SELECT ON {database}.disconnect_attempt TO {see};
 GRANT SELECT ON {database}.accounting_queue TO {see};
+GRANT SELECT ON {database}.work_run TO {see};
 GRANT SELECT ON {database}.accounting_state TO {see};
 GRANT SELECT ON {database}.login_refusal TO {see};
 GRANT SELECT ON {database}.unknown_login TO {see};
@@ -171,6 +172,7 @@ GRANT SELECT ON {database}.operator_role TO {audit};
 GRANT SELECT ON {database}.operator_role_event TO {audit};
 GRANT SELECT, INSERT ON {database}.history_chain TO {audit};
 GRANT SELECT, UPDATE ON {database}.history_floor TO {audit};
+GRANT INSERT (work, faults) ON {database}.work_run TO {audit};
 
 -- address: who had an IP address at a given time. The question is recorded before it is answered.
 GRANT SELECT ON {database}.schema_version TO {address};

@@ -1021,6 +1021,9 @@ BEGIN
              WHERE id = with_note;
         END IF;
     END IF;
+    IF NEW.version <> OLD.version AND @@wsrep_on THEN
+        INSERT INTO cluster_conflict (card_id) VALUES (NEW.id) ON DUPLICATE KEY UPDATE writes = writes + 1;
+    END IF;
 END//
 
 CREATE TRIGGER event_names_its_operator BEFORE INSERT ON card_event FOR EACH ROW
@@ -1260,6 +1263,15 @@ CREATE TRIGGER entries_are_never_removed BEFORE DELETE ON card_entry FOR EACH RO
 
 -- The card's sessions ------------------------------------------------------------------------------------
 
+-- On the nodes of a Galera cluster only. Galera does not share row locks between nodes; of two transactions that write the
+-- same row, it refuses the second. So a login and a change that logins depend on, such as a block, both write the row of
+-- their card here. If they overlap, the second fails with error 1213, and is decided again on what the first has written.
+-- The count makes each write a change, because a row that stays equal is not replicated.
+CREATE TABLE cluster_conflict (
+    card_id  INT UNSIGNED NOT NULL PRIMARY KEY,
+    writes   INT UNSIGNED NOT NULL DEFAULT 1
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
 -- One row for each accepted login: a reservation until the first accounting packet, a session from then on. The key is
 -- the card and the number of its login. So a card's sessions are stored together, a packet with our Class finds its row by
 -- primary key, and of two logins that were decided on the same facts only one can be written; the other is decided again.
@@ -1319,7 +1331,7 @@ CREATE TABLE session (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 DELIMITER //
--- The next two triggers run for every accounting packet. An ordinary packet costs one comparison; everything else is
+-- The next two triggers run for every accounting packet. An ordinary packet costs one or two comparisons; everything else is
 -- checked in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
@@ -1329,6 +1341,9 @@ BEGIN
                                    AND CONVERT_TZ(SYSDATE(), @@session.time_zone, '+00:00') + INTERVAL 5 SECOND
        AND NOT acts_as_owner() THEN
         SET NEW.end_recorded_at = server_time();
+    END IF;
+    IF NEW.login_at IS NOT NULL AND @@wsrep_on THEN
+        INSERT INTO cluster_conflict (card_id) VALUES (NEW.card_id) ON DUPLICATE KEY UPDATE writes = writes + 1;
     END IF;
     IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
         -- A session that returns from the archive has posted exactly what its archived row says.
@@ -1696,6 +1711,30 @@ BEGIN
     END IF;
 END//
 DELIMITER ;
+
+-- The runs of the nightly work that ended, so that `prepaid metrics` and `prepaid doctor` notice a timer that does not run.
+CREATE TABLE work_run (
+    id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    work      ENUM('archive', 'reconcile', 'audit') NOT NULL,
+    ended_at  DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    faults    INT UNSIGNED    NOT NULL DEFAULT 0,                -- what it found wrong
+    operator  VARCHAR(128)    NOT NULL DEFAULT '',
+    KEY work_run_by_end (work, ended_at)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER run_ends_now BEFORE INSERT ON work_run FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.ended_at = server_time();
+END//
+DELIMITER ;
+CREATE TRIGGER runs_are_never_edited BEFORE UPDATE ON work_run FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+CREATE TRIGGER runs_are_never_removed BEFORE DELETE ON work_run FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead';
 
 
 -- Who had an IP address ----------------------------------------------------------------------------------

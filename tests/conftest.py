@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
 # tests/mutants runs thousands of times on a server that it has started: its folders and ports.
 RUNNING_STACK = "PREPAID_TEST_STACK"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The sum of what tests have counted, also in other processes of pytest: see World.count."""
+    total: Counter = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                total.update(dict(report.user_properties).get("interleavings", {}))
+    if total:
+        terminalreporter.write_line(f"Interleavings: {', '.join(f'{count} {name}' for name, count in total.items())}")
 
 
 @pytest.fixture(scope="session")

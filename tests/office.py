@@ -73,11 +73,9 @@ class Office:
         return subprocess.Popen(
             [str(PREPAID), *self._command_line(arguments)],
             stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             env=os.environ | _environment(env),
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
         )
 
     def json(self, *arguments, stdin: str | None = None):

@@ -42,7 +42,7 @@ WORDS = (
     generated imported exported pins_read received returned activated reopened unblocked credited transferred extended unbound
     block_added block_lifted pin_read login session refused
     internet telephony delivery return void opening sales payment reversal closing
-    active waiting retired disconnect disconnected slow_down ok look fault
+    given taken active waiting retired disconnect disconnected slow_down ok look fault
     """.split(),
     *REFUSALS,
     *hours.DAYS,
@@ -55,7 +55,7 @@ WORDS = (
 # The checks of `doctor` and `reconcile`.
 CHECKS = (
     *(check.name for check in doctor.CHECKS),
-    *"option_file archive audit card configuration enforce freeradius pins raddb".split(),
+    *"option_file event_scheduler secure_timestamp archive audit card configuration enforce freeradius pins raddb".split(),
     *reconcile.OF_CARDS,
     *reconcile.OF_PAPERS,
 )

@@ -21,6 +21,7 @@ from ..shell.office import Office
 from ..shell.text import _
 from ..store.chain import Link
 from ..store.rows import Connection, TupleCursor, TupleRow
+from . import run
 
 ROWS_A_STEP = 5000
 HASH_DIGITS = 64
@@ -97,6 +98,7 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
         prepaid audit verify
         prepaid audit verify --expect 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     """
+    office.work_without_admin_as("prepaid-enforce")
     try:
         seal(office)
     except errors.Busy:
@@ -109,6 +111,7 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
     with office.reading(), office.tuples() as cursor:
         seq, last = _head(cursor)
         bad = list(faults(cursor, expected))
+    run.record(office, "audit", len(bad))
     if as_json:
         output.print_record({"rows": seq, "hash": last.hex(), "faults": bad}, as_json)
     elif bad:

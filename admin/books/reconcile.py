@@ -11,6 +11,7 @@ from ..shell.command import cli, json_option, pass_office
 from ..shell.office import Office
 from ..shell.text import _
 from ..store.rows import TupleCursor, TupleRow
+from . import run
 
 CARDS_A_RANGE = 20_000
 
@@ -59,10 +60,12 @@ def reconcile(office: Office, as_json: bool) -> None:
     Example:
         prepaid reconcile
     """
+    office.work_without_admin_as("prepaid-enforce")
     with office.reading(), office.tuples() as cursor:
         first, last = store.reconcile.card_ids(cursor)
         with output.progress(last - first + 1, _("Reconciling")) as advance:
             bad = list(faults(cursor, first, last, advance))
+    run.record(office, "reconcile", len(bad))
     checks = [*OF_CARDS, *OF_PAPERS]
     if as_json:
         output.print_record({"checks": checks, "faults": bad}, as_json)

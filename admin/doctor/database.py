@@ -82,7 +82,7 @@ def check_server_settings(installation: Installation) -> Iterator[Finding]:
         yield Finding(name, "ok", _("what is committed survives a power failure"))
     if settings.get("event_scheduler") != "ON":
         yield Finding(
-            name,
+            "event_scheduler",
             "look",
             f"event_scheduler = {settings.get('event_scheduler')}",
             _(
@@ -91,7 +91,7 @@ def check_server_settings(installation: Installation) -> Iterator[Finding]:
         )
     if settings.get("secure_timestamp", "NO") == "NO":
         yield Finding(
-            name,
+            "secure_timestamp",
             "look",
             "secure_timestamp = NO",
             _(

@@ -1,6 +1,8 @@
 """The engine that the FreeRADIUS processes of a machine share."""
 
+import pwd
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,14 +34,20 @@ def check_engine(installation: Installation) -> Iterator[Finding]:
                 )
                 return
     user, owner = installation.radiusd_user, path.owner()
-    if user and user not in (owner, "root"):
+    if user and user not in (owner, "root") and not _is_open_to(user, path):
         yield Finding(
             NAME,
             "fault",
             _("The engine runs as {owner} and serves no other account; FreeRADIUS runs as {user}.").format(
                 owner=owner, user=user
             ),
-            _("Run 'prepaid engine' as {user}.").format(user=user),
+            _("Run 'prepaid engine --caller {user}', with {user}'s group.").format(user=user),
         )
         return
     yield Finding(NAME, "ok", str(path))
+
+
+def _is_open_to(user: str, path: Path) -> bool:
+    """Whether the group of an account may open the socket: it may if the engine serves callers of another account."""
+    found = path.stat()
+    return bool(found.st_mode & stat.S_IWGRP) and found.st_gid == pwd.getpwnam(user).pw_gid

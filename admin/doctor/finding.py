@@ -9,6 +9,15 @@ from freeradius_module.settings import Settings, load
 from ..freeradius import raddb
 from ..shell.office import Office
 
+# The names of all checks, for --leave-out.
+NAMES = tuple(
+    """
+    option_file database module_account server_settings event_scheduler secure_timestamp binary_log buffer_pool data_disk
+    threads connections locks clock key_file nas nas_reports enforce audit archive nightly_work nightly_runs queue engine
+    freeradius pins raddb configuration certificates login card
+    """.split()
+)
+
 
 class Finding(NamedTuple):
     """What one check saw: one row of `prepaid doctor`.

@@ -8,7 +8,7 @@ from freeradius_module.engine.catalogue import Catalogue
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
 
-from ..freeradius import raddb
+from ..freeradius import raddb, raddb_into
 from ..freeradius.files import Choice
 from ..shell.text import _
 from .finding import Finding, Installation
@@ -39,13 +39,16 @@ def check_nas(installation: Installation) -> Iterator[Finding]:
 
 def check_login(installation: Installation) -> Iterator[Finding]:
     """FreeRADIUS refuses a serial that does not exist, and accepts the card that the caller gave."""
-    choice = raddb.installed_choice(installation.office, raddb.read_record(installation.directory))
+    choice = raddb.installed_choice(
+        installation.office, installation.directory, raddb.read_record(installation.directory)
+    )
     if choice.serve == "acct":
         return
     host = _host(choice)
     # FreeRADIUS asks the module's catalogue in the same way which NAS this machine is.
     nas = Catalogue(Connection(installation.module_settings)).nas(host)
-    if nas is None:
+    known = raddb_into.client_secret(installation.directory, host) if choice.into else None
+    if nas is None and known is None:
         yield Finding(
             "login",
             "look",
@@ -53,7 +56,9 @@ def check_login(installation: Installation) -> Iterator[Finding]:
             f"prepaid nas add doctor --address {host} --secret-file FILE",
         )
         return
-    client = Client(host, choice.auth_port, choice.acct_port, _secret(installation, nas).encode())
+    secret = _secret(installation, nas) if known is None and nas else known or ""
+    # In a site with other customers too, that site answers a stranger, and FreeRADIUS before 3.2.5 does not sign by itself.
+    client = Client(host, choice.auth_port, choice.acct_port, secret.encode(), needs_signature=not choice.into)
     yield _login_of_stranger(client)
     if installation.serial_text and installation.card_pin is not None:
         yield from _login_of_card(client, choice, installation, installation.serial_text, installation.card_pin)

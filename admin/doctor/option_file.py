@@ -4,25 +4,38 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from freeradius_module.event_log import LOG_FORMATS
+
 from .. import store
 from ..shell.text import _
 from .finding import Finding, Installation
 
 
 def check_option_file(installation: Installation) -> Iterator[Finding]:
-    """Nobody but its owner and its group may read the option file, which holds passwords."""
-    path = Path(installation.office.config_path)
+    """Nobody but its owner and its group may read an option file that holds passwords."""
     # Raises the sentence for a file that does not exist or cannot be read.
-    installation.office.settings("prepaid")
-    if path.stat().st_mode & stat.S_IRWXO:
+    options = installation.office.options
+    secret = {options.places[group] for group, settings in options.groups.items() if settings.get("password")}
+    is_open = [path for path in sorted(secret) if Path(path).stat().st_mode & stat.S_IRWXO]
+    for path in is_open:
         yield Finding(
             "option_file",
             "fault",
             _("{path} holds passwords, and every account can read it.").format(path=path),
             f"chmod o= {path}",
         )
-    else:
-        yield Finding("option_file", "ok", str(path))
+    log_format = installation.module_settings.log
+    if log_format not in LOG_FORMATS:
+        yield Finding(
+            "option_file",
+            "look",
+            _("log = {value} in {path} is neither text nor json, and counts as text.").format(
+                value=log_format, path=installation.office.config_path
+            ),
+            _("Set log = text or log = json."),
+        )
+    elif not is_open:
+        yield Finding("option_file", "ok", installation.office.config_path)
 
 
 def check_key_file(installation: Installation) -> Iterator[Finding]:

@@ -14,7 +14,9 @@ from .. import store
 from ..books.audit import Sealer
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
+from ..shell.module_settings import module_settings
 from ..shell.office import Office
+from ..shell.service import Service
 from ..shell.text import _
 from .enforcer import Enforcer
 
@@ -68,7 +70,7 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
         prepaid enforce --watch
     """
     office.work_as("prepaid-enforce")
-    enforcer = Enforcer(office)
+    enforcer = Enforcer(office, is_service=watch)
     try:
         if watch:
             _watch(office, enforcer)
@@ -115,26 +117,37 @@ def _waits_for_a_stop(office: Office) -> bool:
 def _watch(office: Office, enforcer: Enforcer) -> None:
     """Run until SIGTERM or SIGINT.  Waits while the database is away: a session that is due then is still due afterwards."""
     stop = _Stop()
+    log_format = module_settings(office).log
+    is_away = False
     sealer = Sealer(office)
     retry_seconds = RETRY_SECONDS
     next_house = 0.0
+    service = Service()
+    service.is_ready()
     while not stop.is_asked:
+        service.works()
         try:
             next_look = time.monotonic() + (BUSY_POLL_SECONDS if enforcer.look() else POLL_SECONDS)
+            if is_away:
+                output.print_event(log_format, "enforcer", "database_back", _("The database is back."))
+                is_away = False
             if time.monotonic() >= next_house:
                 # While more cards are to be marked as expired, some are marked after each look.
                 next_house = time.monotonic() + (0 if enforcer.keep_house() else HOUSE_SECONDS)
                 sealer.keep_up()
             while not stop.is_asked and (left := next_look - time.monotonic()) > 0:
+                service.works()
                 enforcer.hear(left)
             retry_seconds = RETRY_SECONDS
         except (pymysql.MySQLError, errors.NotReachable) as error:
             failure = error if isinstance(error, errors.OfficeError) else errors.of_database(error, office.config_path)
             if not isinstance(failure, errors.NotReachable | errors.Busy):
                 raise
-            output.print_notice(str(failure))
+            if not is_away:
+                output.print_event(log_format, "enforcer", "database_away", str(failure))
+            is_away = True
             office.close()
-            stop.sleep(retry_seconds)
+            stop.sleep(retry_seconds)  # Shorter than the watchdog's time.
             retry_seconds = min(retry_seconds * 2, LONGEST_RETRY_SECONDS)
 
 

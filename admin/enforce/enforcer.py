@@ -17,8 +17,10 @@ from freeradius_module.sealing import keyring, pin
 from freeradius_module.sentence import Sentence
 
 from .. import store
+from ..shell import output
 from ..shell.module_settings import module_settings
 from ..shell.office import Office
+from ..shell.text import _
 from .requests import WINDOW, Answer, Exchange, Request
 
 # After this time an attempt without an outcome belongs to an enforcer that has ended, and may be made again.
@@ -50,10 +52,13 @@ Key = tuple[str, int, int]
 class Enforcer:
     """Finds the sessions that must be off, and has their NAS disconnect them."""
 
-    def __init__(self, office: Office):
+    def __init__(self, office: Office, is_service: bool = False):
         self.office = office
+        self._is_service = is_service
         self.exchange: Exchange[Key] = Exchange()
-        self._longest_session_seconds = module_settings(office).longest_session_seconds
+        settings = module_settings(office)
+        self._longest_session_seconds = settings.longest_session_seconds
+        self._log_format = settings.log
         self._attempts: dict[Key, Row] = {}
 
     def look(self) -> int:
@@ -160,8 +165,33 @@ class Enforcer:
                 ),
             },
         )
+        if self._is_service:
+            self._log(action, attempt, answer)
         if action == "slow_down" and answer.outcome == "ack":
             store.session.slow_down_is_done(cursor, card_id, login_number)
+
+    def _log(self, action: str, attempt: Row, answer: Answer) -> None:
+        """Each request and its answer, in the service's journal."""
+        said = f"{answer.outcome} {answer.error_cause or ''}".strip()
+        output.print_event(
+            self._log_format,
+            "enforcer",
+            action,
+            _("{action} of {serial} on {nas}, session {session}, attempt {attempt}, because of {cause}: {said}").format(
+                action=action,
+                serial=attempt["serial"],
+                nas=attempt["nas"],
+                session=attempt["acct_session_id"],
+                attempt=attempt["attempt"],
+                cause=attempt.get("due_cause") or "slow_down",
+                said=said,
+            ),
+            serial=attempt["serial"],
+            nas=attempt["nas"],
+            session=attempt["acct_session_id"],
+            reason=attempt.get("due_cause"),
+            outcome=said,
+        )
 
     def _disconnect_request(self, row: Row) -> Request | Answer:
         # A NAS must match every attribute of the request (RFC 5176, section 3).  It may know itself by another address, for

@@ -28,6 +28,7 @@ from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.module_settings import module_settings
 from ..shell.office import Office
+from ..shell.service import Service
 from ..shell.text import _
 from .files import Group, Queue, WorkFile
 
@@ -90,7 +91,7 @@ def charge(office: Office, watch: bool, as_json: bool) -> None:
     if watch:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_signal: charger.end())
-        charger.watch()
+        charger.watch(Service())
     else:
         charger.charge_all()
         print_charged(charger, as_json)
@@ -141,18 +142,24 @@ class Charger:
         self._name = f"{socket.gethostname()}:{queue.folder.resolve()}"[:190]
         self._recorded_at = -math.inf
         self._not_before: dict[Path, float] = {}
+        # Called again and again while packets are charged or waited for.
+        self._works: Callable[[], None] = lambda: None
 
     def charge_all(self) -> None:
         """Charge what is in the queue now, and return."""
         self._when_database_answers(self._engine.check)
         self.charge_waiting()
 
-    def watch(self) -> None:
+    def watch(self, service: Service) -> None:
         """Charge what arrives, until `end` is called."""
+        self._works = service.works
         with self._queue.charging():
+            # While the database is away the charger waits, which is its work, too.
+            service.is_ready()
             self._when_database_answers(self._engine.check)
             pause_seconds = PAUSE_SECONDS_MIN
             while not self._is_ended:
+                self._works()
                 has_charged = self.charge_waiting()
                 pause_seconds = PAUSE_SECONDS_MIN if has_charged else min(pause_seconds * 2, PAUSE_SECONDS_MAX)
                 time.sleep(pause_seconds)
@@ -191,7 +198,8 @@ class Charger:
                         cause=fault.strerror or fault,
                     ) from fault
                 self._not_before[path] = time.monotonic() + FILE_PAUSE_SECONDS
-                output.print_notice(_("{path} is tried again later: {cause}").format(path=path, cause=fault))
+                text = _("{path} is tried again later: {cause}").format(path=path, cause=fault)
+                output.print_event(self._engine.settings.log, "charger", "file_put_off", text)
                 return False
         return True
 
@@ -242,6 +250,7 @@ class Charger:
         """Charge the older files, or wait until another charger has charged them."""
         for path in older:
             while path.exists() and not self._charge(path):
+                self._works()
                 if self._is_ended or self._not_before.get(path, 0.0) > time.monotonic():
                     break
                 time.sleep(PAUSE_SECONDS_MIN)
@@ -250,6 +259,7 @@ class Charger:
         """Do this work; a patient charger repeats it until the database answers."""
         was_away = False
         while not self._is_ended:
+            self._works()
             try:
                 work()
             except (DatabaseAway, WrongSchema) as fault:
@@ -258,14 +268,15 @@ class Charger:
                         cause=fault, group=settings.RADIUS_GROUP, config=self._config_path
                     ) from fault
                 if not was_away:
-                    output.print_notice(
-                        _("The database is away, and packets stay in the queue: {cause}").format(cause=fault)
-                    )
+                    text = _("The database is away, and packets stay in the queue: {cause}").format(cause=fault)
+                    output.print_event(self._engine.settings.log, "charger", "database_away", text)
                 was_away = True
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if was_away:
-                    output.print_notice(_("The database is back."))
+                    output.print_event(
+                        self._engine.settings.log, "charger", "database_back", _("The database is back.")
+                    )
                 return
 
 

@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -194,11 +195,13 @@ class Queue:
             os.close(descriptor)
 
     def _open(self, path: Path, flags: int) -> int:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        folder = self.folder.stat()
+        # FreeRADIUS and the charger may have accounts of their own.  Then they share the folder, by its group and its ACL, and
+        # the files in it.  An ACL gives what the mode of a new file permits.
+        mode = 0o660 if folder.st_mode & stat.S_IWGRP else 0o600
+        descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
         if os.geteuid() == 0:
-            # FreeRADIUS and the charger's service, which do not run as root, open it, too.
-            owner = self.folder.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
         return descriptor
 
     def _sync_folder(self) -> None:

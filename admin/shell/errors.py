@@ -216,6 +216,14 @@ _NO_TABLE = {ER.NO_SUCH_TABLE}
 _TOO_LONG = {ER.DATA_TOO_LONG}
 
 
+def has_lost_race(error: pymysql.MySQLError) -> bool:
+    """Whether the transaction was rolled back because another one was quicker; to run all of it again is right.
+
+    In a Galera cluster, a transaction learns this at its commit if the other one ran on another node.
+    """
+    return bool(error.args) and error.args[0] in (ER.CHECKREAD, ER.LOCK_DEADLOCK)
+
+
 def of_database(
     error: pymysql.MySQLError, config: str = "", group: str = "prepaid-admin", command: str = "", user: str = ""
 ) -> OfficeError:

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from freeradius_module import event_log
 from freeradius_module.printable import json_escaped, one_line, printable
 from freeradius_module.rules import hours, units
 
@@ -109,6 +110,11 @@ def print_notice(sentence: str) -> None:
 
 def _plain(sentence: str) -> str:
     return printable(sentence, keep="\n")
+
+
+def print_event(log_format: str, program: str, event: str, sentence: str, **fields: str | int | None) -> None:
+    """Print an event of a service on stderr, which the journal keeps: one line, as the setting `log` says."""
+    click.echo(event_log.line(log_format, program, event, sentence, **fields), err=True)
 
 
 def confirm(question: str) -> bool:

@@ -168,3 +168,15 @@ def last_export(cursor: Cursor, batch_id: int) -> Row | None:
         {"batch_id": batch_id},
     )
     return cursor.fetchone()
+
+
+def read_counted(cursor: Cursor) -> list[tuple[str, int]]:
+    """The prefix and the digits of all generated serials."""
+    cursor.execute("SELECT prefix, digits FROM serial_counter ORDER BY prefix, digits")
+    return [(row["prefix"], row["digits"]) for row in cursor.fetchall()]
+
+
+def read_imported_ends(cursor: Cursor) -> list[str]:
+    """The first and the last serial of every imported batch."""
+    cursor.execute("SELECT first_serial, last_serial FROM batch WHERE origin = 'imported' AND card_count > 0")
+    return [serial for row in cursor.fetchall() for serial in (row["first_serial"], row["last_serial"])]

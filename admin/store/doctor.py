@@ -113,3 +113,81 @@ def unsealed_since_hours(cursor: Cursor) -> int | None:
     )
     row = cursor.fetchone()
     return row["hours"] if row else None
+
+
+def variables(cursor: Cursor, *names: str) -> dict[str, str]:
+    """Some of the server's settings by name."""
+    cursor.execute(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({', '.join(['%s'] * len(names))})", names)
+    return {row["Variable_name"]: row["Value"] for row in cursor.fetchall()}
+
+
+def most_used_connections(cursor: Cursor) -> int:
+    """The most connections at a time since the server's start."""
+    cursor.execute("SHOW GLOBAL STATUS LIKE 'Max_used_connections'")
+    return int(only_row(cursor)["Value"])
+
+
+def live_octets(cursor: Cursor) -> int:
+    """The size of the tables that logins and accounting read: all but the archive and the history."""
+    cursor.execute(
+        """
+        SELECT COALESCE(SUM(data_length + index_length), 0) AS octets
+          FROM information_schema.tables
+         WHERE table_schema = DATABASE()
+           AND table_name NOT IN ('session_archive', 'usage_hour', 'card_event', 'batch_event', 'history_chain',
+                                  'disconnect_attempt', 'address_query', 'address_query_form')
+        """
+    )
+    return int(only_row(cursor)["octets"])
+
+
+def installed_seconds(cursor: Cursor) -> float:
+    """How long ago the schema was made."""
+    cursor.execute("SELECT TIMESTAMPDIFF(SECOND, MIN(applied_at), UTC_TIMESTAMP()) AS seconds FROM schema_version")
+    return float(only_row(cursor)["seconds"] or 0)
+
+
+def nas_habits(cursor: Cursor) -> list[Row]:
+    """By NAS, of the sessions that are not archived: how many there are; how many came without a login; how many open ones
+    are longer than three interims, and how many of these have sent nothing after their beginning; and whether the NAS has
+    sent anything in the last hour (one that is off sends no interims, either)."""
+    cursor.execute(
+        """
+        SELECT nas.name, counted.*
+          FROM nas
+          JOIN (SELECT nas_id,
+                       COUNT(*) AS sessions,
+                       SUM(login_at IS NULL) AS without_login,
+                       COALESCE(SUM(is_long), 0) AS long_sessions,
+                       COALESCE(SUM(is_long AND heard_at <= started_at + INTERVAL (interim_seconds DIV 2) SECOND), 0)
+                           AS without_interim,
+                       MAX(heard_at) > UTC_TIMESTAMP(3) - INTERVAL 1 HOUR AS is_alive
+                  FROM (SELECT nas_id, login_at, started_at, heard_at, interim_seconds,
+                               due_at IS NOT NULL
+                               AND started_at <= UTC_TIMESTAMP(3) - INTERVAL (3 * interim_seconds + 60) SECOND AS is_long
+                          FROM session
+                         WHERE acct_session_id <> '') AS begun
+                 GROUP BY nas_id) AS counted ON counted.nas_id = nas.id
+         ORDER BY nas.name
+        """
+    )
+    return list(cursor.fetchall())
+
+
+def fallen_counters(cursor: Cursor) -> list[Row]:
+    """The NAS whose octets have fallen within a session in the last 30 days although they are said to send Gigawords."""
+    cursor.execute(
+        """
+        SELECT nas.name, COUNT(*) AS sessions
+          FROM session_anomaly AS anomaly
+          LEFT JOIN session ON session.card_id = anomaly.card_id AND session.login_number = anomaly.login_number
+          LEFT JOIN session_archive AS archived
+            ON archived.card_id = anomaly.card_id AND archived.login_number = anomaly.login_number
+          JOIN nas ON nas.id = COALESCE(session.nas_id, archived.nas_id) AND nas.counter_rule = 'gigawords'
+         WHERE anomaly.what = 'octets_fell'
+           AND anomaly.last_at > UTC_TIMESTAMP(3) - INTERVAL 30 DAY
+         GROUP BY nas.id
+         ORDER BY nas.name
+        """
+    )
+    return list(cursor.fetchall())

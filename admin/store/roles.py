@@ -54,6 +54,7 @@ _OF_COMMAND = {
     "report": "report",
     "reconcile": "audit",
     "audit": "audit",
+    "metrics": "audit",
     "batch": "delete",
     "key": "admin",
     "operator": "admin",

@@ -7,6 +7,7 @@ A packet that brings our Class back names its session by itself.  Other packets 
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from pymysql.cursors import Cursor
 from .. import attributes, store
 from ..attributes import Report
 from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
+from ..histogram import Histogram
 from ..rules.identity import Candidate, Claim, ReportedSession, fits, identify
 from ..settings import Settings
 from ..store.accounting import REACHED_LIMIT, Anomaly, Candidates, Charge, Charged
@@ -69,6 +71,8 @@ class Charges:
         self._known: dict[tuple[int, int], tuple[Any, ...]] = {}
         # When a session was last seen open, by the monotonic clock: it is not archived for days.
         self._open_at: dict[tuple[int, int], float] = {}
+        # How many packets were done, by NAS, kind, whether they brought our Class back, and outcome ("charged", "never").
+        self.counts: Counter[tuple[int, str, bool, str]] = Counter()
         self.group_commit = GroupCommit(settings, nodes, self._run)
         self._runner = Runner(Connection(settings, nodes), self._run)
         self._queue_connection = Connection(settings, nodes)
@@ -113,6 +117,11 @@ class Charges:
             return True
         return self._catalogue.counter_rule(self._nas(pairs).id) != "gigawords"
 
+    @property
+    def timings(self) -> dict[str, Histogram]:
+        """How long each statement of `submit_all` and `queued` took."""
+        return self._runner.timings
+
     def close(self) -> None:
         self.group_commit.close()
         self._runner.close()
@@ -138,6 +147,8 @@ class Charges:
             report = self._report(packet)
             if isinstance(report, Exception):
                 results[index] = report
+                if isinstance(report, NeverCharged):
+                    self.counts[self._nas(packet.pairs).id, "unreadable", False, "never"] += 1
             elif report.kind in attributes.ON_OFF:
                 # A NAS that restarts ends the sessions that were reported before it, and none that is reported after.
                 self._charge_reports(connection, reports, results)
@@ -152,6 +163,7 @@ class Charges:
                 except RowLocked as locked:
                     results[index] = locked
                     continue
+                self.counts[report.nas_id, report.kind, False, "charged"] += 1
                 results[index] = (
                     f"{report.kind} of NAS {report.nas_address}: {closed} sessions closed at their last report"
                 )
@@ -160,6 +172,17 @@ class Charges:
         self._charge_reports(connection, reports, results)
 
     def _charge_reports(self, connection: Connection, reports: dict[int, Report], results: list[Any]) -> None:
+        try:
+            self._charge_in_rounds(connection, reports, results)
+        finally:
+            # What has a result is done, even where the others raise; a locked one comes again.
+            for index, report in reports.items():
+                if (result := results[index]) is None:
+                    self.counts[report.nas_id, report.kind, report.claim is not None, "charged"] += 1
+                elif isinstance(result, NeverCharged):
+                    self.counts[report.nas_id, report.kind, report.claim is not None, "never"] += 1
+
+    def _charge_in_rounds(self, connection: Connection, reports: dict[int, Report], results: list[Any]) -> None:
         trusts_claims = True
         for _ in range(ROUNDS):
             if not reports:

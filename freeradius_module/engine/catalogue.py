@@ -83,6 +83,10 @@ class Catalogue:
         """How this NAS' falling counters are read."""
         return self._counter_rules.get(nas_id, "gigawords")
 
+    def nas_names(self) -> dict[int, str]:
+        """The names of the NAS by their numbers, as far as they are known; it reads nothing."""
+        return {nas.id: nas.name for _network, nas in self._networks}
+
     def queue_lag_seconds(self) -> float:
         """How long accounting waits in queues before it is charged, in seconds; 0 where it is charged at once."""
         return self._queue_lag_seconds

@@ -21,7 +21,7 @@ from .accounting import NeverCharged, Pairs
 from .catalogue import Client
 from .engine import Engine, answer_seconds
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, AuthorizeResult
-from .server import ACCOUNT, CLIENT, MESSAGE_OCTETS_MAX, accounting_path
+from .server import ACCOUNT, CLIENT, IS_CARD, MESSAGE_OCTETS_MAX, accounting_path
 
 # An engine that is away is tried again after this time.  One that hangs is left alone for longer, because each call to it
 # costs a time-out.
@@ -98,6 +98,12 @@ class EngineClient:
             return wire.read_client(self._logins.ask(CLIENT, [(attributes.SOURCE_ADDRESS, address)]))
         except (EngineAway, EngineEnded):
             return self._own.client(address)
+
+    def is_card(self, serial: str) -> bool:
+        try:
+            return wire.read_text(self._logins.ask(IS_CARD, [("User-Name", serial)])) is not None
+        except (EngineAway, EngineEnded):
+            return self._own.is_card(serial)
 
     def close(self) -> None:
         self._logins.close()

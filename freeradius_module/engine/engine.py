@@ -7,6 +7,7 @@ everything that matters is in the database, so several servers and a restart cha
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 from .. import attributes, store
 from ..connection import Connection, DatabaseAway, Nodes, WrongSchema
@@ -41,6 +42,7 @@ class Engine:
         self.catalogue = Catalogue(Connection(settings, nodes), reads_secrets=settings.group == RADIUS_GROUP)
         self.logins = Logins(settings, nodes, self.catalogue, self._pin_of, class_key)
         self.charges = Charges(settings, nodes, self.catalogue, class_key)
+        self._is_card_connection, self._is_card_guard = Connection(settings, nodes), Lock()
 
     def set_serial(self, is_serial: bool) -> None:
         """Whether the host makes one call at a time, so that a call that waits holds up all others."""
@@ -62,6 +64,7 @@ class Engine:
         self.catalogue.close()
         self.logins.close()
         self.charges.close()
+        self._is_card_connection.close()
 
     def authorize(self, request: Mapping[str, str]) -> AuthorizeResult:
         """The PIN that has to be proved, and the answer if the packet proves it by itself.
@@ -97,6 +100,11 @@ class Engine:
             return None
         secret = self._open(pin.open_nas_secret, nas.secret_sealed, nas.key_number, nas.name)
         return Client(nas.name, secret, nas.require_message_authenticator)
+
+    def is_card(self, serial: str) -> bool:
+        """Whether a card has this serial; raises DatabaseAway if that cannot be said now."""
+        with self._is_card_guard:
+            return self._is_card_connection.run(store.logins.is_card, serial)
 
     def login_request(self, what: str, request: Mapping[str, str], until: float | None = None) -> LoginRequest:
         """What a login's packet asks for: *what* is AUTHORIZE, ADMIT or WRONG_PIN; *until* is when its caller gives up, by

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pymysql.cursors import Cursor
 
 from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
+from ..histogram import Histogram
 from ..settings import Settings
 from .group import Group
 
@@ -63,6 +64,11 @@ class Runner(Generic[Request]):
                 for index, result in zip(part, self.run([requests[index] for index in part]), strict=True):
                     results[index] = result
         return results
+
+    @property
+    def timings(self) -> dict[str, Histogram]:
+        """How long the statements of this connection took; see Connection."""
+        return self._connection.timings
 
     def close(self) -> None:
         self._connection.close()
@@ -132,4 +138,5 @@ def without_results(statement: Callable[[Cursor, list[Item]], object]) -> Callab
         statement(cursor, items)
         return [None] * len(items)
 
+    run.__name__ = statement.__name__  # for the timings
     return run

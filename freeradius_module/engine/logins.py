@@ -12,6 +12,7 @@ import hmac
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pymysql.cursors import Cursor
 from .. import store
 from ..attributes import SERIAL_MAX
 from ..connection import Connection, DatabaseAway, Nodes, RowLocked, TooLate
+from ..histogram import Histogram
 from ..rules.identity import Claim, make_class
 from ..rules.login import (
     SOURCES_MOST,
@@ -106,6 +108,8 @@ class Logins:
         self._catalogue = catalogue
         self._open_pin = open_pin
         self._class_key = class_key
+        # How many were decided, by NAS, outcome ("accepted", "refused"), and the refusal or what limits the session.
+        self.counts: Counter[tuple[int, str, str]] = Counter()
         self.group_commit = GroupCommit(settings, nodes, self._run)
         self._runner = Runner(Connection(settings, nodes), self._run)
 
@@ -116,6 +120,11 @@ class Logins:
     def submit_all(self, requests: list[LoginRequest]) -> list[AuthorizeResult | Answer | str | Exception]:
         """The same for many at once; RowLocked for one that needs a row which another transaction holds."""
         return self._runner.run(requests)
+
+    @property
+    def timings(self) -> dict[str, Histogram]:
+        """How long each statement of `submit_all` took."""
+        return self._runner.timings
 
     def close(self) -> None:
         self.group_commit.close()
@@ -179,8 +188,10 @@ class Logins:
             if chosen:
                 counted = _in_few_rows(connection, [refusal for refusal, _ in chosen.values()])
                 recorded = leaving_out_locked(connection, without_results(statement), counted)
-                for (index, (_, answer)), locked in zip(chosen.items(), recorded, strict=True):
+                for (index, (refusal, answer)), locked in zip(chosen.items(), recorded, strict=True):
                     set_result(index, locked or answer)
+                    if not locked:
+                        self.counts[refusal.nas_id, "refused", refusal.reason] += 1
 
     def _decide(
         self,
@@ -223,6 +234,7 @@ class Logins:
                 card, product, accept = accepted.pop(index)
                 if is_written is True:
                     set_result(index, self._accept(card, product, requests[index], accept, tokens[index]))
+                    self.counts[requests[index].attempt.nas_id, "accepted", accept.limited_by] += 1
                     if card.unposted > UNPOSTED_MOST:
                         _post(connection, card.id)
                 elif isinstance(is_written, RowLocked):

@@ -19,12 +19,15 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import attributes
 from ..connection import DatabaseAway, RowLocked, TooLate, WrongSchema
+from ..event_log import Outage, line
+from ..histogram import REQUESTS, SECONDS, Histogram
 from ..printable import one_line
 from ..sentence import Sentence
 from ..settings import Settings
@@ -35,7 +38,8 @@ from .engine import Engine, answer_seconds, safe_text
 from .group_commit import LOCKED_PAUSE_SECONDS
 from .logins import LoginRequest
 
-ACCOUNT, CLIENT = "account", "client"
+ACCOUNT, CLIENT, IS_CARD = "account", "client", "is_card"
+FAULT = "fault"
 # Far more than a RADIUS packet (4,096 octets, RFC 2865, 3) can become.
 MESSAGE_OCTETS_MAX = 131_072
 # How soon `end` is noticed while no request comes.
@@ -54,6 +58,29 @@ def accounting_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-accounting")
 
 
+def nothing() -> None:
+    """What is called if nobody wants to know."""
+
+
+class Turns:
+    """Calls `works` whenever each of several loops has come round: one that hangs is not hidden by the others."""
+
+    def __init__(self, loops: int, works: Callable[[], None]):
+        self._loops = loops
+        self._works = works
+        self._came_round: set[int] = set()
+        self._lock = threading.Lock()
+
+    def came_round(self) -> None:
+        """The loop of this thread has come round."""
+        with self._lock:
+            self._came_round.add(threading.get_ident())
+            if len(self._came_round) < self._loops:
+                return
+            self._came_round.clear()
+        self._works()
+
+
 class ClientRequest(NamedTuple):
     """Which NAS is at an address?"""
 
@@ -61,37 +88,57 @@ class ClientRequest(NamedTuple):
     until: float
 
 
+class IsCardRequest(NamedTuple):
+    """Does a card have this serial?"""
+
+    serial: str
+    until: float
+
+
+# What the listener for logins does beside logins.
+Question = ClientRequest | IsCardRequest
+
+
 class EngineServer:
     def __init__(self, engine: Engine, path: Path):
         self._engine = engine
+        self._log_format = engine.settings.log
+        self._outage = Outage()
         # The socket's mode and group decide who can connect; in addition each caller's account is checked.
         self._mode = 0o660 if engine.settings.engine_callers else 0o600
         served = callers(engine.settings)
-        self._logins = Listener(path, self._login_or_client, self._answer_logins, engine.settings, served)
-        self._accounting = Listener(accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served)
+        self.logins = Listener(path, self._login_or_question, self._answer_logins, engine.settings, served, self._seen)
+        self.accounting = Listener(
+            accounting_path(path), _packet, engine.charges.submit_all, engine.settings, served, self._seen
+        )
         self._is_ended = threading.Event()
         self._fault: BaseException | None = None
 
     @property
     def decided(self) -> int:
         """How many logins were answered."""
-        return self._logins.done
+        return self.logins.done
 
     @property
     def charged(self) -> int:
         """How many packets were charged."""
-        return self._accounting.done
+        return self.accounting.done
 
-    def serve(self) -> None:
-        """Serve until `end`.  Raises CannotListen, if another engine is open there for instance."""
+    def serve(self, is_open: Callable[[], None] = nothing, works: Callable[[], None] = nothing) -> None:
+        """Serve until `end`.  Raises CannotListen, if another engine is open there for instance.
+
+        `is_open` is called when both listeners accept connections, `works` whenever both have come round once more.
+        """
+        turns = Turns(2, works)
         with (
-            open_socket(self._logins.path, self._mode) as logins,
-            open_socket(self._accounting.path, self._mode) as accounting,
+            open_socket(self.logins.path, self._mode) as logins,
+            open_socket(self.accounting.path, self._mode) as accounting,
         ):
-            beside = threading.Thread(target=self._serve_accounting, args=(accounting,))
+            beside = threading.Thread(target=self._serve_accounting, args=(accounting, turns))
             beside.start()
             try:
-                self._logins.serve(logins, self._is_ended)
+                is_open()
+                self.logins.serve(logins, self._is_ended, turns.came_round)
             finally:
                 self._is_ended.set()
                 beside.join()
@@ -102,33 +149,50 @@ class EngineServer:
         """Stop after the group that is being done.  A caller without an answer uses its own engine."""
         self._is_ended.set()
 
-    def _serve_accounting(self, listening: socket.socket) -> None:
+    def _serve_accounting(self, listening: socket.socket, turns: "Turns") -> None:
         try:
-            self._accounting.serve(listening, self._is_ended)
+            self.accounting.serve(listening, self._is_ended, turns.came_round)
         except BaseException as fault:
             # Half an engine is worse than none, because FreeRADIUS would wait for the other half.
             self._fault = fault
             self._is_ended.set()
 
-    def _login_or_client(
-        self, what: str, until: float, pairs: Iterable[tuple[str, str]]
-    ) -> LoginRequest | ClientRequest:
+    def _seen(self, request: Any, result: Any) -> None:
+        """Write to the log when the database goes away, when it is back, and every fault."""
+        if isinstance(result, DatabaseAway):
+            if not self._outage.is_on:
+                _log(self._log_format, "database_away", f"The database is away: {safe_text(result)}")
+            self._outage.lost()
+        elif isinstance(result, Exception):
+            if not isinstance(result, NeverCharged | WrongSchema):
+                _log(self._log_format, "fault", f"no answer: {safe_text(result)}")
+        elif self._outage.is_on and not isinstance(request, Question) and (count := self._outage.ended()):
+            # A client is known from memory, too.
+            text = f"The database is back; {count} requests got no answer while it was away"
+            _log(self._log_format, "database_back", text, count=count)
+
+    def _login_or_question(self, what: str, until: float, pairs: Iterable[tuple[str, str]]) -> LoginRequest | Question:
         request = dict(pairs)
         if what == CLIENT:
             return ClientRequest(request.get(attributes.SOURCE_ADDRESS, "")[:45], until)
+        if what == IS_CARD:
+            return IsCardRequest(request.get("User-Name", ""), until)
         return self._engine.login_request(what, request, until)
 
-    def _answer_logins(self, requests: list[LoginRequest | ClientRequest]) -> Sequence[Any]:
-        """Logins are done together, and clients one by one: FreeRADIUS asks for one once a minute."""
-        logins = [request for request in requests if not isinstance(request, ClientRequest)]
+    def _answer_logins(self, requests: list[LoginRequest | Question]) -> Sequence[Any]:
+        """Logins are done together, and questions one by one: FreeRADIUS asks for a NAS once a minute, and for a name until
+        it is known as a card's."""
+        logins = [request for request in requests if not isinstance(request, Question)]
         if len(logins) == len(requests):
             return self._engine.logins.submit_all(logins)
         answers = iter(self._engine.logins.submit_all(logins) if logins else ())
-        return [self._client(one) if isinstance(one, ClientRequest) else next(answers) for one in requests]
+        return [self._answer(one) if isinstance(one, Question) else next(answers) for one in requests]
 
-    def _client(self, request: ClientRequest) -> Client | Exception | None:
+    def _answer(self, question: Question) -> Client | str | Exception | None:
         try:
-            return self._engine.client(request.address)
+            if isinstance(question, IsCardRequest):
+                return "yes" if self._engine.is_card(question.serial) else None
+            return self._engine.client(question.address)
         except Exception as fault:
             return fault
 
@@ -168,10 +232,16 @@ class Listener:
         work: Callable[[list[Any]], Sequence[Any]],
         settings: Settings,
         served: frozenset[int],
+        seen: Callable[[Any, Any], None] = lambda request, result: None,
     ):
         self.path = path
+        self._seen = seen
         self._served = served
         self.done = 0
+        # For the metrics: the requests of each group, how long a group took, and why requests got no answer.
+        self.group_sizes = Histogram(REQUESTS)
+        self.group_seconds = Histogram(SECONDS)
+        self.unanswered: Counter[str] = Counter()
         self._read = read
         self._work = work
         self._most = settings.group_size
@@ -179,10 +249,13 @@ class Listener:
         self._locked: list[PendingRequest] = []
         self._locked_until = 0.0
 
-    def serve(self, listening: socket.socket, is_ended: threading.Event) -> None:
+    def serve(
+        self, listening: socket.socket, is_ended: threading.Event, came_round: Callable[[], None] = nothing
+    ) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(listening, selectors.EVENT_READ)
             while not is_ended.is_set():
+                came_round()
                 self._do_all(list(self._received(selector, listening)))
                 if self._locked and time.monotonic() >= self._locked_until:
                     again, self._locked = self._locked, []
@@ -208,29 +281,53 @@ class Listener:
             try:
                 request = self._read(*wire.read_request(message))
             except Exception as fault:
-                _send_answer(caller, fault)
+                self._send_answer(caller, None, fault)
             else:
                 yield PendingRequest(caller, request)
 
     def _do_all(self, pending: list[PendingRequest]) -> None:
         for start in range(0, len(pending), self._most):
-            self._do([one for one in pending[start : start + self._most] if not one.is_given_up(self._answer_seconds)])
+            group = pending[start : start + self._most]
+            wanted = [one for one in group if not one.is_given_up(self._answer_seconds)]
+            if len(wanted) < len(group):
+                self.unanswered["given_up"] += len(group) - len(wanted)
+            self._do(wanted)
 
     def _do(self, pending: list[PendingRequest]) -> None:
         """Do the requests together, and answer each after the commit of all."""
         if not pending:
             return
+        began = time.perf_counter()
         try:
             results = self._work([one.request for one in pending])
         except Exception as fault:
             results = [fault] * len(pending)
+        self.group_seconds.observe(time.perf_counter() - began)
+        self.group_sizes.observe(len(pending))
         for one, result in zip(pending, results, strict=True):
             if isinstance(result, RowLocked):
                 self._locked.append(one)
                 self._locked_until = time.monotonic() + LOCKED_PAUSE_SECONDS
-            elif not isinstance(result, TooLate):
-                _send_answer(one.caller, result)
-                self.done += not isinstance(result, Exception) and not isinstance(one.request, ClientRequest)
+            elif isinstance(result, TooLate):
+                self.unanswered["given_up"] += 1
+            else:
+                # Counted before the answer: who has it finds it in the metrics.
+                if not isinstance(result, Exception):
+                    self.done += not isinstance(one.request, Question)
+                elif not isinstance(result, NeverCharged):
+                    self.unanswered[_answer_word(result)] += 1
+                self._send_answer(one.caller, one.request, result)
+
+    def _send_answer(self, caller: socket.socket, request: Any, result: Any) -> None:
+        try:
+            answer = wire.message(*_answer(result))
+        except wire.NotEncodable as fault:
+            result, answer = fault, wire.message(*_answer(fault))
+        self._seen(request, result)
+        try:
+            caller.send(answer)
+        except OSError:
+            pass  # The caller is gone; the next read of its connection finds that out.
 
 
 def _packet(what: str, until: float, attributes: Iterable[tuple[str, str]]) -> Packet:
@@ -308,26 +405,23 @@ def _accepted(listening: socket.socket, served: frozenset[int]) -> socket.socket
     return None
 
 
-def _send_answer(caller: socket.socket, result: Any) -> None:
-    try:
-        answer = wire.message(*_answer(result))
-    except wire.NotEncodable as fault:
-        answer = wire.message(*_answer(fault))
-    try:
-        caller.send(answer)
-    except OSError:
-        pass  # The caller is gone; the next read of its connection finds that out.
-
-
 def _answer(result: Any) -> Sequence[str]:
     if not isinstance(result, Exception):
         return (wire.DONE, *wire.result(result))
-    if isinstance(result, NeverCharged):
-        return ("never", str(result))
-    if isinstance(result, DatabaseAway):
-        return ("away", str(result))
-    if isinstance(result, WrongSchema):
-        return ("schema", str(result))
-    text = one_line(safe_text(result))
-    print(f"no answer: {text}", file=sys.stderr, flush=True)
-    return ("fault", text)
+    word = _answer_word(result)
+    if word != FAULT:
+        return (word, str(result))
+    return (word, one_line(safe_text(result)))
+
+
+def _answer_word(fault: Exception) -> str:
+    """What the engine answers instead of a result; client.py knows these words."""
+    if isinstance(fault, NeverCharged):
+        return "never"
+    if isinstance(fault, DatabaseAway):
+        return "away"
+    return "schema" if isinstance(fault, WrongSchema) else FAULT
+
+
+def _log(log_format: str, event: str, text: str, **fields: int) -> None:
+    print(line(log_format, "engine", event, text, **fields), file=sys.stderr, flush=True)

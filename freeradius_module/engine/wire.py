@@ -3,7 +3,7 @@
 FreeRADIUS gives Python no text that holds a NUL, and accepts none.  JSON would need three times as long, and this is done
 four times for each packet.
 
-request  what is wanted (authorize, admit, wrong_pin, account, client), until when (seconds of the machine's monotonic
+request  what is wanted (authorize, admit, wrong_pin, account, client, is_card), until when (seconds of the machine's monotonic
          clock, which all its processes share), then the packet's attributes: name, value, name, value ...
 answer   "done" and the result's words, or "away", "schema", "never" or "fault" and a sentence
 """

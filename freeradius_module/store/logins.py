@@ -128,6 +128,11 @@ def read_cards(cursor: Cursor, serials: Sequence[str], with_pins: bool = True) -
     return cards
 
 
+def is_card(cursor: Cursor, serial: str) -> bool:
+    """Whether a card has this serial.  A deleted card is none."""
+    return cursor.execute("SELECT 1 FROM card WHERE serial = %s AND status <> 'deleted'", [serial]) > 0
+
+
 def _cards_statement(count: int, with_pins: bool) -> str:
     """One row for each card, however many sessions it had.
 

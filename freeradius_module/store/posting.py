@@ -212,7 +212,19 @@ def slow_down(cursor: Cursor, card_id: int) -> None:
         """,
         (card_id,),
     )
-    cursor.execute("UPDATE session SET fup_octets = NULL WHERE card_id = %s AND fup_octets IS NOT NULL", (card_id,))
+    # Only theirs: a session that has ended keeps its limit, because it may go on, and is then slowed down, too.
+    cursor.execute(
+        """
+        UPDATE session
+          JOIN session_slow_down AS slow_down
+            ON slow_down.card_id = session.card_id
+           AND slow_down.login_number = session.login_number
+           SET session.fup_octets = NULL
+         WHERE session.card_id = %s
+           AND session.fup_octets IS NOT NULL
+        """,
+        (card_id,),
+    )
 
 
 def _fair_use(cursor: Cursor, card_id: int) -> tuple[bool, bool]:

@@ -35,10 +35,10 @@ def test_the_shipped_bounds_hold_a_flood_within_the_units_limit():
     limited = {unit.name for unit in units.iterdir() if re.search(r"^MemoryMax=\d+M?G?$", unit.read_text(), re.M)}
     assert limited == {
         "freeradius-memory.conf",
-        "prepaid-archive.service",
-        "prepaid-charge.service",
-        "prepaid-engine.service",
-        "prepaid-enforce.service",
+        *(
+            f"prepaid-{name}.service"
+            for name in ("archive", "audit", "charge", "enforce", "engine", "metrics", "purge", "reconcile")
+        ),
     }
 
 

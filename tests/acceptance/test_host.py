@@ -249,7 +249,9 @@ def test_a_module_that_cannot_work_stops_the_start():
 
 def test_the_module_is_told_where_its_options_are_and_whose_server_it_is_in():
     with Host("seen") as host:
-        assert "seen by instantiate: ['option_file', 'server_version'] 3.2." in host.log()
+        assert (
+            "seen by instantiate: ['card_forms', 'option_file', 'server_version', 'serves_others'] 3.2." in host.log()
+        )
         assert host.login("card").is_accept
         assert f"('Tmp-String-0', '{NAS}')" in host.log()
 

@@ -159,7 +159,7 @@ def test_nor_is_it_answered_where_the_quarantine_cannot_be_written(queueing, tmp
 
 def test_the_queue_is_for_nobody_else_to_read(queued, tmp_path):
     assert queued.report("good").is_acknowledged
-    assert (tmp_path / "queue" / "queue").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "queue" / "queue").stat().st_mode & 0o007 == 0
     assert (tmp_path / "queue").stat().st_mode & 0o777 == 0o750
 
 

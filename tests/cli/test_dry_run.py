@@ -31,7 +31,9 @@ WITHOUT = {
     "key retire": "asks, and refuses a key that is in use",
     "key rotate": "asks, and 'key list' counts what it would seal",
     "queue replay": "charges what NAS have reported already",
+    "metrics": "records nothing; writes the file that it is told",
     "raddb install": "'raddb check' says what it would change",
+    "raddb remove": "takes out what 'raddb install' put in, which a new install puts back",
     "redeem": "a PIN that is tried always counts",
 }
 

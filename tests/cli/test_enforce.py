@@ -503,6 +503,33 @@ def test_watch_waits_for_a_database_that_is_away(office, database, nas, mariadb)
         assert end(process) == 0
         listener.join()
     assert "cannot be reached" in said[0] or "connection" in said[0]
+    # The third line, about the disconnect, needs the NAS' answer, for which this test does not wait.
+    assert said[1] == "The database is back.\n"
+    assert len(said) <= 3
+
+
+def test_the_service_writes_each_disconnect_as_json(office, database, nas, tmp_path):
+    (card,) = sell(office, database, 1, "--time", "10m")
+    open_session(database, card)
+    nas.on_request = stop(database)
+    option_file = tmp_path / "prepaid.cnf"
+    option_file.write_text(office.option_file.read_text().replace("[prepaid]\n", "[prepaid]\nlog = json\n"))
+    process = Office(option_file).spawn("enforce", "--watch")
+    try:
+        event = json.loads(process.stderr.readline())
+    finally:
+        assert end(process) == 0
+    assert event.pop("at").endswith("Z")
+    assert event.pop("text").startswith(f"disconnect of {card.serial} on centro, session ")
+    assert event == {
+        "program": "enforcer",
+        "event": "disconnect",
+        "serial": card.serial,
+        "nas": "centro",
+        "session": session_of(database, card)["acct_session_id"],
+        "reason": session_of(database, card)["due_cause"] or "time",
+        "outcome": "ack",
+    }
 
 
 def test_a_thousand_sessions_of_one_nas(office, database, nas):
@@ -517,7 +544,7 @@ def test_a_thousand_sessions_of_one_nas(office, database, nas):
         [cards[0].batch],
     )
     begun_at = time.monotonic()
-    process = office.spawn("enforce", "--watch")
+    process = office.spawn("enforce", "--watch", stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: database.value("SELECT COUNT(*) FROM disconnect_attempt WHERE outcome = 'ack'") == 1000)
     finally:

@@ -43,7 +43,7 @@ def test_help_needs_neither_option_file_nor_database(office):
 
 def test_commands_that_print_data_take_json():
     silent = {path for path, command in LEAVES.items() if not any(p.name == "as_json" for p in command.params)}
-    assert {path for path in silent if path[1] not in ("raddb", "completion", "browse")} == set()
+    assert {path for path in silent if path[1] not in ("raddb", "completion", "browse", "metrics")} == set()
 
 
 @pytest.mark.parametrize(("language", "daily"), [("en", "Every day"), ("pt_BR", "Todo dia")])

@@ -82,7 +82,8 @@ WRONGS = {
         [
             "UPDATE card SET status = 'blocked' WHERE serial = 'C'",
             "INSERT INTO card_event (card_id, from_status, to_status, operator)"
-            " SELECT id, 'in_use', 'blocked', 'x' FROM card WHERE serial = 'C'",
+            " SELECT card_id, 'in_use', 'blocked', MAX(operator) FROM card_event JOIN card ON card.id = card_id"
+            " WHERE serial = 'C' AND to_status = 'delivered'",
         ],
         "block",
     ),

@@ -224,3 +224,18 @@ def test_a_session_is_slowed_down_though_the_one_before_it_reported_late(engine,
     clock.advance(60)
     now.report("Interim-Update", 120, down=800 * MB)
     assert slowed_down(database, shop, card) == [2]
+
+
+def test_a_session_that_had_ended_when_the_share_was_passed_is_slowed_down_when_it_comes_back(
+    engine, shop, clock, enforcer, database
+):
+    """It passed the share itself, in a packet that lay in the queue while its device logged in again."""
+    (card,) = shop.sell(1, credit_octets=2 * GB, fup_share_percent=50, fup_down_kbit=200)
+    before = Online(engine, card, PHONE)
+    clock.advance(400)
+    Online(engine, card, PHONE)
+    before.report("Interim-Update", 390, down=1_100 * MB, delay=10)
+    assert slowed_down(database, shop, card) == [2]
+    clock.advance(60)
+    before.report("Interim-Update", 460, down=1_200 * MB)
+    assert slowed_down(database, shop, card) == [1, 2]

@@ -140,6 +140,10 @@ class Connection:
             or (granted.millicents is not None and self.cost() >= granted.millicents)
         )
 
+    def is_beyond_its_time(self, now: float) -> bool:
+        """Whether a session that lasts since its login has used its time by now, whatever it has reported."""
+        return self.granted.seconds is not None and now >= self.login_at + self.granted.seconds + TIMEOUT_GRACE_SECONDS
+
     def cost(self) -> int:
         return self.card.product.cost(self.seconds, self.octets)
 

@@ -646,7 +646,8 @@ class Life:
                         f"{card.serial} {one.number} came back, has to go, and may go on ({row['due_cause']}); it was "
                         f"heard of {self.lag_ends - one.heard_at:.0f} s ago; " + self.grants(card, None)
                     )
-                if not has_to_go and is_due:
+                # When others took of its time, the end of its grant may have passed before it came back.
+                if not has_to_go and is_due and not one.is_beyond_its_time(now):
                     disconnected_for_others += 1
             elif is_due and not has_to_go:
                 disconnected_for_others += 1

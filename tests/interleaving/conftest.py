@@ -36,8 +36,6 @@ def world(_clean_database, _unstarted_stack, tmp_path_factory):
         made = World(_clean_database.database, option_file, key_file, first_keys)
         yield made
         made.close()
-    if made.counts:
-        print(f"\nInterleavings: {dict(made.counts)}")
 
 
 @pytest.fixture(autouse=True)

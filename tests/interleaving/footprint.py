@@ -1,7 +1,14 @@
-"""Which tables a statement reads and writes, so that orders that cannot differ are tried once.
+"""Which tables a statement reads, locks, writes and makes visible, so that orders that cannot differ are tried once.
 
-Two statements may be exchanged if neither writes what the other reads or writes.  The answer is on the safe side: every
-table that a statement names counts as read, and every table of an UPDATE as written.
+All connections use READ COMMITTED.  So two statements may be exchanged unless
+
+    one makes visible (a COMMIT, or a write outside a transaction) what the other reads, or
+    both lock the same table, and not both for sharing, or
+    one ends a transaction that has locked what the other locks, or
+    both make the same table visible: on two nodes of a cluster, the second commit may be refused.
+
+A read does not notice what an open transaction has written.  The answer is on the safe side: a table counts as one row,
+every table that a statement names counts as read, and every table of an UPDATE as written.
 """
 
 import re
@@ -24,8 +31,14 @@ VIEWS = {
     "card_balance": {"card", "session"},
     "session_overview": {"session", "session_archive"},
 }
-# The tables that a table's triggers write.
-TRIGGERS = {"card": {"card_event"}, "card_entry": {"card", "card_event"}, "card_block": {"card", "card_event"}}
+# The tables that a table's triggers write, and those that they read.
+TRIGGERS = {
+    "card": {"card_event"},
+    "card_block": {"card", "card_event"},
+    "card_entry": {"card", "card_event"},
+    "voice_credit": {"card", "card_event"},
+}
+TRIGGERS_READ = {"card": {"card_block"}, "session": {"session_archive"}, "voice_credit": {"card"}}
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")
 _WORD = re.compile(r"[a-z_]+")
@@ -33,18 +46,36 @@ _TARGET = re.compile(r"(?:INTO|FROM)\s+`?([a-z_]+)")
 
 
 class Footprint(NamedTuple):
-    """The tables that a statement reads, reads with a lock that lasts until the commit, and writes."""
+    """The tables that a statement touches."""
 
     reads: frozenset = frozenset()
-    locks: frozenset = frozenset()
-    writes: frozenset = frozenset()
+    locks: frozenset = frozenset()  # for sharing, until the transaction ends
+    writes: frozenset = frozenset()  # or locks for a change, until the transaction ends
+    shows: frozenset = frozenset()  # what others read afterwards
+    frees_locks: frozenset = frozenset()
+    frees_writes: frozenset = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.reads or self.locks or self.writes)
+        return any(self)
 
     def conflicts(self, other: "Footprint") -> bool:
+        return "*" in self.writes | other.writes or self._hinders(other) or other._hinders(self)
+
+    def overlaps(self, other: "Footprint") -> bool:
+        """Whether one writes, now or in its transaction, a table that the other touches, too."""
+        written = self.writes | self.shows | self.frees_writes
+        others = other.writes | other.shows | other.frees_writes
+        touched, others_touched = (
+            self.reads | self.locks | self.frees_locks,
+            other.reads | other.locks | other.frees_locks,
+        )
+        return "*" in written | others or bool(written & (others | others_touched) or others & touched)
+
+    def _hinders(self, other: "Footprint") -> bool:
         return bool(
-            self.writes & (other.reads | other.locks | other.writes) or other.writes & (self.reads | self.locks)
+            self.shows & (other.reads | other.shows)
+            or self.writes & (other.writes | other.locks | other.frees_writes | other.frees_locks)
+            or self.locks & other.frees_writes
         )
 
 
@@ -53,8 +84,12 @@ class Footprints:
 
     def __init__(self, tables: set[str], parents: dict[str, set[str]]):
         self._tables = tables - CONSTANT
-        # An INSERT locks the rows that its foreign keys point to.
+        # An INSERT locks the rows that its foreign keys point to; a DELETE, those that point to its row.
         self._parents = parents
+        self._children: dict[str, set[str]] = {}
+        for child, its_parents in parents.items():
+            for parent in its_parents:
+                self._children.setdefault(parent, set()).add(child)
 
     @classmethod
     def of_database(cls, cursor) -> "Footprints":
@@ -87,20 +122,28 @@ class Footprints:
             state.is_snapshot = "SNAPSHOT" in rest
             return Footprint(reads=frozenset(self._tables)) if state.is_snapshot else Footprint()
         if verb in ("COMMIT", "ROLLBACK"):
-            return Footprint(locks=state.held.locks, writes=state.held.writes)
-        if verb == "EXECUTE":
-            return self._of_text(state, state.prepared.get(rest.split()[0], ""))
-        return self._of_text(state, statement)
+            shown = state.held.shows if verb == "COMMIT" else frozenset()
+            return Footprint(shows=shown, frees_locks=state.held.locks, frees_writes=state.held.writes)
+        text = state.prepared.get(rest.split()[0], "") if verb == "EXECUTE" else statement
+        footprint = self._of_text(state, text)
+        return footprint if state.is_open else footprint._replace(shows=footprint.writes)
 
-    def sent(self, connection, statement: str, footprint: Footprint) -> None:
-        """Keep the locks of a statement that was executed until its transaction ends."""
+    def sent(self, connection, statement: str, footprint: Footprint) -> Footprint:
+        """Keep the locks of a statement that was executed until its transaction ends.  Returns its true footprint: an UPDATE
+        that has changed nothing shows nothing."""
         state = _state(connection)
         if statement.strip().upper().startswith(("COMMIT", "ROLLBACK")):
             state.held, state.is_open, state.is_snapshot = Footprint(), False, False
-        elif state.is_open:
+            return footprint
+        changes = footprint.writes
+        if _has_changed_nothing(connection):
+            footprint, changes = footprint._replace(shows=frozenset()), frozenset()
+        if state.is_open:
+            held = state.held
             state.held = Footprint(
-                locks=state.held.locks | footprint.locks, writes=state.held.writes | footprint.writes
+                locks=held.locks | footprint.locks, writes=held.writes | footprint.writes, shows=held.shows | changes
             )
+        return footprint
 
     def _of_text(self, state: "_State", text: str) -> Footprint:
         plain = _TEXT.sub("''", text)
@@ -123,10 +166,21 @@ class Footprints:
             written = set(named)
         for table in list(written):
             written |= TRIGGERS.get(table, set())
-        locks = set()
+        locks = named - written if "LOCK IN SHARE MODE" in plain else set()
         if verb in ("INSERT", "REPLACE") or written - named:
-            locks = {parent for table in written for parent in self._parents.get(table, ())} & self._tables
-        return Footprint(frozenset(named - written), frozenset(locks - written), frozenset(written))
+            locks = locks | {parent for table in written for parent in self._parents.get(table, ())}
+        if verb in ("DELETE", "REPLACE"):
+            locks = locks | {child for table in written for child in self._children.get(table, ())}
+        reads = (named - written).union(*(TRIGGERS_READ.get(table, ()) for table in written))
+        return Footprint(frozenset(reads), frozenset((locks & self._tables) - written), frozenset(written))
+
+
+def _has_changed_nothing(connection) -> bool:
+    """The driver counts matched rows; the server's message tells how many were changed."""
+    message = getattr(connection._result, "message", None) or b""
+    if isinstance(message, bytes | bytearray):
+        message = message.decode()
+    return " Changed: 0 " in message
 
 
 def remember_prepared(connection, statement: str) -> None:

@@ -68,7 +68,7 @@ def _of_saboteur(actor) -> None:
 
 @pytest.mark.parametrize("name", ACTS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_act_that_is_broken_off_and_done_again_is_done_once(world, name, fault):
+def test_an_act_that_is_broken_off_and_done_again_is_done_once(world, name, fault, request):
     act = ACTS[name]
     state = act.states[0]
     expected, count, _ = _done(world, act, state, Saboteur(None, fault, world.database))
@@ -79,7 +79,7 @@ def test_an_act_that_is_broken_off_and_done_again_is_done_once(world, name, faul
         faults += _difference({"after": _once(expected["card"])}, {"after": _once(after["card"])})
         if faults:
             found.append(f"{fault} at {at} ({saboteur.statement}): {faults}")
-    world.counts.update({"acts": 1, "faults": count})
+    world.count(request, acts=1, faults=count)
     assert not found, f"{len(found)} of {count}:\n" + "\n".join(found)
 
 

@@ -73,10 +73,8 @@ def test_pair(world, acts, request):
             pytest.skip("another schedule is wanted")
         failures = [failure for failure in [trial.replay(wanted.removeprefix(trial.name + "-"))] if failure.faults]
     else:
-        tried, is_complete, failures = trial.failures()
-        world.counts.update(
-            {"pairs": 1, "schedules": tried, "redundant": trial.redundant, "incomplete": not is_complete}
-        )
+        failures = trial.failures()
+        world.count(request, pairs=1, **trial.counts)
     assert not failures, f"{len(failures)} schedules failed, first\n{told(failures[0])}\nand\n" + "\n".join(
         f"{failure.schedule}: {failure.faults}" for failure in failures[1:40]
     )

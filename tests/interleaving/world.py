@@ -30,8 +30,8 @@ from tests.shop import Shop
 
 SECONDS, OCTETS, INTERIM = 10_000, 1_000_000, 300
 INTERIM_OCTETS = INTERIM * 15
-# The places of the grants in a session's row as `look` returns it.
-GRANTED_SECONDS_AT, GRANTED_OCTETS_AT = 4, 5
+# The places of the cause and the grants in a session's row as `look` returns it.
+CAUSE_AT, GRANTED_SECONDS_AT, GRANTED_OCTETS_AT = 3, 4, 5
 PIN = "0123456789"
 PARTNER = "Banca do Norte"  # to whom cards in stock are delivered
 MAY_LOG_IN = ("delivered", "in_use")
@@ -91,17 +91,21 @@ class World:
         with self.owner.cursor() as cursor:
             footprints = Footprints.of_database(cursor)
         self.theatre = Theatre(footprints, self.connect_owner())
-        self.sides = {name: self._side() for name in names}
+        self.sides = {name: self._side(name) for name in names}
         self.class_key = self.sides["A"].engine.keys.lasting("class")
         self._serial_number = int(time.time()) % 10_000_000 * 10 + 7_000_000_000
         self.states: dict[str, State] = {}
-        self.counts: Counter = Counter()
         self._make_states()
 
     def close(self) -> None:
         for side in self.sides.values():
             side.office.close()
             side.owner.close()
+
+    @staticmethod
+    def count(request, **counts: int) -> None:
+        """For the sum at the end of the run, also from another process of pytest."""
+        request.node.user_properties.append(("interleavings", {name: int(count) for name, count in counts.items()}))
 
     def connect_owner(self) -> pymysql.Connection:
         made = self.database.mariadb.connect(self.database.name)
@@ -110,12 +114,16 @@ class World:
             cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         return made
 
-    def _side(self) -> Side:
-        made = office.Office(str(self.option_file))
+    def option_file_of(self, side_name: str):
+        return self.option_file
+
+    def _side(self, name: str) -> Side:
+        option_file = str(self.option_file_of(name))
+        made = office.Office(option_file)
         at_work = enforcer.Enforcer(made)
         at_work.exchange.close()
         at_work.exchange = Silence()
-        return Side(Engine(settings.load(str(self.option_file))), made, at_work, self.connect_owner())
+        return Side(Engine(settings.load(option_file)), made, at_work, self.connect_owner())
 
     def new_engine(self) -> Engine:
         return Engine(settings.load(str(self.option_file)))

@@ -193,6 +193,7 @@ def books(office, database, tmp_path):
             " UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 'time', 60, 60, 60, 60, 60, 60, 600)",
             "INSERT INTO session_archive (card_id, login_number, nas_id, acct_session_id, device, ended_at, used_seconds,"
             " used_down_octets, used_up_octets) VALUES ({one}, 4, 1, 's', '', UTC_TIMESTAMP(3), 60, 60, 60)",
+            "INSERT INTO work_run (work) VALUES ('audit')",
             "INSERT INTO usage_hour VALUES ('2026-01-01', 1, 1, 1, 1, 1, 1)",
             "INSERT INTO session_slow_down (card_id, login_number) VALUES ({one}, 5)",
             "UPDATE session_slow_down SET done_at = UTC_TIMESTAMP(3)",
@@ -201,6 +202,7 @@ def books(office, database, tmp_path):
             "INSERT INTO unknown_login VALUES ('a', '2026-01-01', 1, 5, '2026-01-01', '2026-01-01')",
             "INSERT INTO accounting_queue VALUES ('host', '2026-01-01', '2026-01-01')",
             "INSERT INTO nas_restart VALUES ('127.0.0.1', '0x00', '2026-01-01', '2026-01-01')",
+            "INSERT INTO cluster_conflict (card_id) VALUES ({one})",
             "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
             " VALUES ({one}, 5, 'disconnect', 1, '2026-01-01', 'time')",
         ):

@@ -65,13 +65,14 @@ FOUND_BY_ITSELF = settings.NOT_SET_BY_HAND - {"unix_socket", "hosts"}
 def test_every_setting_is_explained_with_its_default() -> None:
     text = page("docs/configuration.md")
     assert settings_of_the_office() - set(settings.Settings._fields) == {
-        "timezone",
-        "unbinds_a_month",
+        "card_forms",
         "dictionaries",
-        "raddb",
+        "helpline",
         "provider",
         "provider_document",
-        "helpline",
+        "raddb",
+        "timezone",
+        "unbinds_a_month",
     }
     for name in settings_of_the_office() | (set(settings.Settings._fields) - FOUND_BY_ITSELF) | set(CONNECTION):
         row = re.search(rf"^\| .*`{name}`.*$|^.*`{name}` is another name.*$", text, re.MULTILINE)
@@ -151,8 +152,8 @@ def test_the_procedures_that_a_page_names_exist() -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    for folder in ("docs", "docs/history"):
-        listed = set(re.findall(r"\]\((\w+\.md)\)", page(f"{folder}/README.md")))
+    for folder in ("docs", "docs/history", "docs/nas"):
+        listed = set(re.findall(r"\]\(([\w-]+\.md)\)", page(f"{folder}/README.md")))
         assert listed == {path.name for path in (CHECKOUT / folder).glob("*.md")} - {"README.md"}
 
 

@@ -1,6 +1,7 @@
 """What FreeRADIUS calls, with a stand-in for the module radiusd: every returned value is one that FreeRADIUS accepts."""
 
 import importlib
+import json
 import sys
 import types
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from freeradius_module import event_log
 from freeradius_module.connection import DatabaseAway, WrongSchema
 from freeradius_module.engine import read_mark
 from freeradius_module.engine.accounting import NeverCharged
@@ -142,6 +144,31 @@ def test_a_second_instance_shares_the_first_ones_engine(started):
 
 def test_detach_accepts_what_freeradius_passes(started, radiusd):
     check_answer(started.detach(packet()), radiusd)
+
+
+def test_a_fault_does_not_stop_a_server_with_other_customers_and_is_repaired_by_itself(
+    hooks, radiusd, option_file, monkeypatch
+):
+    whole = option_file.read_text()
+    option_file.write_text("[prepaid-radius")
+    radiusd.config = {"option_file": str(option_file), "serves_others": "yes", "card_forms": "LIVRE####C"}
+    assert [hooks.instantiate(None) for _ in range(3)] == [0, 0, 0]
+    assert "other customers are served" in radiusd.lines[-1]
+    for call in (hooks.authorize, hooks.post_auth, hooks.login_refused, hooks.accounting, hooks.client):
+        assert check_answer(call(packet(User_Name="LIVRE00426")), radiusd) == radiusd.RLM_MODULE_FAIL
+    names = {"LIVRE00426": "OK", "5724": "UPDATED", "maria": "NOOP"}
+    for name, code in names.items():
+        assert hooks.whose(packet(User_Name=name)) == getattr(radiusd, f"RLM_MODULE_{code}")
+    option_file.write_text(whole)
+    monkeypatch.setattr(hooks, "_next_try", 0.0)
+    hooks.authorize(packet(User_Name="LIVRE00426"))
+    assert any("the fault is repaired" in line for line in radiusd.lines)
+
+
+def test_a_version_that_loses_answers_does_not_stop_a_server_with_other_customers(hooks, radiusd, option_file):
+    radiusd.config = {"option_file": str(option_file), "serves_others": "yes", "server_version": "3.2.9"}
+    assert hooks.instantiate(None) == 0
+    assert hooks.authorize(packet(User_Name="4000017")) == radiusd.RLM_MODULE_FAIL
 
 
 # --- Answers ---------------------------------------------------------------------------------------------
@@ -310,3 +337,65 @@ def test_a_stranger_sees_one_text(started, radiusd):
     assert started.login_refused(packet(User_Name="4000017"))[1] == (
         ("Reply-Message", ":=", started._engine.wrong_text),
     )
+
+
+# --- The log -----------------------------------------------------------------------------------------------
+
+
+def away(_request):
+    raise DatabaseAway("timed out")
+
+
+def test_a_database_that_is_away_is_said_once_a_second_and_once_that_it_is_back(hooks, radiusd, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(hooks, "_outage", event_log.Outage(lambda: now[0]))
+    hooks._engine = Engine(authorize=away)
+    for _ in range(50):
+        assert hooks.authorize(tuple(MARKED.items())) == radiusd.RLM_MODULE_FAIL
+    assert radiusd.lines == ["prepaid-cards: no answer to a login: DatabaseAway timed out"]
+    now[0] += 1
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines[1:] == [
+        "prepaid-cards: no answer to a login: DatabaseAway timed out; 50 without an answer since the last such line"
+    ]
+    hooks._engine = Engine(authorize=lambda request: AuthorizeResult("0123456789"))
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines[2:] == ["prepaid-cards: The database is back; 51 packets got no answer while it was away"]
+
+
+def test_other_faults_are_each_said(hooks, radiusd):
+    def faulty(_request):
+        raise KeyError("x")
+
+    hooks._engine = Engine(authorize=faulty)
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.authorize(tuple(MARKED.items()))
+    assert radiusd.lines == ["prepaid-cards: no answer to a login: KeyError"] * 2
+
+
+def test_events_as_json_have_the_same_fields(hooks, radiusd, monkeypatch):
+    monkeypatch.setattr(hooks, "_log_format", "json")
+    refused = Answer(False, (("Reply-Message", ":=", "Blocked."),), "blocked", "login of 4000017: blocked")
+    hooks._engine = Engine(
+        authorize=lambda request: AuthorizeResult("0123456789", refused),
+        record_wrong_pin=lambda request: "login of 4000017: wrong_pin",
+    )
+    hooks.authorize(tuple(MARKED.items()))
+    hooks.login_refused(tuple(MARKED.items()))
+    events = [json.loads(line) for line in radiusd.lines]
+    assert [(one["event"], one["program"], one["reason"]) for one in events] == [
+        ("login_refused", "freeradius", "blocked"),
+        ("login_refused", "freeradius", "wrong_pin"),
+    ]
+    assert all(one["serial"] and one["at"] and one["text"] for one in events)
+    hooks._engine = Engine(authorize=away)
+    hooks.authorize(tuple(MARKED.items()))
+    assert json.loads(radiusd.lines[-1])["event"] == "database_away"
+
+
+def test_the_option_file_chooses_json(hooks, radiusd, option_file):
+    option_file.write_text(option_file.read_text() + "log = json\n")
+    radiusd.config = {"option_file": str(option_file)}
+    hooks.instantiate(None)
+    assert json.loads(radiusd.lines[-1])["event"] == "database_away"

@@ -177,6 +177,24 @@ LONG_AGO = session(is_open=False, login_age=90_000, start_age=90_000, heard_age=
         # A Class whose time does not fit.
         pytest.param(packet(claimed=2), [session(), login()], 1, id="a session that went on through a new login"),
         pytest.param(packet(acct_session_id="9", claimed=2), [session(), login()], 2, id="the login that Class names"),
+        pytest.param(
+            packet(claimed=2),
+            [session(nas_id=3), session(2, login_age=999.5, start_age=999.0)],
+            2,
+            id="the login that Class names, though the device had the same identifier at another NAS a second before",
+        ),
+        pytest.param(
+            packet("Stop", 1, age_seconds=90_000, claimed=2),
+            [session(nas_id=3, login_age=90_003, start_age=90_003), login(login_age=90_001, is_open=False)],
+            2,
+            id="the same, and the Stop is its first packet",
+        ),
+        pytest.param(
+            packet(claimed=2),
+            [session(nas_id=3), login()],
+            1,
+            id="went on through a new login, and its NAS' address changed",
+        ),
     ],
 )
 def test_a_packet_finds_its_session(sign, candidates, number):

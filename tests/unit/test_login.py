@@ -406,10 +406,10 @@ def test_a_login_that_never_began_waits_a_minute(silent, lag, stale):
     assert is_stale(session(is_begun=False, silent_seconds=silent), lag) is stale
 
 
-def test_a_login_a_second_ago_is_the_same_device_coming_back():
-    known = session(is_begun=False, silent_seconds=1.0)
+def test_a_login_a_tenth_of_a_second_ago_is_the_same_device_coming_back():
+    known = session(is_begun=False, silent_seconds=0.1)
     assert decide(card(sessions=(known,)), product(), attempt()).closes == ((1, "superseded"),)
-    rival = session(is_begun=False, silent_seconds=0.9)
+    rival = session(is_begun=False, silent_seconds=0.09)
     assert decide(card(sessions=(rival,)), product(), attempt()) == Refusal("too_many_sessions")
 
 

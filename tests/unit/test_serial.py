@@ -167,7 +167,8 @@ def test_serials_across_any_thousand_are_those_built_one_by_one(first, end, digi
 
 def test_the_shortest_and_the_longest_serial():
     assert serial.validate(serial.build("", 1, 1)) == serial.build("", 1, 1)
-    assert len(serial.build("P" * 16, 1, 15)) == serial.MAX_LENGTH == 32
+    assert len(serial.validate(serial.build("P" * 16, 1, 15))) == serial.MAX_LENGTH == 32
+    assert len(serial.build("", 1, 18)) == 19
     with pytest.raises(ValueError):
         serial.build("P" * 16, 1, 16)
 

@@ -38,6 +38,9 @@ class OwnEngine:
     def client(self, address):
         return Client("of its own", "secret", True)
 
+    def is_card(self, serial):
+        return True
+
 
 class Engine:
     """A stand-in for the real engine.  `lives` are what it does with the request of each connection, one after the other."""
@@ -195,6 +198,19 @@ def test_the_shared_engine_is_asked_for_a_nas(shared, only_shared, open_engine):
     assert shared.client("192.0.2.1") == hotspot
     assert only_shared.client("192.0.2.2") is None
     assert engine.received == [("client", {"Tmp-String-0": "192.0.2.1"}), ("client", {"Tmp-String-0": "192.0.2.2"})]
+
+
+def test_the_shared_engine_is_asked_whether_a_name_is_a_cards(shared, only_shared, open_engine):
+    engine = open_engine(done("yes"), done(None))
+    assert shared.is_card("7000000001") is True
+    assert only_shared.is_card("MARIA") is False
+    assert engine.received == [("is_card", {"User-Name": "7000000001"}), ("is_card", {"User-Name": "MARIA"})]
+
+
+def test_while_the_shared_engine_is_away_its_own_says_whether_a_name_is_a_cards(shared, only_shared):
+    assert shared.is_card("7000000001") is True
+    with pytest.raises(DatabaseAway):
+        only_shared.is_card("7000000001")
 
 
 def test_while_the_shared_engine_is_away_its_own_knows_the_nas(shared, only_shared):

@@ -45,6 +45,10 @@ def client(packet):
     )
 
 
+def whose(packet):
+    return radiusd.RLM_MODULE_OK
+
+
 def detach(packet):
     return 0
 

@@ -71,4 +71,5 @@ post_auth = hooks.post_auth
 login_refused = hooks.login_refused
 accounting = hooks.accounting
 client = hooks.client
+whose = hooks.whose
 detach = hooks.detach
