@@ -75,9 +75,6 @@ def test_a_card_logs_in_at_a_nas_that_the_provider_had_before(machine, provider)
 
 
 def test_a_second_run_does_nothing(machine, provider):
-    # The batch that was made meanwhile has serials of a new form, which FreeRADIUS' files name.
-    steps = json.loads(run_setup(machine, "--answers /root/answers --json").stdout)["steps"]
-    assert [step["name"] for step in steps if step["state"] == "done"] == [steps[-2]["name"]]
     provider.take()
     result = run_setup(machine, "--answers /root/answers --json")
     assert {step["state"] for step in json.loads(result.stdout)["steps"]} == {"already"}
