@@ -3,14 +3,12 @@
 Its other content stays byte by byte, and so do its owner and its mode.  If it is a link, it stays a link.
 """
 
-import os
 import re
 from pathlib import Path
 
-from freeradius_module.whole_file import WholeFile
-
 from ..shell import errors
 from ..shell.text import _
+from . import administrators_file
 
 LOCAL = "dictionary"
 OURS = "dictionary.prepaid"
@@ -70,19 +68,7 @@ def exclude(directory: Path, added_line_feed: bool) -> list[str]:
         changed = re.sub(
             rb"(?mi)^(?=[ \t]*\$INCLUDE-?[ \t]+(\S*/)?dictionary\.prepaid[ \t]*(#.*)?\r?$)", b"# ", text, count=1
         )
-    file = path.resolve()
-    status = file.stat()
-    try:
-        with WholeFile(file, replace=True, mode=status.st_mode & 0o777) as new:
-            new.file.write(changed)
-            os.fchmod(new.file.fileno(), status.st_mode & 0o7777)
-            if os.geteuid() == 0:
-                os.fchown(new.file.fileno(), status.st_uid, status.st_gid)
-            new.publish()
-    except OSError as error:
-        raise errors.Refused(
-            _("{path} cannot be written: {cause}. Run this as root."), path=path, cause=error.strerror
-        ) from None
+    administrators_file.write(path, changed)
     return [LOCAL]
 
 

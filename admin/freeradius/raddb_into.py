@@ -4,20 +4,18 @@ FreeRADIUS' directory, and the lines that it puts into the site.
 `raddb.install_files(office, directory, into="default")` and `raddb.remove_files(directory)` do the whole installation.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from freeradius_module.rules import card_form
-from freeradius_module.whole_file import WholeFile
 
 from .. import store
 from ..shell import errors
 from ..shell.office import Office
 from ..shell.text import _, translated
+from . import administrators_file, site_text
 from . import files as raddb_files
-from . import site_text
 from .files import Choice
 from .site_text import Way
 
@@ -108,19 +106,7 @@ def edited_sites(directory: Path, choice: Choice) -> dict[Path, tuple[str, str]]
 def write_sites(directory: Path, edited: dict[Path, tuple[str, str]]) -> list[str]:
     """Write the sites.  A link stays a link, and each file keeps its owner and mode.  Returns the changed paths."""
     for path, (_before, after) in edited.items():
-        file = path.resolve()
-        status = file.stat()
-        try:
-            with WholeFile(file, replace=True, mode=status.st_mode & 0o777) as new:
-                new.file.write(after.encode("latin-1"))
-                os.fchmod(new.file.fileno(), status.st_mode & 0o7777)
-                if os.geteuid() == 0:
-                    os.fchown(new.file.fileno(), status.st_uid, status.st_gid)
-                new.publish()
-        except OSError as error:
-            raise errors.Refused(
-                _("{path} cannot be written: {cause}. Run this as root."), path=file, cause=error.strerror
-            ) from None
+        administrators_file.write(path.resolve(), after.encode("latin-1"))
     return [str(path.relative_to(directory)) for path in edited]
 
 

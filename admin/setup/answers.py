@@ -5,7 +5,7 @@ An answers file has lines `key = value`, empty lines, and comments that begin wi
     freeradius = into
     nas_name = hotspot-1
     nas_address = 192.0.2.7
-    nas_secret_file = /root/hotspot-1.secret
+    nas_secret_file = hotspot-1.secret
 
 The keys are the names of the options, with _ instead of -.  An option has precedence over the file, and the file over the
 default.  Neither holds a password: passwords of the database are made by setup, and other secrets are in files that are named.

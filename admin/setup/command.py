@@ -74,7 +74,7 @@ def setup(
     Example:
         sudo prepaid setup
         sudo prepaid setup --dry-run
-        sudo prepaid setup --yes --answers /root/prepaid-answers.conf
+        sudo prepaid setup --yes --answers prepaid-answers.conf
         sudo prepaid setup --remove
     """
     if os.geteuid() != 0:
