@@ -1,6 +1,7 @@
 """A process that outlives the command that started it, known by its pid file."""
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -109,16 +110,9 @@ class Daemon:
             time.sleep(0.05)
 
     def _signal_and_wait(self, number: int, timeout_seconds: int) -> bool:
-        deadline = time.monotonic() + timeout_seconds
         pid = self.pid()
-        if pid:
-            os.kill(pid, number)
-        while self.pid():
-            if self._child:
-                self._child.poll()
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
+        if pid and not ended_by(pid, number, timeout_seconds):
+            return False
         if self._child:
             self._child.wait()
         self.pid_file.unlink(missing_ok=True)
@@ -135,3 +129,23 @@ class Daemon:
         except FileNotFoundError:
             return "  (nothing)"
         return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:])
+
+
+def ended_by(pid: int, number: int, timeout_seconds: int) -> bool:
+    """Whether the process has ended in time, with all its threads and its files closed.
+
+    Its command line is no measure: the kernel removes that first, while the process may still accept connections.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(process, number)
+        end = select.poll()
+        end.register(process, select.POLLIN)
+        return bool(end.poll(timeout_seconds * 1000))
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(process)
