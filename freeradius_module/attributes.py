@@ -18,8 +18,8 @@ from .rules.usage import WORD_MAX, counted_octets
 from .sentence import Sentence
 
 SERIAL_MAX = serial_number.MAX_LENGTH
-# A record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid).  A packet must mean the same
-# whether it is charged directly or from the queue.
+# A long record of the accounting queue holds no more of a name (raddb-config/policy.d/prepaid).  A packet must mean the
+# same whether it is charged directly or from the queue.
 USER_NAME_OCTETS_MAX = 64
 DEVICE_OCTETS_MAX = 64
 # Appended to a User-Name that is too long to be a serial: no serial contains dots.
