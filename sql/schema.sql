@@ -1335,30 +1335,33 @@ DELIMITER //
 -- checked in the branch.
 CREATE TRIGGER session_begins_unposted BEFORE INSERT ON session FOR EACH ROW
 BEGIN
-    -- The server's clock, also after SET timestamp. Written out: a call of server_time() takes longer, and this runs for
-    -- every packet.
-    IF NEW.end_recorded_at NOT BETWEEN CONVERT_TZ(SYSDATE(), @@session.time_zone, '+00:00') - INTERVAL 5 SECOND
-                                   AND CONVERT_TZ(SYSDATE(), @@session.time_zone, '+00:00') + INTERVAL 5 SECOND
-       AND NOT acts_as_owner() THEN
-        SET NEW.end_recorded_at = server_time();
-    END IF;
-    IF NEW.login_at IS NOT NULL AND @@wsrep_on THEN
-        INSERT INTO cluster_conflict (card_id) VALUES (NEW.card_id) ON DUPLICATE KEY UPDATE writes = writes + 1;
-    END IF;
-    IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
-        -- A session that returns from the archive has posted exactly what its archived row says.
-        IF NOT acts_as_owner()
-           AND NOT EXISTS (SELECT 1
-                             FROM session_archive AS archived
-                            WHERE archived.card_id = NEW.card_id
-                              AND archived.login_number = NEW.login_number
-                              AND archived.used_seconds = NEW.posted_seconds
-                              AND archived.used_down_octets = NEW.posted_down_octets
-                              AND archived.used_up_octets = NEW.posted_up_octets
-                              AND archived.used_seconds <= NEW.used_seconds
-                              AND archived.used_down_octets <= NEW.used_down_octets
-                              AND archived.used_up_octets <= NEW.used_up_octets) THEN
-            SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: a new session has posted nothing';
+    IF NEW.end_recorded_at <> UTC_TIMESTAMP(3)
+       OR SYSDATE() NOT BETWEEN NOW() - INTERVAL 5 SECOND AND NOW() + INTERVAL 5 SECOND
+       OR NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets
+       OR (NEW.login_at IS NOT NULL AND @@wsrep_on) THEN
+        -- The server's clock, also after SET timestamp, which SYSDATE() ignores.
+        IF NEW.end_recorded_at NOT BETWEEN server_time() - INTERVAL 5 SECOND AND server_time() + INTERVAL 5 SECOND
+           AND NOT acts_as_owner() THEN
+            SET NEW.end_recorded_at = server_time();
+        END IF;
+        IF NEW.login_at IS NOT NULL AND @@wsrep_on THEN
+            INSERT INTO cluster_conflict (card_id) VALUES (NEW.card_id) ON DUPLICATE KEY UPDATE writes = writes + 1;
+        END IF;
+        IF NEW.posted_seconds OR NEW.posted_down_octets OR NEW.posted_up_octets THEN
+            -- A session that returns from the archive has posted exactly what its archived row says.
+            IF NOT acts_as_owner()
+               AND NOT EXISTS (SELECT 1
+                                 FROM session_archive AS archived
+                                WHERE archived.card_id = NEW.card_id
+                                  AND archived.login_number = NEW.login_number
+                                  AND archived.used_seconds = NEW.posted_seconds
+                                  AND archived.used_down_octets = NEW.posted_down_octets
+                                  AND archived.used_up_octets = NEW.posted_up_octets
+                                  AND archived.used_seconds <= NEW.used_seconds
+                                  AND archived.used_down_octets <= NEW.used_down_octets
+                                  AND archived.used_up_octets <= NEW.used_up_octets) THEN
+                SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sessions_post_what_they_used: a new session has posted nothing';
+            END IF;
         END IF;
     END IF;
 END//
