@@ -99,7 +99,10 @@ def outer_serial_of(request: Mapping[str, str]) -> str:
     >>> outer_serial_of({"User-Name": "40001234", "Tmp-String-4": "4000-1234"})
     ''
     """
-    outer_serial = serial_number.compact(request.get(OUTER_NAME, ""))
+    outer_name = request.get(OUTER_NAME)
+    if outer_name is None:
+        return ""
+    outer_serial = serial_number.compact(outer_name)
     return "" if outer_serial == serial_of(request) else outer_serial
 
 

@@ -177,7 +177,7 @@ class Logins:
         def set_result(index: int, result: Answer | str | Exception) -> None:
             """A result is set as soon as what it says is committed: a later failure does not change it."""
             if index in proved and isinstance(result, Answer):
-                results[index] = proved[index]._replace(answer=result)
+                results[index] = AuthorizeResult(proved[index].pin, result)
             else:
                 results[index] = result
 
@@ -211,10 +211,12 @@ class Logins:
                     # A login whose caller has given up would only use up what the next one needs.
                     set_result(index, TooLate("the login was asked for too long ago"))
                     continue
-                # Anew for each decision: the cards were read just now, perhaps after a wait for a locked row.  A login that
-                # was asked for before another one was written must not look as if it came long after it.
                 attempt = requests[index].attempt
-                attempt = attempt._replace(asked_seconds_ago=max(time.time() - attempt.at, attempt.asked_seconds_ago))
+                if card.sessions:
+                    # Anew for each decision: the cards were read just now, perhaps after a wait for a locked row.  A login
+                    # that was asked for before another one was written must not look as if it came long after it.
+                    seconds_ago = max(time.time() - attempt.at, attempt.asked_seconds_ago)
+                    attempt = attempt._replace(asked_seconds_ago=seconds_ago)
                 product = self._catalogue.product(card.product_id, card.product_revision)
                 decision = decide(
                     card, product, attempt, self._settings.longest_session_seconds, self._catalogue.queue_lag_seconds()
