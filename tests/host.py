@@ -11,7 +11,7 @@ import unittest.mock
 from pathlib import Path
 
 from admin.freeradius import files as raddb_files
-from admin.freeradius import raddb
+from admin.freeradius import install, program
 from tests.radius_client import RadiusClient
 from tests.stack.freeradius import FreeRadius
 from tests.stack.ports import free_ports
@@ -46,16 +46,16 @@ class Host:
             addresses=("127.0.0.1",),
             auth_port=auth_port,
             acct_port=acct_port,
-            instances=raddb_files.instances_for(raddb.freeradius_version(), choice.pop("instances", None)),
+            instances=raddb_files.instances_for(program.freeradius_version(), choice.pop("instances", None)),
             **choice,
         )
-        texts = raddb_files.files(self.choice, raddb.template)
+        texts = raddb_files.files(self.choice, program.template)
         modules = "mods-available/prepaid"
         texts[modules] = texts[modules].replace("freeradius_module.hooks", module)
-        raddb.write_files(self.server.raddb, texts, keep=[])
-        raddb.write_links(self.server.raddb, self.choice)
-        raddb.make_certificates(self.server.raddb)
-        raddb.make_queue(self.server.raddb, self.choice)
+        install.write_files(self.server.raddb, texts, keep=[])
+        install.write_links(self.server.raddb, self.choice)
+        install.make_certificates(self.server.raddb)
+        install.make_queue(self.server.raddb, self.choice)
 
     def __enter__(self):
         self.server.start()

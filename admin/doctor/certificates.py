@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ..freeradius import raddb
+from ..freeradius import raddb_directory
 from ..shell.text import _
 from .finding import Finding, Installation
 
@@ -67,7 +67,7 @@ def _ends(path: Path, text: bytes, now: datetime) -> Iterator[Finding]:
 
 def _of_freeradius(directory: Path) -> Iterator[Path]:
     """The files that the enabled modules and sites name."""
-    main = raddb.content(directory / "radiusd.conf") or ""
+    main = raddb_directory.content(directory / "radiusd.conf") or ""
     folders = {"confdir": str(directory), "raddbdir": str(directory)}
     for name in ("certdir", "cadir"):
         found = re.search(rf'(?m)^\s*{name}\s*=\s*"?([^"\s#]+)', main)
@@ -82,7 +82,7 @@ def _of_freeradius(directory: Path) -> Iterator[Path]:
 
 def _readable(file: Path) -> str:
     try:
-        return raddb.content(file) or ""
+        return raddb_directory.content(file) or ""
     except OSError:
         return ""
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from freeradius_module.settings import Settings, load
 
-from ..freeradius import raddb
+from ..freeradius import raddb_directory
 from ..shell.office import Office
 
 # The names of all checks, for --leave-out.
@@ -51,4 +51,4 @@ class Installation:
     @cached_property
     def radiusd_user(self) -> str | None:
         """The account that FreeRADIUS runs as; None if its files do not name an existing one."""
-        return raddb.radiusd_user(self.directory)
+        return raddb_directory.radiusd_user(self.directory)

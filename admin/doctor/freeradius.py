@@ -5,8 +5,8 @@ import re
 import subprocess
 from collections.abc import Iterator
 
+from ..freeradius import check, program, raddb_directory
 from ..freeradius import files as raddb_files
-from ..freeradius import raddb
 from ..shell.text import _
 from .finding import Finding, Installation
 
@@ -16,11 +16,11 @@ PIN_LEAKS = ("auth_badpass", "auth_goodpass", "allow_core_dumps")
 
 
 def check_freeradius(installation: Installation) -> Iterator[Finding]:
-    version = raddb.freeradius_version()
+    version = program.freeradius_version()
     raddb_files.check_version(version)
     yield Finding("freeradius", "ok", ".".join(map(str, version)))
     yield from _pin_leaks(installation)
-    problems = raddb.problems_of(installation.office, installation.directory)
+    problems = check.problems_of(installation.office, installation.directory)
     for problem in problems:
         yield Finding(
             "raddb",
@@ -37,7 +37,7 @@ def _pin_leaks(installation: Installation) -> Iterator[Finding]:
     """Options that Debian turns off, and that somebody may have turned on to look for a fault."""
     path = installation.directory / "radiusd.conf"
     found = dict.fromkeys(
-        re.findall(rf'(?mi)^\s*({"|".join(PIN_LEAKS)})\s*=\s*"?(?:yes|on)\b', raddb.content(path) or "")
+        re.findall(rf'(?mi)^\s*({"|".join(PIN_LEAKS)})\s*=\s*"?(?:yes|on)\b', raddb_directory.content(path) or "")
     )
     if found:
         yield Finding(
@@ -59,7 +59,7 @@ def _configuration(installation: Installation) -> Iterator[Finding]:
     by_hand = f"freeradius -XC -d {installation.directory}"
     try:
         done = subprocess.run(
-            [raddb.freeradius_program(), "-C", "-l", "stdout", "-d", str(installation.directory)],
+            [program.freeradius_program(), "-C", "-l", "stdout", "-d", str(installation.directory)],
             capture_output=True,
             text=True,
             errors="replace",

@@ -8,7 +8,7 @@ from freeradius_module.engine.catalogue import Catalogue
 from freeradius_module.rules import serial
 from freeradius_module.sealing import pin
 
-from ..freeradius import raddb, raddb_into
+from ..freeradius import choices, raddb_into, record
 from ..freeradius.files import Choice
 from ..shell.text import _
 from .finding import Finding, Installation
@@ -39,8 +39,8 @@ def check_nas(installation: Installation) -> Iterator[Finding]:
 
 def check_login(installation: Installation) -> Iterator[Finding]:
     """FreeRADIUS refuses a serial that does not exist, and accepts the card that the caller gave."""
-    choice = raddb.installed_choice(
-        installation.office, installation.directory, raddb.read_record(installation.directory)
+    choice = choices.installed_choice(
+        installation.office, installation.directory, record.read_record(installation.directory)
     )
     if choice.serve == "acct":
         return

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..freeradius import files as raddb_files
-from ..freeradius import raddb
+from ..freeradius import raddb_directory
 from ..queue.files import Queue, age_seconds, count_lines
 from ..shell.text import _
 from .finding import Finding, Installation
@@ -32,7 +32,7 @@ def check_queue(installation: Installation) -> Iterator[Finding]:
 
 
 def _without_queue(installation: Installation) -> Iterator[Finding]:
-    quarantine = raddb.quarantine_in_log(installation.directory)
+    quarantine = raddb_directory.quarantine_in_log(installation.directory)
     if count := count_lines(quarantine):
         yield Finding(NAME, "look", _in_quarantine(count), str(quarantine))
     yield Finding(
@@ -48,7 +48,7 @@ def _without_queue(installation: Installation) -> Iterator[Finding]:
 def _problems(installation: Installation, queue: Queue) -> Iterator[Finding]:
     waiting = queue.waiting()
     user = installation.radiusd_user
-    if user and not raddb.may_write(user, queue.folder):
+    if user and not raddb_directory.may_write(user, queue.folder):
         yield Finding(
             NAME,
             "fault",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import store
-from ..freeradius import raddb
+from ..freeradius import choices, raddb_directory
+from ..freeradius.record import read_record
 from ..shell.text import _
 from .finding import Finding, Installation
 
@@ -87,7 +88,7 @@ def check_connections(installation: Installation) -> Iterator[Finding]:
     with installation.office.reading() as cursor:
         most = int(store.doctor.variables(cursor, "max_connections")["max_connections"])
         used = store.doctor.most_used_connections(cursor)
-    threads = thread_count(raddb.content(installation.directory / "radiusd.conf") or "")
+    threads = thread_count(raddb_directory.content(installation.directory / "radiusd.conf") or "")
     if threads is not None and threads < THREADS and _has_several_instances(installation):
         yield Finding(
             "threads",
@@ -123,5 +124,5 @@ def thread_count(text: str) -> int | None:
 
 
 def _has_several_instances(installation: Installation) -> bool:
-    record = raddb.read_record(installation.directory)
-    return raddb.installed_choice(installation.office, installation.directory, record).instances > 1
+    record = read_record(installation.directory)
+    return choices.installed_choice(installation.office, installation.directory, record).instances > 1

@@ -1,7 +1,7 @@
 """Cards in a site of the administrator's, beside its own customers: what `prepaid raddb install --into SITE` finds in
 FreeRADIUS' directory, and the lines that it puts into the site.
 
-`raddb.install_files(office, directory, into="default")` and `raddb.remove_files(directory)` do the whole installation.
+`install.install_files(office, directory, into="default")` and `remove.remove_files(directory)` do the whole installation.
 """
 
 import re

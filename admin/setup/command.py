@@ -11,7 +11,7 @@ import click
 from ..doctor import command as doctor
 from ..doctor.finding import Installation
 from ..freeradius import files as raddb_files
-from ..freeradius import raddb
+from ..freeradius import program, raddb_directory
 from ..shell import errors, output
 from ..shell.command import Decorated, cli, json_option, option, pass_office
 from ..shell.office import Office
@@ -129,8 +129,8 @@ def plan(machine: Machine) -> list[Step]:
         )
     if answers.admin_file:
         machine.admin_settings()
-    raddb.check_is_raddb(answers.directory)
-    raddb_files.check_version(raddb.freeradius_version())
+    raddb_directory.check_is_raddb(answers.directory)
+    raddb_files.check_version(program.freeradius_version())
     return [
         *accounts.steps(machine),
         *option_files.steps(machine),
@@ -165,7 +165,7 @@ def _finish(machine: Machine, done: list[dict[str, Any]], as_json: bool) -> None
             finding._asdict() for finding in doctor.examine(Installation(machine.office, machine.answers.directory))
         ]
     else:
-        to_start = [f"{raddb.freeradius_program()} -d {machine.answers.raddb}", *units.by_hand(machine)]
+        to_start = [f"{program.freeradius_program()} -d {machine.answers.raddb}", *units.by_hand(machine)]
     if as_json:
         output.print_record({"steps": done, "start": to_start, "doctor": findings}, as_json)
     elif to_start:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..freeradius import raddb
+from ..freeradius import check, install, program, record
 from ..shell import errors
 from ..shell.text import _
 from . import units
@@ -38,7 +38,7 @@ class FreeRadius(Step):
     def is_done(self) -> bool:
         if not self.machine.config.exists():
             return False
-        found = raddb.read_record(self.machine.answers.directory)["choice"]
+        found = record.read_record(self.machine.answers.directory)["choice"]
         wanted = {"into": None, **self._options()}
         same = all(_as_list(found.get(name)) == _as_list(value) for name, value in wanted.items())
         return same and not self._problems()
@@ -48,14 +48,14 @@ class FreeRadius(Step):
         service = Service()
         self.undo_by(service.restore)
         self.undo_by(Saved(directory).restore)
-        raddb.install_files(self.machine.office, directory, **self._options())
+        install.install_files(self.machine.office, directory, **self._options())
         for problem in self._problems():
             raise errors.Refused("{path}: {what}", path=problem["path"], what=problem["what"])
         check_configuration(self.machine)
         service.restart()
 
-    def _problems(self) -> list[raddb.Problem]:
-        return raddb.problems_of(self.machine.office, self.machine.answers.directory)
+    def _problems(self) -> list[check.Problem]:
+        return check.problems_of(self.machine.office, self.machine.answers.directory)
 
     def _options(self) -> dict[str, Any]:
         """The options of the installation."""
@@ -98,7 +98,7 @@ def _as_list(value: object) -> object:
 def check_configuration(machine: Machine) -> None:
     """FreeRADIUS' own check of its files, with its own account's rights.  Raises Refused."""
     run_program(
-        raddb.freeradius_program(), "-C", "-l", "stdout", "-d", machine.answers.raddb, account=machine.radius_account
+        program.freeradius_program(), "-C", "-l", "stdout", "-d", machine.answers.raddb, account=machine.radius_account
     )
 
 

@@ -15,7 +15,7 @@ import click
 from freeradius_module import option_file
 
 from .. import db
-from ..freeradius import raddb
+from ..freeradius import raddb_directory
 from ..shell import errors
 from ..shell.office import Office
 from ..shell.text import _, translated
@@ -51,7 +51,7 @@ class Machine:
     @property
     def radius_account(self) -> pwd.struct_passwd:
         """The system account that FreeRADIUS runs as; root if its files name none."""
-        user = raddb.radiusd_user(self.answers.directory)
+        user = raddb_directory.radiusd_user(self.answers.directory)
         return pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import db, store
-from ..freeradius import raddb
+from ..freeradius import record, remove
 from ..shell import errors
 from ..shell.text import _
 from . import accounts, units
@@ -74,14 +74,14 @@ class TakeOut(Step):
         self.machine = machine
 
     def is_done(self) -> bool:
-        return not (self.machine.answers.directory / raddb.RECORD).exists()
+        return not (self.machine.answers.directory / record.RECORD).exists()
 
     def do(self) -> None:
         directory = self.machine.answers.directory
         service = Service()
         self.undo_by(service.restore)
         self.undo_by(Saved(directory).restore)
-        raddb.remove_files(directory)
+        remove.remove_files(directory)
         if any((directory / "sites-enabled").iterdir()):
             check_configuration(self.machine)
             service.restart()

@@ -453,9 +453,9 @@ def test_fewer_connections_than_freeradius_has_threads(findings, server_variable
 def test_fewer_threads_than_group_commit_needs(findings, stack, monkeypatch):
     path = stack.freeradius.raddb / "radiusd.conf"
     text = path.read_text()
-    monkeypatch.setattr("admin.freeradius.raddb.freeradius_version", lambda: (3, 2, 1))
+    monkeypatch.setattr("admin.freeradius.choices.freeradius_version", lambda: (3, 2, 1))
     assert not said(findings(), "threads"), "3.2.1 has one instance, which more threads do not help"
-    monkeypatch.setattr("admin.freeradius.raddb.freeradius_version", lambda: (3, 2, 7))
+    monkeypatch.setattr("admin.freeradius.choices.freeradius_version", lambda: (3, 2, 7))
     assert "32 threads" in said(findings(), "threads")
     path.write_text(set_option(set_option(text, "max_servers", "64"), "start_servers", "64"))
     try:
