@@ -237,6 +237,12 @@ $(VENV)/test.stamp: requirements-test.txt $(VENV)/requirements.stamp
 		$(call or_stop,$(pip_failed))
 	@touch $@
 
+$(VENV)/docs.stamp: requirements-docs.txt $(VENV)/requirements.stamp
+	@echo "Installing the Python packages of $< into $(VENV)"
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
+		$(call or_stop,$(pip_failed))
+	@touch $@
+
 # Compiled translations lie beside their sources, and are not in git.
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
@@ -266,6 +272,10 @@ $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(VENV)/sources.list $(SOURC
 
 # --- Look after --------------------------------------------------------------------------------------
 
+.PHONY: docs
+docs: $(VENV)/docs.stamp ## Build the site of the pages (var/site); a broken link or a page that is not in mkdocs.yml fails.
+	@$(VENV)/bin/python -m tools.site
+
 .PHONY: messages
 messages: $(VENV)/requirements.stamp ## Collect the messages of the commands into the catalogues of translations.
 	@$(VENV)/bin/python -m tools.messages
@@ -284,7 +294,8 @@ requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allow
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host" \
 		&& $$compile --extra build --output-file requirements.txt pyproject.toml \
 		&& $$compile --extra build --extra test --extra lint --constraint requirements.txt \
-			--output-file requirements-test.txt pyproject.toml
+			--output-file requirements-test.txt pyproject.toml \
+		&& $$compile --extra docs --constraint requirements-test.txt --output-file requirements-docs.txt pyproject.toml
 
 .PHONY: clean
 clean: down cluster-down ## Stop the stack and remove its data, the virtual environment and what was built.
