@@ -70,6 +70,17 @@ def steps_of(lines: list[str]) -> list[Step]:
     return steps
 
 
+def terminal_environment(stack: Stack, language: str) -> dict[str, str]:
+    return os.environ | {
+        "PREPAID_CONFIG": str(stack.option_file),
+        "PATH": f"{PREPAID.parent}:{os.environ['PATH']}",
+        "LANGUAGE": language,
+        "LC_ALL": "C.UTF-8",
+        "TZ": "America/Sao_Paulo",
+        "PAGER": "cat",
+    }
+
+
 class Reader:
     """Somebody who types the commands of a page on a stack of their own."""
 
@@ -78,18 +89,7 @@ class Reader:
         self.folder = folder
         # The page's PIN -> that of this run.
         self.pins: dict[str, str] = {}
-        self.environment = os.environ | {
-            "PREPAID_CONFIG": str(stack.option_file),
-            "PATH": f"{PREPAID.parent}:{os.environ['PATH']}",
-            "LANGUAGE": language,
-            "LC_ALL": "C.UTF-8",
-            "TERM": "dumb",
-            # Of a dumb terminal, rich reads both or neither.
-            "LINES": str(SIZE[0]),
-            "COLUMNS": str(SIZE[1]),
-            "NO_COLOR": "1",
-            "TZ": "America/Sao_Paulo",
-        }
+        self.environment = terminal_environment(stack, language) | {"TERM": "dumb"}
 
     def type(self, command: str) -> list[str]:
         """Run a command of the page, and return the lines that it prints."""
@@ -113,10 +113,12 @@ class Reader:
         return text.replace(f"127.0.0.1:{self.stack.freeradius.acct_port}", ACCT).splitlines()
 
 
-def run_in_a_terminal(command: str, folder: Path, environment: dict[str, str]) -> str:
-    """All that a command prints on a terminal of SIZE; it ends successfully, or what it prints says why not."""
+def run_in_a_terminal(command: str, folder: Path, environment: dict[str, str], size: tuple[int, int] = SIZE) -> str:
+    """All that a command prints on a terminal with so many lines and columns."""
     ours, its = os.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    # Of a dumb terminal, rich reads both or neither.
+    environment = environment | {"LINES": str(size[0]), "COLUMNS": str(size[1])}
     with subprocess.Popen(
         ["bash", "-c", command], cwd=folder, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True
     ) as process:

@@ -10,6 +10,7 @@ from tools import site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAV = yaml.safe_load((CHECKOUT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+MOST_BYTES = 150_000
 TRANSLATED = sorted(path.name for path in (CHECKOUT / "docs" / "pt").glob("*.md") if path.name != "README.md")
 
 
@@ -44,3 +45,16 @@ def commands_of(path: Path) -> list[str]:
 
 def headings_of(path: Path) -> list[str]:
     return re.findall(r"^#+ ", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_each_picture_is_small_and_on_a_page_of_its_language() -> None:
+    shown = {
+        (page.parent / target).resolve(): page.parent.name == "pt"
+        for page in [CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")]
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    pictures = sorted((CHECKOUT / "docs" / "pictures").iterdir())
+    assert sorted(shown) == pictures
+    for picture in pictures:
+        assert picture.stat().st_size < MOST_BYTES, picture.name
+        assert shown[picture] == picture.name.endswith(".pt_BR.png"), picture.name
