@@ -34,10 +34,16 @@ def main() -> int:
     copy_pages()
     # Else the theme advertises on every build.
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    # Not --quiet: it hides the warnings from strict mode, too.
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--clean"], cwd=CHECKOUT, env=environment
+        [sys.executable, "-m", "mkdocs", "build", "--clean"],
+        cwd=CHECKOUT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     if built.returncode != 0:
+        print(*(line for line in built.stderr.splitlines() if not line.startswith("INFO")), sep="\n", file=sys.stderr)
         return built.returncode
     foreign = [
         f"{page.relative_to(SITE)}: {url}" for page in sorted(SITE.rglob("*.html")) for url in loaded_from_others(page)
