@@ -42,6 +42,8 @@ STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
 # Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
 DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
+# For the pictures of the pages: a browser, and the font in the terminal.
+DEBIAN_PICTURES := chromium fonts-dejavu-core
 # NAS programs and the customers' programs for them.
 DEBIAN_NAS := hostapd wpasupplicant ocserv openconnect strongswan-charon strongswan-swanctl libcharon-extra-plugins \
 	libstrongswan-extra-plugins openssl iproute2 iputils-ping
@@ -185,6 +187,10 @@ system:
 system-test:
 	@tests/stack/debian-packages.sh $(DEBIAN_TEST) $(DEBIAN_CLUSTER)
 
+.PHONY: system-pictures
+system-pictures:
+	@tests/stack/debian-packages.sh $(DEBIAN_PICTURES)
+
 .PHONY: system-nas
 system-nas:
 	@tests/stack/debian-packages.sh $(DEBIAN_NAS)
@@ -237,6 +243,12 @@ $(VENV)/test.stamp: requirements-test.txt $(VENV)/requirements.stamp
 		$(call or_stop,$(pip_failed))
 	@touch $@
 
+$(VENV)/docs.stamp: requirements-docs.txt $(VENV)/requirements.stamp
+	@echo "Installing the Python packages of $< into $(VENV)"
+	@$(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement $< \
+		$(call or_stop,$(pip_failed))
+	@touch $@
+
 # Compiled translations lie beside their sources, and are not in git.
 CATALOGUES := $(patsubst %.po,%.mo,$(wildcard admin/locale/*/LC_MESSAGES/*.po))
 
@@ -266,6 +278,14 @@ $(VENV)/installed.stamp: $(VENV)/requirements.stamp $(VENV)/sources.list $(SOURC
 
 # --- Look after --------------------------------------------------------------------------------------
 
+.PHONY: docs
+docs: $(VENV)/docs.stamp ## Build the site of the pages (var/site); a broken link or a page that is not in mkdocs.yml fails.
+	@$(VENV)/bin/python -m tools.site
+
+.PHONY: pictures
+pictures: system-pictures installed $(VENV)/test.stamp ## Make the pictures of the pages (docs/pictures) from the real commands.
+	@$(VENV)/bin/python -m tests.pictures
+
 .PHONY: messages
 messages: $(VENV)/requirements.stamp ## Collect the messages of the commands into the catalogues of translations.
 	@$(VENV)/bin/python -m tools.messages
@@ -284,7 +304,8 @@ requirements: $(VENV)/venv.stamp ## Pin the newest releases that setup.cfg allow
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host" \
 		&& $$compile --extra build --output-file requirements.txt pyproject.toml \
 		&& $$compile --extra build --extra test --extra lint --constraint requirements.txt \
-			--output-file requirements-test.txt pyproject.toml
+			--output-file requirements-test.txt pyproject.toml \
+		&& $$compile --extra docs --constraint requirements-test.txt --output-file requirements-docs.txt pyproject.toml
 
 .PHONY: clean
 clean: down cluster-down ## Stop the stack and remove its data, the virtual environment and what was built.

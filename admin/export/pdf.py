@@ -178,8 +178,10 @@ class _Printer:
         )
         bottom = self.top - self.template.rows * self.template.height - (self.template.rows - 1) * self.template.gap
         if footer and bottom > 2:
+            # Below the middle of a column, because between two columns is a cut mark.
+            middle = self.left + self.template.width / 2
             self._write(
-                Text(footer, self.template.paper[0] / 2, 0, "regular", 6, "center", self.template.paper[0] - 20),
+                Text(footer, middle, 0, "regular", 6, "center", self.template.width),
                 footer,
                 0,
                 max(bottom - self.template.cut_marks - 3, 1.5),

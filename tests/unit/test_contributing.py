@@ -33,7 +33,7 @@ def rows() -> list[tuple[str, list[str], str]]:
 
 
 def test_there_is_a_checklist_for_each_kind_of_change() -> None:
-    assert list(checklists()) == ["A vendor", "A refusal", "A credit kind", "An export format", "A command"]
+    assert list(checklists()) == ["A vendor", "A refusal", "A credit kind", "An export format", "A page", "A command"]
     assert len(rows()) > 30
 
 

@@ -152,7 +152,7 @@ def test_the_procedures_that_a_page_names_exist() -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    for folder in ("docs", "docs/history", "docs/nas"):
+    for folder in ("docs", "docs/history", "docs/nas", "docs/pt"):
         listed = set(re.findall(r"\]\(([\w-]+\.md)\)", page(f"{folder}/README.md")))
         assert listed == {path.name for path in (CHECKOUT / folder).glob("*.md")} - {"README.md"}
 
