@@ -12,7 +12,7 @@ from . import local_dictionary, raddb_into
 from .choices import installed_choice
 from .files import Choice
 from .program import freeradius_version, template
-from .raddb_directory import has_mode, check_is_raddb, content, may_read, radiusd_user
+from .raddb_directory import check_is_raddb, content, has_mode, may_read, radiusd_user
 from .record import Record, checksum, read_record
 
 # A row of `prepaid raddb check`: `path` and `what`.
