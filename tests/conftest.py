@@ -11,6 +11,7 @@ Each pytest run has its own folder and ports, so several runs can work side by s
 if there is room and TMPDIR is not set.  Set PREPAID_TEST_KEEP=1 to keep logs and data.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -23,9 +24,13 @@ from pathlib import Path
 
 import pytest
 
+from freeradius_module import settings
+from freeradius_module.engine.engine import Engine
+from tests import waiting
 from tests.database import CleanDatabase, Database
 from tests.office import Office
 from tests.radius_client import RadiusClient
+from tests.shop import Shop
 from tests.stack import Stack, free_ports
 from tests.stack.accounts import open_way
 from tests.stack.mariadb import QUICK
@@ -55,7 +60,10 @@ def installed():
     """Commands and radiusd run from the installed copy, so it must match this tree."""
     if RUNNING_STACK in os.environ:
         return
-    subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
+    # One worker after the other: an installation removes the command for a moment, while another worker may use it.
+    with open(Path(sys.prefix) / "installing.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "--no-print-directory", "installed", f"VENV={sys.prefix}"], cwd=CHECKOUT, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -192,3 +200,35 @@ def office(database, _unstarted_stack):
 @pytest.fixture
 def radius(stack):
     return RadiusClient(stack.freeradius.auth_port, stack.freeradius.acct_port)
+
+
+# --- What tests share -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(database, _unstarted_stack):
+    """Cards, partners and NAS by SQL, as quick as the database."""
+    return Shop(database, _unstarted_stack.key_file)
+
+
+@pytest.fixture
+def module_settings(database, _unstarted_stack):
+    """The module's settings, as FreeRADIUS loads them."""
+    return settings.load(str(_unstarted_stack.option_file))
+
+
+@pytest.fixture
+def engine(module_settings):
+    return Engine(module_settings)
+
+
+@pytest.fixture
+def new_engine(module_settings):
+    """Each call makes an engine, as of another radiusd on the same database."""
+    return lambda: Engine(module_settings)
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    """Call something again until it returns something true; returns that."""
+    return waiting.wait_until

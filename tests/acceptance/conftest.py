@@ -1,32 +1,8 @@
 """What the acceptance tests share: cards made by SQL, and waiting for a condition."""
 
-import time
-
 import pytest
 
-from tests.shop import Shop
-
 # A test waits this long for a condition on a busy machine; no test measures time by it.
-PATIENCE_SECONDS = 30
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
-
-
-@pytest.fixture(scope="session")
-def wait_until():
-    """Call it again until it returns something true; returns that."""
-
-    def wait_until(ask):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (answer := ask()):
-            assert time.monotonic() < deadline, "it did not come about"
-            time.sleep(0.05)
-        return answer
-
-    return wait_until
 
 
 @pytest.fixture

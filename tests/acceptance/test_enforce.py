@@ -4,12 +4,11 @@ A second radiusd is the NAS: it takes Disconnect- and CoA-Requests as FreeRADIUS
 and writes each one down.  The logins and the reports come from the tests' NAS at the same address.
 """
 
-import time
-
 import pytest
 
 from tests.stack import free_ports
 from tests.stack.freeradius import FreeRadius
+from tests.waiting import wait_until
 
 NAS_ADDRESS = "127.0.0.9"
 
@@ -212,10 +211,3 @@ def test_disconnect_says_what_freeradius_answers(office_with_nas, radius, nas):
     result = office_with_nas.run("disconnect", card.serial, "--wait", "0", "--json")
     (row,) = result.json()
     assert (result.exit_status, row["outcome"], row["error_cause"]) == (1, "nak", "503 Session-Context-Not-Found")
-
-
-def wait_until(condition, seconds=60, pause_seconds=0.05):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(pause_seconds)

@@ -2,13 +2,6 @@
 
 import pytest
 
-from tests.shop import Shop
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
-
 
 def open_logins(shop, card) -> list[int]:
     return [session["login_number"] for session in shop.sessions(card) if session["due_at"] is not None]

@@ -5,14 +5,7 @@ import random
 import pymysql
 import pytest
 
-from tests.shop import Shop
-
 KEY = "SELECT card_id, login_number FROM {} ORDER BY card_id, login_number"
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 @pytest.fixture

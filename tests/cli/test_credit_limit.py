@@ -4,7 +4,7 @@ import pymysql
 import pytest
 
 from admin.shell.office import Office as AdminOffice
-from tests.cli.waiting import wait_until, waiting_for_a_lock
+from tests.waiting import wait_for_locks
 
 # Ten of these cards cost the partner 87.50.
 PRODUCT = ("--time", "10m", "--price", "10.00", "--commission", "12.5")
@@ -121,7 +121,7 @@ def test_of_two_deliveries_at_the_same_moment_one_is_refused(office, shop, produ
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT 1 FROM partner_account WHERE partner_id = %s FOR UPDATE", [shop_id])
         running = [office.spawn("deliver", "--partner", shop, "--batch", cards[0].batch) for cards in (one, other)]
-        wait_until(lambda: waiting_for_a_lock(database) == 2)
+        wait_for_locks(database, 2)
         connection.rollback()
     words = [process.communicate()[1] for process in running]
     assert sorted(process.returncode for process in running) == [0, 1], words

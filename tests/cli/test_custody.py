@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from freeradius_module.rules import serial
-from tests.cli.waiting import wait_until, waiting_for_a_lock
+from tests.waiting import wait_for_locks
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_two_offices_deliver_one_batch_once(office, database):
         cursor.execute("START TRANSACTION")
         cursor.execute("SELECT id FROM batch FOR UPDATE")
         running = [office.spawn("deliver", "--partner", shop, "--batch", cards[0].batch) for shop in shops]
-        wait_until(lambda: waiting_for_a_lock(database) == 3)
+        wait_for_locks(database, 3)
     words = [process.communicate()[1] for process in running]
     assert sorted(process.returncode for process in running) == [0, 1, 1]
     assert sum("delivered" in sentence and cards[0].serial in sentence for sentence in words) == 2
@@ -297,7 +297,7 @@ def test_two_deliveries_at_the_same_moment_share_no_card(office, database):
             office.spawn("deliver", "--partner", shop, "--product", old[0].product, "--count", 100, "--yes", "--json")
             for shop in shops
         ]
-        wait_until(lambda: waiting_for_a_lock(database) == 3)
+        wait_for_locks(database, 3)
     for process in running:
         process.communicate()
     assert sorted(process.returncode for process in running) == [0, 0, 1]

@@ -9,7 +9,6 @@ from admin.books import audit
 from admin.shell.office import Office as AdminOffice
 from tests.office import Office
 from tests.queue_writer import QueueWriter, report
-from tests.shop import Shop
 
 DAEMONS = ("enforce", "charge", "archive")
 
@@ -43,11 +42,6 @@ def daemons(office, database, tmp_path, _unstarted_stack):
         for daemon in DAEMONS:
             cursor.execute(f"DROP USER IF EXISTS 'prepaid_{daemon}'@'localhost'")
             cursor.execute(f"DROP ROLE IF EXISTS `{database.name}:prepaid_{daemon}`")
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 def add_session(database, card_id: int, number: int, ago_days: int, *, is_open: bool, used_seconds: int = 60) -> None:

@@ -19,6 +19,7 @@ from admin.enforce.requests import WINDOW
 from tests.database import without_triggers
 from tests.disconnect_server import SECRET, DisconnectServer, ack, in_turn, nak, silence
 from tests.office import Card, Office
+from tests.waiting import wait_until
 
 NOW = "UTC_TIMESTAMP(3)"
 
@@ -643,13 +644,6 @@ def test_disconnect_without_a_session_is_done_already(office, database):
 def test_disconnect_of_an_unknown_card(office):
     result = office.run("disconnect", "9999999999")
     assert result.exit_status == 1 and "9999999999" in result.stderr
-
-
-def wait_until(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
 
 
 def end(process: subprocess.Popen) -> int:

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.cli.waiting import wait_until, waiting_for_a_lock
+from tests.waiting import wait_for_locks
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_two_exports_at_once_are_one(office, batch, tmp_path, database):
         running = [
             office.spawn("export", "--batch", batch, "--output", tmp_path / f"{number}.csv") for number in range(3)
         ]
-        wait_until(lambda: waiting_for_a_lock(database) == 3)
+        wait_for_locks(database, 3)
     for process in running:
         process.communicate()
     assert sorted(process.returncode for process in running) == [0, 1, 1]

@@ -10,9 +10,9 @@ import pytest
 
 from admin import track
 from tests.cli.test_languages import on_terminal
-from tests.cli.waiting import wait_until
 from tests.office import Office
 from tests.stack.stack import PREPAID
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(("shell", "word"), [("bash", "complete"), ("zsh", "#compdef prepaid"), ("fish", "complete")])

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from freeradius_module.sealing import keyring, pin
-from tests.cli.waiting import wait_until, waiting_for_a_lock
+from tests.waiting import TRANSACTIONS_PAUSE_SECONDS, wait_until, waiting_for_a_lock
 
 
 @pytest.fixture
@@ -129,7 +129,9 @@ def test_a_key_that_is_sealing_is_not_retired(office, database, key_file):
         office.must("key", "rotate", "--yes")
         a_minute_passes(database)
         retire = office.spawn("key", "retire", "1", "--yes")
-        wait_until(lambda: waiting_for_a_lock(database) or retire.poll() is not None)
+        wait_until(
+            lambda: waiting_for_a_lock(database) or retire.poll() is not None, pause_seconds=TRANSACTIONS_PAUSE_SECONDS
+        )
         assert retire.poll() is None, retire.communicate()
         cursor.execute(
             "INSERT INTO batch (product_id, card_count, first_serial, last_serial)"

@@ -13,12 +13,6 @@ from admin.queue.files import Queue
 from freeradius_module.queue_record import Unreadable
 from tests.office import Office
 from tests.queue_writer import QueueWriter, report
-from tests.shop import Shop
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 def values(text: str) -> dict:

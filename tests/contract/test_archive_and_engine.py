@@ -10,15 +10,9 @@ from freeradius_module import store
 from freeradius_module.engine import accounting
 from freeradius_module.engine.engine import Engine
 from tests.engine_callers import class_of, log_in, report
-from tests.shop import Shop
 
 DAYS_AGO = 3
 DAY_SECONDS = 86_400
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests import engine_callers
 from tests.office import Office
 from tests.queue_writer import QueueWriter, another_charger, report
-from tests.shop import Shop
+from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 60
 
@@ -31,11 +31,6 @@ def office(office, queue, tmp_path, _unstarted_stack):
 
 
 @pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
-
-
-@pytest.fixture
 def start_charger(office):
     """`prepaid charge --watch` as a service runs it."""
     started = []
@@ -48,14 +43,6 @@ def start_charger(office):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_until(ask):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
-    return answer
 
 
 def used_seconds(database, *cards) -> int:

@@ -7,12 +7,6 @@ import pytest
 from freeradius_module import settings
 from freeradius_module.engine.engine import Engine
 from freeradius_module.rules.refusals import REFUSALS
-from tests.shop import Shop
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 @pytest.fixture

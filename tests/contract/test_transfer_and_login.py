@@ -6,12 +6,6 @@ import pytest
 
 from freeradius_module import settings, store
 from freeradius_module.engine.engine import Engine
-from tests.shop import Shop
-
-
-@pytest.fixture
-def shop(database, _unstarted_stack):
-    return Shop(database, _unstarted_stack.key_file)
 
 
 @pytest.fixture

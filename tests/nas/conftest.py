@@ -1,15 +1,16 @@
 """What the tests with real NAS programs share: the network, the programs and what the office sees of a session."""
 
 import dataclasses
+import functools
 import os
 import secrets
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.stack.stack import SECRET
 
 # A program may take this long on a busy machine; no test measures time by it.
@@ -83,16 +84,7 @@ class Device:
 
 @pytest.fixture(scope="session")
 def wait_until():
-    """Call it again until it returns something true; returns that."""
-
-    def wait_until(ask):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not (answer := ask()):
-            assert time.monotonic() < deadline, "it did not come about"
-            time.sleep(0.1)
-        return answer
-
-    return wait_until
+    return functools.partial(waiting.wait_until, seconds=PATIENCE_SECONDS, pause_seconds=0.1)
 
 
 @pytest.fixture
