@@ -27,9 +27,10 @@ from ..shell.text import _, plural
 from ..store.batch import Span
 from ..store.rows import Cursor
 from . import fields as export_fields
-from . import formats
+from . import formats, printer
 from . import manifest as export_manifest
 from .formats import FORMATS, Format, Plan, format_options
+from .printer import Printer
 
 if TYPE_CHECKING:
     from .seal import Recipient
@@ -71,7 +72,14 @@ def _recipient(text: str) -> "Recipient":
     metavar="A,B,C",
     help="Which fields, in this order.  [serial,pin,product,face_value,batch; pdf: those of the template]",
 )
-@option("--output", "path", required=True, type=click.Path(), help="The file to make, readable by you only.")
+@option(
+    "--output",
+    "path",
+    required=True,
+    type=click.Path(),
+    help="The file to make, readable by you only; or for slips a printer: tcp://HOST[:9100], or a device such as "
+    "/dev/usb/lp0.",
+)
 @format_options
 @option(
     "--qr-url",
@@ -125,6 +133,7 @@ def export(
         prepaid export --batch 31 --seal age1… --output batch-31.xlsx.age
         prepaid export --batch 31 --fields serial,pin --output again.csv --again --reason "Printer jam"
         prepaid export --batch 31 --sheet 12 --output sheet-12.pdf --reason "Printer jam"
+        prepaid export --range LIVRE000000016-LIVRE000000016 --output tcp://192.0.2.9 --reason "Counter"
         prepaid export --range LIVRE000000016-LIVRE000000297 --output part.csv --reason "Page lost"
     """
     chosen = formats.of_file(path, format_name, bool(recipients))
@@ -153,7 +162,10 @@ def export(
     keyring = office.keyring if export_fields.WITH_PIN & set(names) else None
     if keyring is not None:
         pin.prepare(keyring)
-    with NewFile(path, force) as new, NewFile(export_manifest.path_of(path), force) as manifest:
+    with (
+        printer.opened(path, force) as new,
+        printer.opened_beside(path, export_manifest.path_of(path), force) as manifest,
+    ):
         if keyring is not None:
             with office.transaction() as cursor:
                 _take(cursor, part, again)
@@ -200,6 +212,12 @@ def export(
         output.print_notice(
             _("{count} of these cards are no longer in stock and were left out.").format(count=batch["left_out"])
         )
+    if printer.is_printer(path):
+        told = plural("{count} slip sent to {path}.", "{count} slips sent to {path}.", count).format(
+            count=count, path=path
+        )
+        output.print_result({**facts, "file": path}, told, as_json)
+        return
     output.print_result(
         {**facts, "file": path, "manifest": export_manifest.path_of(path)},
         _("File created: {path}").format(path=path),
@@ -279,7 +297,11 @@ def _tell_dry_run(
     office: Office, path: str, force: bool, part: _Part, again: bool, names: list[str], as_json: bool
 ) -> None:
     """Check and count; no PIN is read, so nothing is recorded, and no file is made."""
-    with NewFile(path, force), NewFile(export_manifest.path_of(path), force), office.transaction() as cursor:
+    with (
+        printer.opened(path, force),
+        printer.opened_beside(path, export_manifest.path_of(path), force),
+        office.transaction() as cursor,
+    ):
         batch = _take(cursor, part, again)
     output.print_result(
         {
@@ -348,7 +370,12 @@ def _take(cursor: Cursor, part: _Part, again: bool) -> dict[str, Any]:
             _("Batch {batch} has no cards in stock, and only those are exported. See 'prepaid batch show {batch}'."),
             batch=batch_id,
         )
-    return {**batch, "in_stock": in_stock, "left_out": sum(by_status.values())}
+    return {
+        **batch,
+        "in_stock": in_stock,
+        "left_out": sum(by_status.values()),
+        "was_exported": before is not None and store.batch.was_exported(cursor, batch_id, part.span),
+    }
 
 
 class _Reader:
@@ -396,7 +423,7 @@ def _sealed(file: Target, recipients: tuple["Recipient", ...]) -> contextlib.Abs
     return sealing(file, recipients)
 
 
-def _publish(new: NewFile, manifest: NewFile, batch_id: int) -> None:
+def _publish(new: NewFile | Printer, manifest: NewFile | Printer, batch_id: int) -> None:
     try:
         new.publish()
         manifest.publish()

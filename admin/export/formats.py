@@ -16,7 +16,7 @@ from ..shell import errors, output
 from ..shell.command import option
 from ..shell.option_types import Amount
 from ..shell.text import _
-from . import csv
+from . import csv, printer
 from . import template as card_template
 from .fields import DEFAULT, Cards, Fields
 
@@ -25,6 +25,10 @@ Write = Callable[[Target, Fields, int, Iterable[Cards]], None]
 # The values of OPTIONS by name.
 Chosen = Mapping[str, Any]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+# What a thermal printer understands.
+SLIP = "slip"
 
 
 class Plan(NamedTuple):
@@ -76,6 +80,20 @@ def _pdf(fields: list[str] | None, chosen: Chosen) -> Plan:
     return Plan(shown, write, template.cards_a_sheet)
 
 
+def _slip(fields: list[str] | None, chosen: Chosen) -> Plan:
+    from . import slip
+
+    names = fields or list(slip.FIELDS)
+    unknown = [name for name in names if name not in slip.FIELDS]
+    if unknown:
+        raise errors.WrongUsage(
+            _("A slip has no place for {fields}. Its fields are {known}."),
+            fields=", ".join(unknown),
+            known=", ".join(slip.FIELDS),
+        )
+    return Plan(names, functools.partial(slip.write, paper=chosen["paper"] or slip.DEFAULT_PAPER))
+
+
 FORMATS = {
     each.name: each
     for each in (
@@ -83,6 +101,7 @@ FORMATS = {
         Format("delimited", (".txt", ".tsv"), ("delimiter", "bom"), _delimited),
         Format("xlsx", (".xlsx",), ("excel_brazil",), _xlsx),
         Format("pdf", (".pdf",), ("template", "logo"), _pdf),
+        Format(SLIP, (".escpos",), ("paper",), _slip),
     )
 }
 
@@ -95,6 +114,12 @@ def of_file(path: str, name: str | None, sealed: bool) -> Format:
 
     Any text can be in a file for text: the endings of csv and delimited contradict only the other formats.
     """
+    if printer.is_printer(path):
+        if name not in (None, SLIP) or sealed:
+            raise errors.WrongUsage(
+                _("{path} is a printer, and a printer takes only --format slip, not sealed."), path=path
+            )
+        return FORMATS[SLIP]
     inner = path.removesuffix(".age") if sealed else path
     ending = os.path.splitext(inner)[1].lower()
     by_ending = next((each for each in FORMATS.values() if ending in each.endings), None)
@@ -158,6 +183,7 @@ OPTIONS: dict[str, Decorator] = {
         callback=_show_template,
         help="Print the template for pdf, for you to change, and do nothing else.",
     ),
+    "paper": option("--paper", type=click.Choice(["58", "80"]), help="slip: the width of the paper in mm.  [58]"),
     "logo": option("--logo", type=click.Path(dir_okay=False), help="pdf: a PNG or JPEG for every card."),
 }
 

@@ -170,6 +170,24 @@ def last_export(cursor: Cursor, batch_id: int) -> Row | None:
     return cursor.fetchone()
 
 
+def was_exported(cursor: Cursor, batch_id: int, span: Span = None) -> bool:
+    """Whether an export before held any card of the batch, or of a range of it.  The serials of a batch are of one length."""
+    cursor.execute(
+        """
+        SELECT 1
+          FROM batch_event
+         WHERE batch_id = %(batch_id)s
+           AND what = 'exported'
+           AND (first_serial IS NULL
+                OR %(lowest)s IS NULL
+                OR (first_serial <= %(highest)s AND last_serial >= %(lowest)s))
+         LIMIT 1
+        """,
+        {"batch_id": batch_id, **ends(span)},
+    )
+    return cursor.fetchone() is not None
+
+
 def read_counted(cursor: Cursor) -> list[tuple[str, int]]:
     """The prefix and the digits of all generated serials."""
     cursor.execute("SELECT prefix, digits FROM serial_counter ORDER BY prefix, digits")
