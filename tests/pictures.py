@@ -26,6 +26,7 @@ from rich.text import Text
 from freeradius_module import settings
 from freeradius_module.engine.engine import Engine
 from freeradius_module.sealing import keyring, pin
+from tests import slip_paper
 from tests.database import Database
 from tests.engine_callers import class_of, log_in, report
 from tests.office import Card, Office
@@ -73,7 +74,7 @@ def make(folder: Path, language: str) -> list[Path]:
     """Make the pictures in a language; without Chromium only those of papers."""
     made = []
     with tempfile.TemporaryDirectory(prefix="prepaid-test-") as place, the_shop(Path(place), language) as shop:
-        for name in ("cards", "note", "statement", *(("report", "terminal", "browse") if CHROMIUM else ())):
+        for name in ("cards", "slip", "note", "statement", *(("report", "terminal", "browse") if CHROMIUM else ())):
             made.append(folder / (f"{name}.png" if language == "en" else f"{name}.{language}.png"))
             save(getattr(shop, name)(), made[-1])
     return made
@@ -195,6 +196,14 @@ class Shop:
 
     def cards(self) -> Image.Image:
         return self.paper("export", "--batch", 2, "--qr-url", "https://wifi.example/login")
+
+    def slip(self) -> Image.Image:
+        """One card from a thermal printer, on paper of 58 mm."""
+        path = self.folder / "slip.escpos"
+        self.do("generate", "--product", WORDS[self.language]["hours"], "--count", 1)
+        batch = self.database.value("SELECT MAX(id) FROM batch")
+        self.program("export", "--batch", batch, "--output", path)
+        return slip_paper.drawn(path.read_bytes(), 384, 32)
 
     def note(self) -> Image.Image:
         return self.paper("note", "show", 1, "--format", "pdf")
