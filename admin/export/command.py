@@ -155,10 +155,16 @@ def export(
         pin.prepare(keyring)
     with NewFile(path, force) as new, NewFile(export_manifest.path_of(path), force) as manifest:
         if keyring is not None:
-            with office.transaction() as cursor:
+
+            def open_pins(cursor: Cursor) -> None:
                 _take(cursor, part, again)
                 store.batch.open_pins(cursor, batch_id, reason, span)
-        with office.transaction() as cursor:
+
+            office.change(open_pins)
+
+        def write_files(cursor: Cursor) -> tuple[dict[str, Any], dict[str, Any]]:
+            for each in (new, manifest):
+                each.begin_again()
             batch = _take(cursor, part, again)
             count = batch["in_stock"]
             with _sealed(new.file, recipients) as target, output.progress(count, _("Exporting")) as advance:
@@ -193,6 +199,9 @@ def export(
             store.batch.record(cursor, batch_id, "exported", reason, json.dumps(detail), span)
             new.require_free()
             manifest.require_free()
+            return batch, facts
+
+        batch, facts = office.change(write_files)
         # The history is committed before the file gets its name, so that no PIN leaves without a record.  If the file
         # then cannot get its name, the history has an export too many, and --again makes the file.
         _publish(new, manifest, batch_id)
@@ -226,7 +235,7 @@ class _Part(NamedTuple):
 
 
 def _part(office: Office, batch_id: int | None, range_text: str | None, sheet: int | None, plan: Plan) -> _Part:
-    with office.transaction() as cursor:
+    def find(cursor: Cursor) -> _Part:
         if range_text is not None:
             first, last = selection.find_ends(cursor, range_text)
             chosen = selection.by_batch_or_range(cursor, None, f"{first['serial']}-{last['serial']}")
@@ -238,6 +247,8 @@ def _part(office: Office, batch_id: int | None, range_text: str | None, sheet: i
         find_batch(cursor, batch_id)
         store.batch.lock(cursor, [batch_id])
         return _sheet(cursor, batch_id, sheet, plan)
+
+    return office.change(find)
 
 
 def _sheet(cursor: Cursor, batch_id: int, number: int, plan: Plan) -> _Part:
@@ -279,8 +290,8 @@ def _tell_dry_run(
     office: Office, path: str, force: bool, part: _Part, again: bool, names: list[str], as_json: bool
 ) -> None:
     """Check and count; no PIN is read, so nothing is recorded, and no file is made."""
-    with NewFile(path, force), NewFile(export_manifest.path_of(path), force), office.transaction() as cursor:
-        batch = _take(cursor, part, again)
+    with NewFile(path, force), NewFile(export_manifest.path_of(path), force):
+        batch = office.change(lambda cursor: _take(cursor, part, again))
     output.print_result(
         {
             "file": path,
