@@ -4,10 +4,12 @@ It works in small steps.  Each step is a transaction that locks only the rows it
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 
 import click
+import pymysql
 
 from freeradius_module import store as module_store
 
@@ -15,10 +17,10 @@ from . import store
 from .db import DAEMONS, database_name, db, owner_connection, owner_options
 from .shell import errors, output
 from .shell.command import json_option, option, pass_office
-from .shell.office import Office
+from .shell.office import Office, until_accepted
 from .shell.text import _
 from .store.archive import YOUNGEST_DAYS
-from .store.rows import Connection, TupleCursor
+from .store.rows import Connection, Cursor, TupleCursor
 
 # Brazil, Lei 12.965/2014, art. 13: connection records are kept for a year.
 YEAR_DAYS = 366
@@ -100,9 +102,7 @@ def archive(
         archived = mover.archive(older_than_days, step)
         forgotten = mover.forget(forget_days, step) if forget_days else 0
         refusals = mover.forget_refusals(refusals_days, step)
-        with connection.cursor() as cursor:
-            store.run.record(cursor, "archive")
-            connection.commit()
+        until_accepted(mover.record)
     output.print_result(
         {"archived": archived, "left": mover.left, "forgotten": forgotten, "refusals_forgotten": refusals},
         _(
@@ -146,8 +146,9 @@ class Mover:
                 # The usage of a session must be on the card before the session goes.
                 unposted = {card_id for card_id, _number, is_posted in found if not is_posted}
                 if unposted:
-                    module_store.posting.post(cursor, unposted)
-                moved = self._move(cursor, [row[:2] for row in found], older_than_days)
+                    until_accepted(functools.partial(module_store.posting.post, cursor, unposted))
+                keys = [row[:2] for row in found]
+                moved = until_accepted(functools.partial(self._move, cursor, keys, older_than_days))
                 count += moved
                 self.left += len(found) - moved
                 time.sleep(self.pause_seconds)
@@ -159,39 +160,58 @@ class Mover:
             raise errors.WrongUsage(_("Connection records are kept for at least {days} days."), days=YEAR_DAYS)
         count = 0
         with self.connection.cursor(TupleCursor) as cursor:
-            while True:
-                self.connection.begin()
-                keys = store.archive.forgettable(cursor, step, older_than_days)
-                if keys:
-                    store.archive.keep_sums(cursor, keys)
-                    count += store.archive.forget(cursor, keys)
-                self.connection.commit()
-                if not keys:
-                    return count
+            while forgotten := until_accepted(functools.partial(self._forget, cursor, step, older_than_days)):
+                count += forgotten
                 time.sleep(self.pause_seconds)
+        return count
 
     def forget_refusals(self, older_than_days: int, step: int) -> int:
         """Remove old counts of refused logins; returns how many."""
         count = 0
         with self.connection.cursor() as cursor:
             for table in store.refusal.TABLES:
-                while removed := store.refusal.forget(cursor, table, older_than_days, step):
-                    self.connection.commit()
+                forget = functools.partial(self._forget_refusals, cursor, table, older_than_days, step)
+                while removed := until_accepted(forget):
                     count += removed
                     time.sleep(self.pause_seconds)
         return count
 
+    def record(self) -> None:
+        """Record that this work has ended."""
+        with self._transaction(), self.connection.cursor() as cursor:
+            store.run.record(cursor, "archive")
+
+    def _forget(self, cursor: TupleCursor, step: int, older_than_days: int) -> int:
+        with self._transaction():
+            keys = store.archive.forgettable(cursor, step, older_than_days)
+            if not keys:
+                return 0
+            store.archive.keep_sums(cursor, keys)
+            store.archive.forget(cursor, keys)
+        return len(keys)
+
+    def _forget_refusals(self, cursor: Cursor, table: str, older_than_days: int, step: int) -> int:
+        with self._transaction():
+            return store.refusal.forget(cursor, table, older_than_days, step)
+
     def _move(self, cursor: TupleCursor, keys: list[SessionKey], older_than_days: int) -> int:
         """Move those of the sessions that nobody else holds, in one transaction; returns how many."""
-        self.connection.begin()
-        try:
+        with self._transaction():
             keys = store.archive.lock(cursor, keys, older_than_days)
             if keys:
                 store.archive.add_to_hours(cursor, keys)
                 store.archive.copy(cursor, keys)
                 store.archive.remove(cursor, keys)
+        return len(keys)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.begin()
+        try:
+            yield
             self.connection.commit()
         except BaseException:
-            self.connection.rollback()
+            # The server rolls back when a connection is lost; the error that is shown is the one that lost it.
+            with contextlib.suppress(pymysql.MySQLError):
+                self.connection.rollback()
             raise
-        return len(keys)

@@ -53,9 +53,11 @@ def receive(
         raise errors.WrongUsage(_("A reason has 1 to {most} characters."), most=LONGEST_REASON)
     reason = reason or _("Spoiled or missing at the print shop")
     lines = _read(path)
-    with office.transaction() as cursor:
-        void = _checked(cursor, number, lines, path)
-        in_stock = store.batch.count_by_status(cursor, number).get("created", 0)
+
+    def look(cursor: Cursor) -> tuple[list[str], int]:
+        return _checked(cursor, number, lines, path), store.batch.count_by_status(cursor, number).get("created", 0)
+
+    void, in_stock = office.change(look)
     # Deleting cannot be undone, so scripts must confirm it too, with --yes.
     if void and not (yes or dry_run):
         question = plural(
@@ -107,10 +109,11 @@ def _checked(cursor: Cursor, number: int, lines: dict[str, int], path: str) -> l
 
 def _delete(office: Office, number: int, lines: dict[str, int], path: str, void: list[str], reason: str) -> int | None:
     """Delete the cards under a note of their own; returns the note's number, or None if no card is missing."""
-    with office.transaction(reason=reason) as cursor:
+
+    def delete(cursor: Cursor) -> int | None:
         # The confirmation was given for exactly these cards.
         if _checked(cursor, number, lines, path) != void:
-            raise errors.Busy()
+            raise errors.Changed()
         note = None
         if void:
             note = store.note.add(cursor, "void", None, reason)
@@ -121,6 +124,8 @@ def _delete(office: Office, number: int, lines: dict[str, int], path: str, void:
         detail = _("{count} void, note {note}").format(count=len(void), note=note) if note else None
         store.batch.record(cursor, number, "received", reason, detail)
         return note
+
+    return office.change(delete, reason)
 
 
 def _tell(number: int, note: int | None, void: list[str], received: int, dry_run: bool, as_json: bool) -> None:

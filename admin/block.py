@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import click
-import pymysql
 
 from . import store
 from .shell import errors, output, scanned, selection
@@ -21,8 +20,6 @@ from .store.rows import Cursor, Row
 Plan = TypeVar("Plan")
 
 SCOPES = ("serial", "range", "batch", "import")
-# A login on another node of a cluster may make the commit fail; of many cards, one that logs in just then is enough.
-TRIES = 8
 
 choosing_options = together(
     click.argument("serials", nargs=-1, metavar="[SERIAL]..."),
@@ -314,33 +311,21 @@ def carry_out(
     question is asked, so that the cards are not locked while a person thinks.  *act* returns whether it did what the
     plan says.
     """
-    with office.transaction() as cursor:
-        _choice, plan = look(cursor)
+    _choice, plan = office.change(look)
     if dry_run or not does_something(plan):
         return plan
     ask(plan)
-    for tries in range(1, TRIES + 1):
-        try:
-            _act(office, reason, look, act, plan)
-            break
-        except pymysql.MySQLError as error:
-            if tries == TRIES or not errors.has_lost_race(error):
-                raise
-    return plan
 
-
-def _act(
-    office: Office,
-    reason: str | None,
-    look: Callable[[Cursor], tuple[Choice, Plan]],
-    act: Callable[[Cursor, Choice, Plan], bool],
-    plan: Plan,
-) -> None:
-    with office.transaction(reason=reason) as cursor:
+    def act_as_planned(cursor: Cursor) -> None:
         choice, plan_now = look(cursor)
         # The confirmation was given for the first plan.
-        if plan_now != plan or not act(cursor, choice, plan):
+        if plan_now != plan:
+            raise errors.Changed()
+        if not act(cursor, choice, plan):
             raise errors.Busy()
+
+    office.change(act_as_planned, reason)
+    return plan
 
 
 def _objection(card: Row, why_not: dict[str, str]) -> str | None:

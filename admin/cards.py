@@ -146,12 +146,14 @@ def show(office: Office, serial: str, with_pin: bool, as_json: bool) -> None:
             _print(_overview(cursor, serial), as_json)
         return
     keyring = office.keyring
-    with office.transaction() as cursor:
+
+    def read(cursor: Cursor) -> Row:
         card = selection.find(cursor, serial)
         row = _overview(cursor, serial)
         sealed, key_number = store.card.read_pin(cursor, card["id"])
-        code = pin.open_sealed(sealed, key_number, card["serial"], keyring)
-    _print({"serial": row["serial"], "pin": code, **row}, as_json)
+        return {"serial": row["serial"], "pin": pin.open_sealed(sealed, key_number, card["serial"], keyring), **row}
+
+    _print(office.change(read), as_json)
 
 
 def _print(row: Row, as_json: bool) -> None:
@@ -194,7 +196,8 @@ def edit(office: Office, serial: str, note: Any, expires: Any, unbind: bool, rea
     why = reason or ""
     if (expires is not None or unbind) and not why.strip():
         raise errors.WrongUsage(_("A compensating entry needs a reason: --reason TEXT."))
-    with office.transaction(reason=reason) as cursor:
+
+    def change(cursor: Cursor) -> Row:
         card = selection.find(cursor, serial)
         # Lock the card before its status is read: another command may redeem or delete it at the same moment.
         store.entry.lock(cursor, [card["id"]])
@@ -211,8 +214,10 @@ def edit(office: Office, serial: str, note: Any, expires: Any, unbind: bool, rea
             _extend(cursor, card, expires, why)
         if unbind:
             _unbind(office, cursor, card, why)
-        row = _overview(cursor, serial)
-    output.print_result(row, _("Card {serial} was changed.").format(serial=card["serial"]), as_json)
+        return _overview(cursor, serial)
+
+    row = office.change(change, reason)
+    output.print_result(row, _("Card {serial} was changed.").format(serial=row["serial"]), as_json)
 
 
 def _extend(cursor: Cursor, card: Row, expires: Any, reason: str) -> None:

@@ -79,7 +79,8 @@ def credit(
         prepaid credit LIVRE000000016 --add 10m --reason "Hotspot was down" --key ticket-4711
         prepaid credit LIVRE000000016 --add 500MB --expires 2026-12-31 --reason "Storm"
     """
-    with office.transaction(reason=reason) as cursor:
+
+    def add(cursor: Cursor) -> tuple[Row, dict[str, int], bool]:
         card = selection.find(cursor, serial)
         store.entry.lock(cursor, [card["id"]])
         before = _overview(cursor, card)
@@ -95,14 +96,16 @@ def credit(
                 store.card.end_sessions_by(cursor, card["id"], until)
                 store.card.reopen_expired(cursor, card["id"])
             _reopen_exhausted(cursor, card)
-        after = cards.public(_overview(cursor, card))
+        return cards.public(_overview(cursor, card)), added, repeated
+
+    after, added, repeated = office.change(add, reason)
     facts = {**{f"added_{kind}": amount for kind, amount in added.items()}, "repeated": repeated, **after}
     sentence = (
         _("Card {serial} was credited before with this key. Nothing was changed.")
         if repeated
         else _("Added to card {serial}: {amounts}.")
     )
-    output.print_result(facts, sentence.format(serial=card["serial"], amounts=_amounts(added)), as_json)
+    output.print_result(facts, sentence.format(serial=after["serial"], amounts=_amounts(added)), as_json)
 
 
 @cli.command()
@@ -123,7 +126,13 @@ def transfer(office: Office, source: str, target: str, reason: str, key: str | N
         prepaid block LIVRE000000016 --reason "Stolen"
         prepaid transfer LIVRE000000016 LIVRE000000024 --reason "Replacement, ticket 4711"
     """
-    facts = _transfer(office, source, target, reason, key)
+    facts, still_on = office.change(lambda cursor: _transfer(cursor, source, target, reason, key), reason)
+    if still_on:
+        output.print_notice(
+            _(
+                "Card {serial} is blocked, but one of its sessions is still open: no card pays for what it uses from now on."
+            ).format(serial=facts["from"])
+        )
     moved = {kind: facts[f"moved_{kind}"] for kind in CREDIT_COLUMNS if facts[f"moved_{kind}"]}
     sentence = (
         _("Moved before with this key, from card {source} to card {target}: {amounts}. Nothing was changed.")
@@ -135,33 +144,31 @@ def transfer(office: Office, source: str, target: str, reason: str, key: str | N
     )
 
 
-def _transfer(office: Office, source: str, target: str, reason: str, key: str | None) -> Row:
-    with office.transaction(reason=reason) as cursor:
-        giver, taker = selection.find(cursor, source), selection.find(cursor, target)
-        if giver["id"] == taker["id"]:
-            raise errors.Refused(_("Both serials are card {serial}. Name two cards."), serial=giver["serial"])
-        store.entry.lock(cursor, [giver["id"], taker["id"]])
-        entry = store.entry.made_with_key(cursor, giver["id"], key) if key else None
-        if entry:
-            # The entry must have taken credit away: a transfer back is another act, and needs another key.
-            gave = {kind: min(entry[kind], 0) for kind in CREDIT_COLUMNS}
-            _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"], **gave})
-            return _transferred(giver, taker, {kind: -amount for kind, amount in gave.items()}, repeated=True)
-        # Before the balance is read.  A login that is being decided at this moment is not recorded: the entry below changes
-        # the card, and a login is recorded only for the card as it was read.
-        store.entry.lock_sessions(cursor, giver["id"])
-        here, there = _overview(cursor, giver), _overview(cursor, taker)
-        left = _left_to_move(cursor, giver, here)
-        _require_usable(there)
-        _require_taker(here, there, left)
-        _require_valid(there, None, store.connection.now(cursor))
-        store.entry.add(
-            cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"]
-        )
-        store.entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
-        _exhaust(cursor, giver)
-        _reopen_exhausted(cursor, taker)
-        return _transferred(giver, taker, left, repeated=False)
+def _transfer(cursor: Cursor, source: str, target: str, reason: str, key: str | None) -> tuple[Row, bool]:
+    """Move the credit; returns what was moved, and whether a session of the first card may still use it."""
+    giver, taker = selection.find(cursor, source), selection.find(cursor, target)
+    if giver["id"] == taker["id"]:
+        raise errors.Refused(_("Both serials are card {serial}. Name two cards."), serial=giver["serial"])
+    store.entry.lock(cursor, [giver["id"], taker["id"]])
+    entry = store.entry.made_with_key(cursor, giver["id"], key) if key else None
+    if entry:
+        # The entry must have taken credit away: a transfer back is another act, and needs another key.
+        gave = {kind: min(entry[kind], 0) for kind in CREDIT_COLUMNS}
+        _require_same(key, entry, {"what": "transferred", "other_card_id": taker["id"], **gave})
+        return _transferred(giver, taker, {kind: -amount for kind, amount in gave.items()}, repeated=True), False
+    # Before the balance is read.  A login that is being decided at this moment is not recorded: the entry below changes
+    # the card, and a login is recorded only for the card as it was read.
+    store.entry.lock_sessions(cursor, giver["id"])
+    here, there = _overview(cursor, giver), _overview(cursor, taker)
+    left = _left_to_move(cursor, giver, here)
+    _require_usable(there)
+    _require_taker(here, there, left)
+    _require_valid(there, None, store.connection.now(cursor))
+    store.entry.add(cursor, giver["id"], "transferred", reason, {kind: -left[kind] for kind in left}, key, taker["id"])
+    store.entry.add(cursor, taker["id"], "transferred", reason, left, key, giver["id"])
+    _exhaust(cursor, giver)
+    _reopen_exhausted(cursor, taker)
+    return _transferred(giver, taker, left, repeated=False), bool(store.entry.open_sessions(cursor, giver["id"]))
 
 
 def _transferred(giver: Row, taker: Row, moved: Mapping[str, int], repeated: bool) -> Row:
@@ -297,20 +304,13 @@ def _left_to_move(cursor: Cursor, giver: Row, row: Row) -> dict[str, int]:
     left = _left(row)
     if 0 in left.values():
         raise errors.Refused(_("Card {serial} has no credit left. Nothing was changed."), serial=giver["serial"])
-    open_sessions = store.entry.open_sessions(cursor, giver["id"])
-    if open_sessions and status != "blocked":
+    if status != "blocked" and store.entry.open_sessions(cursor, giver["id"]):
         raise errors.Refused(
             _(
                 "Card {serial} has an open session. Disconnect it ('prepaid disconnect {serial}') or block the card "
                 "('prepaid block {serial}'). Nothing was changed."
             ),
             serial=giver["serial"],
-        )
-    if open_sessions:
-        output.print_notice(
-            _(
-                "Card {serial} is blocked, but one of its sessions is still open: no card pays for what it uses from now on."
-            ).format(serial=giver["serial"])
         )
     return left
 

@@ -89,24 +89,27 @@ def deliver(
         return receiver, chosen, cards
 
     confirmed = _confirmed(office, choose) if product_name is not None and not (yes or dry_run) else None
-    try:
-        with office.transaction() as cursor:
-            receiver, chosen, cards = choose(cursor)
-            if confirmed is not None and chosen.ranges != confirmed.ranges:
-                raise errors.Busy()
-            if confirmed is None and chosen.ranges:
-                selection.print_ranges(chosen)
-            note_id = None
-            if not dry_run:
-                note_id = store.note.add(cursor, "delivery", receiver["id"])
-                store.connection.set_reason(cursor, None, note_id)
-                _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
-    except pymysql.MySQLError as error:
-        if errors.broken_rule(error) == "credit_limit_is_kept":
-            # Another delivery to this partner was committed after the limit was checked above.
-            with office.reading() as cursor:
+
+    def hand_over(cursor: Cursor) -> tuple[int | None, selection.Selection, Row]:
+        receiver, chosen, cards = choose(cursor)
+        if confirmed is not None and chosen.ranges != confirmed.ranges:
+            raise errors.Changed()
+        if dry_run:
+            return None, chosen, cards
+        try:
+            note_id = store.note.add(cursor, "delivery", receiver["id"])
+            store.connection.set_reason(cursor, None, note_id)
+            _require_count(store.card.deliver(cursor, chosen.choice, receiver["id"], note_id), cards["count"])
+        except pymysql.MySQLError as error:
+            if errors.broken_rule(error) == "credit_limit_is_kept":
+                # Another delivery to this partner was committed after the limit was checked above.
                 _require_within_limit(cursor, receiver, chosen, cards["count"])
-        raise
+            raise
+        return note_id, chosen, cards
+
+    note_id, chosen, cards = office.change(hand_over)
+    if confirmed is None and chosen.ranges:
+        selection.print_ranges(chosen)
     _tell(
         note_id,
         partner_name,
@@ -123,8 +126,7 @@ def _confirmed(office: Office, choose: Callable[[Cursor], tuple[Row, selection.S
 
     The transaction ends before the question, so that no card is locked while a person thinks.
     """
-    with office.transaction() as cursor:
-        receiver, chosen, cards = choose(cursor)
+    receiver, chosen, cards = office.change(choose)
     selection.print_ranges(chosen)
     question = plural("Deliver {count} card to {partner}?", "Deliver {count} cards to {partner}?", cards["count"])
     require_yes(question.format(count=cards["count"], partner=receiver["name"]))
@@ -162,7 +164,8 @@ def return_(
         prepaid return --partner "Banca do Norte" - < scanned.txt
     """
     wanted = scanned.given(serials)
-    with office.transaction(reason=reason) as cursor:
+
+    def take_back(cursor: Cursor) -> tuple[int | None, selection.Selection, Row]:
         giver = find_partner(cursor, partner_name)
         chosen = selection.by_any(cursor, wanted, batch_id, range_text)
         selection.require_lines(cursor, chosen, lambda card: _not_with(card, giver))
@@ -180,6 +183,9 @@ def return_(
             store.connection.set_reason(cursor, reason, note_id)
             store.card.make_sessions_due(cursor, held.choice, "returned")
             _require_count(store.card.take_back(cursor, held.choice), cards["count"])
+        return note_id, chosen, cards
+
+    note_id, chosen, cards = office.change(take_back, reason)
     _tell(
         note_id,
         partner_name,

@@ -1,5 +1,6 @@
 """prepaid generate: a batch of new cards."""
 
+import functools
 import itertools
 import secrets
 from collections.abc import Callable, Iterator
@@ -83,11 +84,13 @@ def generate(
     try:
         pin.check_shape(length, alphabet, live_cards, office.card_tries, single_code=single_code)
         if single_code:
-            serials = new_codes(prefix, count, length, alphabet)
+            serials = functools.partial(new_codes, prefix, count, length, alphabet)
         else:
             first_number = _take_numbers(office, prefix, serial_digits, count)
-            serials = serial.build_all(prefix, first_number, count, serial_digits)
-        pins = None if single_code else pin.new_pins(count, length, alphabet)
+            serials = functools.partial(serial.build_all, prefix, first_number, count, serial_digits)
+        pins = functools.partial(pin.new_pins, count, length, alphabet)
+        # Each refuses what cannot be made.
+        serials(), pins()
     except ValueError as error:
         raise errors.Refused(translated(error)) from None
     if office.dry_run:
@@ -97,9 +100,13 @@ def generate(
         )
         _tell(None, product_name, count, ends, as_json)
         return
-    with office.transaction() as cursor, output.progress(count, _("Generating")) as advance:
-        office.hold_key(cursor)
-        batch_id, first, last = make_batch(cursor, sold["id"], serials, pins, keyring, advance)
+
+    def make(cursor: Cursor) -> tuple[int, str, str]:
+        with output.progress(count, _("Generating")) as advance:
+            office.hold_key(cursor)
+            return make_batch(cursor, sold["id"], serials(), None if single_code else pins(), keyring, advance)
+
+    batch_id, first, last = office.change(make)
     _tell(batch_id, product_name, count, [first, last], as_json)
 
 
@@ -161,8 +168,7 @@ def _take_numbers(office: Office, prefix: str, digits: int, count: int) -> int:
     """The first of the next numbers of a prefix; other commands cannot take the same numbers from now on."""
     # Check the shape before numbers are taken, so that a wrong prefix takes none.
     serial.build(prefix, 1, digits)
-    with office.transaction() as cursor:
-        return store.batch.take_numbers(cursor, prefix, digits, count)
+    return office.change(lambda cursor: store.batch.take_numbers(cursor, prefix, digits, count))
 
 
 def new_codes(prefix: str, count: int, length: int, alphabet: str) -> Iterator[str]:

@@ -51,10 +51,6 @@ LAST_MOMENT = datetime(9999, 12, 31)
 MOST_USED = {"used_seconds": 2**32 - 1, "used_octets": 2**53, "used_down_octets": 2**53, "used_up_octets": 2**53}
 
 
-class _DryRun(Exception):
-    """Raised at the end of a dry run, to roll the transaction back."""
-
-
 @cli.command("import")
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
 @option("--product", "product_name", required=True, metavar="NAME", help="The product of the cards.")
@@ -76,21 +72,17 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
     """
     keyring = office.keyring
     pin.prepare(keyring)
-    try:
-        with (
-            office.transaction() as cursor,
-            opened(path) as file,
-            output.progress(_count_lines(path), _("Importing")) as advance,
-        ):
+    office.dry_run = dry_run
+
+    def load(cursor: Cursor) -> tuple[_Loader, int]:
+        with opened(path) as file, output.progress(_count_lines(path), _("Importing")) as advance:
             office.hold_key(cursor)
             sold = find_product(cursor, product_name)
             loader = _Loader(cursor, sold, keyring, LineErrors(path), advance, office.card_tries)
             loader.load(file)
-            live_cards = store.card.live_count(cursor)
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
+            return loader, store.card.live_count(cursor)
+
+    loader, live_cards = office.change(load)
     for sentence in loader.pins.warnings(live_cards):
         output.print_notice(sentence)
     facts = {

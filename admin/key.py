@@ -25,8 +25,6 @@ from .store.rows import Cursor, Row
 CARDS_A_STEP = 20
 # A server reads its NAS again within seconds, and a card just before it decides on its login.
 STALE_SECONDS = 60
-# Somebody else has just changed the same cards.
-_TRY_AGAIN = {ER.CHECKREAD, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
 TRIES = 10
 LISTED = ("number", "state", "seals", "fingerprint", "cards", "nas")
 
@@ -78,8 +76,7 @@ def add(office: Office, as_json: bool) -> None:
     # office.keyring comes first: it refuses the key file of another installation before the file is changed.
     number = keyring.add_key(office.keyring.path, waiting=True)
     keys = keyring.load(office.key_file)
-    with office.transaction() as cursor:
-        store.connection.remember_key(cursor, number, keys.fingerprint(number))
+    office.change(lambda cursor: store.connection.remember_key(cursor, number, keys.fingerprint(number)))
     output.print_result(
         {"number": number, "state": "waiting", "fingerprint": keys.fingerprint(number), "file": office.key_file},
         _(
@@ -115,11 +112,14 @@ def rotate(office: Office, yes: bool, as_json: bool) -> None:
     else:
         number = keys.sealing_number
     pin.prepare(keys)
-    with office.transaction() as cursor:
+
+    def remember(cursor: Cursor) -> int:
         # The key may have been added to the file by hand.  This comes before the file is changed, so that an account without
         # the right to do it changes nothing.
         store.connection.remember_key(cursor, number, keys.fingerprint(number))
-        total = sum(count["cards"] for old, count in store.key.sealed_by_key(cursor).items() if old != number)
+        return sum(count["cards"] for old, count in store.key.sealed_by_key(cursor).items() if old != number)
+
+    total = office.change(remember)
     if waiting:
         keyring.activate_key(office.key_file, number)
         keys = keyring.load(office.key_file)
@@ -160,13 +160,16 @@ def retire(office: Office, number: int, yes: bool, as_json: bool) -> None:
             "Retire key {number} for good? Old backups of the database need it: keep a copy of the key file with them."
         )
         require_yes(question.format(number=number))
-    with office.transaction() as cursor:
+
+    def record(cursor: Cursor) -> None:
         store.key.lock_key(cursor, number)
         _require_unused(cursor, number)
         store.key.record_retired(cursor, number)
         # The file changes before the commit: if only the database recorded it, the key would still open.
-        if keys.states[number] != "retired":
+        if keyring.load(office.key_file).states[number] != "retired":
             keyring.retire_key(office.key_file, number)
+
+    office.change(record)
     output.print_result(
         {"number": number, "state": "retired"}, _("Key {number} was retired.").format(number=number), as_json
     )
@@ -174,15 +177,18 @@ def retire(office: Office, number: int, yes: bool, as_json: bool) -> None:
 
 def _reseal_nas(office: Office, keys: keyring.Keyring) -> int:
     """Seal all NAS secrets with the newest key; returns how many were sealed again."""
-    changed = 0
-    with office.transaction() as cursor:
+
+    def reseal(cursor: Cursor) -> int:
+        changed = 0
         for nas in store.key.nas_of_other_keys(cursor, keys.sealing_number):
             secret = pin.open_nas_secret(nas["secret_sealed"], nas["key_number"], nas["name"], keys)
             _number, nas["sealed"] = pin.seal_nas_secret(secret, nas["name"], keys)
             changed += store.key.reseal_nas(cursor, keys.sealing_number, nas)
         if changed:
             store.key.record_resealed(cursor)
-    return changed
+        return changed
+
+    return office.change(reseal)
 
 
 def _reseal_cards(office: Office, keys: keyring.Keyring, advance: Callable[[int], object]) -> int:
@@ -204,8 +210,7 @@ def _reseal_cards(office: Office, keys: keyring.Keyring, advance: Callable[[int]
 
 
 def _next_cards(office: Office, number: int, after_id: int) -> list[Row]:
-    with office.transaction() as cursor:
-        return store.key.cards_of_other_keys(cursor, number, after_id, CARDS_A_STEP)
+    return office.change(lambda cursor: store.key.cards_of_other_keys(cursor, number, after_id, CARDS_A_STEP))
 
 
 def reseal_step(office: Office, number: int, cards: list[Row]) -> int:
@@ -213,16 +218,24 @@ def reseal_step(office: Office, number: int, cards: list[Row]) -> int:
 
     *number* is the new key's; each card has its new seal as 'sealed'.  Returns how many cards were changed.
     """
+
+    def reseal(cursor: Cursor) -> int:
+        changed = store.key.reseal_cards(cursor, number, cards)
+        store.key.record_resealed(cursor)
+        return changed
+
     for attempt in range(1, TRIES + 1):
         try:
-            with office.transaction() as cursor:
-                changed = store.key.reseal_cards(cursor, number, cards)
-                store.key.record_resealed(cursor)
-                return changed
-        except pymysql.MySQLError as error:
-            if error.args[0] not in _TRY_AGAIN or attempt == TRIES:
+            return office.change(reseal)
+        except (pymysql.MySQLError, errors.LostRaces) as error:
+            if not _is_held(error) or attempt == TRIES:
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def _is_held(error: Exception) -> bool:
+    """Whether somebody else holds or has just changed the same cards."""
+    return isinstance(error, errors.LostRaces) or error.args[:1] == (ER.LOCK_WAIT_TIMEOUT,)
 
 
 def _require_unused(cursor: Cursor, number: int) -> None:

@@ -19,7 +19,7 @@ from .shell.find import find_nas
 from .shell.office import Office
 from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
-from .store.rows import Row
+from .store.rows import Cursor, Row
 
 COUNTER_RULES = ("gigawords", "wraps", "resets")
 COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_authenticator", "counter_rule")
@@ -139,9 +139,12 @@ def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any)
         prepaid nas add hotspot-centro --address 10.1.2.3 --vendor mikrotik --secret-file -
     """
     number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
-    with office.transaction() as cursor:
+
+    def add_it(cursor: Cursor) -> Row:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
-        row = find_nas(cursor, name)
+        return find_nas(cursor, name)
+
+    row = office.change(add_it)
     output.print_result(
         _public(row), _("NAS {name} at {address} was added.").format(name=name, address=row["address"]), as_json
     )
@@ -194,9 +197,12 @@ def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **valu
         changes["key_number"], changes["secret_sealed"] = pin.seal_nas_secret(secret, name, office.keyring)
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid nas edit")
-    with office.transaction() as cursor:
+
+    def change(cursor: Cursor) -> Row:
         store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
-        row = find_nas(cursor, name)
+        return find_nas(cursor, name)
+
+    row = office.change(change)
     output.print_result(
         _public(row),
         _("NAS {name} was changed; FreeRADIUS uses the change within a minute.").format(name=name),
@@ -216,7 +222,8 @@ def remove(office: Office, name: str, as_json: bool) -> None:
     Example:
         prepaid nas remove hotspot-centro
     """
-    with office.transaction() as cursor:
+
+    def take_out(cursor: Cursor) -> Row:
         row = find_nas(cursor, name)
         if store.nas.has_sessions(cursor, row["id"]):
             raise errors.Refused(
@@ -227,6 +234,9 @@ def remove(office: Office, name: str, as_json: bool) -> None:
                 name=name,
             )
         store.nas.remove(cursor, row["id"])
+        return row
+
+    row = office.change(take_out)
     output.print_result(_public(row), _("NAS {name} was removed.").format(name=name), as_json)
 
 

@@ -14,7 +14,7 @@ from .shell.office import Office
 from .shell.option_types import CLEARED, MONEY, PERCENT, clearable
 from .shell.shared_options import changes_of, list_options, name_type, rehearsal_option, together
 from .shell.text import _
-from .store.rows import Row
+from .store.rows import Cursor, Row
 
 NAME = name_type(128)
 LISTED = ("name", "document", "contact", "commission_basis_points", "retired_at")
@@ -66,11 +66,14 @@ def add(office: Office, /, name: str, as_json: bool, **values: Any) -> None:
     """
     values["document"] = _document(values["document"])
     limit = values.pop("credit_limit_cents")
-    with office.transaction() as cursor:
+
+    def add_it(cursor: Cursor) -> Row:
         number = store.partner.add(cursor, {"name": name, **values})
         if limit not in (None, CLEARED):
             store.partner.set_credit_limit(cursor, number, limit)
-        row = find_partner(cursor, name)
+        return find_partner(cursor, name)
+
+    row = office.change(add_it)
     output.print_result(_public(row), _("Partner {name} was added.").format(name=name), as_json)
 
 
@@ -127,13 +130,17 @@ def edit(office: Office, /, name: str, new_name: str | None, as_json: bool, **va
         changes["document"] = _document(changes["document"])
     if not changes:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid partner edit")
-    with office.transaction() as cursor:
+    columns = {column: value for column, value in changes.items() if column != "credit_limit_cents"}
+
+    def change(cursor: Cursor) -> Row:
         number = find_partner(cursor, name)["id"]
         if "credit_limit_cents" in changes:
-            store.partner.set_credit_limit(cursor, number, changes.pop("credit_limit_cents"))
-        if changes:
-            store.partner.change(cursor, number, changes)
-        row = find_partner(cursor, changes.get("name", name))
+            store.partner.set_credit_limit(cursor, number, changes["credit_limit_cents"])
+        if columns:
+            store.partner.change(cursor, number, columns)
+        return find_partner(cursor, changes.get("name", name))
+
+    row = office.change(change)
     output.print_result(_public(row), _("Partner {name} was changed.").format(name=row["name"]), as_json)
 
 
@@ -149,9 +156,11 @@ def retire(office: Office, name: str, as_json: bool) -> None:
     Example:
         prepaid partner retire "Banca do Norte"
     """
-    with office.transaction() as cursor:
-        retired = store.partner.retire(cursor, find_partner(cursor, name)["id"])
-        row = find_partner(cursor, name)
+
+    def take_back(cursor: Cursor) -> tuple[int, Row]:
+        return store.partner.retire(cursor, find_partner(cursor, name)["id"]), find_partner(cursor, name)
+
+    retired, row = office.change(take_back)
     sentence = _("Partner {name} was retired.") if retired else _("Partner {name} was already retired.")
     output.print_result(_public(row), sentence.format(name=name), as_json)
 

@@ -14,7 +14,7 @@ from .shell.office import Office
 from .shell.option_types import DATE, MONEY
 from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _
-from .store.rows import Row
+from .store.rows import Cursor, Row
 
 # The columns of the list for people; the note of a reversal is its reason.
 LISTED = ("payment", "paid_on", "partner", "amount_cents", "key", "reverses", "note")
@@ -58,7 +58,8 @@ def add(
     if amount <= 0:
         raise errors.WrongUsage(_("A payment of zero changes nothing. Give an amount."))
     _require_past(paid_on)
-    with office.transaction() as cursor:
+
+    def record(cursor: Cursor) -> tuple[Row, bool]:
         payer = find_partner(cursor, partner)
         before = store.payment.made_with_key(cursor, key)
         if before is None:
@@ -66,16 +67,18 @@ def add(
         else:
             _require_same(before, payer["name"], amount, paid_on)
             number = before["payment"]
-        row = _found(store.payment.find(cursor, number), number)
+        return _found(store.payment.find(cursor, number), number), before is not None
+
+    row, repeated = office.change(record)
     sentence = (
         _("Payment {payment} was recorded before with this key. Nothing was changed.")
-        if before
+        if repeated
         else _("Payment {payment}: {amount} of {partner}, on {day}.")
     )
     output.print_result(
-        {**row, "repeated": before is not None},
+        {**row, "repeated": repeated},
         sentence.format(
-            payment=number,
+            payment=row["payment"],
             amount=output.money(amount),
             partner=row["partner"],
             day=output.formatted("paid_on", row["paid_on"]),
@@ -121,7 +124,8 @@ def reverse(office: Office, number: int, reason: str, as_json: bool) -> None:
     Example:
         prepaid payment reverse 17 --reason "Recorded for the wrong partner"
     """
-    with office.transaction() as cursor:
+
+    def take_back(cursor: Cursor) -> tuple[Row, bool]:
         wrong = _found(store.payment.find(cursor, number), number)
         if wrong["reverses"] is not None:
             raise errors.Refused(
@@ -130,8 +134,9 @@ def reverse(office: Office, number: int, reason: str, as_json: bool) -> None:
                 other=wrong["reverses"],
             )
         reversal = wrong["reversed_by"] or store.payment.reverse(cursor, number, clock.today(), reason)
-        row = _found(store.payment.find(cursor, reversal), reversal)
-    repeated = wrong["reversed_by"] is not None
+        return _found(store.payment.find(cursor, reversal), reversal), wrong["reversed_by"] is not None
+
+    row, repeated = office.change(take_back)
     sentence = (
         _("Payment {payment} was already reversed, by {reversal}. Nothing was changed.")
         if repeated
@@ -140,7 +145,7 @@ def reverse(office: Office, number: int, reason: str, as_json: bool) -> None:
     output.print_result(
         {**row, "repeated": repeated},
         sentence.format(
-            payment=number, reversal=reversal, partner=row["partner"], amount=output.money(row["amount_cents"])
+            payment=number, reversal=row["payment"], partner=row["partner"], amount=output.money(row["amount_cents"])
         ),
         as_json,
     )

@@ -181,11 +181,14 @@ def add(office: Office, /, name: str, replies: tuple[tuple[str, str, str], ...],
     given.setdefault("timezone", clock.zone_name())
     _fix_last_day(given, given["timezone"])
     dictionaries.check_replies(office, list(replies))
-    with office.transaction() as cursor:
+
+    def add_it(cursor: Cursor) -> Row:
         product_id = store.product.add(cursor, given)
         if replies:
             store.product.add_replies(cursor, product_id, replies)
-        row = _in_full(cursor, name)
+        return _in_full(cursor, name)
+
+    row = office.change(add_it)
     output.print_result(row, _("Product {name} was added.").format(name=name), as_json)
 
 
@@ -249,16 +252,20 @@ def edit(
     if not changes and not replies and not no_reply:
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid product edit")
     dictionaries.check_replies(office, list(replies))
-    with office.transaction() as cursor:
+
+    def change(cursor: Cursor) -> Row:
         row = find_product(cursor, name)
-        _fix_last_day(changes, changes.get("timezone") or row["timezone"])
-        if changes:
-            store.product.change(cursor, row["id"], changes)
+        columns = dict(changes)
+        _fix_last_day(columns, changes.get("timezone") or row["timezone"])
+        if columns:
+            store.product.change(cursor, row["id"], columns)
         if no_reply or replies:
             store.product.remove_replies(cursor, row["id"])
         if replies:
             store.product.add_replies(cursor, row["id"], replies)
-        row = _in_full(cursor, changes.get("name", name))
+        return _in_full(cursor, changes.get("name", name))
+
+    row = office.change(change)
     output.print_result(row, _("Product {name} was changed.").format(name=row["name"]), as_json)
 
 
@@ -274,9 +281,11 @@ def retire(office: Office, name: str, as_json: bool) -> None:
     Example:
         prepaid product retire "10 hours"
     """
-    with office.transaction() as cursor:
-        retired = store.product.retire(cursor, find_product(cursor, name)["id"])
-        row = _in_full(cursor, name)
+
+    def take_off_sale(cursor: Cursor) -> tuple[int, Row]:
+        return store.product.retire(cursor, find_product(cursor, name)["id"]), _in_full(cursor, name)
+
+    retired, row = office.change(take_off_sale)
     sentence = _("Product {name} is now off sale.") if retired else _("Product {name} was already off sale.")
     output.print_result(row, sentence.format(name=name), as_json)
 

@@ -81,15 +81,21 @@ def redeem(office: Office, serial_text: str, account: str, as_json: bool) -> Non
 
 def _redeem(office: Office, card: Row, account: str) -> Row:
     """Redeem a card whose PIN is proved; returns the credit for the voice platform.  A refusal is counted."""
-    with office.transaction() as cursor:
+
+    def use_up(cursor: Cursor) -> Refusal | Row:
         store.entry.lock(cursor, [card["id"]])
         refusal = _refusal(cursor, card, store.card.overview(cursor, card["serial"]))
-        if refusal is None:
-            store.voice.redeem(cursor, card["id"], account)
-            return _credit(cursor, card)
-    if refusal.reason is not None:
-        _count_refusal(office, card["id"], account, refusal.reason)
-    raise errors.Refused(refusal.sentence)
+        if refusal is not None:
+            return refusal
+        store.voice.redeem(cursor, card["id"], account)
+        return _credit(cursor, card)
+
+    done = office.change(use_up)
+    if not isinstance(done, Refusal):
+        return done
+    if done.reason is not None:
+        _count_refusal(office, card["id"], account, done.reason)
+    raise errors.Refused(done.sentence)
 
 
 def _proved(
@@ -103,11 +109,15 @@ def _proved(
     # Sealed for every card, because it takes time: otherwise the time would reveal an unknown serial.
     decoy = pin.seal(secrets.token_urlsafe(12), "decoy", keyring)
     source = f"office/{account}"
-    with office.transaction() as cursor:
+
+    def read(cursor: Cursor) -> tuple[Row | None, login.Standing]:
         card = store.voice.card_to_redeem(cursor, compacted) if compacted else None
         with office.tuples() as plain:
             tried_as = Try(compacted, source, UNLISTED_NAS, source)
             ((_found, standing),) = module_store.guessing.read_standings(plain, [tried_as])
+        return card, standing
+
+    card, standing = office.change(read)
     # Wrong PINs from other accounts and at logins count too: an account is as easy to change as a device's address.
     is_locked_out = login.is_locked_out(standing, rules.wrong_pin_tries, source)
     if card:
@@ -136,8 +146,7 @@ def _proved(
 
 
 def _count_refusal(office: Office, card_id: int, account: str, reason: str) -> None:
-    with office.transaction() as cursor:
-        store.voice.count_refusal(cursor, card_id, account, reason)
+    office.change(lambda cursor: store.voice.count_refusal(cursor, card_id, account, reason))
 
 
 def _credit(cursor: Cursor, card: Row) -> Row:

@@ -12,7 +12,7 @@ from .shell.office import Office
 from .shell.option_types import TYPED_MOMENT, Moment
 from .shell.shared_options import list_options
 from .shell.text import _
-from .store.rows import Row
+from .store.rows import Cursor, Row
 
 OPEN_COLUMNS = (
     "serial",
@@ -141,12 +141,15 @@ def _tell_who_had(office: Office, address: str, moment_at: Moment, reason: str |
                 zone=place, moment=moment
             )
         )
-    with office.transaction() as cursor:
+
+    def ask(cursor: Cursor) -> tuple[int, list[Row]]:
         if moment > store.connection.now(cursor):
             raise errors.WrongUsage(
                 _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment
             )
-        number, rows = store.session.who_had(cursor, address, moment, reason, forms(address))
+        return store.session.who_had(cursor, address, moment, reason, forms(address))
+
+    number, rows = office.change(ask)
     output.print_rows(rows, as_json, ADDRESS_COLUMNS)
     output.print_notice(
         _("The question was recorded with number {number}: {address} at {moment} UTC.").format(

@@ -5,7 +5,7 @@ export, even if the command is killed, and a lost file can be written again by i
 """
 
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import click
 
@@ -19,13 +19,20 @@ from .shell.new_file import NewFile
 from .shell.office import Office
 from .shell.shared_options import list_options, rehearsal_option
 from .shell.text import _, plural
-from .store.rows import Cursor
+from .store.rows import Cursor, Row
 
 FIELDS = ("credit", "account", "serial", "money", "seconds", "redeemed_at")
 COLUMNS = ("credit", "account", "serial", "credit_cents", "credit_seconds", "redeemed_at", "export", "exported_at")
 # What a narrow terminal does not show, the first first.
 LEAST_IMPORTANT = ("exported_at", "export", "redeemed_at", "credit_seconds")
 LONGEST_REFERENCE = 64
+
+
+class Answer(NamedTuple):
+    """A line of the platform's answer."""
+
+    line: int
+    reference: str
 
 
 @cli.group()
@@ -63,11 +70,14 @@ def export(office: Office, path: str, number: int | None, force: bool, as_json: 
         prepaid voice export --output vsc-17.csv
         prepaid voice export --number 17 --output vsc-17.csv
     """
+
+    def take(cursor: Cursor) -> tuple[int | None, list[Row]]:
+        taken = store.voice.take_for_export(cursor)
+        return taken, [] if taken is None else store.voice.of_export(cursor, taken)
+
     with NewFile(path, force) as new:
         if number is None:
-            with office.transaction() as cursor:
-                number = store.voice.take_for_export(cursor)
-                credits = [] if number is None else store.voice.of_export(cursor, number)
+            number, credits = office.change(take)
             if number is None:
                 output.print_result(
                     {"export": None, "count": 0, "file": None}, _("There is nothing to export."), as_json
@@ -122,17 +132,23 @@ def confirm(office: Office, file: TextIO | None, number: int | None, as_json: bo
     """
     if (file is None) == (number is None):
         raise errors.WrongUsage(_("Give what is confirmed: either a FILE or --export N."))
-    wanted: dict[int, str | None] = {}
-    with office.transaction() as cursor:
+    # The file is read once: standard input cannot be read again.
+    answers = _read(file) if file is not None else {}
+
+    def record(cursor: Cursor) -> tuple[int, int]:
+        wanted: dict[int, str | None] = {}
         if file is not None:
-            wanted.update(_checked(cursor, file))
+            _require_exported(cursor, answers, file.name)
+            wanted.update({credit: answer.reference for credit, answer in answers.items()})
         elif number is not None:
             wanted.update(dict.fromkeys(_of_export(cursor, number)))
-        new = sum(store.voice.confirm(cursor, credit, reference) for credit, reference in wanted.items())
-    facts = {"confirmed": new, "confirmed_before": len(wanted) - new}
+        return len(wanted), sum(store.voice.confirm(cursor, *confirmed) for confirmed in wanted.items())
+
+    count, new = office.change(record)
+    facts = {"confirmed": new, "confirmed_before": count - new}
     sentence = plural("{count} credit confirmed.", "{count} credits confirmed.", new).format(count=new)
-    if len(wanted) > new:
-        sentence += " " + _("{count} had been confirmed before.").format(count=len(wanted) - new)
+    if count > new:
+        sentence += " " + _("{count} had been confirmed before.").format(count=count - new)
     output.print_result(facts, sentence, as_json)
 
 
@@ -167,11 +183,10 @@ def _unknown_export(number: int) -> errors.NotFound:
     )
 
 
-def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
-    """The references by credit, if every line is right; otherwise a refusal that lists all errors."""
+def _read(file: TextIO) -> dict[int, Answer]:
+    """The file's lines by credit, if every line is right; otherwise a refusal that lists all errors."""
     wrong = line_errors.LineErrors(file.name)
-    wanted: dict[int, str] = {}
-    lines: dict[int, int] = {}
+    wanted: dict[int, Answer] = {}
     references: dict[str, int] = {}
     for line, row in line_errors.rows(file, wrong, ("credit", "reference"), (*FIELDS, "reference")):
         credit, reference = row["credit"], row["reference"]
@@ -181,7 +196,8 @@ def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
             wrong.add(line, _("a reference has 1 to {most} characters.").format(most=LONGEST_REFERENCE))
         elif int(credit) in wanted:
             wrong.add(
-                line, _("credit {credit} is already in line {other}.").format(credit=credit, other=lines[int(credit)])
+                line,
+                _("credit {credit} is already in line {other}.").format(credit=credit, other=wanted[int(credit)].line),
             )
         elif reference in references:
             wrong.add(
@@ -191,21 +207,26 @@ def _checked(cursor: Cursor, file: TextIO) -> dict[int, str]:
                 ),
             )
         else:
-            wanted[int(credit)], lines[int(credit)], references[reference] = reference, line, line
+            wanted[int(credit)], references[reference] = Answer(line, reference), line
     wrong.raise_if_any()
     if not wanted:
         raise errors.Refused(_("{path} confirms nothing."), path=file.name)
+    return wanted
+
+
+def _require_exported(cursor: Cursor, wanted: dict[int, Answer], path: str) -> None:
+    """Lock the credits; refuse those that are in no export, or were confirmed with another reference."""
+    wrong = line_errors.LineErrors(path)
     known = store.voice.lock(cursor, sorted(wanted))
-    for number, reference in wanted.items():
+    for number, (line, reference) in wanted.items():
         found = known.get(number)
         if found is None or found["export_number"] is None:
-            wrong.add(lines[number], _("credit {credit} is not in any export.").format(credit=number))
+            wrong.add(line, _("credit {credit} is not in any export.").format(credit=number))
         elif found["confirmed_at"] is not None and found["reference"] not in (None, reference):
             wrong.add(
-                lines[number],
+                line,
                 _("credit {credit} was confirmed with the reference {reference!r}.").format(
                     credit=number, reference=found["reference"]
                 ),
             )
     wrong.raise_if_any()
-    return wanted

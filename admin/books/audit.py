@@ -6,7 +6,7 @@ again from the rows as they are now.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -134,11 +134,12 @@ def verify(office: Office, expected: bytes | None, as_json: bool) -> None:
         )
 
 
-def seal(office: Office) -> int:
+def seal(office: Office, is_asked_to_stop: Callable[[], bool] = lambda: False) -> int:
     """Add the rows that are not in the chain, each step in a transaction of its own; return how many.
 
     Processes that seal at the same time need no lock: the second one to write a number of the chain finds it taken, and
-    reads the rows again.  This uses a connection of its own, with a shorter wait for locks than others.
+    reads the rows again.  This uses a connection of its own, with a shorter wait for locks than others.  What is not sealed when
+    *is_asked_to_stop* returns True is sealed the next time.
     """
     count = 0
     connection = office.connect()
@@ -147,7 +148,7 @@ def seal(office: Office) -> int:
             store.audit.wait_shortly(cursor)
             for source in store.chain.SOURCES:
                 after = store.audit.floor(cursor, source)
-                while found := _seal_some(connection, cursor, source, after):
+                while not is_asked_to_stop() and (found := _seal_some(connection, cursor, source, after)):
                     count += len(found)
                     after = found[-1][0]
             try:
@@ -182,24 +183,36 @@ def _seal_some(connection: Connection, cursor: TupleCursor, source: str, after: 
 
 
 class Sealer:
-    """Seals from time to time in a thread of its own.  An account without the role audit seals nothing."""
+    """Seals from time to time in a thread of its own.  An account without the role audit seals nothing.
+
+    The process must not end before the thread: while a process ends, OpenSSL frees what the thread may be using to connect
+    to the database, and the process would end with a segmentation fault.  So the thread is not a daemon, which Python would
+    not wait for, and `end` lets it stop after its step.
+    """
 
     def __init__(self, office: Office):
         self.office = office
         self._thread: threading.Thread | None = None
         self._next_at = 0.0
+        self._is_ended = threading.Event()
 
     def keep_up(self) -> None:
         """Start the thread if it is time, and the last one has ended."""
         if time.monotonic() < self._next_at or (self._thread is not None and self._thread.is_alive()):
             return
         self._next_at = time.monotonic() + SEAL_SECONDS
-        self._thread = threading.Thread(target=self._seal, name="seal", daemon=True)
+        self._thread = threading.Thread(target=self._seal, name="seal")
         self._thread.start()
+
+    def end(self) -> None:
+        """Let the thread stop after its step, and wait until it has ended."""
+        self._is_ended.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def _seal(self) -> None:
         try:
-            seal(self.office)
+            seal(self.office, self._is_ended.is_set)
         except (errors.OfficeError, pymysql.MySQLError) as error:
             # The next turn tries again, and `prepaid audit verify` seals first.
             number = error.args[0] if isinstance(error, pymysql.MySQLError) else None

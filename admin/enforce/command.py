@@ -71,12 +71,14 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
     """
     office.work_as("prepaid-enforce")
     enforcer = Enforcer(office, is_service=watch)
+    sealer = Sealer(office)
     try:
         if watch:
-            _watch(office, enforcer)
+            _watch(office, enforcer, sealer)
             return
         _once(office, enforcer, wait_seconds)
     finally:
+        sealer.end()
         enforcer.close()
     with office.reading() as cursor:
         rows = store.session.still_on(cursor)
@@ -114,12 +116,11 @@ def _waits_for_a_stop(office: Office) -> bool:
         )
 
 
-def _watch(office: Office, enforcer: Enforcer) -> None:
+def _watch(office: Office, enforcer: Enforcer, sealer: Sealer) -> None:
     """Run until SIGTERM or SIGINT.  Waits while the database is away: a session that is due then is still due afterwards."""
     stop = _Stop()
     log_format = module_settings(office).log
     is_away = False
-    sealer = Sealer(office)
     retry_seconds = RETRY_SECONDS
     next_house = 0.0
     service = Service()

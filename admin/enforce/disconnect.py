@@ -11,6 +11,7 @@ from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
 from ..shell.shared_options import rehearsal_option
 from ..shell.text import _, plural
+from ..store.rows import Cursor, Row
 from .enforcer import Enforcer
 
 COLUMNS = ("serial", "nas", "acct_session_id", "is_off", "outcome", "error_cause")
@@ -38,7 +39,8 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
     Example:
         prepaid disconnect 4000000017 --reason "asked by the customer"
     """
-    with office.transaction() as cursor:
+
+    def make_due(cursor: Cursor) -> tuple[Row, list[int]]:
         found = store.card.find(cursor, [serial])
         if not found or found[0]["status"] == "deleted":
             raise errors.UnknownCard(serial=serial, hint="")
@@ -47,14 +49,17 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
             store.session.record_disconnect(cursor, card_id, reason)
+        return found[0], login_numbers
+
+    card, login_numbers = office.change(make_due)
     if office.dry_run:
-        _tell_dry_run(found[0]["serial"], len(login_numbers), as_json)
+        _tell_dry_run(card["serial"], len(login_numbers), as_json)
         return
     if not login_numbers:
         output.print_rows([], as_json, COLUMNS)
         output.print_notice(_("Card {serial} has no session.").format(serial=serial))
         return
-    rows = _disconnect(office, card_id, login_numbers, wait_seconds)
+    rows = _disconnect(office, card["id"], login_numbers, wait_seconds)
     output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
     if not all(row["is_off"] for row in rows):
         raise errors.Refused(

@@ -5,6 +5,7 @@ session's own packets, or their absence, prove that it is off.  Any number of en
 claims an attempt by writing its row (disconnect_attempt) before it sends the request, and the row can be written only once.
 """
 
+import functools
 import ipaddress
 from typing import Any, NamedTuple
 
@@ -49,6 +50,14 @@ Row = dict[str, Any]
 Key = tuple[str, int, int]
 
 
+class Heard(NamedTuple):
+    """The outcome of an attempt."""
+
+    key: Key
+    attempt: Row
+    answer: Answer
+
+
 class Enforcer:
     """Finds the sessions that must be off, and has their NAS disconnect them."""
 
@@ -77,8 +86,7 @@ class Enforcer:
                 case "wait":
                     pass
                 case cause:
-                    with self.office.transaction() as cursor:
-                        done += store.session.close(cursor, row, cause)
+                    done += self.office.change(functools.partial(store.session.close, session=row, cause=cause))
         done += self.disconnect(to_disconnect)
         return done + self._try("slow_down", [(row, self._slow_down_request(row)) for row in slow])
 
@@ -88,12 +96,9 @@ class Enforcer:
 
     def hear(self, seconds: float) -> int:
         """Wait up to `seconds` for answers, and record the first that arrive.  Returns how many."""
-        answers = self.exchange.wait(seconds)
-        if answers:
-            with self.office.transaction() as cursor:
-                for key, answer in answers:
-                    self._record(cursor, key, self._attempts.pop(key), answer)
-        return len(answers)
+        heard = [Heard(key, self._attempts.pop(key), answer) for key, answer in self.exchange.wait(seconds)]
+        self._record(heard)
+        return len(heard)
 
     def keep_house(self) -> int:
         """Mark some cards whose validity is over as expired, and sessions on cards that may not log in as due.
@@ -102,12 +107,16 @@ class Enforcer:
         """
         with self._cursor() as cursor:
             found = store.session.not_allowed(cursor, EXPIRED_AT_ONCE)
-        with self.office.transaction() as cursor:
-            ended = sum(store.session.end_not_allowed(cursor, session) for session in found)
-        with self.office.transaction(reason="the validity is over") as cursor:
+
+        def end(cursor: DictCursor) -> int:
+            return sum(store.session.end_not_allowed(cursor, session) for session in found)
+
+        def expire(cursor: DictCursor) -> int:
             store.session.forget_ended_slow_downs(cursor)
             cards = store.session.expired_cards(cursor, EXPIRED_AT_ONCE)
-            return ended + (store.session.expire(cursor, cards) if cards else 0)
+            return store.session.expire(cursor, cards) if cards else 0
+
+        return self.office.change(end) + self.office.change(expire, reason="the validity is over")
 
     @property
     def is_waiting(self) -> bool:
@@ -135,40 +144,39 @@ class Enforcer:
                 if planned[place] > self.exchange.room(*place):
                     continue
             chosen.append((row, request))
-        with self._cursor() as cursor:
-            ours = store.session.claim(cursor, action, [row for row, _request in chosen], CLAIM_SECONDS)
-            for row, request in chosen:
-                if (row["card_id"], row["login_number"]) not in ours:
-                    continue
-                key = action, row["card_id"], row["login_number"]
-                attempt = {**row, "attempt": (row["attempt"] or 0) + 1}
-                if isinstance(request, Answer):
-                    self._record(cursor, key, attempt, request)
-                else:
-                    self._attempts[key] = attempt
-                    self.exchange.send(key, request)
+        if not chosen:
+            return 0
+        # Committed before a request is sent, because other enforcers must see a claim at once.
+        ours = self.office.change(
+            lambda cursor: store.session.claim(cursor, action, [row for row, _request in chosen], CLAIM_SECONDS)
+        )
+        impossible = []
+        for row, request in chosen:
+            if (row["card_id"], row["login_number"]) not in ours:
+                continue
+            key = action, row["card_id"], row["login_number"]
+            attempt = {**row, "attempt": (row["attempt"] or 0) + 1}
+            if isinstance(request, Answer):
+                impossible.append(Heard(key, attempt, request))
+            else:
+                self._attempts[key] = attempt
+                self.exchange.send(key, request)
+        self._record(impossible)
         return len(ours)
 
-    def _record(self, cursor: DictCursor, key: Key, attempt: Row, answer: Answer) -> None:
-        action, card_id, login_number = key
-        store.session.record_outcome(
-            cursor,
-            {
-                "card_id": card_id,
-                "login_number": login_number,
-                "action": action,
-                "attempt": attempt["attempt"],
-                "outcome": answer.outcome,
-                "error_cause": answer.error_cause,
-                "pause_seconds": pause_seconds(
-                    answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]
-                ),
-            },
-        )
+    def _record(self, heard: list[Heard]) -> None:
+        """Record the outcomes of attempts, and log them if this is the service."""
+        if not heard:
+            return
+
+        def record(cursor: DictCursor) -> None:
+            for one in heard:
+                _record_outcome(cursor, *one)
+
+        self.office.change(record)
         if self._is_service:
-            self._log(action, attempt, answer)
-        if action == "slow_down" and answer.outcome == "ack":
-            store.session.slow_down_is_done(cursor, card_id, login_number)
+            for (action, _card_id, _login_number), attempt, answer in heard:
+                self._log(action, attempt, answer)
 
     def _log(self, action: str, attempt: Row, answer: Answer) -> None:
         """Each request and its answer, in the service's journal."""
@@ -236,7 +244,8 @@ class Enforcer:
 
     def _judge(self, row: Row) -> int:
         """Decide whether a session may go on that came back, or that came without a login."""
-        with self.office.transaction() as cursor:
+
+        def judge(cursor: DictCursor) -> int:
             card = store.session.lock_card_for_judgement(cursor, row["card_id"])
             sessions = store.session.open_sessions_of_card(cursor, row["card_id"], row["login_number"])
             if not any(
@@ -246,11 +255,33 @@ class Enforcer:
             verdicts = judged(card, sessions, row["login_number"], self._longest_session_seconds)
             for verdict in verdicts:
                 store.session.set_due(cursor, row["card_id"], *verdict)
-        return len(verdicts)
+            return len(verdicts)
+
+        return self.office.change(judge)
 
     def _cursor(self) -> DictCursor:
-        """A cursor that commits each statement, because other enforcers must see a claim at once."""
+        """A cursor to read with, outside a transaction."""
         return self.office.connection.cursor(DictCursor)
+
+
+def _record_outcome(cursor: DictCursor, key: Key, attempt: Row, answer: Answer) -> None:
+    action, card_id, login_number = key
+    store.session.record_outcome(
+        cursor,
+        {
+            "card_id": card_id,
+            "login_number": login_number,
+            "action": action,
+            "attempt": attempt["attempt"],
+            "outcome": answer.outcome,
+            "error_cause": answer.error_cause,
+            "pause_seconds": pause_seconds(
+                answer, attempt["attempt"], float(attempt["silent_seconds"] or 0), attempt["interim_seconds"]
+            ),
+        },
+    )
+    if action == "slow_down" and answer.outcome == "ack":
+        store.session.slow_down_is_done(cursor, card_id, login_number)
 
 
 class Verdict(NamedTuple):

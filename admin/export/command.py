@@ -167,10 +167,16 @@ def export(
         printer.opened_beside(path, export_manifest.path_of(path), force) as manifest,
     ):
         if keyring is not None:
-            with office.transaction() as cursor:
+
+            def open_pins(cursor: Cursor) -> None:
                 _take(cursor, part, again)
                 store.batch.open_pins(cursor, batch_id, reason, span)
-        with office.transaction() as cursor:
+
+            office.change(open_pins)
+
+        def write_files(cursor: Cursor) -> tuple[dict[str, Any], dict[str, Any]]:
+            for each in (new, manifest):
+                each.begin_again()
             batch = _take(cursor, part, again)
             count = batch["in_stock"]
             with _sealed(new.file, recipients) as target, output.progress(count, _("Exporting")) as advance:
@@ -205,6 +211,9 @@ def export(
             store.batch.record(cursor, batch_id, "exported", reason, json.dumps(detail), span)
             new.require_free()
             manifest.require_free()
+            return batch, facts
+
+        batch, facts = office.change(write_files)
         # The history is committed before the file gets its name, so that no PIN leaves without a record.  If the file
         # then cannot get its name, the history has an export too many, and --again makes the file.
         _publish(new, manifest, batch_id)
@@ -213,8 +222,8 @@ def export(
             _("{count} of these cards are no longer in stock and were left out.").format(count=batch["left_out"])
         )
     if printer.is_printer(path):
-        told = plural("{count} slip sent to {path}.", "{count} slips sent to {path}.", count).format(
-            count=count, path=path
+        told = plural("{count} slip sent to {path}.", "{count} slips sent to {path}.", facts["count"]).format(
+            count=facts["count"], path=path
         )
         output.print_result({**facts, "file": path}, told, as_json)
         return
@@ -244,7 +253,7 @@ class _Part(NamedTuple):
 
 
 def _part(office: Office, batch_id: int | None, range_text: str | None, sheet: int | None, plan: Plan) -> _Part:
-    with office.transaction() as cursor:
+    def find(cursor: Cursor) -> _Part:
         if range_text is not None:
             first, last = selection.find_ends(cursor, range_text)
             chosen = selection.by_batch_or_range(cursor, None, f"{first['serial']}-{last['serial']}")
@@ -256,6 +265,8 @@ def _part(office: Office, batch_id: int | None, range_text: str | None, sheet: i
         find_batch(cursor, batch_id)
         store.batch.lock(cursor, [batch_id])
         return _sheet(cursor, batch_id, sheet, plan)
+
+    return office.change(find)
 
 
 def _sheet(cursor: Cursor, batch_id: int, number: int, plan: Plan) -> _Part:
@@ -297,12 +308,8 @@ def _tell_dry_run(
     office: Office, path: str, force: bool, part: _Part, again: bool, names: list[str], as_json: bool
 ) -> None:
     """Check and count; no PIN is read, so nothing is recorded, and no file is made."""
-    with (
-        printer.opened(path, force),
-        printer.opened_beside(path, export_manifest.path_of(path), force),
-        office.transaction() as cursor,
-    ):
-        batch = _take(cursor, part, again)
+    with printer.opened(path, force), printer.opened_beside(path, export_manifest.path_of(path), force):
+        batch = office.change(lambda cursor: _take(cursor, part, again))
     output.print_result(
         {
             "file": path,

@@ -67,6 +67,10 @@ class Printer:
     def require_free(self) -> None:
         """A printer is never in the way."""
 
+    def begin_again(self) -> None:
+        """Forget what was written."""
+        self.file = io.BytesIO()
+
     def sha256(self) -> str:
         return hashlib.sha256(self.file.getvalue()).hexdigest()
 

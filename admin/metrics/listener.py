@@ -77,12 +77,13 @@ def serving(registry: CollectorRegistry, place: Place) -> Iterator[None]:
             cause=fault.strerror or fault,
         ) from fault
     server.set_app(make_wsgi_app(registry))
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, name="metrics")
     thread.start()
     try:
         yield
     finally:
         server.shutdown()
+        thread.join()
         server.server_close()
         if place.path:
             place.path.unlink(missing_ok=True)
@@ -95,7 +96,7 @@ def _server(place: Place) -> "_Server":
         place.path.unlink()  # of an engine that was killed
     before = os.umask(0o777 & ~SOCKET_MODE)
     try:
-        return _UnixServer(str(place.path), _Handler)  # type: ignore[arg-type]  # typeshed knows addresses of TCP only
+        return _UnixServer(str(place.path), _Handler)
     finally:
         os.umask(before)
 
@@ -106,7 +107,28 @@ def _is_served(path: Path) -> bool:
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    daemon_threads = True
+    """Answers each reader in a thread of its own.  The process does not end before these threads (see books.audit.Sealer)."""
+
+    daemon_threads = False
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self._readers: set[Any] = set()
+        super().__init__(*arguments, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._readers.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._readers.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Stop listening, hang up on the readers, and wait until their threads have ended."""
+        for reader in list(self._readers):
+            with contextlib.suppress(OSError):
+                reader.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def server_bind(self) -> None:
         """Without HTTPServer's question to the DNS for the machine's name."""

@@ -67,8 +67,7 @@ class Nas(Step):
             "require_message_authenticator": True,
             "counter_rule": "gigawords",
         }
-        with office.transaction() as cursor:
-            nas_id = store.nas.add(cursor, values)
+        nas_id = office.change(lambda cursor: store.nas.add(cursor, values))
         self.undo_by(lambda: self._remove(nas_id))
 
     def _secret(self) -> str:
@@ -77,8 +76,7 @@ class Nas(Step):
         return read_secret(self.secret_file)
 
     def _remove(self, nas_id: int) -> None:
-        with self.machine.office.transaction() as cursor:
-            store.nas.remove(cursor, nas_id)
+        self.machine.office.change(lambda cursor: store.nas.remove(cursor, nas_id))
 
 
 class Product(Step):

@@ -120,6 +120,16 @@ class Busy(Refused):
     """Another command is working on the same cards. Nothing was changed; please try again."""
 
 
+class Changed(Refused):
+    """The cards have changed since this command first read them, and may no longer be what was confirmed. Nothing was
+    changed; run the command again."""
+
+
+class LostRaces(Busy):
+    """The database refused this {tries} times, because others changed the same rows at the same moments. Nothing was
+    changed; please try again."""
+
+
 class Forbidden(Refused):
     """Nothing was changed: the account {user} lacks the role {role!r}. An administrator can add it:
     'prepaid operator add {user} --role {role}'."""

@@ -29,6 +29,11 @@ class NewFile(WholeFile):
         if not self.replace and os.path.lexists(self.path):
             raise _exists_already(self.path)
 
+    def begin_again(self) -> None:
+        """Forget what was written."""
+        self.file.seek(0)
+        self.file.truncate()
+
     def sha256(self) -> str:
         """The SHA-256 of what was written, once the disk has it."""
         with _sentences_for(self.path):

@@ -15,9 +15,9 @@ daemons do.  [prepaid] has the other settings:
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pymysql
 
@@ -39,6 +39,11 @@ ANSWER_TIMEOUT_SECONDS = 600
 
 
 ADMIN_GROUP = "prepaid-admin"
+# A change of many cards loses against a login of any of them on another node, so several tries are usual.
+TRIES = 8
+
+# What a change returns.
+Outcome = TypeVar("Outcome")
 
 
 class Office:
@@ -61,9 +66,24 @@ class Office:
         if ADMIN_GROUP not in self.options.groups:
             self.work_as(group)
 
+    def change(self, act: Callable[[Cursor], Outcome], reason: str | None = None) -> Outcome:
+        """Do *act* in a transaction and return what it returns; see `until_accepted` for a refused commit.
+
+        *act* reads all that it decides on with the cursor that it gets, and compares it with what an operator has
+        confirmed.  It asks nobody and prints no result, because it may run several times.
+        """
+
+        def attempt() -> Outcome:
+            with self.transaction(reason) as cursor:
+                return act(cursor)
+
+        return until_accepted(attempt)
+
     @contextlib.contextmanager
     def transaction(self, reason: str | None = None, note: int | None = None) -> Iterator[Cursor]:
         """A transaction, committed at the end of the block and rolled back after any exception, or with `dry_run`.
+
+        What changes something is a `change`, which is repeated if the database refuses it.
 
         The triggers write *reason* and the number of the *note* into the history of each change.
         """
@@ -335,6 +355,24 @@ class Office:
         # The server rolls back when a connection is lost; the error that is shown is the one that lost it.
         with contextlib.suppress(pymysql.MySQLError):
             self.connection.rollback()
+
+
+def until_accepted(transaction: Callable[[], Outcome]) -> Outcome:
+    """Run a whole transaction, from its first statement to its commit; again if the database refused it for another one.
+
+    A node of a cluster learns at the commit that another node has changed the same rows, and a single server ends a
+    deadlock in the same way.  Then everything was rolled back, so a repetition does nothing twice.  A commit whose outcome
+    is unknown, because the connection was lost, is not repeated.
+    """
+    for tries in range(1, TRIES + 1):
+        try:
+            return transaction()
+        except pymysql.MySQLError as error:
+            if not errors.has_lost_race(error):
+                raise
+            if tries == TRIES:
+                raise errors.LostRaces(tries=tries) from error
+    raise AssertionError("the last try returns or raises")
 
 
 def check_version(found: int) -> None:

@@ -1,6 +1,7 @@
 """audit seal, verify: every change of the history is found and named."""
 
 import random
+import threading
 
 import pymysql.cursors
 import pytest
@@ -216,6 +217,44 @@ def test_beside_other_work_it_seals_by_itself(office, history, database):
     first = sealer._thread
     sealer.keep_up()
     assert sealer._thread is first
+
+
+def test_a_service_ends_after_the_thread_that_seals(office, history, database):
+    """A process that ends while a thread connects to the database is killed by a segmentation fault in OpenSSL."""
+    from admin.shell.office import Office
+
+    class Held(Office):
+        """Holds whoever connects until it is released."""
+
+        def __init__(self, path):
+            super().__init__(path)
+            self.is_connecting, self.is_released = threading.Event(), threading.Event()
+
+        def connect(self, *arguments, **options):
+            self.is_connecting.set()
+            assert self.is_released.wait(60)
+            return super().connect(*arguments, **options)
+
+    held = Held(str(office.option_file))
+    sealer = audit.Sealer(held)
+    office.must("partner", "add", "Last shop")
+    office.sell(1, "--time", "10m", partner="Last shop")
+    rows = database.value("SELECT MAX(seq) FROM history_chain")
+    sealer.keep_up()
+    assert held.is_connecting.wait(60)
+    thread = sealer._thread
+    # Python itself waits for it, even if an error ends the command.
+    assert thread.is_alive() and not thread.daemon
+    asked = threading.Thread(target=sealer.end)
+    asked.start()
+    assert sealer._is_ended.wait(60)
+    assert asked.is_alive() and thread.is_alive()
+    held.is_released.set()
+    asked.join(60)
+    assert not asked.is_alive() and not thread.is_alive()
+    # No step was begun after the thread was asked to stop; the next one seals.
+    assert database.value("SELECT MAX(seq) FROM history_chain") == rows
+    assert office.json("audit", "seal")["sealed"] > 0
 
 
 def test_a_step_does_not_read_the_whole_chain(office, database):

@@ -281,7 +281,7 @@ def test_what_was_confirmed_is_delivered_or_nothing(office, partner, monkeypatch
 
     monkeypatch.setattr("admin.shell.output.confirm", answer)
     result = office.run("deliver", "--partner", partner, "--product", cards[0].product, "--count", 2)
-    assert result.exit_status == 1 and "Another command" in result.stderr
+    assert result.exit_status == 1 and "may no longer be what was confirmed" in result.stderr
     assert statuses(office, cards) == ["delivered", "created", "created"]
 
 
