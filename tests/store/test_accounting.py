@@ -3,6 +3,9 @@
 import pytest
 
 from freeradius_module import attributes, store
+from freeradius_module.connection import RowLocked
+from freeradius_module.engine.accounting import Packet
+from freeradius_module.rules.identity import Claim
 from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report
 
 NAS_ID = 1
@@ -168,3 +171,204 @@ def test_the_counters_of_each_session_are_followed_by_themselves(shop, engine):
     assert used == [[(2**32 + 50, full + 1), (80, 90)], [(6, 7)]]
     raw = [[(row["raw_down_octets"], row["raw_up_octets"]) for row in shop.sessions(one)] for one in (card, other)]
     assert raw == [[(50, full + 1), (80, 90)], [(6, 7)]]
+
+
+def test_a_nas_whose_counters_wrap_may_report_a_session_that_no_login_began(shop, engine):
+    """Its first packet may be of no time and no octets, or of some octets in no time."""
+    nas = shop.nas(counter_rule="wraps")
+    for octets in (0, 5):
+        (card,) = shop.sell(1)
+        assert engine.account(wrapping(card, 0, octets, octets, nas)) is None
+        assert shop.used(card) == (0, octets, octets)
+
+
+@pytest.mark.parametrize("rule", ["wraps", "resets"])
+@pytest.mark.parametrize(
+    ("seconds", "down", "expected"),
+    [
+        (60, 900, 900),  # the same packet again
+        (120, 900, 900),
+        (60, 950, 950),  # the same second, and more
+        (60, 50, 900),  # less in the same second: an older packet
+        (50, 50, 900),
+        (None, 50, 900),  # less at no time that is told
+        (120, None, 900),
+        (None, 950, 950),
+    ],
+)
+def test_a_counter_that_did_not_fall_later_is_no_fall(shop, engine, rule, seconds, down, expected):
+    nas = shop.nas(counter_rule=rule)
+    (card,) = shop.sell(1, credit_octets=10**12)
+    log_in(engine, card, nas=nas)
+    engine.account(wrapping(card, 60, 900, 900, nas))
+    engine.account(wrapping(card, seconds, down, 900, nas))
+    assert shop.used(card)[1:] == (expected, 900)
+    assert shop.anomalies(card) == []
+
+
+def test_a_counter_that_falls_at_no_time_that_is_told_is_no_fall(shop, engine):
+    """Nor where nothing was told of time before."""
+    nas = shop.nas(counter_rule="wraps")
+    (card,) = shop.sell(1, credit_octets=10**12)
+    log_in(engine, card, nas=nas)
+    engine.account(wrapping(card, None, 900, 900, nas))
+    engine.account(wrapping(card, None, 50, 900, nas))
+    assert shop.used(card) == (0, 900, 900)
+    assert shop.anomalies(card) == []
+
+
+def test_a_packet_of_before_a_reset_is_not_counted_again_after_it(shop, engine):
+    nas = shop.nas(counter_rule="resets")
+    (card,) = shop.sell(1, credit_octets=10**12)
+    log_in(engine, card, nas=nas)
+    engine.account(wrapping(card, 60, 1000, 10, nas))
+    engine.account(wrapping(card, 120, 50, 20, nas))
+    engine.account(wrapping(card, 50, 900, 9, nas))
+    engine.account(wrapping(card, 130, 60, 30, nas))
+    assert shop.used(card) == (130, 1060, 30)
+    assert shop.anomalies(card) == ["resets"]
+
+
+def test_a_session_that_is_archived_while_it_is_charged_is_not_made_again_beside_others(
+    shop, engine, database, monkeypatch
+):
+    """The card has another session, and another card has one of the same number."""
+    card, other = shop.sell(2, credit_seconds=10**6)
+    for one, session_id in ((card, "8001"), (card, "8002"), (other, "8001")):
+        engine.account(report(one, "Stop", 60, delay=3 * 86_400, session_id=session_id))
+    find = store.accounting.find_archived
+
+    def archived_meanwhile(cursor, reports):
+        monkeypatch.setattr(store.accounting, "find_archived", find)
+        found = find(cursor, reports)
+        database.execute("DELETE FROM session WHERE card_id = %s AND login_number = 1", [shop.id(card)])
+        return found
+
+    monkeypatch.setattr(store.accounting, "find_archived", archived_meanwhile)
+    (result,) = engine.charges.submit_all([Packet(report(card, "Stop", 60, delay=3 * 86_400))])
+    assert isinstance(result, RowLocked)
+    assert [row["login_number"] for row in shop.sessions(card)] == [2]
+
+
+# --- Which sessions a packet may belong to ---------------------------------------------------------------
+
+
+def packet(card, session_id="8001", **options):
+    return attributes.report(report(card, "Interim-Update", 60, session_id=session_id, **options), NAS_ID, b"")
+
+
+def test_the_candidates_are_the_cards_own_sessions_that_are_not_posted_or_have_the_identifier(shop, engine, cursor):
+    card, other, deleted = shop.sell(3, credit_seconds=10_000, max_sessions=3)
+    for one in (card, other):
+        for number, kind in enumerate(("Stop", "Stop", "Interim-Update"), 1):
+            device = f"02-00-00-00-00-0{number}"
+            classes = class_of(log_in(engine, one, device))
+            engine.account(report(one, kind, 60, classes, session_id=f"800{number}", device=device))
+    shop.set_status(deleted, "created")
+    shop.set_status(deleted, "deleted")
+    reports = [packet(card), packet(deleted)]
+    found = store.accounting.find_candidates(cursor, reports)
+    assert list(found) == [card.serial]
+    of_card = found[card.serial]
+    assert (of_card.card_id, of_card.next_number) == (shop.id(card), 4)
+    assert sorted((one.login_number, one.is_open, one.is_stopped) for one in of_card.sessions) == [
+        (1, False, True), (2, False, True), (3, True, False)
+    ]  # fmt: skip
+    store.posting.post(cursor, [shop.id(card)])
+    found = store.accounting.find_candidates(cursor, reports)
+    assert [one.login_number for one in found[card.serial].sessions] == [1]
+    assert found[card.serial].next_number == 4
+    assert store.accounting.find_candidates(cursor, [packet(card, "other")])[card.serial].sessions == []
+
+
+def archive(database, shop, card, *numbers, keeps_session=False):
+    for number in numbers:
+        key = [shop.id(card), number]
+        names = store.accounting.ARCHIVED_COLUMNS
+        database.execute(
+            f"INSERT INTO session_archive ({names}, ended_at) SELECT {names}, heard_at FROM session"
+            " WHERE card_id = %s AND login_number = %s",
+            key,
+        )
+        if not keeps_session:
+            database.execute("DELETE FROM session WHERE card_id = %s AND login_number = %s", key)
+
+
+def test_the_archive_is_searched_by_card_and_identifier(shop, engine, cursor, database):
+    card, other = shop.sell(2, credit_seconds=10_000)
+    for one in (card, other):
+        for number in (1, 2, 3):
+            engine.account(report(one, "Stop", 60, session_id=f"800{number}", down=number, up=7))
+    archive(database, shop, card, 1, 2)
+    archive(database, shop, card, 3, keeps_session=True)
+    archive(database, shop, other, 1, 2)
+    card_id = shop.id(card)
+    assert store.accounting.find_archived(cursor, [packet(card, "8001")]) == [(card_id, 1)]
+    # Its session is there: it is charged, and not brought back.
+    assert store.accounting.find_archived(cursor, [packet(card, "8003")]) == []
+    assert store.accounting.find_archived(cursor, [packet(card, "8009")]) == []
+    claim = Claim(card_id=card_id, login_number=2, login_epoch=0)
+    assert store.accounting.find_archived(cursor, [packet(card, "8009")._replace(claim=claim)]) == [(card_id, 2)]
+    store.accounting.unarchive(cursor, [(card_id, 1)])
+    assert [row["login_number"] for row in shop.sessions(card)] == [1, 3]
+    assert [row["login_number"] for row in shop.sessions(other)] == [3]
+    assert [row["posted_down_octets"] for row in shop.sessions(card)] == [1, 3]
+
+
+# --- A NAS that starts -----------------------------------------------------------------------------------
+
+
+def test_a_restart_ends_the_sessions_of_that_nas_and_no_others(shop, engine, cursor):
+    one, two = shop.nas(), shop.nas()
+    here, there, ended = shop.sell(3)
+    engine.account(report(here, "Interim-Update", 60, nas=one))
+    engine.account(report(there, "Interim-Update", 60, nas=two))
+    engine.account(report(ended, "Stop", 60, nas=one))
+    (session,) = shop.sessions(here)
+    assert store.accounting.close_nas(cursor, session["nas_id"], two, 0.0) == 0
+    assert store.accounting.close_nas(cursor, session["nas_id"], one, 0.0) == 1
+    causes = [shop.sessions(card)[0]["close_cause"] for card in (here, there, ended)]
+    assert causes == ["nas_reboot", None, None]
+
+
+@pytest.mark.parametrize(
+    ("first_age", "second_age", "ends"),
+    [
+        (100, 41, False),  # a repeated packet: what began between both goes on
+        (100, 40, True),  # a second start that looks alike
+        (41, 100, False),  # the older one comes later
+    ],
+)
+def test_a_restart_that_is_repeated_within_a_minute_is_one(shop, engine, cursor, database, first_age, second_age, ends):
+    (card,) = shop.sell(1)
+    nas = shop.nas()
+    engine.account(report(card, "Interim-Update", 10, nas=nas))
+    (session,) = shop.sessions(card)
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP()")
+    cursor.execute("SELECT UTC_TIMESTAMP(3)")
+    ((now,),) = cursor.fetchall()
+    # It was heard of between both packets.
+    database.execute("UPDATE session SET heard_at = %s - INTERVAL 70 SECOND", [now])
+    close = store.accounting.close_nas
+    assert close(cursor, session["nas_id"], nas, float(first_age), "0x01") == (first_age < 70)
+    database.execute("UPDATE session SET closed_at = NULL, close_cause = NULL, due_at = UTC_TIMESTAMP(3)")
+    assert bool(close(cursor, session["nas_id"], nas, float(second_age), "0x01")) is ends
+    # Another NAS' packet of the same octets is another one.
+    assert close(cursor, session["nas_id"], "192.0.2.1", 0.0, "0x01") == 0
+
+
+def test_an_anomaly_is_one_row_with_a_count(shop, engine, cursor, database):
+    (card,) = shop.sell(1)
+    engine.account(report(card, "Interim-Update", 60))
+    anomaly = store.accounting.Anomaly(shop.id(card), 1, "wraps", "x" * 300)
+    for _ in range(3):
+        store.accounting.record_anomalies(cursor, [anomaly])
+    assert database.query("SELECT what, times, LENGTH(detail) AS length FROM session_anomaly") == [
+        {"what": "wraps", "times": 3, "length": 255}
+    ]
+
+
+def test_how_far_a_queue_is_behind_is_what_was_recorded(cursor):
+    for waiting in (30.0, 90.0, 20.0):
+        store.accounting.record_queue(cursor, "one", waiting)
+        assert waiting <= store.accounting.read_queue_lag(cursor) < waiting + 10

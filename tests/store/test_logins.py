@@ -148,6 +148,27 @@ def test_a_session_that_used_more_than_it_was_granted_has_nothing_left(shop, eng
         assert getattr(session.granted_left, field) == expected
 
 
+def test_what_is_posted_of_several_sessions_is_not_counted_twice(shop, cursor, two_cards):
+    """All that is posted was added to the card: only what each session used since is added to that."""
+    card = two_cards[0]
+    store.posting.post(cursor, [shop.id(card)])
+    shop.database.execute("UPDATE session SET used_seconds = 70, used_down_octets = 9, used_up_octets = 11")
+    assert read(cursor, card).used == (140, 18, 22)
+
+
+def test_a_session_that_has_ended_and_is_posted_is_read_no_more(shop, engine, cursor):
+    """However many sessions a card had, a login reads few."""
+    (card,) = shop.sell(1, credit_seconds=3600)
+    for session_id in ("8001", "8002", "8003"):
+        classes = class_of(log_in(engine, card))
+        engine.account(report(card, "Stop", 60, classes, down=7, up=5, session_id=session_id))
+    assert (read(cursor, card).unposted, read(cursor, card).used) == (3, (180, 21, 15))
+    store.posting.post(cursor, [shop.id(card)])
+    # The last one may stay, as it has the number of the posting.
+    assert read(cursor, card).unposted <= 1
+    assert read(cursor, card).used == (180, 21, 15)
+
+
 def test_a_session_is_silent_since_it_was_heard_of_or_since_its_login(shop, engine, cursor):
     (card,) = shop.sell(1, credit_seconds=600)
     classes = class_of(log_in(engine, card))
