@@ -303,6 +303,14 @@ def test_the_archive_is_searched_by_card_and_identifier(shop, engine, cursor, da
     archive(database, shop, card, 3, keeps_session=True)
     archive(database, shop, other, 1, 2)
     card_id = shop.id(card)
+    # Number 0 is no session: it is what the card's sessions used whose rows are gone.
+    names = store.accounting.ARCHIVED_COLUMNS
+    database.execute(
+        f"INSERT INTO session_archive ({names}, ended_at)"
+        f" SELECT {names.replace('login_number', '0').replace('acct_session_id', chr(39) * 2)}, ended_at"
+        " FROM session_archive WHERE card_id = %s AND login_number = 1",
+        [card_id],
+    )
     assert store.accounting.find_archived(cursor, [packet(card, "8001")]) == [(card_id, 1)]
     # Its session is there: it is charged, and not brought back.
     assert store.accounting.find_archived(cursor, [packet(card, "8003")]) == []
@@ -355,6 +363,26 @@ def test_a_restart_that_is_repeated_within_a_minute_is_one(shop, engine, cursor,
     assert bool(close(cursor, session["nas_id"], nas, float(second_age), "0x01")) is ends
     # Another NAS' packet of the same octets is another one.
     assert close(cursor, session["nas_id"], "192.0.2.1", 0.0, "0x01") == 0
+
+
+def test_a_restart_that_is_repeated_again_and_again_is_one_while_each_comes_within_a_minute(
+    shop, engine, cursor, database
+):
+    (card,) = shop.sell(1)
+    nas = shop.nas()
+    engine.account(report(card, "Interim-Update", 10, nas=nas))
+    (session,) = shop.sessions(card)
+    database.execute("UPDATE session SET heard_at = UTC_TIMESTAMP(3) - INTERVAL 145 SECOND")
+    for age in (150.0, 100.0, 50.0):
+        assert store.accounting.close_nas(cursor, session["nas_id"], nas, age, "0x01") == 0
+
+
+def test_the_serials_of_cards_are_those_of_cards_that_exist(shop, cursor):
+    card, other, deleted = shop.stock(3)
+    shop.set_status(deleted, "deleted")
+    ids = [shop.id(one) for one in (card, deleted)]
+    assert store.accounting.read_serials(cursor, ids) == {ids[0]: card.serial}
+    assert shop.id(other) not in ids
 
 
 def test_an_anomaly_is_one_row_with_a_count(shop, engine, cursor, database):
