@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import pymysql
 import pytest
 
 from freeradius_module import store
+from freeradius_module.connection import LOCKED
 from freeradius_module.rules.usage import Usage
 from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report, session_timeout
 
@@ -159,6 +161,7 @@ def test_what_is_posted_of_several_sessions_is_not_counted_twice(shop, cursor, t
 def test_a_session_that_has_ended_and_is_posted_is_read_no_more(shop, engine, cursor):
     """However many sessions a card had, a login reads few."""
     (card,) = shop.sell(1, credit_seconds=3600)
+    assert read(cursor, card).unposted == 0
     for session_id in ("8001", "8002", "8003"):
         classes = class_of(log_in(engine, card))
         engine.account(report(card, "Stop", 60, classes, down=7, up=5, session_id=session_id))
@@ -297,9 +300,7 @@ def test_a_session_that_has_ended_is_not_replaced(shop, engine, cursor):
     assert [(row["due_at"], row["due_cause"]) for row in shop.sessions(card)] == [(None, "time")]
 
 
-def test_a_login_takes_all_sessions_over_or_none(shop, engine, cursor, two_cards):
-    """One of them has reported since the login read it: the login is not written, and both go on."""
-    card = two_cards[0]
+def third_login(shop, card, closes) -> store.logins.Reservation:
     row = shop.card(card)
     revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
     values = dict.fromkeys(store.logins.Reservation._fields) | {
@@ -316,13 +317,36 @@ def test_a_login_takes_all_sessions_over_or_none(shop, engine, cursor, two_cards
         "granted": store.logins.Credit(600),
         "tariff": store.logins.Tariff(),
         "interim_seconds": 300,
-        "closes": ((1, "superseded", Usage(60, 7, 5)), (2, "superseded", Usage(59, 7, 5))),
+        "closes": closes,
         "replaces": (),
         "activates": False,
         "binds_device": False,
         "token": 7,
     }
-    assert store.logins.reserve_with_changes(cursor, store.logins.Reservation(**values)) is False
+    return store.logins.Reservation(**values)
+
+
+def test_a_login_that_ends_a_session_waits_for_a_locked_card(shop, cursor, database, two_cards):
+    """In a transaction of several statements a row that is left out would be an error that says nothing."""
+    card = two_cards[0]
+    reservation = third_login(shop, card, ((1, "superseded", Usage(60, 7, 5)),))
+    cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+    with database.connect() as connection, connection.cursor() as office:
+        office.execute("BEGIN")
+        office.execute("UPDATE card SET note = 'being looked at' WHERE serial = %s", [card.serial])
+        with pytest.raises(pymysql.err.OperationalError) as fault:
+            store.logins.reserve_with_changes(cursor, reservation)
+    assert fault.value.args[0] == LOCKED
+    cursor.execute("ROLLBACK")
+    assert store.logins.reserve_with_changes(cursor, reservation)
+    assert ended(shop, two_cards) == [[1], []]
+
+
+def test_a_login_takes_all_sessions_over_or_none(shop, engine, cursor, two_cards):
+    """One of them has reported since the login read it: the login is not written, and both go on."""
+    card = two_cards[0]
+    reservation = third_login(shop, card, ((1, "superseded", Usage(60, 7, 5)), (2, "superseded", Usage(59, 7, 5))))
+    assert store.logins.reserve_with_changes(cursor, reservation) is False
     assert ended(shop, two_cards) == [[], []]
     assert len(shop.sessions(card)) == 2
 
