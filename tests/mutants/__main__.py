@@ -14,7 +14,8 @@ procedure.  The map of that is made once, by a run of all these tests, and kept 
 after a change of the tests.  The quickest test comes first, the first that fails ends the try, and all together take at
 most BUDGET_SECONDS by the map, so that a verdict takes a bounded time.  `worker.py` says how a try is made cheap.
 
-The verdicts do not depend on chance: the places, the map and the examples of `hypothesis` are fixed.  They are kept in
+The verdicts do not depend on chance: the places, the map and the examples of `hypothesis` are fixed, and a test that
+noticed a change is run once without one, in the same way; if it fails then, it is left out.  They are kept in
 var/mutants.json, with those of earlier runs.  A place that may stay as it is, because the change changes nothing, is in
 `equal.txt` with the reason.  Exit status 1 if less than 95 of 100 others are noticed.
 """
@@ -268,6 +269,9 @@ class Map:
     def __init__(self) -> None:
         self.tests = json.loads(MAP.read_text())
         self.files = sorted({name.split("::")[0] for name in self.tests})
+        # Those that noticed a change, and do or do not pass without one.
+        self.passing: set[str] = set()
+        self.failing: set[str] = set()
         self.by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
         self.by_file: dict[str, set[str]] = defaultdict(set)
         self.by_object: dict[str, set[str]] = defaultdict(set)
@@ -282,7 +286,11 @@ class Map:
 
     def of(self, change: Change) -> list[str]:
         """The tests of a change, the quickest first."""
-        of_module = tuple(f"tests/{room}/test_{Path(change.path).stem}.py::" for room in ("unit", "store"))
+        # Its examples, and the tests in the files of its name.
+        of_module = (
+            f"{change.path}::",
+            *(f"tests/{room}/test_{Path(change.path).stem}.py::" for room in ("unit", "store")),
+        )
         if change.path.endswith(".sql"):
             found = self.by_object[object_at(change).name]
         else:
@@ -299,7 +307,7 @@ class Map:
         # First the tests that are about this file, then those of its folder; others only pass by.
         room = "tests/schema/" if is_sql else f"tests/{Path(change.path).parent.name}/"
         for name in sorted(
-            found,
+            found - self.failing,
             key=lambda name: (
                 not name.startswith(of_module), not name.startswith(room), self.tests[name]["seconds"], name
             ),
@@ -448,7 +456,32 @@ class Tree:
             job |= {"code": change.applied(text), "collected": tests.files}
         else:
             job |= {"text": change.applied(text)}
-        return Verdict(**self.ask(job))
+        while True:
+            verdict = Verdict(**self.ask(job))
+            if verdict.word != "killed" or verdict.by not in tests.tests or self._passes_unchanged(verdict.by, tests):
+                return verdict
+            print(f"{verdict.by} fails without a change, too: left out", file=sys.stderr)
+            tests.failing.add(verdict.by)
+            job["tests"] = [name for name in job["tests"] if name != verdict.by]
+            if not job["tests"]:
+                return Verdict("untested", "", verdict.seconds)
+
+    def _passes_unchanged(self, name: str, tests: Map) -> bool:
+        """Whether a test that failed passes without the change, here and now: it says nothing if it does not.  Asked once."""
+        if name not in tests.passing:
+            seconds = tests.tests[name]["seconds"]
+            answer = self.ask(
+                {
+                    "tests": [name],
+                    "needs_server": tests.tests[name]["needs_server"],
+                    "cpu_seconds": int(CPU_SECONDS + CPU_FACTOR * seconds),
+                    "wall_seconds": WALL_SECONDS + WALL_FACTOR * seconds,
+                    "collected": tests.files,
+                }
+            )
+            if answer["word"] == "alive":
+                tests.passing.add(name)
+        return name in tests.passing
 
 
 if __name__ == "__main__":
