@@ -314,3 +314,65 @@ def test_a_card_without_sessions_or_that_does_not_exist_is_not_slowed_down(shop,
     (card,) = shop.sell(1, credit_octets=1000, **FAIR)
     for card_id in (shop.id(card), 4_000_000_000):
         assert store.posting._fair_use(cursor, card_id) == (False, False)
+
+
+# --- The very moment -------------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_due_at_this_moment_keeps_its_cause(shop, engine, cursor, database):
+    exhausted, granted = shop.sell(2, credit_seconds=900, max_sessions=2)
+    for card in (exhausted, granted):
+        on(shop, engine, card, PHONE, 1)
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP()")
+    cursor.execute("SELECT UTC_TIMESTAMP(3)")
+    ((now,),) = cursor.fetchall()
+    for later_ms, exhausted_cause, granted_cause in ((0, "replaced", "replaced"), (1, "exhausted", "granted")):
+        database.execute(
+            "UPDATE session SET due_at = %s + INTERVAL %s MICROSECOND, due_cause = 'replaced'", [now, later_ms * 1000]
+        )
+        for card in (exhausted, granted):
+            use(shop, card, 1, seconds=900)
+        store.posting._exhaust(cursor, shop.id(exhausted), "time")
+        store.posting.disconnect_beyond_grant(cursor, shop.id(granted), 1)
+        causes = [shop.sessions(card)[0]["due_cause"] for card in (exhausted, granted)]
+        assert causes == [exhausted_cause, granted_cause]
+
+
+def test_grants_are_lowered_without_reading_a_pin(shop, engine, cursor, monkeypatch):
+    """The account of `prepaid charge` may not."""
+    (card,) = shop.sell(1, credit_seconds=900)
+    on(shop, engine, card, PHONE, 1)
+    asked, read_cards = [], store.logins.read_cards
+    monkeypatch.setattr(
+        store.logins,
+        "read_cards",
+        lambda cursor, serials, with_pins=True: asked.append(with_pins) or read_cards(cursor, serials, with_pins),
+    )
+    store.posting.lower_grants(cursor, shop.id(card))
+    assert asked == [False]
+
+
+def test_a_session_that_lost_no_time_is_due_when_it_was(shop, engine, cursor, database):
+    """Only octets are taken back, though it is due later than its time ends."""
+    (card,) = shop.sell(1, credit_seconds=9000, credit_octets=900, max_sessions=2)
+    on(shop, engine, card, PHONE)
+    on(shop, engine, card, LAPTOP)
+    database.execute("UPDATE session SET due_at = due_at + INTERVAL 1 DAY, due_cause = 'validity'")
+    before = shop.sessions(card)[1]
+    use(shop, card, 1, down_octets=700)
+    store.posting.lower_grants(cursor, shop.id(card))
+    after = shop.sessions(card)[1]
+    assert (after["granted_octets"], after["granted_seconds"]) == (200, before["granted_seconds"])
+    assert (after["due_at"], after["due_cause"]) == (before["due_at"], "validity")
+
+
+def test_a_session_whose_time_now_ends_when_it_is_due_keeps_its_cause(shop, engine, cursor, database):
+    (card,) = shop.sell(1, credit_seconds=900, max_sessions=2)
+    on(shop, engine, card, PHONE)
+    on(shop, engine, card, LAPTOP)
+    # 200 seconds are left to it, and a quarter of a minute to its NAS.
+    database.execute("UPDATE session SET due_at = started_at + INTERVAL 215 SECOND, due_cause = 'validity'")
+    use(shop, card, 1, seconds=700)
+    store.posting.lower_grants(cursor, shop.id(card))
+    second = shop.sessions(card)[1]
+    assert (second["granted_seconds"], second["due_cause"]) == (200, "validity")
