@@ -4,7 +4,8 @@
     --sample N        so many places, chosen by the same seed
     --only TEXT       places whose name (path:line:column 'old' -> 'new') contains this; can be given several times
     --jobs N          so many at a time, each in a copy of its own  [2]
-    --map             find out again which tests execute which lines; --map=alone only of the tests without a server
+    --map             find out again which tests execute which lines; --map=alone only of the tests without a server;
+                      --map=FILE,FILE only of these files of tests
     --left            only the places that no earlier run found killed: to go on with a run, or after adding tests
     --list            name the places and do nothing
 
@@ -13,7 +14,8 @@ procedure.  The map of that is made once, by a run of all these tests, and kept 
 after a change of the tests.  The quickest test comes first, the first that fails ends the try, and all together take at
 most BUDGET_SECONDS by the map, so that a verdict takes a bounded time.  `worker.py` says how a try is made cheap.
 
-The verdicts do not depend on chance: the places, the map and the examples of `hypothesis` are fixed.  They are kept in
+The verdicts do not depend on chance: the places, the map and the examples of `hypothesis` are fixed, and a test that
+noticed a change is run once without one, in the same way; if it fails then, it is left out.  They are kept in
 var/mutants.json, with those of earlier runs.  A place that may stay as it is, because the change changes nothing, is in
 `equal.txt` with the reason.  Exit status 1 if less than 95 of 100 others are noticed.
 """
@@ -107,7 +109,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--jobs", type=int, default=JOBS)
-    parser.add_argument("--map", nargs="?", const="all", choices=("all", "alone"))
+    parser.add_argument("--map", nargs="?", const="all")
     parser.add_argument("--left", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
@@ -132,7 +134,7 @@ def main() -> int:
     for tree in trees:
         tree.prepare()
     if options.map or not MAP.exists():
-        make_map(trees[0], only_alone=options.map == "alone" and MAP.exists())
+        make_map(trees[0], options.map if MAP.exists() and options.map else "all")
     started_at = time.monotonic()
     try:
         verdicts = tried(changes, trees, known, Map())
@@ -215,13 +217,23 @@ def reasons() -> dict[str, str]:
     return dict(line.rsplit(" | ", 1) for line in lines)
 
 
-def make_map(tree: "Tree", only_alone: bool) -> None:
-    """Run all tests without a change, in the way in which they run with one, and write down what each executes."""
+def make_map(tree: "Tree", which: str) -> None:
+    """Run tests without a change, in the way in which they run with one, and write down what each executes.
+
+    *which*: "all"; "alone" for those without a server; or files of tests, with commas between them.
+    """
     names = [one.name for one in objects((CHECKOUT / "sql/schema.sql").read_text())]
+    parts = {"all": [(False, ALONE), (True, SERVED)], "alone": [(False, ALONE)]}
+    runs = parts.get(which) or [
+        (needs_server, chosen)
+        for needs_server in (False, True)
+        if (chosen := [one for one in which.split(",") if not one.startswith(tuple(ALONE)) == needs_server])
+    ]
     found: dict[str, dict] = {}
-    if only_alone:
-        found = {name: test for name, test in json.loads(MAP.read_text()).items() if test["needs_server"]}
-    for needs_server, chosen in ((False, ALONE),) if only_alone else ((False, ALONE), (True, SERVED)):
+    if which != "all":
+        run_again = tuple(name for _, chosen in runs for name in chosen)
+        found = {name: test for name, test in json.loads(MAP.read_text()).items() if not name.startswith(run_again)}
+    for needs_server, chosen in runs:
         part = FOLDER / "map.part"
         part.unlink(missing_ok=True)
         answer = tree.ask(
@@ -257,6 +269,9 @@ class Map:
     def __init__(self) -> None:
         self.tests = json.loads(MAP.read_text())
         self.files = sorted({name.split("::")[0] for name in self.tests})
+        # Those that noticed a change, and do or do not pass without one.
+        self.passing: set[str] = set()
+        self.failing: set[str] = set()
         self.by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
         self.by_file: dict[str, set[str]] = defaultdict(set)
         self.by_object: dict[str, set[str]] = defaultdict(set)
@@ -271,7 +286,11 @@ class Map:
 
     def of(self, change: Change) -> list[str]:
         """The tests of a change, the quickest first."""
-        of_module = f"tests/unit/test_{Path(change.path).stem}.py::"
+        # Its examples, and the tests in the files of its name.
+        of_module = (
+            f"{change.path}::",
+            *(f"tests/{room}/test_{Path(change.path).stem}.py::" for room in ("unit", "store")),
+        )
         if change.path.endswith(".sql"):
             found = self.by_object[object_at(change).name]
         else:
@@ -285,9 +304,14 @@ class Map:
                 }
         chosen, seconds = [], 0.0
         is_sql = change.path.endswith(".sql")
-        # First the tests that are about this file; others only pass by.
-        first = "tests/schema/" if is_sql else of_module
-        for name in sorted(found, key=lambda name: (not name.startswith(first), self.tests[name]["seconds"], name)):
+        # First the tests that are about this file, then those of its folder; others only pass by.
+        room = "tests/schema/" if is_sql else f"tests/{Path(change.path).parent.name}/"
+        for name in sorted(
+            found - self.failing,
+            key=lambda name: (
+                not name.startswith(of_module), not name.startswith(room), self.tests[name]["seconds"], name
+            ),
+        ):  # fmt: skip
             seconds += self.tests[name]["seconds"]
             if seconds > (BUDGET_SECONDS_SQL if is_sql else BUDGET_SECONDS) and chosen:
                 break
@@ -432,7 +456,32 @@ class Tree:
             job |= {"code": change.applied(text), "collected": tests.files}
         else:
             job |= {"text": change.applied(text)}
-        return Verdict(**self.ask(job))
+        while True:
+            verdict = Verdict(**self.ask(job))
+            if verdict.word != "killed" or verdict.by not in tests.tests or self._passes_unchanged(verdict.by, tests):
+                return verdict
+            print(f"{verdict.by} fails without a change, too: left out", file=sys.stderr)
+            tests.failing.add(verdict.by)
+            job["tests"] = [name for name in job["tests"] if name != verdict.by]
+            if not job["tests"]:
+                return Verdict("untested", "", verdict.seconds)
+
+    def _passes_unchanged(self, name: str, tests: Map) -> bool:
+        """Whether a test that failed passes without the change, here and now: it says nothing if it does not.  Asked once."""
+        if name not in tests.passing:
+            seconds = tests.tests[name]["seconds"]
+            answer = self.ask(
+                {
+                    "tests": [name],
+                    "needs_server": tests.tests[name]["needs_server"],
+                    "cpu_seconds": int(CPU_SECONDS + CPU_FACTOR * seconds),
+                    "wall_seconds": WALL_SECONDS + WALL_FACTOR * seconds,
+                    "collected": tests.files,
+                }
+            )
+            if answer["word"] == "alive":
+                tests.passing.add(name)
+        return name in tests.passing
 
 
 if __name__ == "__main__":

@@ -197,7 +197,10 @@ class Collected:
 
     def status(self, job: dict) -> int | None:
         print(json.dumps(job), file=self.jobs, flush=True)
-        return json.loads(self.answers.readline())
+        line = self.answers.readline()
+        if not line:
+            raise RuntimeError("pytest could not collect the tests without a change; see var/log in this tree")
+        return json.loads(line)
 
     def end(self) -> None:
         self.jobs.close()

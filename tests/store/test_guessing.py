@@ -2,6 +2,7 @@
 
 import pytest
 
+from freeradius_module import store
 from freeradius_module.rules.login import SOURCES_MOST, card_tries
 from freeradius_module.sealing.pin import SAFE_ALPHABET
 from tests.database import without_triggers
@@ -200,3 +201,93 @@ def test_unknown_serials_of_ever_new_devices_are_few_rows(shop, engine, database
     counted = rows_of(database, "unknown_login")
     assert len(counted) == SOURCES_MOST + 2
     assert (counted[f"{nas_id}/*"], counted[f"{nas_id}/{device(0)}"]) == (SOURCES_MOST, 3)
+
+
+# --- What is counted -------------------------------------------------------------------------------------
+
+
+def standing(cursor, serial, source="one", nas_id=1, device=PHONE):
+    ((card_id, found),) = store.guessing.read_standings(cursor, [store.guessing.Try(serial, source, nas_id, device)])
+    return card_id, tuple(found)
+
+
+def test_refusals_are_counted_by_quarters_of_an_hour(shop, cursor, database):
+    (card,) = shop.sell(1)
+    refused = store.guessing.RefusedLogin(shop.id(card), "one", "wrong_pin", 1)
+    moments = ("2026-03-02 10:00:00", "2026-03-02 10:14:59", "2026-03-02 10:15:00")
+    for record in (store.guessing.record_refusals, store.guessing.record_unknown):
+        for moment in moments:
+            cursor.execute("SET timestamp = UNIX_TIMESTAMP(%s)", [moment])
+            record(cursor, [refused])
+    for table in ("login_refusal", "unknown_login"):
+        rows = database.query(f"SELECT CAST(window_at AS CHAR) AS at, tries FROM {table} ORDER BY window_at")
+        assert rows == [{"at": moments[0], "tries": 2}, {"at": moments[2], "tries": 1}]
+
+
+def test_tries_at_a_card_are_added_by_source_and_nas_and_in_all(shop, cursor):
+    card, other = shop.sell(2)
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP('2026-03-02 10:01:00')")
+    refused = [
+        store.guessing.RefusedLogin(shop.id(one), source, reason, nas_id)
+        for one, source, reason, nas_id, times in (
+            (card, "one", "wrong_pin", 1, 2),
+            (card, "two", "wrong_pin", 1, 3),
+            (card, "three", "wrong_pin", 2, 4),
+            (card, "one", "expired", 1, 5),
+            (other, "one", "wrong_pin", 1, 6),
+        )
+        for _ in range(times)
+    ]
+    store.guessing.record_refusals(cursor, refused)
+    assert standing(cursor, card.serial) == (shop.id(card), (2, 5, 9, 3, False))
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP('2026-03-02 10:15:00')")
+    assert standing(cursor, card.serial) == (shop.id(card), (0, 0, 0, 0, False))
+
+
+def test_tries_with_serials_that_do_not_exist_are_added_for_their_nas(cursor):
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP('2026-03-02 10:01:00')")
+    refused = [
+        store.guessing.RefusedLogin(0, source, "unknown_card", nas_id)
+        for source, nas_id, times in (("one", 1, 2), ("two", 1, 3), ("one", 2, 4))
+        for _ in range(times)
+    ]
+    store.guessing.record_unknown(cursor, refused)
+    assert standing(cursor, "9999999999") == (None, (2, 5, 5, 2, False))
+    cursor.execute("SET timestamp = UNIX_TIMESTAMP('2026-03-02 10:15:00')")
+    assert standing(cursor, "9999999999") == (None, (0, 0, 0, 0, False))
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_device_is_known_to_the_card_that_it_logged_in_with(shop, engine, cursor, database, is_archived):
+    """Also long ago; and not by accounting alone, in which anything may be reported."""
+    card, other, reported = shop.sell(3)
+    log_in(engine, card, PHONE)
+    log_in(engine, other, LAPTOP)
+    engine.account(report(reported, "Interim-Update", 60, device=PHONE))
+    if is_archived:
+        names = store.accounting.ARCHIVED_COLUMNS
+        database.execute(
+            f"INSERT INTO session_archive ({names}, ended_at) SELECT {names}, UTC_TIMESTAMP(3) FROM session"
+        )
+        database.execute("DELETE FROM session")
+    known = [
+        standing(cursor, one.serial, device=device)[1][-1]
+        for one, device in ((card, PHONE), (card, LAPTOP), (other, PHONE), (other, LAPTOP), (reported, PHONE))
+    ]
+    assert known == [True, False, False, True, False]
+
+
+def test_the_sources_of_several_cards_and_reasons_are_found_at_once(shop, cursor):
+    one, two, three = (shop.id(card) for card in shop.sell(3))
+    refused = [
+        store.guessing.RefusedLogin(card_id, source, reason, 1)
+        for card_id, source, reason in (
+            (one, "a", "wrong_pin"), (one, "b", "wrong_pin"), (one, "c", "expired"), (two, "d", "expired"),
+            (three, "e", "expired"),
+        )
+    ]  # fmt: skip
+    store.guessing.record_refusals(cursor, refused)
+    assert store.guessing.refused_sources(cursor, [refused[0], refused[3]]) == {
+        (one, "wrong_pin"): {"a", "b"},
+        (two, "expired"): {"d"},
+    }

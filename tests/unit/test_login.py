@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freeradius_module.engine.logins import _reservation
 from freeradius_module.rules import hours
 from freeradius_module.rules.login import (
     Accept,
@@ -418,3 +419,11 @@ def test_nothing_is_taken_back_where_nothing_is_held_beyond():
     assert taken_back(Credit(seconds=300), [first]) == []
     without = session(2, granted_left=Credit())
     assert taken_back(Credit(seconds=250), [first, without]) == [(first, Credit(50, 0, 0, 0, 0))]
+
+
+def test_a_session_is_due_a_quarter_of_a_minute_after_its_timeout():
+    """So long the NAS has to end it by itself; the end of a validity is exact."""
+    accepted = decide(card(), product(), attempt())
+    for limited_by, grace_seconds in ((accepted.limited_by, 15), ("validity", 0), ("hours", 0)):
+        one = _reservation(card(), product(), attempt(), accepted._replace(limited_by=limited_by))
+        assert one.due_in_seconds == accepted.limits.session_seconds + grace_seconds
