@@ -104,6 +104,14 @@ class Refusals:
         monkeypatch.setattr(Connection, "commit", committed)
 
 
+def wait_until_applied(cluster) -> None:
+    """Wait until the first node has applied what the others have committed; by then the command's transaction has lost."""
+    with cluster.nodes[0].connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION wsrep_sync_wait = 1")
+        cursor.execute("SELECT writes FROM refusing.row_of_both")
+        cursor.fetchall()
+
+
 def _is_in_transaction(connection) -> bool:
     with connection.cursor(pymysql.cursors.Cursor) as cursor:
         cursor.execute("SELECT @@in_transaction")
@@ -122,6 +130,7 @@ def refusals(cluster, monkeypatch, turns=itertools.cycle):
             with connection.cursor() as cursor:
                 cursor.execute("UPDATE refusing.row_of_both SET writes = writes + 1 WHERE id = 1")
             writing.execute("UPDATE refusing.row_of_both SET writes = writes + 1 WHERE id = 1")
+            wait_until_applied(cluster)
 
         yield Refusals(patch, before)
 
@@ -427,7 +436,7 @@ def test_a_refused_commit_is_repeated_and_the_act_done_once(name, office, databa
 
 
 @pytest.fixture
-def at_once(elsewhere, monkeypatch):
+def at_once(cluster, elsewhere, monkeypatch):
     """Runs `first` and, before its commit number `at`, all of `second` on the other node.  Returns the first one's result."""
 
     def run_both(office, first, second, at=1, stdin=None, stdin_of_second=None):
@@ -437,6 +446,7 @@ def at_once(elsewhere, monkeypatch):
             if next(number) == at:
                 done = elsewhere.program(*second, stdin=stdin_of_second)
                 assert done.exit_status == 0, done.stderr
+                wait_until_applied(cluster)
 
         with monkeypatch.context() as patch:
             refusing = Refusals(patch, before)
