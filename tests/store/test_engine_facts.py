@@ -1,6 +1,7 @@
 """What the engine tells of a packet or a login before and after its statements: whether it is late, odd, proved, counted."""
 
 import hashlib
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 from freeradius_module.attributes import SERIAL_MAX
 from freeradius_module.engine import accounting, logins
 from freeradius_module.engine.accounting import ARCHIVE_SECONDS, Packet
-from freeradius_module.rules.identity import Candidate
+from freeradius_module.rules.identity import Candidate, Claim
 from freeradius_module.store.accounting import Charged
 from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, nas_restart, report, request, session_timeout
 
@@ -178,3 +179,48 @@ def test_a_card_that_an_entry_used_up_is_exhausted_by_its_next_login(shop, engin
     shop.change(ended, expires_at="2020-01-01")
     assert [log_in(engine, card).reason for card in (used, blocked, ended)] == ["exhausted", "blocked", "expired"]
     assert [shop.status(card) for card in (used, blocked, ended)] == ["exhausted", "blocked", "expired"]
+
+
+# --- Whose a packet is, without reading the database ----------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "key"), [(99, (7, 1)), (102, (7, 1)), (103, None)])
+def test_a_class_is_trusted_if_the_session_began_after_its_login(engine, seconds, key):
+    """A session that began before went on through a new authentication. Two seconds are for the clocks."""
+    claim = Claim(card_id=7, login_number=1, login_epoch=900)._replace(is_named=True)
+    packet = SimpleNamespace(
+        kind="Interim-Update", age_seconds=0.0, seconds=seconds, claim=claim, at=1000.0, nas_id=1, serial="7",
+        acct_session_id="8001",
+    )  # fmt: skip
+    assert engine.charges._trusted_key(packet) == key
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "key"),
+    [
+        ("Interim-Update", 100, (7, 1)),
+        ("Interim-Update", 70, (7, 1)),
+        ("Interim-Update", 130, (7, 1)),
+        ("Interim-Update", 69, None),
+        ("Interim-Update", 131, None),
+        # It may begin another session, whatever its identifier.
+        ("Start", 100, None),
+    ],
+)
+def test_a_session_is_remembered_by_its_identifier_and_its_start(engine, kind, seconds, key):
+    packet = SimpleNamespace(
+        kind=kind, age_seconds=0.0, seconds=seconds, claim=None, at=1000.0, nas_id=1, serial="7",
+        acct_session_id="8001",
+    )  # fmt: skip
+    assert engine.charges._trusted_key(packet) is None
+    engine.charges._remember(packet, 7, 1, 900.0)
+    assert engine.charges._trusted_key(packet) == key
+
+
+def test_a_session_of_a_day_is_looked_for_unless_it_was_open_within_a_day(engine):
+    charges = engine.charges
+    assert charges._is_not_archived((7, 1), ARCHIVE_SECONDS - 1)
+    assert not charges._is_not_archived((7, 1), ARCHIVE_SECONDS)
+    for ago, is_certain in ((10, True), (ARCHIVE_SECONDS - 10, True), (ARCHIVE_SECONDS + 10, False)):
+        charges._open_at[7, 1] = time.monotonic() - ago
+        assert charges._is_not_archived((7, 1), ARCHIVE_SECONDS) is is_certain

@@ -376,3 +376,20 @@ def test_a_session_whose_time_now_ends_when_it_is_due_keeps_its_cause(shop, engi
     store.posting.lower_grants(cursor, shop.id(card))
     second = shop.sessions(card)[1]
     assert (second["granted_seconds"], second["due_cause"]) == (200, "validity")
+
+
+def test_download_and_upload_of_several_sessions_are_added_for_the_share(shop, engine, cursor, database):
+    (card,) = shop.sell(1, credit_octets=1000, max_sessions=2, **FAIR)
+    on(shop, engine, card, PHONE)
+    on(shop, engine, card, LAPTOP)
+    for number in (1, 2):
+        use(shop, card, number, down_octets=200, up_octets=200)
+    store.posting.slow_down(cursor, shop.id(card))
+    assert slowed(database) == [(shop.id(card), 1), (shop.id(card), 2)]
+
+
+def test_an_only_session_loses_its_own_limit_too(shop, engine, cursor):
+    (card,) = shop.sell(1, credit_octets=1000, **FAIR)
+    on(shop, engine, card, PHONE)
+    store.posting.slow_down(cursor, shop.id(card))
+    assert [row["fup_octets"] for row in shop.sessions(card)] == [0]
