@@ -1,5 +1,6 @@
 """Wait for what must happen, however busy the machine is; give up only when it surely will not."""
 
+import socket
 import time
 
 GIVE_UP_SECONDS = 120
@@ -20,6 +21,12 @@ def wait_until(ask, seconds=GIVE_UP_SECONDS, pause_seconds=PAUSE_SECONDS):
 def wait_for_locks(database, count: int = 1) -> None:
     """Wait until so many transactions wait for a row that another one holds."""
     wait_until(lambda: waiting_for_a_lock(database) >= count, pause_seconds=TRANSACTIONS_PAUSE_SECONDS)
+
+
+def engine_listens(path) -> bool:
+    """Whether an engine accepts connections at this socket.  The file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def waiting_for_a_lock(database) -> int:

@@ -120,7 +120,7 @@ class Busy(Refused):
     """Another command is working on the same cards. Nothing was changed; please try again."""
 
 
-class Changed(Refused):
+class Changed(Busy):
     """The cards have changed since this command first read them, and may no longer be what was confirmed. Nothing was
     changed; run the command again."""
 

@@ -10,6 +10,7 @@ from tests.eap_device import METHODS
 from tests.office import Office
 from tests.radius_client import SECRET
 from tests.shared_site import CUSTOMER, LOOKS_LIKE_A_SERIAL, MARK, NAS, NAS_SECRET, PASSWORD, SharedSite
+from tests.waiting import engine_listens
 
 PROOFS = ("pap", "chap", "mschap", "mschap2")
 
@@ -266,7 +267,7 @@ def test_an_engine_says_whose_a_name_is(site, _unstarted_stack, database, open_f
     office.must("raddb", "install", "--dir", str(site.raddb), "--into", "default")
     process = office.spawn("engine", "--json")
     try:
-        wait_until(engine.exists)
+        wait_until(lambda: engine_listens(engine))
         site.server.start()
         (card,) = office.sell(1, "--time", "10m")
         nas = site.radius(needs_signature=False)

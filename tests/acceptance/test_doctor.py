@@ -21,6 +21,7 @@ from tests.database import without_triggers
 from tests.office import Office
 from tests.queue_writer import QueueWriter, report
 from tests.stack.freeradius import set_option
+from tests.waiting import engine_listens
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_an_engine_that_runs(doctor, options, tmp_path, wait_until):
     option_file = options("[prepaid]\n", f"[prepaid]\nengine = {path}\n")
     engine = Office(option_file).spawn("engine")
     try:
-        wait_until(path.is_socket)
+        wait_until(lambda: engine_listens(path))
         assert state_of(doctor(option_file=option_file), "engine") == "ok"
     finally:
         engine.terminate()

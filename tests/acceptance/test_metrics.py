@@ -21,6 +21,7 @@ from freeradius_module.engine.client import EngineClient
 from tests.conftest import CHECKOUT
 from tests.engine_callers import class_of, report, request
 from tests.office import Office
+from tests.waiting import engine_listens
 
 ALERTS = CHECKOUT / "raddb-config" / "prometheus" / "prepaid-alerts.yml"
 
@@ -48,7 +49,7 @@ class Engine:
 
     def start(self, wait_until):
         self.process = self.office.spawn("engine")
-        wait_until(lambda: self.socket.is_socket() or self.process.poll() is not None)
+        wait_until(lambda: engine_listens(self.socket) or self.process.poll() is not None)
         assert self.process.poll() is None, self.process.communicate()
         self.radius = EngineClient(settings.load(str(self.office.option_file)), None)
 

@@ -23,6 +23,7 @@ from tests.shop import SECRET
 from tests.stack import FreeRadius, free_ports
 from tests.stack.accounts import as_account, open_way
 from tests.stack.stack import PREPAID
+from tests.waiting import engine_listens
 
 RADIUS, ENGINE = "freerad", "daemon"
 # A NAS asks the next server when it has waited for so long.
@@ -104,8 +105,7 @@ class Apart:
 
     def is_open(self) -> bool:
         assert self.engine.poll() is None, self.engine.communicate()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
+        return engine_listens(self.socket)
 
     def login(self, card, pin=None, **options):
         return self.nas.login(card.serial, pin or card.pin, timeout_seconds=SILENCE_SECONDS, **options)

@@ -15,6 +15,7 @@ from freeradius_module.engine.server import accounting_path
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import FreeRadius, free_ports
+from tests.waiting import engine_listens
 
 NOBODY = 65534
 
@@ -61,8 +62,7 @@ class EngineClientSite:
         return engine
 
     def is_open(self) -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
+        return engine_listens(self.socket)
 
     def stop(self):
         for server in self.servers:

@@ -7,6 +7,7 @@ import pytest
 from tests.office import Office
 from tests.radius_client import RadiusClient
 from tests.stack import FreeRadius, free_ports
+from tests.waiting import engine_listens
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_server_that_shares_an_engine_ends_in_order(serve, shop, tmp_path, wai
     server, nas = serve(f"engine = {tmp_path}/engine")
     engine = Office(tmp_path / "prepaid.cnf").spawn("engine", "--json")
     try:
-        wait_until((tmp_path / "engine").is_socket)
+        wait_until(lambda: engine_listens(tmp_path / "engine"))
         use(nas, card)
     finally:
         engine.send_signal(signal.SIGTERM)

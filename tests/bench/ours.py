@@ -11,6 +11,7 @@ from admin.freeradius import files as raddb_files
 from freeradius_module.sealing import keyring, pin
 from tests.stack import FreeRadius, Stack
 from tests.stack.stack import DATABASE
+from tests.waiting import engine_listens
 
 from . import servers
 from .cards import card
@@ -91,7 +92,7 @@ class Ours:
         self.stack.start_database()
         self.load(cards, history)
         if self.engine:
-            self.engine.start(self.engine_socket.is_socket)
+            self.engine.start(lambda: engine_listens(self.engine_socket))
         for serve, server in self.radiusds:
             server.copy_distribution()
             ports = {"auth": server.auth_port, "acct": server.acct_port}
