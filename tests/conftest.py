@@ -26,7 +26,7 @@ import pytest
 
 from freeradius_module import settings
 from freeradius_module.engine.engine import Engine
-from tests import waiting
+from tests import waiting, work_order
 from tests.database import CleanDatabase, Database
 from tests.office import Office
 from tests.radius_client import RadiusClient
@@ -42,6 +42,18 @@ MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
 # tests/mutants runs thousands of times on a server that it has started: its folders and ports.
 RUNNING_STACK = "PREPAID_TEST_STACK"
+
+
+# Optional, because tests/mutants runs pytest without xdist.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return work_order.LongTestsFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """The workers' queue has the order of the collection; the order of a single process is not changed."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: work_order.place(item.nodeid))
 
 
 def pytest_terminal_summary(terminalreporter):
