@@ -37,10 +37,7 @@ class EngineClientSite:
             auth_port, acct_port = free_ports(2)
             own = folder / str(number)
             own.mkdir()
-            # FreeRADIUS delays a refusal by a second, against guessing.
-            server = FreeRadius(
-                own, auth_port=auth_port, acct_port=acct_port, options={"reject_delay": "0"}, dies_with_parent=True
-            )
+            server = FreeRadius(own, auth_port=auth_port, acct_port=acct_port, dies_with_parent=True)
             server.copy_distribution()
             self.office.must(
                 "raddb",
