@@ -137,7 +137,7 @@ def test_without_the_engine_each_server_decides_by_itself(site, shop, wait_until
     assert shop.used(card) == (60, 0, 0)
     engine = site.open_engine()
     wait_until(site.is_open)
-    # The engine is looked for again a second after it was missed.
+    # The engine is looked for again a second after it was missed; FreeRADIUS delays a refusal for as long.
     wait_until(lambda: site.nas[0].login("9999999999", "0000000000").is_reject and connections_to(site.socket) > 0)
     use(site.nas[0], later)
     assert ended(engine)[1] == 2
