@@ -2,6 +2,9 @@
 
 import socket
 import time
+from pathlib import Path
+
+from freeradius_module.engine.server import accounting_path
 
 GIVE_UP_SECONDS = 120
 PAUSE_SECONDS = 0.05
@@ -24,9 +27,12 @@ def wait_for_locks(database, count: int = 1) -> None:
 
 
 def engine_listens(path) -> bool:
-    """Whether an engine accepts connections at this socket.  The file is there a moment earlier."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        return probe.connect_ex(str(path)) == 0
+    """Whether an engine accepts logins and accounting.  Its files are there a moment earlier, that of logins first."""
+    for each in (Path(path), accounting_path(Path(path))):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            if probe.connect_ex(str(each)) != 0:
+                return False
+    return True
 
 
 def waiting_for_a_lock(database) -> int:
