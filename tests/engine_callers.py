@@ -6,6 +6,9 @@ engine.account(report(card, "Stop", 90, class_of(answer)))
 
 import time
 
+from freeradius_module.rules.usage import Credit, Tariff
+from freeradius_module.store.logins import Reservation
+
 PHONE, LAPTOP = "02-00-00-00-00-01", "02-00-00-00-00-02"
 NAS = "127.0.0.1"
 
@@ -85,3 +88,29 @@ def report(
             attributes.append((f"Acct-{direction}-Octets", octets % 2**32))
             attributes.append((f"Acct-{direction}-Gigawords", octets // 2**32))
     return [(name, str(value)) for name, value in attributes if value is not None]
+
+
+def reservation_of(shop, card, login_number=1, closes=()) -> Reservation:
+    """What a login of this card by its telephone writes, decided on the card as it is now."""
+    row = shop.card(card)
+    return Reservation(
+        card_id=row["id"],
+        card_version=row["version"],
+        product_id=row["product_id"],
+        product_revision=shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]]),
+        login_number=login_number,
+        nas_id=1,
+        nas_address=NAS,
+        device=PHONE,
+        due_in_seconds=600,
+        due_cause="time",
+        granted=Credit(600),
+        tariff=Tariff(),
+        fup_octets=None,
+        interim_seconds=300,
+        closes=closes,
+        replaces=(),
+        activates=False,
+        binds_device=False,
+        token=7,
+    )

@@ -69,8 +69,14 @@ def test_a_slip_has_all_that_its_buyer_needs(provider, batch, tmp_path, paper): 
                 assert len(part.text) * part.width <= columns
             else:
                 assert part.image.width <= dots
-        if shutil.which("zbarimg"):
-            assert read_code(slip, tmp_path) == f"{serial} {pin}"
+
+
+def test_a_telephone_reads_serial_and_pin_on_a_slip(provider, batch, tmp_path):  # noqa: F811
+    if shutil.which("zbarimg") is None:
+        pytest.skip("zbarimg is not installed")
+    provider.must("export", "--batch", batch, "--output", tmp_path / "cards.escpos")
+    found = [read_code(slip, tmp_path) for slip in slips((tmp_path / "cards.escpos").read_bytes())]
+    assert found == [f"{serial} {pin}" for serial, pin in sorted(pins(provider).items())]
 
 
 def read_code(slip: list, folder) -> str:

@@ -8,7 +8,7 @@ import pytest
 from freeradius_module import store
 from freeradius_module.connection import LOCKED
 from freeradius_module.rules.usage import Usage
-from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report, session_timeout
+from tests.engine_callers import LAPTOP, PHONE, class_of, log_in, report, reservation_of, session_timeout
 
 DAY = 86_400
 # A moment, as MariaDB takes it for its own time.
@@ -300,36 +300,10 @@ def test_a_session_that_has_ended_is_not_replaced(shop, engine, cursor):
     assert [(row["due_at"], row["due_cause"]) for row in shop.sessions(card)] == [(None, "time")]
 
 
-def third_login(shop, card, closes) -> store.logins.Reservation:
-    row = shop.card(card)
-    revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
-    values = dict.fromkeys(store.logins.Reservation._fields) | {
-        "card_id": row["id"],
-        "card_version": row["version"],
-        "product_id": row["product_id"],
-        "product_revision": revision,
-        "login_number": 3,
-        "nas_id": 1,
-        "nas_address": "127.0.0.1",
-        "device": PHONE,
-        "due_in_seconds": 600,
-        "due_cause": "time",
-        "granted": store.logins.Credit(600),
-        "tariff": store.logins.Tariff(),
-        "interim_seconds": 300,
-        "closes": closes,
-        "replaces": (),
-        "activates": False,
-        "binds_device": False,
-        "token": 7,
-    }
-    return store.logins.Reservation(**values)
-
-
 def test_a_login_that_ends_a_session_waits_for_a_locked_card(shop, cursor, database, two_cards):
     """In a transaction of several statements a row that is left out would be an error that says nothing."""
     card = two_cards[0]
-    reservation = third_login(shop, card, ((1, "superseded", Usage(60, 7, 5)),))
+    reservation = reservation_of(shop, card, 3, ((1, "superseded", Usage(60, 7, 5)),))
     cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
     with database.connect() as connection, connection.cursor() as office:
         office.execute("BEGIN")
@@ -345,7 +319,9 @@ def test_a_login_that_ends_a_session_waits_for_a_locked_card(shop, cursor, datab
 def test_a_login_takes_all_sessions_over_or_none(shop, engine, cursor, two_cards):
     """One of them has reported since the login read it: the login is not written, and both go on."""
     card = two_cards[0]
-    reservation = third_login(shop, card, ((1, "superseded", Usage(60, 7, 5)), (2, "superseded", Usage(59, 7, 5))))
+    reservation = reservation_of(
+        shop, card, 3, ((1, "superseded", Usage(60, 7, 5)), (2, "superseded", Usage(59, 7, 5)))
+    )
     assert store.logins.reserve_with_changes(cursor, reservation) is False
     assert ended(shop, two_cards) == [[], []]
     assert len(shop.sessions(card)) == 2

@@ -8,8 +8,8 @@ from threading import Barrier
 import pytest
 
 from freeradius_module import store
-from freeradius_module.rules.usage import Credit, Tariff, Usage
-from tests.engine_callers import LAPTOP, PHONE, log_in
+from freeradius_module.rules.usage import Usage
+from tests.engine_callers import LAPTOP, PHONE, log_in, reservation_of
 
 PATIENCE_SECONDS = 30
 
@@ -91,16 +91,16 @@ def test_a_login_number_is_claimed_once_whoever_claims_it(shop, cursor):
     """Two logins of two servers, decided on the same facts: a statement each, and one of another card beside."""
     card, other = shop.sell(2)
     one, two = shop.id(card), shop.id(other)
-    first = [_reservation(shop, card), _reservation(shop, other)]
+    first = [reservation_of(shop, card), reservation_of(shop, other)]
     assert store.logins.reserve(cursor, first) == {(one, 1), (two, 1)}
-    late = _reservation(shop, card)._replace(token=8)
-    assert store.logins.reserve(cursor, [late, _reservation(shop, other, 2)]) == {(two, 2)}
+    late = reservation_of(shop, card)._replace(token=8)
+    assert store.logins.reserve(cursor, [late, reservation_of(shop, other, 2)]) == {(two, 2)}
 
 
 def test_a_login_that_is_written_again_is_its_own(shop, cursor):
     """Its commit succeeded, and the answer was lost."""
     card, other = shop.sell(2)
-    claims = [_reservation(shop, card), _reservation(shop, other)]
+    claims = [reservation_of(shop, card), reservation_of(shop, other)]
     for _ in range(2):
         assert store.logins.reserve(cursor, claims) == {(shop.id(card), 1), (shop.id(other), 1)}
 
@@ -108,14 +108,14 @@ def test_a_login_that_is_written_again_is_its_own(shop, cursor):
 @pytest.mark.parametrize("device", ["it's", "back\\slash", "%s", "a\x1ab", "\u00e9\u2603", '"'])
 def test_a_device_may_be_called_anything(shop, cursor, device):
     (card,) = shop.sell(1)
-    store.logins.reserve(cursor, [_reservation(shop, card)._replace(device=device)])
+    store.logins.reserve(cursor, [reservation_of(shop, card)._replace(device=device)])
     (row,) = shop.sessions(card)
     assert row["device"] == device
 
 
 def test_a_login_that_lost_changes_nothing_else(shop, cursor):
     (card,) = shop.sell(1)
-    claim = _reservation(shop, card)
+    claim = reservation_of(shop, card)
     assert store.logins.reserve(cursor, [claim]) == {(shop.id(card), 1)}
     late = claim._replace(activates=True, closes=((1, "superseded", Usage()),), binds_device=True, token=8)
     assert store.logins.reserve(cursor, [late]) == set()
@@ -126,7 +126,7 @@ def test_a_login_that_lost_changes_nothing_else(shop, cursor):
 @pytest.mark.parametrize("change", ["block", "end of validity", "device", "credit", "product"])
 def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cursor, database, change):
     card, other = shop.sell(2, credit_seconds=600)
-    reservations = [_reservation(shop, card), _reservation(shop, other)]
+    reservations = [reservation_of(shop, card), reservation_of(shop, other)]
     if change == "product":
         database.execute("UPDATE product SET speed_down_kbit = 512 WHERE id = %s", [shop.card(card)["product_id"]])
     elif change == "block":
@@ -143,7 +143,7 @@ def test_a_login_is_not_written_when_what_it_was_decided_on_has_changed(shop, cu
 
 def test_posting_and_resealing_a_pin_do_not_prevent_a_login(shop, cursor, database):
     (card,) = shop.sell(1, credit_seconds=600)
-    reservation = _reservation(shop, card)
+    reservation = reservation_of(shop, card)
     shop.change(card, posted_seconds=10, posted_login_number=0, note="seen", pin_sealed=b"other")
     assert store.logins.reserve(cursor, [reservation]) == {(shop.id(card), 1)}
 
@@ -153,30 +153,5 @@ def test_a_login_of_a_card_that_is_locked_waits_and_the_others_go_on(shop, curso
     with database.connect() as connection, connection.cursor() as office:
         office.execute("BEGIN")
         office.execute("UPDATE card SET note = 'being delivered' WHERE serial = %s", [card.serial])
-        written = store.logins.reserve(cursor, [_reservation(shop, one) for one in (card, *others)])
+        written = store.logins.reserve(cursor, [reservation_of(shop, one) for one in (card, *others)])
     assert written == {(shop.id(one), 1) for one in others}
-
-
-def _reservation(shop, card, login_number: int = 1) -> store.logins.Reservation:
-    row = shop.card(card)
-    revision = shop.database.value("SELECT revision FROM product WHERE id = %s", [row["product_id"]])
-    values = dict.fromkeys(store.logins.Reservation._fields) | {
-        "card_id": row["id"],
-        "card_version": row["version"],
-        "product_id": row["product_id"],
-        "product_revision": revision,
-        "login_number": login_number,
-        "nas_id": 1,
-        "nas_address": "127.0.0.1",
-        "device": PHONE,
-        "due_in_seconds": 600,
-        "due_cause": "time",
-        "granted": Credit(600),
-        "tariff": Tariff(),
-        "interim_seconds": 300,
-        "closes": (),
-        "activates": False,
-        "binds_device": False,
-        "token": 7,
-    }
-    return store.logins.Reservation(**{name: values[name] for name in store.logins.Reservation._fields})
