@@ -1,8 +1,8 @@
 """A machine of its own: a Debian release booted with systemd, with FreeRADIUS and MariaDB as services.
 
     with Machine("bookworm") as machine:
-        machine.copy(Path("dist/prepaid-cards.deb"), "/root/")
-        machine.run("apt-get install --yes /root/prepaid-cards.deb")
+        machine.copy(Path("dist/prepaid-cards.deb"), "/srv/")
+        machine.run("apt-get install --yes /srv/prepaid-cards.deb")
         machine.reboot()
         machine.wait_until("systemctl is-active freeradius")
 
@@ -35,7 +35,7 @@ STOP_TIMEOUT_SECONDS = 60
 COMMAND_TIMEOUT_SECONDS = 600
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": "/srv",
     "LC_ALL": "C.UTF-8",
     "DEBIAN_FRONTEND": "noninteractive",
 }

@@ -29,13 +29,13 @@ def make_newer(machine: Machine, path: str) -> str:
     """The same package as version 0.2.0, on the machine; return its path there."""
     return machine.run(f"""
         set -e
-        rm -rf /root/newer && dpkg-deb --raw-extract {path} /root/newer
-        cd /root/newer
+        rm -rf /srv/newer && dpkg-deb --raw-extract {path} /srv/newer
+        cd /srv/newer
         old=$(sed -n 's/^Version: \\(.*\\)+.*/\\1/p' DEBIAN/control)
         sed -i "s/^Version: $old/Version: 0.2.0/" DEBIAN/control
         packages=$(echo opt/prepaid-cards/lib/python*/site-packages)
         mv $packages/prepaid_cards-$old.dist-info $packages/prepaid_cards-0.2.0.dist-info
         sed -i "s/^Version: .*/Version: 0.2.0/" $packages/prepaid_cards-0.2.0.dist-info/METADATA
-        dpkg-deb -Zgzip -z1 --build /root/newer /root/newer.deb > /dev/null
-        rm -rf /root/newer
-        echo /root/newer.deb""").stdout.strip()
+        dpkg-deb -Zgzip -z1 --build /srv/newer /srv/newer.deb > /dev/null
+        rm -rf /srv/newer
+        echo /srv/newer.deb""").stdout.strip()

@@ -14,14 +14,14 @@ def test_a_provider_is_served_on_a_machine_that_was_just_booted(machine):
 
 
 def test_files_survive_a_reboot_and_a_customer_without_server_is_counted(machine):
-    machine.write("/root/note", "kept\n")
+    machine.write("/srv/note", "kept\n")
     with Provider(machine) as provider:
         machine.reboot()
         machine.run("systemctl stop freeradius")
         provider.take()
         machine.run("sleep 10")
         served = provider.take()
-    assert machine.read("/root/note") == "kept\n"
+    assert machine.read("/srv/note") == "kept\n"
     assert served.unanswered > 0
 
 

@@ -70,10 +70,10 @@ def faults_by_doctor(machine) -> list[dict]:
 
 def test_the_package_is_installed_and_starts_nothing_yet(story):
     machine = story.machine
-    path = machine.copy(package(machine.release), "/root")
-    machine.run(f"mv {path} /root/prepaid-cards.deb")
+    path = machine.copy(package(machine.release), "/srv")
+    machine.run(f"mv {path} /srv/prepaid-cards.deb")
     with story.step("install"):
-        machine.run("apt-get --yes --no-install-recommends install /root/prepaid-cards.deb")
+        machine.run("apt-get --yes --no-install-recommends install /srv/prepaid-cards.deb")
     assert machine.failed_units() == []
     assert machine.run("systemctl is-active " + " ".join(SERVICES), check=False).stdout.split() == ["inactive"] * 3
     assert machine.run("man --where prepaid").stdout.startswith("/usr/share/man/")
@@ -91,13 +91,13 @@ def test_no_unit_may_do_more_than_it_needs(story):
 def test_a_card_is_sold_and_used(story):
     machine = story.machine
     with story.step("set up and sell"):
-        machine.copy(HERE / "install_by_hand.sh", "/root")
-        machine.run("bash /root/install_by_hand.sh")
+        machine.copy(HERE / "install_by_hand.sh", "/srv")
+        machine.run("bash /srv/install_by_hand.sh")
         machine.run(f"prepaid nas add hotspot --address {ADDRESS}/32 --vendor mikrotik --secret-file -", input=SECRET)
         machine.run("prepaid product add 'One hour' --kind internet --time 1h --price 5.00")
         machine.run("prepaid partner add Kiosk && prepaid generate --product 'One hour' --count 5")
-        machine.run("prepaid export --batch 1 --output /root/cards.csv && prepaid deliver --batch 1 --partner Kiosk")
-    lines = machine.read("/root/cards.csv").splitlines()
+        machine.run("prepaid export --batch 1 --output /srv/cards.csv && prepaid deliver --batch 1 --partner Kiosk")
+    lines = machine.read("/srv/cards.csv").splitlines()
     names = lines[0].split(",")
     story.cards = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
     card = story.cards[0]
@@ -195,10 +195,10 @@ def test_a_program_that_hangs_is_started_again(story):
 
 def test_an_option_file_that_cannot_be_read_for_a_while_stops_nobody_for_good(story):
     machine = story.machine
-    machine.run("mv /etc/prepaid-cards/prepaid.cnf /root/ && mv /var/spool/prepaid-cards /root/spool")
+    machine.run("mv /etc/prepaid-cards/prepaid.cnf /srv/ && mv /var/spool/prepaid-cards /srv/spool")
     machine.run("systemctl restart " + " ".join(SERVICES), check=False)
     machine.run("sleep 15")
-    machine.run("mv /root/spool /var/spool/prepaid-cards && mv /root/prepaid.cnf /etc/prepaid-cards/")
+    machine.run("mv /srv/spool /var/spool/prepaid-cards && mv /srv/prepaid.cnf /etc/prepaid-cards/")
     machine.wait_until("systemctl is-active " + " ".join(SERVICES), timeout_seconds=60)
     machine.wait_until("prepaid queue status --json | grep -q '\"is_charger_running\": true'")
 
@@ -227,7 +227,7 @@ def test_freeradius_stops_clean_after_it_has_served(story):
 
 def test_an_upgrade_leaves_no_old_code_running(story):
     machine, card = story.machine, story.cards[1]
-    newer = make_newer(machine, "/root/prepaid-cards.deb")
+    newer = make_newer(machine, "/srv/prepaid-cards.deb")
     with story.step("upgrade"):
         machine.run(f"apt-get --yes install {newer}")
     assert machine.run("prepaid --version").stdout.split()[-1] == "0.2.0"
@@ -265,7 +265,7 @@ def test_purged_it_keeps_the_key_unless_somebody_says_otherwise(story):
     with story.step("purge"):
         machine.run("apt-get --yes purge prepaid-cards")
     machine.run("test -s /etc/prepaid-cards/key && test -d /var/spool/prepaid-cards")
-    machine.run("apt-get --yes --no-install-recommends install /root/prepaid-cards.deb")
+    machine.run("apt-get --yes --no-install-recommends install /srv/prepaid-cards.deb")
     machine.run("echo prepaid-cards prepaid-cards/remove-data boolean true | debconf-set-selections")
     machine.run("apt-get --yes purge prepaid-cards")
     machine.run("test ! -e /etc/prepaid-cards && test ! -e /var/spool/prepaid-cards")
