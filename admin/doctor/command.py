@@ -137,7 +137,8 @@ CHECKS = (
     Check("engine", engine.check_engine),
     Check("freeradius", freeradius.check_freeradius),
     Check("certificates", certificates.check_certificates),
-    Check("running", running.check_running),
+    Check(running.NAME, running.check_running),
+    Check(running.UNITS, running.check_units),
     Check("login", login.check_login, needs_database=True),
 )
 

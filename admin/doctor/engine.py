@@ -8,6 +8,7 @@ from pathlib import Path
 
 from freeradius_module.engine.server import accounting_path
 
+from ..freeradius import raddb_directory
 from ..shell.text import _
 from .finding import Finding, Installation
 
@@ -27,9 +28,7 @@ def check_engine(installation: Installation) -> Iterator[Finding]:
                 yield Finding(
                     NAME,
                     "fault",
-                    _("No engine listens at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.").format(
-                        path=listener, cause=fault.strerror
-                    ),
+                    _without_engine(installation).format(path=listener, cause=fault.strerror),
                     "systemctl enable --now prepaid-engine",
                 )
                 return
@@ -45,6 +44,14 @@ def check_engine(installation: Installation) -> Iterator[Finding]:
         )
         return
     yield Finding(NAME, "ok", str(path))
+
+
+def _without_engine(installation: Installation) -> str:
+    """FreeRADIUS decides by itself only if its account may read the key."""
+    user, key = installation.radiusd_user, Path(installation.office.key_file)
+    if user and not raddb_directory.has_mode(user, key, stat.S_IROTH):
+        return _("No engine listens at {path} ({cause}): logins get no answer, and accounting waits.")
+    return _("No engine listens at {path} ({cause}); each FreeRADIUS decides by itself, more slowly.")
 
 
 def _is_open_to(user: str, path: Path) -> bool:

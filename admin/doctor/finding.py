@@ -14,7 +14,7 @@ NAMES = tuple(
     """
     option_file database module_account server_settings event_scheduler secure_timestamp binary_log buffer_pool data_disk
     threads connections locks clock key_file nas nas_reports enforce audit archive nightly_work nightly_runs queue engine
-    freeradius pins raddb configuration certificates login card
+    freeradius pins raddb configuration certificates running units login card
     """.split()
 )
 

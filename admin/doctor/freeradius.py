@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 from ..freeradius import check, program, raddb_directory
 from ..freeradius import files as raddb_files
@@ -72,5 +73,18 @@ def _configuration(installation: Installation) -> Iterator[Finding]:
     if done.returncode == 0:
         yield Finding(name, "ok", _("FreeRADIUS accepts it"))
     else:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        yield Finding(name, "fault", lines[-1] if lines else str(done.returncode), by_hand)
+        fault = _line_of_fault(done.stdout + done.stderr, installation.directory)
+        yield Finding(name, "fault", fault or str(done.returncode), by_hand)
+
+
+def _line_of_fault(text: str, directory: Path) -> str:
+    """The first line that names a place in a file, because FreeRADIUS' last line says only that there is a fault.
+
+    >>> _line_of_fault("/etc/raddb/mods-enabled/x[3]: Expecting '}'\\nErrors reading or parsing /etc/raddb", Path("/etc/raddb"))
+    "/etc/raddb/mods-enabled/x[3]: Expecting '}'"
+    """
+    lines = text.strip().splitlines()
+    return next(
+        (line for line in lines if re.search(rf"{re.escape(str(directory))}\S*\[\d+\]", line)),
+        lines[-1] if lines else "",
+    )

@@ -1,4 +1,4 @@
-"""What runs is what is installed: after an upgrade no program may go on with the old code."""
+"""What runs is what was enabled and what is installed: after an upgrade no program may go on with the old code."""
 
 import os
 import subprocess
@@ -14,6 +14,8 @@ from .finding import Finding, Installation
 NAME = "running"
 SYSTEMD_RUNS = Path("/run/systemd/system")
 SERVICES = ("prepaid-engine", "prepaid-charge", "prepaid-enforce")
+UNITS = "units"
+TIMERS = tuple(f"prepaid-{work}.timer" for work in ("archive", "reconcile", "audit", "purge"))
 SHOW_SECONDS = 10
 
 
@@ -26,6 +28,25 @@ def check_running(_installation: Installation) -> Iterator[Finding]:
     if radius := _of_freeradius():
         old.append(radius)
     yield from old or [Finding(NAME, "ok", f"prepaid-cards {installed}")]
+
+
+def check_units(_installation: Installation) -> Iterator[Finding]:
+    """Each service and timer that starts at the boot runs now."""
+    if not SYSTEMD_RUNS.exists():
+        return
+    units = (*(f"{service}.service" for service in SERVICES), *TIMERS)
+    shown = {unit: _show(unit) for unit in units}
+    enabled = [unit for unit in units if shown[unit].get("UnitFileState") == "enabled"]
+    idle = [unit for unit in enabled if shown[unit]["ActiveState"] != "active"]
+    for unit in idle:
+        yield Finding(
+            UNITS,
+            "fault",
+            _("{unit} starts at the boot, but does not run now.").format(unit=unit),
+            f"systemctl start {unit}; journalctl -u {unit}",
+        )
+    if enabled and not idle:
+        yield Finding(UNITS, "ok", _("{count} services and timers run").format(count=len(enabled)))
 
 
 def _of_service(unit: str, installed: str) -> Finding | None:
@@ -66,14 +87,14 @@ def _of_freeradius() -> Finding | None:
 
 
 def _show(unit: str) -> dict[str, str]:
-    """Properties of a unit; MainPID is empty if it does not run."""
+    """The properties of a unit, by their names; MainPID is empty if it does not run."""
     done = subprocess.run(
-        ["systemctl", "show", "--property", "MainPID,StatusText", unit],
+        ["systemctl", "show", "--property", "MainPID,StatusText,UnitFileState,ActiveState", unit],
         capture_output=True, text=True, errors="replace", timeout=SHOW_SECONDS,
     )  # fmt: skip
     found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     pid = found.get("MainPID", "0")
-    return {"MainPID": "" if pid == "0" else pid, "StatusText": found.get("StatusText", "")}
+    return {"StatusText": "", "ActiveState": "", **found, "MainPID": "" if pid == "0" else pid}
 
 
 def _program(pid: str) -> Path | None:

@@ -57,7 +57,7 @@ class SystemAccounts(Step):
 
 
 class KeyReader(Step):
-    """FreeRADIUS' account in the group that may read the key: while no engine runs it decides by itself."""
+    """FreeRADIUS' account in the group that may read the key: without an engine it decides by itself."""
 
     def __init__(self, machine: Machine):
         self.account = machine.radius_account.pw_name
@@ -106,7 +106,8 @@ def steps(machine: Machine) -> list[Step]:
     """Accounts, then the folder of the queue.  Without the units, FreeRADIUS' account is the charger's, too."""
     sysusers, tmpfiles = (_shipped(name) for name in ("sysusers.conf", "tmpfiles.conf"))
     if units.are_wanted(machine) and sysusers and tmpfiles:
-        return [SystemAccounts(sysusers), KeyReader(machine), Queue(machine, tmpfiles)]
+        key_readers = [] if units.engine_is_wanted(machine) else [KeyReader(machine)]
+        return [SystemAccounts(sysusers), *key_readers, Queue(machine, tmpfiles)]
     account = machine.radius_account
     return [Folder(Path(machine.answers.queue), Owner(account.pw_uid, account.pw_gid), 0o750)]
 

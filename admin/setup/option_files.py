@@ -38,6 +38,10 @@ ACCOUNTS = (
 )
 
 
+# Of the engine's unit; its main group is FreeRADIUS', so that FreeRADIUS may open its socket.
+ENGINE_GROUP = "prepaid-engine"
+
+
 class Folder(Step):
     """A folder, with its owner and mode.  One that exists stays as it is, if its owner's programs can use it."""
 
@@ -151,10 +155,10 @@ def user_of(machine: Machine, account: Account) -> str:
 
 
 def reader_of(machine: Machine, account: Account) -> str | None:
-    """The system group that may read the account's option file: that of the program's unit.  None: root alone."""
+    """The system group that may read the account's option file: that of the program that uses it.  None: root alone."""
     radius_group = grp.getgrgid(machine.radius_account.pw_gid).gr_name
     if account.name == "radius":
-        return radius_group
+        return ENGINE_GROUP if units.engine_is_wanted(machine) else radius_group
     if account.unit is None:
         return None
     text = (share.folder("raddb-config") / "systemd" / account.unit).read_text(encoding="utf-8")

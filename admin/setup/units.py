@@ -58,6 +58,11 @@ def are_wanted(machine: Machine) -> bool:
     return machine.answers.units == "yes" and is_systemd()
 
 
+def engine_is_wanted(machine: Machine) -> bool:
+    """Whether an engine under an account of its own decides, so that FreeRADIUS needs neither key nor password."""
+    return machine.answers.engine == "yes" and are_wanted(machine)
+
+
 def wanted(machine: Machine) -> list[str]:
     """The units that an installation starts: what works beside FreeRADIUS, and every timer."""
     services = [ENGINE] if machine.answers.engine == "yes" else []

@@ -26,7 +26,10 @@ def package(release: str) -> Path:
 
 
 def make_newer(machine: Machine, path: str) -> str:
-    """The same package as version 0.2.0, on the machine; return its path there."""
+    """The same package as version 0.2.0 with a later schema, on the machine; return its path there.
+
+    Its migration copies the two largest tables, which is the slowest kind of change.
+    """
     return machine.run(f"""
         set -e
         rm -rf /srv/newer && dpkg-deb --raw-extract {path} /srv/newer
@@ -36,6 +39,15 @@ def make_newer(machine: Machine, path: str) -> str:
         packages=$(echo opt/prepaid-cards/lib/python*/site-packages)
         mv $packages/prepaid_cards-$old.dist-info $packages/prepaid_cards-0.2.0.dist-info
         sed -i "s/^Version: .*/Version: 0.2.0/" $packages/prepaid_cards-0.2.0.dist-info/METADATA
+        schema=$(sed -n 's/^SCHEMA_VERSION = //p' $packages/freeradius_module/__init__.py)
+        sed -i "s/^SCHEMA_VERSION = .*/SCHEMA_VERSION = $((schema + 1))/" $packages/freeradius_module/__init__.py
+        migrations=$(dirname $(find . -name schema.sql))/migrations
+        mkdir -p $migrations
+        cat > $migrations/$(printf %04d $((schema + 1)))_upgrade_of_the_test.sql << END
+ALTER TABLE session ADD COLUMN upgrade_note VARCHAR(32) NULL, ALGORITHM = COPY;
+ALTER TABLE card ADD COLUMN upgrade_note VARCHAR(32) NULL, ALGORITHM = COPY;
+INSERT INTO schema_version (version, name) VALUES ($((schema + 1)), 'upgrade_of_the_test');
+END
         dpkg-deb -Zgzip -z1 --build /srv/newer /srv/newer.deb > /dev/null
         rm -rf /srv/newer
         echo /srv/newer.deb""").stdout.strip()

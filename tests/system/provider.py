@@ -1,19 +1,22 @@
-"""The provider's own customer, maria, whom FreeRADIUS serves from the file `authorize`, as before prepaid cards.
+"""Customers who use the machine all the time, each through a NAS: the provider's own, maria, and one with a card.
 
     with Provider(machine) as provider:
         machine.run("apt-get install --yes ./prepaid-cards.deb")
         served = provider.take()
     assert served.unanswered == 0 and served.requests > 0
 
-She logs in and reports from her NAS (127.0.0.5) all the time, each time a request is answered or given up.  A NAS repeats a
-request that nobody answers; `repeated` counts those that were answered only then, `unanswered` those that never were.
+A NAS repeats a request that nobody answers; `repeated` counts those that were answered only then, `unanswered` those that
+never were.
 """
 
+import contextlib
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
 
-from tests.system.machine import Machine
+from tests.radius_client import Reply, Session
+from tests.system.machine import Machine, Nas
 
 SECRET = "provider-secret"
 NAS_ADDRESS = "127.0.0.5"
@@ -30,20 +33,21 @@ class Served:
     requests: int = 0
     repeated: int = 0
     unanswered: int = 0
-    # An answer that is not hers: a refusal, or an Accept without her attributes.
+    # An answer that is not the customer's: a refusal, or an Accept without what belongs into it.
     wrong: int = 0
 
 
-class Provider:
-    def __init__(self, machine: Machine, auth_port: int = 1812, acct_port: int = 1813):
-        self._nas = machine.nas(SECRET, auth_port, acct_port)
-        self._nas.needs_signature = False
+class Customer:
+    """One who asks again and again, in a thread of its own; subclasses say what, in `ask`."""
+
+    def __init__(self, nas: Nas):
+        self.nas = nas
         self._served = Served()
         self._lock = threading.Lock()
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
 
-    def __enter__(self) -> "Provider":
+    def __enter__(self):
         self._thread.start()
         return self
 
@@ -57,31 +61,90 @@ class Provider:
             taken, self._served = self._served, Served()
         return taken
 
-    def _serve(self) -> None:
+    def ask(self) -> None:
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
         while not self._ends.is_set():
-            self._ask(self._login)
-            self._ask(self._report)
+            self.ask()
             time.sleep(PAUSE_SECONDS)
 
-    def _login(self):
-        reply = self._nas.login(
-            CUSTOMER, PASSWORD, nas_ip=NAS_ADDRESS, timeout_seconds=TIMEOUT_SECONDS, message_authenticator=True
-        )
-        return reply, reply is not None and reply.is_accept and reply["Reply-Message"] == "Contract customer"
-
-    def _report(self):
-        session = self._nas.session(CUSTOMER, nas_ip=NAS_ADDRESS)
-        reply = self._nas.start(session, timeout_seconds=TIMEOUT_SECONDS)
-        return reply, reply is not None and reply.is_acknowledged
-
-    def _ask(self, request) -> None:
+    def request(self, send: Callable[[], Reply | None], is_right: Callable[[Reply], bool]) -> Reply | None:
+        """Send as a NAS does, and count the answer; None if there was none, or a wrong one."""
         # The lock is held while a request is under way, so that it counts in the step in which it began.
         with self._lock:
             self._served.requests += 1
             for number in range(TRIES):
-                reply, is_right = request()
+                reply = send()
                 if reply is not None:
                     self._served.repeated += number > 0
-                    self._served.wrong += not is_right
-                    return
+                    self._served.wrong += not is_right(reply)
+                    return reply if is_right(reply) else None
             self._served.unanswered += 1
+            return None
+
+
+class Provider(Customer):
+    """The provider's own customer, whom FreeRADIUS serves from the file `authorize`, as before prepaid cards."""
+
+    def __init__(self, machine: Machine, auth_port: int = 1812, acct_port: int = 1813):
+        super().__init__(machine.nas(SECRET, auth_port, acct_port))
+        self.nas.needs_signature = False
+
+    def ask(self) -> None:
+        self.request(
+            lambda: self.nas.login(
+                CUSTOMER, PASSWORD, nas_ip=NAS_ADDRESS, timeout_seconds=TIMEOUT_SECONDS, message_authenticator=True
+            ),
+            lambda reply: reply.is_accept and reply["Reply-Message"] == "Contract customer",
+        )
+        session = self.nas.session(CUSTOMER, nas_ip=NAS_ADDRESS)
+        self.request(
+            lambda: self.nas.start(session, timeout_seconds=TIMEOUT_SECONDS), lambda reply: reply.is_acknowledged
+        )
+
+
+class CardCustomer(Customer):
+    """One with a card: logs in, is online, and ends the session; `acknowledged_seconds` must be charged, once."""
+
+    SESSION_SECONDS = 7
+
+    def __init__(self, nas: Nas, card: dict, nas_ip: str):
+        super().__init__(nas)
+        self.card = card
+        self.nas_ip = nas_ip
+        self.acknowledged_seconds = 0
+        self._in_session = threading.Lock()
+
+    @contextlib.contextmanager
+    def between_sessions(self):
+        """No session is open, and none begins; so what is charged can be compared."""
+        with self._in_session:
+            yield
+
+    def ask(self) -> None:
+        with self._in_session:
+            self._one_session()
+
+    def _one_session(self) -> None:
+        accept = self.request(
+            lambda: self.nas.login(
+                self.card["serial"], self.card["pin"], nas_ip=self.nas_ip, timeout_seconds=TIMEOUT_SECONDS
+            ),
+            lambda reply: reply.is_accept and reply["Session-Timeout"] > 0,
+        )
+        if accept is None:
+            return
+        session: Session = self.nas.session(self.card["serial"], accept, nas_ip=self.nas_ip)
+        self._report(session, "Start")
+        self._report(session, "Interim-Update", seconds=self.SESSION_SECONDS - 2)
+        # The same bytes again if nobody answers, as a NAS sends them.
+        if self._report(session, "Stop", seconds=self.SESSION_SECONDS):
+            self.acknowledged_seconds += self.SESSION_SECONDS
+
+    def _report(self, session: Session, status: str, **options) -> Reply | None:
+        packet = self.nas.build_report(session, status, **options)
+        return self.request(
+            lambda: self.nas.send(packet, nas_ip=self.nas_ip, timeout_seconds=TIMEOUT_SECONDS),
+            lambda reply: reply.is_acknowledged,
+        )

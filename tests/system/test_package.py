@@ -1,19 +1,20 @@
 """A provider's story with the package, in the order of the tests: installed, a card sold, reboot, database away, upgrade, remove.
 
-The provider's own customer is served by the same FreeRADIUS throughout.  `served` collects what each step cost her, and
-what cards' packets got no answer; the last test prints it.
+The provider's own customer is served by the same FreeRADIUS throughout, and from the sale on one with a card.  `served`
+collects what each step cost them; the last test prints it.
 """
 
 import contextlib
 import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.system.machine import Machine, Nas
 from tests.system.packages import make_newer, package
-from tests.system.provider import Provider, Served
+from tests.system.provider import CardCustomer, Provider, Served
 
 HERE = Path(__file__).resolve().parent
 SECRET = "hotspot-secret-of-the-test"
@@ -25,6 +26,13 @@ JOBS = ("prepaid-archive", "prepaid-reconcile", "prepaid-audit", "prepaid-purge"
 EXPOSURE_MOST = 2.5
 
 
+class Step(NamedTuple):
+    name: str
+    seconds: float
+    provider: Served
+    card: Served | None
+
+
 class Story:
     """What the tests of one machine share."""
 
@@ -33,15 +41,25 @@ class Story:
         self.nas: Nas = machine.nas(SECRET, AUTH_PORT, ACCT_PORT)
         self.provider = Provider(machine)
         self.cards: list[dict] = []
-        self.served: list[tuple[str, float, Served]] = []
+        # The one who uses a card all the time, from the sale on.
+        self.customer: CardCustomer | None = None
+        self.served: list[Step] = []
 
     @contextlib.contextmanager
     def step(self, name: str):
-        """Count what the provider's customer is answered in this step."""
+        """Count what both customers are answered in this step."""
         self.provider.take()
+        if self.customer:
+            self.customer.take()
         began = time.monotonic()
         yield
-        self.served.append((name, time.monotonic() - began, self.provider.take()))
+        seconds = time.monotonic() - began
+        self.served.append(Step(name, seconds, self.provider.take(), self.customer and self.customer.take()))
+
+    def end(self) -> None:
+        """The one with a card goes; what was acknowledged is charged by now, or in the queue."""
+        if self.customer:
+            self.customer.__exit__()
 
     def login(self, card: dict):
         return self.nas.login(card["serial"], card["pin"], nas_ip=ADDRESS)
@@ -55,6 +73,13 @@ def story(machine):
     story = Story(machine)
     with story.provider:
         yield story
+        story.end()
+
+
+def exported(machine, path: str) -> list[dict]:
+    lines = machine.read(path).splitlines()
+    names = lines[0].split(",")
+    return [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
 
 
 def session_of(story, card, accept):
@@ -95,11 +120,15 @@ def test_a_card_is_sold_and_used(story):
         machine.run("bash /srv/install_by_hand.sh")
         machine.run(f"prepaid nas add hotspot --address {ADDRESS}/32 --vendor mikrotik --secret-file -", input=SECRET)
         machine.run("prepaid product add 'One hour' --kind internet --time 1h --price 5.00")
+        machine.run("prepaid product add Always --kind internet --time 1000h --price 100.00")
         machine.run("prepaid partner add Kiosk && prepaid generate --product 'One hour' --count 5")
         machine.run("prepaid export --batch 1 --output /srv/cards.csv && prepaid deliver --batch 1 --partner Kiosk")
-    lines = machine.read("/srv/cards.csv").splitlines()
-    names = lines[0].split(",")
-    story.cards = [dict(zip(names, line.split(","), strict=False)) for line in lines[1:]]
+        machine.run("prepaid generate --product Always --count 1")
+        machine.run("prepaid export --batch 2 --output /srv/always.csv && prepaid deliver --batch 2 --partner Kiosk")
+    story.cards = exported(machine, "/srv/cards.csv")
+    (always,) = exported(machine, "/srv/always.csv")
+    story.customer = CardCustomer(machine.nas(SECRET, AUTH_PORT, ACCT_PORT), always, ADDRESS)
+    story.customer.__enter__()
     card = story.cards[0]
     accept = story.login(card)
     assert accept.is_accept and accept["Session-Timeout"] == 3600
@@ -225,16 +254,38 @@ def test_freeradius_stops_clean_after_it_has_served(story):
     assert set(shown) == {"Result=success", "ExecMainStatus=0", "ActiveState=inactive"}
 
 
-def test_an_upgrade_leaves_no_old_code_running(story):
-    machine, card = story.machine, story.cards[1]
+def test_an_upgrade_with_a_migration_costs_no_customer_an_answer(story):
+    """And every report that was acknowledged is charged, once."""
+    machine, customer = story.machine, story.customer
     newer = make_newer(machine, "/srv/prepaid-cards.deb")
+    machine.wait_until("prepaid queue status --json | grep -q '\"waiting\": 0'")
+    with customer.between_sessions():
+        used, acknowledged = story.used(customer.card), customer.acknowledged_seconds
     with story.step("upgrade"):
         machine.run(f"apt-get --yes install {newer}")
+    step = story.served[-1]
+    assert (step.provider.unanswered, step.provider.wrong) == (0, 0)
+    assert (step.card.unanswered, step.card.wrong) == (0, 0)
+    assert step.card.requests > 0
+    machine.wait_until("prepaid queue status --json | grep -q '\"waiting\": 0'")
+    with customer.between_sessions():
+        assert story.used(customer.card) - used == customer.acknowledged_seconds - acknowledged > 0
+
+
+def test_an_upgrade_leaves_no_old_code_running(story):
+    machine, card = story.machine, story.cards[1]
     assert machine.run("prepaid --version").stdout.split()[-1] == "0.2.0"
     for unit in SERVICES:
         assert "StatusText=version 0.2.0" in machine.run(f"systemctl show --property StatusText {unit}").stdout
     findings = json.loads(machine.run("prepaid doctor --json", check=False).stdout)
     assert [each["state"] for each in findings if each["check"] == "running"] == ["ok"]
+    (version,) = machine.run(
+        "mariadb --batch --skip-column-names -e 'SELECT MAX(version) FROM prepaid.schema_version'"
+    ).stdout.split()
+    assert json.loads(machine.run("prepaid db version --json").stdout) == {
+        "database": int(version),
+        "program": int(version),
+    }
     assert story.login(card).is_accept
 
 
@@ -251,12 +302,13 @@ def test_doctor_finds_a_program_that_runs_another_version(story):
 
 def test_removed_it_leaves_data_and_keys_and_the_others_are_served(story):
     machine = story.machine
+    story.end()
     with story.step("remove"):
         machine.run("apt-get --yes remove prepaid-cards")
     assert machine.run("systemctl is-active freeradius").stdout.strip() == "active"
     assert machine.failed_units() == []
     machine.run("test -s /etc/prepaid-cards/key && test -d /var/spool/prepaid-cards")
-    assert machine.run("mariadb --batch --skip-column-names -e 'SELECT COUNT(*) FROM prepaid.card'").stdout == "5\n"
+    assert machine.run("mariadb --batch --skip-column-names -e 'SELECT COUNT(*) FROM prepaid.card'").stdout == "6\n"
     assert machine.run("ls /opt/prepaid-cards", check=False).returncode != 0
 
 
@@ -272,7 +324,7 @@ def test_purged_it_keeps_the_key_unless_somebody_says_otherwise(story):
 
 
 def test_the_providers_customer_was_served_throughout(story):
-    for name, seconds, served in story.served:
-        print(f"{story.machine.release} {name}: {seconds:.0f} s, {served}")
-    assert all(served.wrong == 0 for _name, _seconds, served in story.served)
-    assert all(served.unanswered == 0 for name, _seconds, served in story.served if name != "reboot")
+    for step in story.served:
+        print(f"{story.machine.release} {step.name}: {step.seconds:.0f} s, other: {step.provider}, card: {step.card}")
+    assert all(step.provider.wrong == 0 for step in story.served)
+    assert all(step.provider.unanswered == 0 for step in story.served if step.name != "reboot")
