@@ -78,13 +78,11 @@ def _configuration(installation: Installation) -> Iterator[Finding]:
 
 
 def _line_of_fault(text: str, directory: Path) -> str:
-    """The first line that names a place in a file, because FreeRADIUS' last line says only that there is a fault.
+    """The place of the fault and what it is; FreeRADIUS' last line if none names a place, because it says only that there is one.
 
-    >>> _line_of_fault("/etc/raddb/mods-enabled/x[3]: Expecting '}'\\nErrors reading or parsing /etc/raddb", Path("/etc/raddb"))
+    >>> _line_of_fault("Error: /etc/raddb/mods-enabled/x[3]: Expecting '}'\\nErrors reading /etc/raddb", Path("/etc/raddb"))
     "/etc/raddb/mods-enabled/x[3]: Expecting '}'"
     """
-    lines = text.strip().splitlines()
-    return next(
-        (line for line in lines if re.search(rf"{re.escape(str(directory))}\S*\[\d+\]", line)),
-        lines[-1] if lines else "",
-    )
+    if found := re.search(rf"{re.escape(str(directory))}\S*\[\d+\].*", text):
+        return found[0]
+    return (text.strip().splitlines() or [""])[-1]
