@@ -224,6 +224,9 @@ class Charger:
         for fault in results:
             if isinstance(fault, pymysql.MySQLError) and fault.args[:1] and fault.args[0] in SERVER_TROUBLE:
                 raise DatabaseAway(str(fault)) from fault
+            if isinstance(fault, WrongSchema):
+                # An upgrade is under way: the packets wait for the charger of the new version.
+                raise fault
         # Packets whose row is locked wait; no others wait for them.
         locked = [record for record, fault in zip(records, results, strict=True) if isinstance(fault, RowLocked)]
         refused += [

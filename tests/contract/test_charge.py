@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from freeradius_module import SCHEMA_VERSION
 from tests import engine_callers
 from tests.office import Office
 from tests.queue_writer import QueueWriter, another_charger, report
@@ -271,6 +272,26 @@ def test_a_database_that_is_away_is_waited_for(office, queue, shop, database, st
     assert "database is back" in service.stderr.readline()
     assert used_seconds(database, card) == 180
     assert office.json("queue", "status")["lag_seconds"] == 0
+
+
+def test_packets_wait_while_the_schema_is_newer_than_the_charger(office, queue, shop, database, start_charger):
+    """As in an upgrade, between `prepaid db upgrade` and the restart of the charger: its connections end meanwhile."""
+    (card,) = shop.sell(1)
+    service = start_charger()
+    queue.write(report(card.serial, "Interim-Update", seconds=60))
+    wait_until(queue.is_empty)
+    database.execute("INSERT INTO schema_version (version, name) VALUES (%s, 'newer')", [SCHEMA_VERSION + 1])
+    try:
+        for row in database.query("SELECT id FROM information_schema.PROCESSLIST WHERE user LIKE '%%radius%%'"):
+            database.execute(f"KILL {row['id']}")
+        queue.write(report(card.serial, "Stop", seconds=180))
+        assert f"schema version {SCHEMA_VERSION + 1}" in service.stderr.readline()
+        assert office.json("queue", "status")["waiting"] == 1
+    finally:
+        database.execute("DELETE FROM schema_version WHERE version = %s", [SCHEMA_VERSION + 1])
+    wait_until(queue.is_empty)
+    assert used_seconds(database, card) == 180
+    assert office.json("queue", "quarantine") == []
 
 
 def test_the_groups_former_name_works_and_is_not_shown(office, queue, shop, database):
