@@ -40,8 +40,8 @@ export VAR AUTH_PORT ACCT_PORT CLUSTER_PORT CLUSTER_AUTH_PORT CLUSTER_ACCT_PORT
 
 STACK := $(VENV)/bin/python -m tests.stack
 DEBIAN := freeradius freeradius-python3 freeradius-utils mariadb-server python3-venv
-# Programs that only tests use: for EAP logins, sealed exports, QR codes, the report page, man pages and workbooks.
-DEBIAN_TEST := eapoltest iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
+# Programs that only tests use: for EAP logins, RadSec, sealed exports, QR codes, the report page, man pages and workbooks.
+DEBIAN_TEST := eapoltest radsecproxy iproute2 age zbar-tools chromium groff-base libreoffice-calc-nogui
 # For the pictures of the pages: a browser, and the font in the terminal.
 DEBIAN_PICTURES := chromium fonts-dejavu-core
 # NAS programs and the customers' programs for them.

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import click
 
+from freeradius_module.attributes import BY_CERTIFICATE
 from freeradius_module.rules import vendors
 from freeradius_module.sealing import pin
 
@@ -27,6 +28,10 @@ COLUMNS = ("name", "address", "vendor", "disconnect_port", "require_message_auth
 LEAST_IMPORTANT = ("counter_rule", "require_message_authenticator", "disconnect_port", "vendor")
 # The column also holds the seal's own octets and a reserve.
 SECRET_OCTETS = 255
+# The secret of every NAS over TLS, where the certificates prove who speaks (RFC 6614, section 2.3).
+TLS_SECRET = "radsec"  # noqa: S105
+# A session's record of its NAS holds so many characters, and "tls:" before the name.
+TLS_NAME_MOST = 41
 
 
 @cli.group()
@@ -80,11 +85,10 @@ def checked_secret(line: str) -> str:
 
 
 def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
-    """The options of a NAS; a new one needs an address and a secret, and gets a default for the rest."""
+    """The options of a NAS; a new one needs an address and a secret, or --tls, and gets a default for the rest."""
     return together(
         option(
             "--address",
-            required=is_new,
             callback=_address,
             metavar="CIDR",
             help="Its address, or a network with several NAS; the longest matching prefix applies.",
@@ -92,7 +96,6 @@ def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
         option(
             "--secret-file",
             "secret",
-            required=is_new,
             type=click.File("r", encoding="utf-8", errors="replace"),
             callback=_secret,
             help="File whose first line is the shared secret; - is standard input.",
@@ -128,17 +131,32 @@ def nas_options(is_new: bool) -> Callable[[Decorated], Decorated]:
 @nas.command()
 @click.argument("name", type=name_type(64))
 @nas_options(is_new=True)
+@option(
+    "--tls",
+    "is_tls",
+    is_flag=True,
+    help="It sends over TLS (RadSec), with a certificate whose common name is NAME; instead of address and secret.",
+)
 @rehearsal_option
 @json_option
 @pass_office
-def add(office: Office, /, name: str, secret: str, as_json: bool, **values: Any) -> None:
+def add(office: Office, /, name: str, secret: str | None, is_tls: bool, as_json: bool, **values: Any) -> None:
     """Add a NAS; FreeRADIUS serves it within a minute.
 
     \b
     Example:
         prepaid nas add hotspot-centro --address 10.1.2.3 --vendor mikrotik --secret-file -
+        prepaid nas add hotspot-praia --tls --vendor mikrotik
     """
-    number, sealed = pin.seal_nas_secret(secret, name, office.keyring)
+    if is_tls:
+        _check_tls(name, values["address"], secret)
+        values["address"], secret = f"{BY_CERTIFICATE}{name}", TLS_SECRET
+    for missing, value in (("--address", values["address"]), ("--secret-file", secret)):
+        if value is None:
+            raise errors.WrongUsage(
+                _("A NAS needs {option}; or --tls, if it sends over TLS with a certificate."), option=missing
+            )
+    number, sealed = pin.seal_nas_secret(secret or "", name, office.keyring)
 
     def add_it(cursor: Cursor) -> Row:
         store.nas.add(cursor, {"name": name, "secret_sealed": sealed, "key_number": number, **values})
@@ -199,7 +217,16 @@ def edit(office: Office, /, name: str, secret: str | None, as_json: bool, **valu
         raise errors.WrongUsage(_("Say what to change; see '{command} --help'."), command="prepaid nas edit")
 
     def change(cursor: Cursor) -> Row:
-        store.nas.change(cursor, find_nas(cursor, name)["id"], changes)
+        row = find_nas(cursor, name)
+        if row["address"].startswith(BY_CERTIFICATE) and ("address" in changes or secret is not None):
+            raise errors.Refused(
+                _(
+                    "NAS {name} is known by its certificate, and has neither address nor secret. Add a NAS of another name for its "
+                    "address."
+                ),
+                name=name,
+            )
+        store.nas.change(cursor, row["id"], changes)
         return find_nas(cursor, name)
 
     row = office.change(change)
@@ -238,6 +265,19 @@ def remove(office: Office, name: str, as_json: bool) -> None:
 
     row = office.change(take_out)
     output.print_result(_public(row), _("NAS {name} was removed.").format(name=name), as_json)
+
+
+def _check_tls(name: str, address: str | None, secret: str | None) -> None:
+    """Refuse what cannot be the name of a certificate, or contradicts --tls."""
+    if address is not None or secret is not None:
+        raise errors.WrongUsage(
+            _("--tls cannot be combined with --address and --secret-file: the certificate says which NAS it is.")
+        )
+    if len(name) > TLS_NAME_MOST or not name.isascii():
+        raise errors.WrongUsage(
+            _("The name of a NAS with --tls is that of its certificate: at most {most} ASCII characters."),
+            most=TLS_NAME_MOST,
+        )
 
 
 def _public(row: Row) -> Row:

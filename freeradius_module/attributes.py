@@ -30,6 +30,8 @@ OCTETS_MAX = 2**53
 MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[-:.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}")
 # Attributes that raddb-config/ adds to the request, because the packet does not contain them.
 SOURCE_ADDRESS = "Tmp-String-0"
+# What stands there for a NAS over TLS: this, and the name of its certificate.  It is also the address of its row in `nas`.
+BY_CERTIFICATE = "tls:"
 RECEIVED_AT = "Tmp-String-1"
 AUTHENTICATOR = "Tmp-String-2"  # only of Accounting-On and Accounting-Off; a repeated packet has the same one
 READ_MARK = "Tmp-String-3"  # what authorize returned for this request, see read_mark.py

@@ -366,7 +366,9 @@ DELIMITER ;
 CREATE TABLE nas (
     id                             INT UNSIGNED      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name                           VARCHAR(64)       NOT NULL,
-    address                        VARCHAR(43)       NOT NULL,   -- canonical CIDR; the longest match is a packet's NAS
+    -- Canonical CIDR; the longest match is a packet's NAS. 'tls:' and the name: the NAS shows a certificate with this name
+    -- (RadSec), and its address does not matter.
+    address                        VARCHAR(45)       NOT NULL,
     secret_sealed                  VARBINARY(300)    NOT NULL,
     key_number                     SMALLINT UNSIGNED NOT NULL,
     vendor                         ENUM('generic', 'mikrotik', 'chilli', 'cisco', 'huawei', 'juniper', 'ubiquiti',
@@ -386,12 +388,18 @@ BEGIN
     IF chooses_number() THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
     END IF;
+    IF NEW.address LIKE 'tls:%' AND NEW.address <> CONCAT('tls:', NEW.name) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nas_certificate_has_its_name: a certificate stands for the NAS of its name';
+    END IF;
 END//
 
 CREATE TRIGGER nas_numbers_stay BEFORE UPDATE ON nas FOR EACH ROW
 BEGIN
     IF NEW.id <> OLD.id THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: a row keeps its number';
+    END IF;
+    IF NEW.address LIKE 'tls:%' AND NEW.address <> CONCAT('tls:', NEW.name) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nas_certificate_has_its_name: a certificate stands for the NAS of its name';
     END IF;
 END//
 

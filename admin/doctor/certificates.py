@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ..freeradius import raddb_directory
+from ..freeradius import raddb_directory, radsec
 from ..shell.text import _
 from .finding import Finding, Installation
 
@@ -48,7 +48,10 @@ def _ends(path: Path, text: bytes, now: datetime) -> Iterator[Finding]:
         certificates = x509.load_pem_x509_certificates(text)
     except ValueError:
         return
-    end = min(certificate.not_valid_after_utc for certificate in certificates)
+    ends = [certificate.not_valid_after_utc for certificate in certificates]
+    # After the end of a list of revoked certificates, everybody is refused.
+    ends += [one.next_update_utc for one in radsec.revocation_lists(text) if one.next_update_utc]
+    end = min(ends)
     if end <= now:
         yield Finding(
             NAME,

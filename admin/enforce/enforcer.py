@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pymysql.cursors import DictCursor
 
+from freeradius_module.attributes import BY_CERTIFICATE
 from freeradius_module.rules import hours
 from freeradius_module.rules.login import GRACE_SECONDS, MISSED_INTERIMS, RESERVATION_SECONDS, TIMEOUT_GRACE_SECONDS
 from freeradius_module.rules.vendors import Attribute, SessionIdentity, disconnect_attributes, speed_change_attributes
@@ -232,6 +233,8 @@ class Enforcer:
     ) -> Request | Answer:
         if not row["secret_sealed"]:
             return Answer("not_sent", Sentence("no secret: the NAS is not in 'prepaid nas list'"))
+        if row["nas_network"].startswith(BY_CERTIFICATE):
+            return Answer("not_sent", Sentence("no address: its NAS is known by its certificate"))
         if address is None:
             return Answer("not_sent", Sentence("no address: its NAS is a network"))
         try:
@@ -383,7 +386,11 @@ def nas_address(row: Row) -> str | None:
     '10.1.2.7'
     >>> nas_address({"nas_address": "", "nas_network": "10.1.2.0/24"}) is None
     True
+    >>> nas_address({"nas_address": "tls:hotspot", "nas_network": "tls:hotspot"}) is None
+    True
     """
+    if row["nas_network"].startswith(BY_CERTIFICATE):
+        return None
     if row["nas_address"]:
         return str(ipaddress.ip_address(row["nas_address"]))
     if not row["nas_network"]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..shell.office import Office
 from ..shell.text import _
 from . import files as raddb_files
-from . import local_dictionary, raddb_into
+from . import local_dictionary, raddb_into, radsec
 from .choices import installed_choice
 from .files import Choice
 from .program import freeradius_version, template
@@ -77,6 +77,8 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
     ours |= {("acct", str(choice.acct_port))} if choice.serve in ("both", "acct") else set()
     if choice.into:
         ours = set()
+    if choice.tls:
+        ours |= {(kind, str(choice.tls.port)) for kind in ("auth", "acct")}
     own_sites = raddb_files.sites(choice)
     for site in sorted((directory / "sites-enabled").iterdir()):
         taken: set[tuple[str, str]] = (
@@ -104,6 +106,8 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
             }
         )
     user = radiusd_user(directory)
+    if choice.tls:
+        found += radsec.problems(choice.tls, user)
     if user:
         found += [problem for path in read_by_freeradius(office, choice) for problem in _not_readable(user, path)]
     return found

@@ -51,6 +51,7 @@ def installed_choice(office: Office, directory: Path, record: Record) -> Choice:
             "auth_port": before.get("auth_port"),
             "acct_port": before.get("acct_port"),
             "instances": raddb_files.instances_for(freeradius_version(), before.get("wanted_instances")),
+            "tls": before.get("tls") and raddb_files.Tls(**before["tls"]),
         }
         # A batch of a new form does not make an installation wrong: see engine/whose.py.
         | beside(directory, before.get("into"), lambda: tuple(before.get("forms", ()))),

@@ -30,6 +30,8 @@ LOGIN_MODULES = ("prepaid_eap",)
 LOGIN_SITES = ("prepaid", "prepaid-inner-tunnel")
 ACCOUNTING_SITES = ("prepaid-accounting",)
 COMMON_SITES = ("prepaid-clients",)
+RADSEC_SITE = "prepaid-radsec"
+TLS_LISTENER = "listener of TLS"
 POLICIES = ("prepaid",)
 
 # Beside other customers, in a site of the administrator's.
@@ -48,6 +50,16 @@ INSTANCES_MAX = 384
 
 FIRST_SUPPORTED = (3, 2, 1)
 FIRST_WITH_SEVERAL_INSTANCES = (3, 2, 4)
+FIRST_WITH_RADSEC = (3, 2, 7)
+
+
+class Tls(NamedTuple):
+    """RadSec: its port, and the paths of its files (PEM).  `ca` has the authority and its list of revoked certificates."""
+
+    port: int = 2083
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
 
 
 class Choice(NamedTuple):
@@ -62,9 +74,12 @@ class Choice(NamedTuple):
     instances: int = 1
     accounting: str = "direct"
     queue: str | None = None
-    # Beside other customers: the administrator's site, and the one for the tunnel of its EAP; their EAP modules, where
-    # OUR_EAP stands for a site without one; the forms of serials; whether the NAS of the table are added to clients.conf's.
+    tls: Tls | None = None
+    # Beside other customers: the administrator's site, the name of its virtual server, and the site for the tunnel of its
+    # EAP; their EAP modules, where OUR_EAP stands for a site without one; the forms of serials; whether the NAS of the table
+    # are added to clients.conf's.
     into: str = ""
+    into_server: str = ""
     inner: str = ""
     eap: str = ""
     inner_eap: str = ""
@@ -75,6 +90,7 @@ class Choice(NamedTuple):
 def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
     """The text of every file, by its path in FreeRADIUS' directory.  `template(path)` returns the original text."""
     texts = {path: template(path) for path in paths(choice)}
+    accounting = "sites-available/prepaid-accounting"
     numbers = [f"{number:02}" for number in range(1, choice.instances + 1)]
 
     module = set_value(texts["mods-available/prepaid"], "python_path", f'"{choice.python_path}"')
@@ -86,12 +102,21 @@ def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
     for policy in policies(choice):
         path = f"policy.d/{policy}"
         texts[path] = repeat(texts[path], "instance", "prepaid_01", [f"prepaid_{n}" for n in numbers])
+    for path in ("policy.d/prepaid", "prepaid.d/inner-authorize"):
+        if path in texts:
+            texts[path] = repeat(texts[path], TLS_LISTENER, "", [""] if choice.tls else [])
 
     if choice.queue:
         queue = texts["mods-available/prepaid_queue"].replace(QUEUE, choice.queue)
         texts["mods-available/prepaid_queue"] = set_value(
             queue, "filename", f'"{choice.queue}/quarantine"', within="prepaid_quarantine"
         )
+
+    if accounting in texts:
+        texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
+        texts[accounting] = set_value(texts[accounting], "database_away", "queue" if choice.queue else "no_answer")
+    if choice.tls:
+        texts[f"sites-available/{RADSEC_SITE}"] = _radsec(choice, choice.tls, texts)
 
     for site, port in (("prepaid", choice.auth_port), ("prepaid-accounting", choice.acct_port)):
         path = f"sites-available/{site}"
@@ -104,11 +129,39 @@ def files(choice: Choice, template: Callable[[str], str]) -> dict[str, str]:
             )
     if choice.into:
         texts |= _beside(choice, texts)
-    accounting = "sites-available/prepaid-accounting"
-    if accounting in texts:
-        texts[accounting] = set_value(texts[accounting], "accounting", choice.accounting)
-        texts[accounting] = set_value(texts[accounting], "database_away", "queue" if choice.queue else "no_answer")
     return texts
+
+
+def _radsec(choice: Choice, tls: Tls, texts: dict[str, str]) -> str:
+    """The site of RadSec.  Its server has the sections of the two sites for UDP; with `into` it is the administrator's."""
+    text = texts[f"sites-available/{RADSEC_SITE}"]
+    types = {"both": "auth+acct", "auth": "auth", "acct": "acct"}
+    for name, value in (
+        ("type", types[choice.serve]),
+        ("port", str(tls.port)),
+        ("virtual_server", choice.into_server or RADSEC_SITE),
+        ("certificate_file", f'"{tls.certificate}"'),
+        ("private_key_file", f'"{tls.key}"'),
+        ("ca_file", f'"{tls.ca}"'),
+    ):
+        text = set_value(text, name, value)
+    text = repeat(text, "address", "ipaddr = *", [f"ipaddr = {address}" for address in choice.addresses])
+    text = repeat(text, "server of its own", "", [] if choice.into else [""])
+    for site in ("prepaid", "prepaid-accounting"):
+        path = f"sites-available/{site}"
+        text = text.replace(f"# the sections of {path}\n", _sections(texts[path]) if path in texts else "")
+    return text
+
+
+def _sections(site: str) -> str:
+    """What a site's server has, without its listen sections.
+
+    >>> text = "server a {\\n\\n# repeat for each address\\nlisten {\\n}\\n# end of repeat\\nauthorize {\\n}\\n\\n}\\n"
+    >>> _sections(text)
+    '\\nauthorize {\\n}\\n'
+    """
+    inside = re.split(r"(?m)^server .*\{\n", site, maxsplit=1)[1].rpartition("\n}\n")[0]
+    return repeat(inside, "address", "", [])
 
 
 def _beside(choice: Choice, texts: dict[str, str]) -> dict[str, str]:
@@ -148,7 +201,8 @@ def links(choice: Choice) -> dict[str, str]:
 
 def possible_links() -> set[str]:
     """The links that an installation of any choice makes, apart from those to FreeRADIUS' own modules."""
-    own, beside = Choice("", ""), Choice("", "", into="-", inner="-", eap=OUR_EAP, adds_clients=True)
+    own = Choice("", "", tls=Tls())
+    beside = Choice("", "", into="-", inner="-", eap=OUR_EAP, adds_clients=True)
     return {link for link in (*links(own), *links(beside)) if link.rpartition("/")[2].startswith("prepaid")}
 
 
@@ -179,7 +233,7 @@ def sites(choice: Choice) -> list[str]:
     >>> sites(Choice("", "", serve="acct"))
     ['prepaid-clients', 'prepaid-accounting']
     """
-    served = list(COMMON_SITES)
+    served = [*COMMON_SITES, *([RADSEC_SITE] if choice.tls else [])]
     if choice.into:
         served += [BESIDE_CLIENTS] if choice.adds_clients else []
         return served + (["prepaid-inner-tunnel"] if choice.eap == OUR_EAP else [])

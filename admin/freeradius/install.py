@@ -9,7 +9,7 @@ from ..shell import errors
 from ..shell.office import Office
 from ..shell.text import _
 from . import files as raddb_files
-from . import local_dictionary, raddb_into
+from . import local_dictionary, raddb_into, radsec
 from .check import is_edited
 from .choices import beside, chosen
 from .files import Choice
@@ -35,9 +35,10 @@ def install_files(
     auth_port: int | None = None,
     acct_port: int | None = None,
     instances: int | None = None,
+    tls: dict[str, Any] | None = None,
     force: bool = False,
 ) -> Installed:
-    """What `prepaid raddb install` does.  An option that is None has the value of the last install.
+    """What `prepaid raddb install` does.  An option that is None has the value of the last install; for `tls` see radsec.chosen.
 
     Raises OfficeError before anything is changed, if the directory cannot have what is wanted.
     """
@@ -56,6 +57,7 @@ def install_files(
             "auth_port": auth_port or before.get("auth_port"),
             "acct_port": acct_port or before.get("acct_port"),
             "instances": raddb_files.instances_for(version, instances or before.get("wanted_instances")),
+            "tls": radsec.chosen(tls or {"wanted": None}, before.get("tls"), version),
         }
         | beside(directory, site, lambda: raddb_into.forms(office, tuple(before.get("forms", ())))),
     )

@@ -55,6 +55,21 @@ dir_option = option(
     type=click.IntRange(1, raddb_files.INSTANCES_MAX),
     help="How many Python instances, where FreeRADIUS can have several.  [192]",
 )
+@option(
+    "--tls/--no-tls",
+    "has_tls",
+    default=None,
+    help="Also serve NAS over TLS (RadSec), each known by the name of its certificate; needs FreeRADIUS 3.2.7.  [no]",
+)
+@option("--tls-port", type=click.IntRange(1, 65535), help="The TCP port for TLS.  [2083]")
+@option("--tls-certificate", type=click.Path(), metavar="FILE", help="The server's certificate.")
+@option("--tls-key", type=click.Path(), metavar="FILE", help="The key of that certificate.")
+@option(
+    "--tls-ca",
+    type=click.Path(),
+    metavar="FILE",
+    help="The authority that signs the certificates of your NAS, and its list of revoked ones (CRL).",
+)
 @option("--force", is_flag=True, help="Overwrite edited files; they are kept as FILE.before.")
 @json_option
 @pass_office
@@ -67,6 +82,11 @@ def install(
     auth_port: int | None,
     acct_port: int | None,
     instances: int | None,
+    has_tls: bool | None,
+    tls_port: int | None,
+    tls_certificate: str | None,
+    tls_key: str | None,
+    tls_ca: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -79,6 +99,7 @@ def install(
     Example:
         sudo prepaid raddb install --dir /etc/freeradius/3.0
         sudo prepaid raddb install --into default
+        sudo prepaid raddb install --tls --tls-certificate server.pem --tls-key server.key --tls-ca ca.pem
     """
     installed = install_files(
         office,
@@ -89,6 +110,7 @@ def install(
         auth_port=auth_port,
         acct_port=acct_port,
         instances=instances,
+        tls={"wanted": has_tls, "port": tls_port, "certificate": tls_certificate, "key": tls_key, "ca": tls_ca},
         force=force,
     )
     choice, done = installed
@@ -99,6 +121,7 @@ def install(
             "instances": choice.instances,
             "serve": choice.serve,
             "into": choice.into or None,
+            "tls": choice.tls and choice.tls._asdict(),
             "changed": done,
         },
         _("Put into {directory}: {things}. Restart FreeRADIUS.").format(directory=directory, things=", ".join(done))

@@ -41,6 +41,7 @@ class Surroundings(NamedTuple):
     """What a choice needs to know about the site: the fields of Choice with the same names."""
 
     into: str
+    into_server: str
     inner: str
     eap: str
     inner_eap: str
@@ -57,6 +58,7 @@ def look_around(directory: Path, site: str) -> Surroundings:
     text = site_text.take_out(_text(directory, site), site)
     if site in (*raddb_files.LOGIN_SITES, *raddb_files.ACCOUNTING_SITES, *raddb_files.COMMON_SITES):
         raise errors.Refused(_("{site} is a site of prepaid cards. Name the site of your other customers."), site=site)
+    server = site_text.server_name(text, site)
     listening = raddb_files.listeners(text)
     ports = [
         min((int(port) for kind, port in listening if kind == wanted and port.isdigit()), default=own)
@@ -65,7 +67,7 @@ def look_around(directory: Path, site: str) -> Surroundings:
     eaps = eap_modules(directory)
     eap = _called(text, site, eaps)
     if not eap:
-        return Surroundings(site, "", raddb_files.OUR_EAP, "", _has_room_for_clients(directory), *ports)
+        return Surroundings(site, server, "", raddb_files.OUR_EAP, "", _has_room_for_clients(directory), *ports)
     module = eaps[eap]
     if site_text.has_setting(module, ("cache",), "enable", ("yes", "on", "true", "1")):
         raise errors.Refused(
@@ -78,7 +80,7 @@ def look_around(directory: Path, site: str) -> Surroundings:
         )
     inner = _inner_site(directory, site, eap, module)
     inner_eap = _called(site_text.take_out(_text(directory, inner), inner), inner, eaps) if inner else ""
-    return Surroundings(site, inner, eap, inner_eap, _has_room_for_clients(directory), *ports)
+    return Surroundings(site, server, inner, eap, inner_eap, _has_room_for_clients(directory), *ports)
 
 
 def edited_sites(directory: Path, choice: Choice) -> dict[Path, tuple[str, str]]:
@@ -178,6 +180,7 @@ def _sites(directory: Path) -> list[Path]:
         *raddb_files.ACCOUNTING_SITES,
         *raddb_files.COMMON_SITES,
         raddb_files.BESIDE_CLIENTS,
+        raddb_files.RADSEC_SITE,
     }
     return [path for path in (directory / ENABLED).iterdir() if path.is_file() and path.name not in own]
 

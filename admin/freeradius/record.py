@@ -56,6 +56,7 @@ def write_record(
             "wanted_instances": wanted_instances,
             "into": choice.into or None,
             "forms": list(choice.forms),
+            "tls": choice.tls and choice.tls._asdict(),
         },
         "files": {path: checksum(text) for path, text in texts.items()},
         **made,

@@ -143,6 +143,16 @@ def calls(text: str, site: str, way: Way) -> list[str]:
     return words
 
 
+def server_name(text: str, site: str) -> str:
+    """The name of the virtual server in a site's file.
+
+    >>> server_name("server default {\\n}\\n", "default")
+    'default'
+    """
+    way = _server(list(_sections(text.splitlines(keepends=True), site)), site).way
+    return " ".join(way[0].split()[1:])
+
+
 def settings(text: str, name: str) -> set[str]:
     """The values of every line `name = value` that is no comment.
 

@@ -171,6 +171,7 @@ RULES = {
     "entry_is_made_once": "An entry with the same key already exists.",
     "reference_is_unique": "Another credit was already confirmed with this reference. Nothing was changed.",
     "redeemable_cards_have_credit": "Only a telephony card that is delivered, valid and not empty can be redeemed.",
+    "nas_certificate_has_its_name": "A NAS over TLS has the name of its certificate. Add it with 'prepaid nas add NAME --tls'.",
     "nas_with_sessions_stays": "This NAS cannot be removed: it has sessions, which are kept for a year.",
     "cards_change_hands_with_a_note": "Cards change hands only with a note: 'prepaid deliver', 'prepaid return'.",
     "questions_are_about_the_past": "The time is in the future; give one in the past.",

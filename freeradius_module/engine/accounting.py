@@ -21,7 +21,7 @@ from ..rules.identity import Candidate, Claim, ReportedSession, fits, identify
 from ..settings import Settings
 from ..store.accounting import REACHED_LIMIT, Anomaly, Candidates, Charge, Charged
 from ..store.catalogue import Nas
-from .catalogue import UNLISTED, Catalogue
+from .catalogue import UNLISTED, Catalogue, UnknownCertificate
 from .group_commit import GroupCommit, Runner, is_given_up, leaving_out_locked, without_results
 
 # Another server may make the row first that a packet of the same card needs: each round one of them gets its own.
@@ -128,12 +128,15 @@ class Charges:
         self._queue_connection.close()
 
     def _nas(self, pairs: Pairs) -> Nas:
-        return self._catalogue.nas(attributes.values(pairs).get(attributes.SOURCE_ADDRESS, "")) or UNLISTED
+        return self._catalogue.nas(_source(pairs)) or UNLISTED
 
     def _report(self, packet: Packet) -> Report | Exception:
         if is_given_up(packet.until):
             return TooLate("the packet came too long ago")
-        nas = self._nas(packet.pairs)
+        try:
+            nas = self._catalogue.nas_of(_source(packet.pairs))
+        except UnknownCertificate as fault:
+            return NeverCharged(str(fault))
         try:
             return attributes.report(packet.pairs, nas.id, self._class_key, packet.queued_seconds)
         except attributes.AttributeFault as fault:
@@ -515,3 +518,8 @@ def _candidates(connection: Connection, reports: list[Report]) -> dict[str, Cand
             return found
         connection.run(store.accounting.unarchive, archived)
     raise DatabaseAway("sessions are archived as fast as they are brought back")
+
+
+def _source(pairs: Pairs) -> str:
+    """Where a packet came from: an address, or a certificate's name."""
+    return attributes.values(pairs).get(attributes.SOURCE_ADDRESS, "")

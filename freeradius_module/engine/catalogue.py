@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pymysql.cursors import Cursor
 
 from .. import store
+from ..attributes import BY_CERTIFICATE
 from ..connection import Connection, DatabaseAway
 from ..rules.login import Product
 from ..rules.vendors import Attribute
@@ -20,6 +21,10 @@ REFRESH_SECONDS = 5.0
 ADDRESSES_MOST = 65_536
 # The NAS at an address that no row covers: FreeRADIUS knows it from its own files.
 UNLISTED = Nas(1, "unlisted", "", b"", 0, "generic", True, "gigawords")
+
+
+class UnknownCertificate(Exception):
+    """A packet came over TLS with a certificate whose name is no NAS'.  The only argument is a sentence for the log."""
 
 
 class Client(NamedTuple):
@@ -44,6 +49,7 @@ class Catalogue:
         self._products: dict[int, Product] = {}
         self._terms: dict[tuple[int, int, str, bool], tuple[Attribute, ...]] = {}
         self._networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, Nas]] = []
+        self._by_certificate: dict[str, Nas] = {}
         self._has_read = False  # before that, no address can be called unlisted
         self._nas: dict[str, Nas | None] = {}
         self._counter_rules: dict[int, str] = {}
@@ -79,13 +85,27 @@ class Catalogue:
             nas = self._nas[address] = self._find(address)
             return nas
 
+    def nas_of(self, address: str) -> Nas:
+        """The NAS that sent a packet; UNLISTED where no row covers its address.
+
+        Raises UnknownCertificate: the authority may sign certificates for others than NAS.
+        """
+        nas = self.nas(address)
+        if nas is not None:
+            return nas
+        if address.startswith(BY_CERTIFICATE):
+            name = address.removeprefix(BY_CERTIFICATE)
+            raise UnknownCertificate(f"no NAS has the name of this certificate: {name or '(none)'}")
+        return UNLISTED
+
     def counter_rule(self, nas_id: int) -> str:
         """How this NAS' falling counters are read."""
         return self._counter_rules.get(nas_id, "gigawords")
 
     def nas_names(self) -> dict[int, str]:
         """The names of the NAS by their numbers, as far as they are known; it reads nothing."""
-        return {nas.id: nas.name for _network, nas in self._networks}
+        listed = (*(nas for _network, nas in self._networks), *self._by_certificate.values())
+        return {nas.id: nas.name for nas in listed}
 
     def queue_lag_seconds(self) -> float:
         """How long accounting waits in queues before it is charged, in seconds; 0 where it is charged at once."""
@@ -95,6 +115,8 @@ class Catalogue:
         self._connection.close()
 
     def _find(self, address: str) -> Nas | None:
+        if address.startswith(BY_CERTIFICATE):
+            return self._by_certificate.get(address)
         try:
             host = ipaddress.ip_address(address)
         except ValueError:
@@ -117,10 +139,11 @@ class Catalogue:
                 if not self._has_read:
                     raise
                 return
-            networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows]
+            by_certificate = {nas.address: nas for nas in rows if nas.address.startswith(BY_CERTIFICATE)}
+            networks = [(ipaddress.ip_network(nas.address), nas) for nas in rows if nas.address not in by_certificate]
             networks.sort(key=lambda entry: -entry[0].prefixlen)
-            if networks != self._networks:
-                self._networks = networks
+            if networks != self._networks or by_certificate != self._by_certificate:
+                self._networks, self._by_certificate = networks, by_certificate
                 self._counter_rules = {nas.id: nas.counter_rule for nas in rows}
                 self._nas = {}
             self._has_read = True

@@ -17,7 +17,7 @@ from ..sealing import keyring, pin
 from ..sealing.keyring import KeyFileError, Keyring
 from ..settings import RADIUS_GROUP, Settings
 from .accounting import Charges, Packet, Pairs
-from .catalogue import UNLISTED, Catalogue, Client
+from .catalogue import Catalogue, Client, UnknownCertificate
 from .logins import ADMIT, AUTHORIZE, WRONG_PIN, Answer, AuthorizeResult, LoginRequest, Logins, proof_of
 
 # An answer must leave room for two nodes of a cluster that hang, and for the one that answers then.
@@ -112,7 +112,7 @@ class Engine:
         if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
             raise ValueError(f"a login request is {AUTHORIZE}, {ADMIT} or {WRONG_PIN}")
         address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
-        nas = self.catalogue.nas(address) or UNLISTED
+        nas = self.catalogue.nas_of(address)
         at = attributes.received_at(request)
         attempt = Attempt(
             serial=attributes.serial_of(request),
@@ -155,7 +155,7 @@ class Engine:
 
 def safe_text(fault: Exception) -> str:
     """A fault for the log.  Of an unforeseen one only its kind and number: its text might hold a PIN or a password."""
-    if isinstance(fault, DatabaseAway | WrongSchema):
+    if isinstance(fault, DatabaseAway | WrongSchema | UnknownCertificate):
         return f"{type(fault).__name__} {fault}"
     numbers = " ".join(str(number) for number in fault.args if isinstance(number, int))
     return f"{type(fault).__name__} {numbers}".rstrip()

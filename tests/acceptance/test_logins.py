@@ -441,3 +441,12 @@ def test_a_locked_out_guesser_cannot_tell_when_he_has_guessed_right(shop, radius
         radius.login(card.serial, "0000000000")
     wrong, right = (radius.login(card.serial, pin) for pin in ("0000000000", card.pin))
     assert right.is_reject and right["Reply-Message"] == wrong["Reply-Message"]
+
+
+@pytest.mark.parametrize("method", ["pap", "chap", "mschap", "mschap2"])
+def test_a_login_through_a_proxy_gets_its_state_back(office, radius, method):
+    """RFC 2865, 5.33.  FreeRADIUS itself copies Proxy-State into the reply, in which the guard counts the attributes."""
+    for card, states in zip(office.sell(3, "--time", "10m"), ([], [b"a"], [b"a", b"b"]), strict=True):
+        reply = radius.login(card.serial, card.pin, method=method, attributes={"Proxy-State": states})
+        assert reply.is_accept and reply["Session-Timeout"] == 600
+        assert reply.attributes.get("Proxy-State", []) == states

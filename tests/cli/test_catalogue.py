@@ -3,6 +3,7 @@
 import configparser
 import re
 
+import pymysql
 import pytest
 
 from admin import nas
@@ -406,3 +407,44 @@ def test_a_nas_in_the_records_is_not_removed(office, database):
 def test_the_nas_that_stands_for_the_unlisted_is_out_of_reach(office):
     assert office.run("nas", "edit", "unlisted", "--vendor", "cisco").exit_status == 1
     assert office.run("nas", "remove", "unlisted").exit_status == 1
+
+
+# --- A NAS over TLS -------------------------------------------------------------------------------------------
+
+
+def test_a_nas_over_tls_has_the_name_of_its_certificate(office):
+    row = office.json("nas", "add", "hotspot-praia", "--tls", "--vendor", "mikrotik")
+    assert (row["name"], row["address"]) == ("hotspot-praia", "tls:hotspot-praia")
+    assert office.json("nas", "edit", "hotspot-praia", "--vendor", "chilli")["vendor"] == "chilli"
+    for changes in (["--address", "10.0.0.1"], ["--secret-file", "-"]):
+        refused = office.run("nas", "edit", "hotspot-praia", *changes, stdin="secret")
+        assert refused.exit_status == 1 and "is known by its certificate" in refused.stderr
+    assert office.json("nas", "remove", "hotspot-praia")["address"] == "tls:hotspot-praia"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["x", "--tls", "--address", "10.0.0.1"], "--tls cannot be combined with --address"),
+        (["x", "--tls", "--secret-file", "-"], "--tls cannot be combined with --address and --secret-file"),
+        (["x" * 42, "--tls"], "at most 41 ASCII characters"),
+        (["hotspot-são", "--tls"], "at most 41 ASCII characters"),
+        (["x", "--secret-file", "-"], "A NAS needs --address; or --tls"),
+        (["x", "--address", "10.0.0.1"], "A NAS needs --secret-file; or --tls"),
+    ],
+)
+def test_a_nas_over_tls_that_contradicts_itself(office, arguments, sentence):
+    refused = office.run("nas", "add", *arguments, stdin="secret")
+    assert refused.exit_status == 2 and sentence in " ".join(refused.stderr.split())
+    assert office.json("nas", "list") == [row for row in office.json("nas", "list") if row["name"] == "loopback"]
+
+
+def test_no_certificate_stands_for_the_nas_of_another_name(office, database):
+    office.must("nas", "add", "one", "--tls")
+    for statement in (
+        "INSERT INTO nas (name, address, secret_sealed, key_number) VALUES ('two', 'tls:three', 'x', 1)",
+        "UPDATE nas SET address = 'tls:two' WHERE name = 'one'",
+        "UPDATE nas SET name = 'two' WHERE name = 'one'",
+    ):
+        with pytest.raises(pymysql.MySQLError, match="nas_certificate_has_its_name"):
+            database.execute(statement)

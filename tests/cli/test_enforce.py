@@ -316,6 +316,15 @@ def test_the_address_is_the_one_that_the_session_came_from(office, database, nas
     assert [row["error_cause"] for row in result.json()] == ["no address: its NAS is a network"]
 
 
+def test_a_nas_over_tls_has_no_address_for_a_disconnect(office, database):
+    """It may be behind a NAT; what limits its sessions is the Session-Timeout of their Accept."""
+    (card,) = sell(office, database, 1, "--time", "10m")
+    office.must("nas", "add", "beach", "--tls")
+    open_session(database, card, "beach", nas_address="tls:beach")
+    rows = office.run("enforce", "--wait", "0", "--json").json()
+    assert [row["error_cause"] for row in rows] == ["no address: its NAS is known by its certificate"]
+
+
 def test_a_nas_without_a_secret_of_ours_is_listed(office, database):
     (card,) = sell(office, database, 1, "--time", "10m")
     open_session(database, card, "unlisted")

@@ -4,7 +4,7 @@ import pytest
 
 from freeradius_module.connection import Connection, DatabaseAway
 from freeradius_module.engine import catalogue as catalogue_module
-from freeradius_module.engine.catalogue import Catalogue
+from freeradius_module.engine.catalogue import Catalogue, UnknownCertificate
 
 
 @pytest.fixture
@@ -116,3 +116,20 @@ def test_a_products_columns_become_its_rules(shop, catalogue, database):
         True,
         True,
     )
+
+
+def test_a_nas_over_tls_is_found_by_the_name_of_its_certificate(shop, catalogue, database):
+    database.execute(
+        "INSERT INTO nas (name, address, secret_sealed, key_number, vendor) VALUES ('beach', 'tls:beach', 'x', 1, 'cisco'),"
+        " ('everywhere', '0.0.0.0/0', 'x', 1, 'huawei')"
+    )
+    assert catalogue.nas("tls:beach").vendor == catalogue.nas_of("tls:beach").vendor == "cisco"
+    assert catalogue.nas_names().items() >= {(catalogue.nas("tls:beach").id, "beach")}
+    for name in ("Beach", "", "loopback", "unlisted"):
+        assert catalogue.nas(f"tls:{name}") is None
+        with pytest.raises(UnknownCertificate, match=name or r"\(none\)"):
+            catalogue.nas_of(f"tls:{name}")
+    assert catalogue.nas_of("192.0.2.1").name == "everywhere"
+    database.execute("DELETE FROM nas WHERE name IN ('beach', 'everywhere')")
+    some_seconds_later(catalogue)
+    assert catalogue.nas("tls:beach") is None and catalogue.nas_of("192.0.2.1").name == "unlisted"
