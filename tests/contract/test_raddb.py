@@ -87,8 +87,8 @@ def test_install_writes_and_enables_everything(raddb):
     raddb.install()
     for kind in ("sites", "mods"):
         for path in (TEMPLATES / f"{kind}-available").iterdir():
-            if path.name in (raddb_files.BESIDE, raddb_files.BESIDE_CLIENTS):
-                continue  # for cards in another site
+            if path.name in (raddb_files.BESIDE, raddb_files.BESIDE_CLIENTS, raddb_files.RADSEC_SITE):
+                continue  # for cards in another site, and for TLS
             link = raddb.directory / f"{kind}-enabled" / path.name
             assert link.readlink() == Path(f"../{kind}-available/{path.name}")
             assert link.exists()
@@ -399,7 +399,7 @@ def test_every_setting_is_explained():
 def test_the_readme_names_every_file_option_and_setting():
     readme = (TEMPLATES / "README.md").read_text()
     names = [path.name for path in TEMPLATES.rglob("*") if path.is_file() and path.name != "README.md"]
-    options = ["--dir", "--serve", "--listen", "--auth-port", "--acct-port", "--instances", "--force", "--into"]
+    options = ["--dir", "--serve", "--listen", "--auth-port", "--acct-port", "--instances", "--force", "--into", "--tls", "--tls-certificate"]
     settings = ["accounting = queued", "queue = ", "card_forms = "]
     assert [name for name in names + options + settings if name not in readme] == []
 
