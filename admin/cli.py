@@ -24,6 +24,7 @@ from . import import_cards
 from . import key
 from .metrics import command as metrics
 from . import nas
+from . import nat
 from . import operators
 from . import partner
 from . import payment
@@ -56,6 +57,7 @@ cli.sections = {
         "track",
         "simulate",
         "sessions",
+        "nat",
         "disconnect",
         "edit",
         "block",

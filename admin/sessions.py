@@ -39,6 +39,9 @@ ADDRESS_COLUMNS = (
 )
 
 
+# With a port, which private address had it.
+NAT_COLUMNS = ("private_address", "nat_begin_at", "nat_end_at", "serial", "nas", "device", "started_at", "ended_at")
+
 # What a narrow terminal does not show, the first first.  The answer about an address is always shown whole.
 OPEN_LEAST_IMPORTANT = ("due_cause", "acct_session_id", "due_at", "heard_at", "used_octets", "nas")
 ANOMALY_LEAST_IMPORTANT = ("acct_session_id", "nas")
@@ -76,6 +79,11 @@ def _address(_ctx: click.Context | None, _param: click.Parameter | None, value: 
 )
 @option("--address", callback=_address, metavar="IP", help="Who had this IPv4 or IPv6 address, or delegated prefix.")
 @option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port, if many customers share the address (CGNAT); needs the imported log of the NAT.",
+)
+@option(
     "--at",
     "moment_at",
     type=TYPED_MOMENT,
@@ -91,6 +99,7 @@ def sessions(
     nas_name: str | None,
     anomalies: bool,
     address: str | None,
+    port: int | None,
     moment_at: Moment | None,
     reason: str | None,
     as_json: bool,
@@ -101,22 +110,25 @@ def sessions(
     command says which one it took before it answers.
 
     A question about an address is answered from all sessions, archived ones included, and is recorded with the account
-    that asked it.
+    that asked it. With --port, the log that 'prepaid nat import' has read says which private address it was.
 
     \b
     Example:
         prepaid sessions --nas hotspot-centro
         prepaid sessions --anomalies
         prepaid sessions --address 10.5.0.7 --at 2026-03-02T17:30-03:00 --reason "Order 123/2026"
+        prepaid sessions --address 203.0.113.9 --port 40123 --at 2026-03-02T17:30-03:00 --reason "Order 123/2026"
     """
     if (address is None) != (moment_at is None):
         raise errors.WrongUsage(_("Give --address and --at together: an address has another owner at another time."))
     if address is None and reason is not None:
         raise errors.WrongUsage(_("--reason is only for --address."))
+    if port is not None and (address is None or ":" in address):
+        raise errors.WrongUsage(_("--port is only for --address with an IPv4 address."))
     if address is not None and (serial or nas_name or anomalies):
         raise errors.WrongUsage(_("--address cannot be combined with --serial, --nas or --anomalies."))
     if address is not None and moment_at is not None:
-        _tell_who_had(office, address, moment_at, reason, as_json)
+        _tell_who_had(office, address, port, moment_at, reason, as_json)
         return
     nas_id = None
     if nas_name is not None:
@@ -132,7 +144,9 @@ def sessions(
             output.print_rows(map(_with_flags, cursor), as_json, OPEN_COLUMNS, OPEN_LEAST_IMPORTANT)
 
 
-def _tell_who_had(office: Office, address: str, moment_at: Moment, reason: str | None, as_json: bool) -> None:
+def _tell_who_had(
+    office: Office, address: str, port: int | None, moment_at: Moment, reason: str | None, as_json: bool
+) -> None:
     moment = moment_at.at
     if not moment_at.has_offset:
         place = clock.zone_name()
@@ -147,15 +161,42 @@ def _tell_who_had(office: Office, address: str, moment_at: Moment, reason: str |
             raise errors.WrongUsage(
                 _("{moment} UTC is in the future; write the time with its offset from UTC."), moment=moment
             )
-        return store.session.who_had(cursor, address, moment, reason, forms(address))
+        return store.session.who_had(cursor, address, port, moment, reason, forms(address))
 
     number, rows = office.change(ask)
-    output.print_rows(rows, as_json, ADDRESS_COLUMNS)
+    output.print_rows(rows, as_json, ADDRESS_COLUMNS if port is None else NAT_COLUMNS)
+    if port is not None:
+        _tell_gaps(office, address, port, rows)
     output.print_notice(
         _("The question was recorded with number {number}: {address} at {moment} UTC.").format(
             number=number, address=address, moment=moment
         )
     )
+
+
+def _tell_gaps(office: Office, address: str, port: int, rows: list[Row]) -> None:
+    """Say what the NAT log does not know, or knows in two ways, or what no session fits to."""
+    if not rows:
+        with office.reading() as cursor:
+            imports = store.nat.imports(cursor)
+        last = imports[0]["file"] if imports else "-"
+        output.print_notice(
+            _(
+                "No record of the NAT log has {address}, port {port}, at that time. The last import was {file}; see 'prepaid nat "
+                "list'."
+            ).format(address=address, port=port, file=last)
+        )
+    for row in rows:
+        if row["serial"] is None:
+            output.print_notice(
+                _("{private_address} had it, but no card had {private_address} then.").format(
+                    private_address=row["private_address"]
+                )
+            )
+    if len({row["private_address"] for row in rows}) > 1:
+        output.print_notice(
+            _("The NAT log names several private addresses; compare the protocol, and the clock of the NAT.")
+        )
 
 
 def forms(address: str) -> list[str]:

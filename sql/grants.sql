@@ -79,6 +79,9 @@ GRANT EXECUTE ON PROCEDURE {database}.open_pins TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.read_pins TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.record_batch_event TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.who_had TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.begin_nat_import TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.add_nat_records TO {admin};
+GRANT EXECUTE ON PROCEDURE {database}.purge_nat TO {admin};
 GRANT EXECUTE ON PROCEDURE {database}.count_office_refusal TO {admin};
 
 -- The triggers look up here which account belongs to which program.

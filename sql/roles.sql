@@ -7,7 +7,7 @@
 -- trigger card_rules does that: it compares the operator's roles with card_transition.role.
 
 CREATE ROLE IF NOT EXISTS {see}, {see_pin}, {generate}, {import}, {export}, {deliver}, {return}, {block}, {delete},
-    {credit}, {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {admin};
+    {credit}, {products}, {partners}, {payments}, {nas}, {disconnect}, {redeem}, {voice}, {report}, {audit}, {address}, {nat}, {admin};
 
 -- see: cards, their history and their sessions. No PINs, no NAS secrets, and no IP addresses: the role `address` asks for
 -- those, and leaves a record.
@@ -177,7 +177,17 @@ GRANT INSERT (work, faults) ON {database}.work_run TO {audit};
 -- address: who had an IP address at a given time. The question is recorded before it is answered.
 GRANT SELECT ON {database}.schema_version TO {address};
 GRANT SELECT ON {database}.address_query TO {address};
+GRANT SELECT ON {database}.nat_import TO {address};
 GRANT EXECUTE ON PROCEDURE {database}.who_had TO {address};
+
+-- nat: imports the log of a NAT and removes old records. It cannot read the records.
+GRANT SELECT ON {database}.schema_version TO {nat};
+GRANT SELECT ON {database}.nat_import TO {nat};
+GRANT SELECT (id, name, address, vendor, disconnect_port, require_message_authenticator, counter_rule, key_number)
+   ON {database}.nas TO {nat};
+GRANT EXECUTE ON PROCEDURE {database}.begin_nat_import TO {nat};
+GRANT EXECUTE ON PROCEDURE {database}.add_nat_records TO {nat};
+GRANT EXECUTE ON PROCEDURE {database}.purge_nat TO {nat};
 
 -- admin: all roles, and the right to seal PINs and NAS secrets again with another key.
 GRANT INSERT, UPDATE ON {database}.site TO {admin};
@@ -202,3 +212,4 @@ GRANT {voice} TO {admin};
 GRANT {report} TO {admin};
 GRANT {audit} TO {admin};
 GRANT {address} TO {admin};
+GRANT {nat} TO {admin};

@@ -1750,6 +1750,80 @@ CREATE TRIGGER runs_are_never_removed BEFORE DELETE ON work_run FOR EACH ROW
 
 -- Who had an IP address ----------------------------------------------------------------------------------
 
+-- Imports of NAT logs: who imported which file, and how many new records it had.
+CREATE TABLE nat_import (
+    id           INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    imported_at  DATETIME(3)  NOT NULL DEFAULT UTC_TIMESTAMP(3),
+    operator     VARCHAR(128) NOT NULL DEFAULT '',
+    file         VARCHAR(255) NOT NULL,
+    records      INT UNSIGNED NOT NULL DEFAULT 0
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+-- The NAT log: which private address had ports of a public one, and when. A row is one connection or a block of ports.
+-- Only the procedures add_nat_records and purge_nat write here, and only who_had reads.
+CREATE TABLE nat_record (
+    public_address   INET4             NOT NULL,
+    first_port       SMALLINT UNSIGNED NOT NULL,
+    begin_at         DATETIME(3)       NOT NULL,
+    private_address  INET4             NOT NULL,
+    last_port        SMALLINT UNSIGNED NOT NULL,
+    end_at           DATETIME(3)       NULL,                     -- NULL: it had not ended when the log was written
+    nas_id           INT UNSIGNED      NOT NULL DEFAULT 0,       -- 0: private addresses of all NAS are different
+    import_id        INT UNSIGNED      NOT NULL,
+    is_block         BOOLEAN AS (last_port > first_port) STORED,
+    PRIMARY KEY (public_address, first_port, begin_at, private_address, last_port),
+    -- A single port is found by the primary key, and the few blocks by this one.
+    KEY nat_blocks (public_address, is_block, begin_at),
+    KEY nat_by_age (begin_at)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
+
+DELIMITER //
+CREATE TRIGGER nat_import_names_its_operator BEFORE INSERT ON nat_import FOR EACH ROW
+BEGIN
+    IF chooses_number() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'numbers_are_the_servers: the server gives a row the next number';
+    END IF;
+    SET NEW.operator = SUBSTRING_INDEX(USER(), '@', 1), NEW.imported_at = server_time(), NEW.records = 0;
+END//
+
+CREATE TRIGGER nat_imports_stay BEFORE UPDATE ON nat_import FOR EACH ROW
+BEGIN
+    IF NEW.id <> OLD.id OR NEW.imported_at <> OLD.imported_at OR NEW.operator <> OLD.operator OR NEW.file <> OLD.file
+       OR NEW.records < OLD.records THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_edited: write a new entry instead';
+    END IF;
+END//
+CREATE TRIGGER nat_imports_are_never_removed BEFORE DELETE ON nat_import FOR EACH ROW
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'history_is_never_removed: write a new entry instead'//
+
+CREATE TRIGGER nat_records_are_possible BEFORE INSERT ON nat_record FOR EACH ROW
+BEGIN
+    IF NEW.first_port > NEW.last_port OR NEW.end_at < NEW.begin_at OR NEW.begin_at > server_time()
+       OR NEW.end_at > server_time() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nat_records_are_possible: ports or times are out of order, or in the future';
+    END IF;
+END//
+
+-- A record that had not ended may get its end.
+CREATE TRIGGER nat_records_stay BEFORE UPDATE ON nat_record FOR EACH ROW
+BEGIN
+    IF NEW.public_address <> OLD.public_address OR NEW.first_port <> OLD.first_port OR NEW.begin_at <> OLD.begin_at
+       OR NEW.private_address <> OLD.private_address OR NEW.last_port <> OLD.last_port OR NEW.nas_id <> OLD.nas_id
+       OR NEW.import_id <> OLD.import_id OR NOT NEW.end_at <=> COALESCE(OLD.end_at, NEW.end_at)
+       OR NEW.end_at < NEW.begin_at OR NEW.end_at > server_time() THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nat_records_stay: a record of the NAT log is never changed';
+    END IF;
+END//
+
+-- Connection records must be kept for a year (Brazil, Lei 12.965/2014, art. 13).
+CREATE TRIGGER nat_records_stay_a_year BEFORE DELETE ON nat_record FOR EACH ROW
+BEGIN
+    IF COALESCE(OLD.end_at, OLD.begin_at) > server_time() - INTERVAL 365 DAY THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nat_records_stay_a_year: connection records are kept for a year';
+    END IF;
+END//
+DELIMITER ;
+
 -- Questions of an authority: who had an address at a given time. The view address_answer answers only what is recorded
 -- here, so that nobody learns a customer's address without a record.
 CREATE TABLE address_query (
@@ -1757,6 +1831,7 @@ CREATE TABLE address_query (
     asked_at    DATETIME(3)     NOT NULL DEFAULT UTC_TIMESTAMP(3),
     operator    VARCHAR(128)    NOT NULL DEFAULT '',
     address     VARCHAR(43)     NOT NULL,
+    port        SMALLINT UNSIGNED NULL,                          -- of a public address that many share; see nat_record
     moment_at   DATETIME(3)     NOT NULL,                        -- the time in question
     reason      VARCHAR(255)    NULL                             -- for instance the number of a court order
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin;
@@ -1805,7 +1880,14 @@ END//
 
 CREATE TRIGGER forms_hold_the_address BEFORE INSERT ON address_query_form FOR EACH ROW
 BEGIN
-    IF NOT COALESCE((SELECT address_is_within(address_query.address, NEW.address)
+    IF NOT COALESCE((SELECT IF(address_query.port IS NULL,
+                               address_is_within(address_query.address, NEW.address),
+                               EXISTS (SELECT 1
+                                         FROM nat_record
+                                        WHERE public_address = address_query.address
+                                          AND private_address = NEW.address
+                                          AND address_query.port BETWEEN first_port AND last_port
+                                          AND begin_at <= address_query.moment_at))
                        FROM address_query WHERE address_query.id = NEW.query_id), FALSE) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'forms_hold_the_address: this does not contain the address in question';
     END IF;
@@ -2264,24 +2346,102 @@ END//
 
 -- Who had an address at a given time: records the question, then returns its number and the answer. `forms` is a JSON array
 -- of the values for address_query_form.
-CREATE PROCEDURE who_had(IN asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, IN at_moment DATETIME(3),
-                         IN why VARCHAR(255), IN forms TEXT) MODIFIES SQL DATA
+CREATE PROCEDURE who_had(IN asked VARCHAR(43) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, IN asked_port SMALLINT UNSIGNED,
+                         IN at_moment DATETIME(3), IN why VARCHAR(255), IN forms TEXT) MODIFIES SQL DATA
 BEGIN
     DECLARE number BIGINT UNSIGNED;
     START TRANSACTION READ WRITE;
-    INSERT INTO address_query (address, moment_at, reason) VALUES (asked, at_moment, why);
+    INSERT INTO address_query (address, port, moment_at, reason) VALUES (asked, asked_port, at_moment, why);
     SET number = LAST_INSERT_ID();
-    INSERT INTO address_query_form (query_id, address)
-    SELECT number, form.address FROM JSON_TABLE(forms, '$[*]' COLUMNS (address VARCHAR(43) PATH '$')) AS form;
+    IF asked_port IS NULL THEN
+        INSERT INTO address_query_form (query_id, address)
+        SELECT number, form.address FROM JSON_TABLE(forms, '$[*]' COLUMNS (address VARCHAR(43) PATH '$')) AS form;
+    ELSE
+        CREATE OR REPLACE TEMPORARY TABLE nat_holder (
+            private_address VARCHAR(15) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,
+            nas_id INT UNSIGNED NOT NULL, begin_at DATETIME(3) NOT NULL, end_at DATETIME(3) NULL);
+        INSERT INTO nat_holder
+        SELECT private_address, nas_id, begin_at, end_at
+          FROM nat_record
+         WHERE public_address = asked AND first_port = asked_port AND begin_at <= at_moment AND last_port = asked_port
+           AND (end_at IS NULL OR end_at >= at_moment)
+         UNION
+        SELECT private_address, nas_id, begin_at, end_at
+          FROM nat_record
+         WHERE public_address = asked AND is_block AND begin_at <= at_moment
+           AND asked_port BETWEEN first_port AND last_port AND (end_at IS NULL OR end_at >= at_moment);
+        INSERT INTO address_query_form (query_id, address) SELECT DISTINCT number, private_address FROM nat_holder;
+    END IF;
     COMMIT;
     SELECT number AS query;
-    SELECT card.serial, nas.name AS nas, answer.acct_session_id, answer.device, answer.started_at, answer.heard_at,
-           answer.ended_at, answer.end_cause, answer.framed_ipv4, answer.framed_ipv6, answer.delegated_prefix
-      FROM address_answer AS answer
-      JOIN card ON card.id = answer.card_id
-      JOIN nas ON nas.id = answer.nas_id
-     WHERE answer.query_id = number
-     ORDER BY answer.started_at;
+    IF asked_port IS NULL THEN
+        SELECT card.serial, nas.name AS nas, answer.acct_session_id, answer.device, answer.started_at, answer.heard_at,
+               answer.ended_at, answer.end_cause, answer.framed_ipv4, answer.framed_ipv6, answer.delegated_prefix
+          FROM address_answer AS answer
+          JOIN card ON card.id = answer.card_id
+          JOIN nas ON nas.id = answer.nas_id
+         WHERE answer.query_id = number
+         ORDER BY answer.started_at;
+    ELSE
+        -- A private address without a session is shown as well: the log and the sessions disagree.
+        SELECT holder.private_address, holder.begin_at AS nat_begin_at, holder.end_at AS nat_end_at, card.serial,
+               nas.name AS nas, answer.acct_session_id, answer.device, answer.started_at, answer.heard_at, answer.ended_at,
+               answer.end_cause
+          FROM nat_holder AS holder
+          LEFT JOIN (address_answer AS answer JOIN card ON card.id = answer.card_id JOIN nas ON nas.id = answer.nas_id)
+            ON answer.query_id = number AND answer.framed_ipv4 = holder.private_address
+           AND holder.nas_id IN (0, answer.nas_id)
+         ORDER BY holder.begin_at, holder.private_address, answer.started_at;
+        DROP TEMPORARY TABLE nat_holder;
+    END IF;
+END//
+
+-- Begins an import of a NAT log; its number is for add_nat_records.
+CREATE PROCEDURE begin_nat_import(IN of_file VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) MODIFIES SQL DATA
+BEGIN
+    INSERT INTO nat_import (file) VALUES (of_file);
+    SELECT LAST_INSERT_ID() AS number;
+END//
+
+-- Adds records of a NAT log, given as a JSON array of arrays in the order of the columns below. A record that is there
+-- already changes nothing, so that a file can be imported again; one that had not ended gets its end.
+CREATE PROCEDURE add_nat_records(IN of_import INT UNSIGNED, IN given LONGTEXT) MODIFIES SQL DATA
+BEGIN
+    DECLARE before_count, after_count, wrong BIGINT UNSIGNED;
+    IF NOT EXISTS (SELECT 1 FROM nat_import WHERE id = of_import AND operator = SUBSTRING_INDEX(USER(), '@', 1)) THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nat_records_name_their_import: this account began no such import';
+    END IF;
+    CREATE OR REPLACE TEMPORARY TABLE nat_given (
+        public_address INET4 NOT NULL, first_port SMALLINT UNSIGNED NOT NULL, last_port SMALLINT UNSIGNED NOT NULL,
+        private_address INET4 NOT NULL, begin_at DATETIME(3) NOT NULL, end_at DATETIME(3) NULL, nas_id INT UNSIGNED NOT NULL);
+    INSERT INTO nat_given
+    SELECT * FROM JSON_TABLE(given, '$[*]' COLUMNS (
+        public_address VARCHAR(15) PATH '$[0]', first_port INT PATH '$[1]', last_port INT PATH '$[2]',
+        private_address VARCHAR(15) PATH '$[3]', begin_at DATETIME(3) PATH '$[4]', end_at DATETIME(3) PATH '$[5]',
+        nas_id INT PATH '$[6]')) AS one;
+    SELECT COUNT(*), COALESCE(SUM(there.nas_id <> new.nas_id OR there.end_at <> new.end_at), 0) INTO before_count, wrong
+      FROM nat_given AS new
+      JOIN nat_record AS there USING (public_address, first_port, begin_at, private_address, last_port);
+    IF wrong > 0 THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'nat_records_stay: a record of the NAT log is never changed';
+    END IF;
+    INSERT INTO nat_record (public_address, first_port, last_port, private_address, begin_at, end_at, nas_id, import_id)
+    SELECT public_address, first_port, last_port, private_address, begin_at, end_at, nas_id, of_import
+      FROM nat_given
+        ON DUPLICATE KEY UPDATE end_at = COALESCE(nat_record.end_at, VALUES(end_at));
+    SELECT COUNT(*) INTO after_count
+      FROM nat_given AS new
+      JOIN nat_record AS there USING (public_address, first_port, begin_at, private_address, last_port);
+    UPDATE nat_import SET records = records + after_count - before_count WHERE id = of_import;
+    DROP TEMPORARY TABLE nat_given;
+    SELECT after_count - before_count AS new_records;
+END//
+
+-- Removes records of connections that ended before a moment, at most so many; the trigger keeps those of the last year.
+CREATE PROCEDURE purge_nat(IN before_moment DATETIME(3), IN most INT UNSIGNED) MODIFIES SQL DATA
+BEGIN
+    DELETE FROM nat_record WHERE begin_at < before_moment AND COALESCE(end_at, begin_at) < before_moment LIMIT most;
+    SELECT ROW_COUNT() AS removed;
 END//
 
 -- The start of the current quarter of an hour, in which refused logins are counted.

@@ -18,7 +18,7 @@ from babel.messages import Catalog, Message, extract, pofile
 
 import admin
 import freeradius_module
-from admin import cards, nas, store, track
+from admin import cards, nas, nat, sessions, store, track
 from admin.books import reconcile
 from admin.cli import cli
 from admin.doctor import command as doctor
@@ -65,6 +65,8 @@ COLUMNS = (
     *export_fields.NAMES,
     *map(report_files.plain_name, (*report_data.SALES, *report_data.SETTLEMENT, *report_data.STATEMENT)),
     *nas.COLUMNS,
+    *nat.COLUMNS,
+    *sessions.NAT_COLUMNS,
     *store.product.COLUMNS,
     *track.COLUMNS,
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),

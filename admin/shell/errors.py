@@ -172,6 +172,10 @@ RULES = {
     "reference_is_unique": "Another credit was already confirmed with this reference. Nothing was changed.",
     "redeemable_cards_have_credit": "Only a telephony card that is delivered, valid and not empty can be redeemed.",
     "nas_certificate_has_its_name": "A NAS over TLS has the name of its certificate. Add it with 'prepaid nas add NAME --tls'.",
+    "nat_records_stay": "The file contradicts a record that was imported before: the same connection with another end or NAS. "
+    "Nothing more of it was imported.",
+    "nat_records_are_possible": "A record of the NAT log has its ports or times out of order, or is in the future.",
+    "nat_records_stay_a_year": "Connection records are kept for a year.",
     "nas_with_sessions_stays": "This NAS cannot be removed: it has sessions, which are kept for a year.",
     "cards_change_hands_with_a_note": "Cards change hands only with a note: 'prepaid deliver', 'prepaid return'.",
     "questions_are_about_the_past": "The time is in the future; give one in the past.",

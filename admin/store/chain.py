@@ -77,7 +77,7 @@ COLUMNS = {
         "prices",
     ),
     "voice_credit": ("id", "card_id", "account", "credit_cents", "credit_seconds", "redeemed_at", "operator"),
-    "address_query": ("id", "asked_at", "operator", "address", "moment_at", "reason"),
+    "address_query": ("id", "asked_at", "operator", "address", "port", "moment_at", "reason"),
     "payment": (
         "id",
         "partner_id",

@@ -27,6 +27,7 @@ ROLES = {
     "report": "stock, sales, usage, settlement",
     "audit": "reconcile, verify the history chain",
     "address": "ask who had an address; recorded",
+    "nat": "import the log of a NAT, and remove old records",
     "admin": "all of these",
 }
 
@@ -47,6 +48,7 @@ _OF_COMMAND = {
     "partner": "partners",
     "payment": "payments",
     "nas": "nas",
+    "nat": "nat",
     "disconnect": "disconnect",
     "enforce": "disconnect",
     "redeem": "redeem",

@@ -499,15 +499,18 @@ def anomalies(cursor: StreamCursor, wanted: Parameters) -> None:
 
 
 def who_had(
-    cursor: Cursor, address: str, moment_at: datetime, reason: str | None, forms: list[str]
+    cursor: Cursor, address: str, port: int | None, moment_at: datetime, reason: str | None, forms: list[str]
 ) -> tuple[int, list[Row]]:
     """The number of the question, and the sessions that had an address at a moment (UTC).
+
+    With a port the address is a public one, and the NAT log says who had it: there is a row for each of its records, without
+    a session if no card had the private address then.
 
     The procedure records and commits the question before it answers.
     """
     cursor.execute(
-        "CALL who_had(%(address)s, %(moment_at)s, %(reason)s, %(forms)s)",
-        {"address": address, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)},
+        "CALL who_had(%(address)s, %(port)s, %(moment_at)s, %(reason)s, %(forms)s)",
+        {"address": address, "port": port, "moment_at": moment_at, "reason": reason, "forms": json.dumps(forms)},
     )
     number = only_row(cursor)["query"]
     cursor.nextset()

@@ -8,7 +8,7 @@ from admin.cli import cli
 # Commands that only read, or whose record is part of the answer.
 READING = set(
     """
-    audit verify|batch list|batch show|completion|db version|doctor|key list|list|nas list|nas show|note list|note show
+    audit verify|batch list|batch show|completion|db version|doctor|key list|list|nas list|nas show|nat list|note list|note show
     operator list|partner list|partner show|partner statement|payment list|product list|product show|queue status
     queue quarantine|raddb check|reconcile
     report sales|report settlement|report stock|report usage|sessions|show|simulate|track|voice pending

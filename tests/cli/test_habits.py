@@ -169,7 +169,7 @@ def test_a_pipe_gets_a_heading_if_asked(office):
 
 @pytest.mark.parametrize(
     "command",
-    ["batch list", "key list", "nas list", "note list", "operator list", "partner list", "product list", "sessions",
+    ["batch list", "key list", "nas list", "nat list", "note list", "operator list", "partner list", "product list", "sessions",
      "track {serial}", "voice pending", "report stock", "report sales", "report usage", "report settlement"],
 )  # fmt: skip
 def test_the_heading_has_the_names_of_the_json(office, command):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from admin import batch, cards, custody, nas, partner, product, sessions, track, voice
+from admin import batch, cards, custody, nas, nat, partner, product, sessions, track, voice
 from admin.shell import output
 from tests.cli.test_languages import on_terminal
 
@@ -14,6 +14,7 @@ LISTS = {
     "batch list": batch.LISTED,
     "list": cards.LISTED,
     "nas list": nas.COLUMNS,
+    "nat list": nat.COLUMNS,
     "note list": custody.NOTE_LISTED,
     "partner list": partner.LISTED,
     "product list": product.LISTED,

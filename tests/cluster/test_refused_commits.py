@@ -19,6 +19,7 @@ from tests.office import Office
 from tests.stack.stack import DATABASE
 
 LOST_RACE = 1213
+NAT_HEAD = "public_address,first_port,private_address,begin_at,end_at"
 # Commands that change something in another way than by transactions of the office.
 OTHERS = {
     "audit seal": "seals again what another process has sealed meanwhile",
@@ -291,6 +292,15 @@ def _nas_add(case):
     return ["nas", "add", f"NAS {number}", "--address", address, "--secret-file", "-"], "s3cr3t-long\n"
 
 
+def _nat_log(case, day):
+    return case.file("nat.csv", f"{NAT_HEAD}\n203.0.113.9,{next(_number)},100.64.0.7,{day}T00:00Z,{day}T01:00Z\n")
+
+
+def _nat_purge(case):
+    case.office.must("nat", "import", _nat_log(case, "2020-01-01"))
+    return ["nat", "purge", "--before", "2020-02-01"], None
+
+
 def _archive(case):
     card = case.in_session()
     case.database.execute(
@@ -347,6 +357,8 @@ CASES = {
     "nas add": _nas_add,
     "nas edit": lambda case: (["nas", "edit", _nas(case), "--vendor", "chilli"], None),
     "nas remove": lambda case: (["nas", "remove", _nas(case)], None),
+    "nat import": lambda case: (["nat", "import", _nat_log(case, "2026-01-01")], None),
+    "nat purge": _nat_purge,
     "partner add": lambda case: (["partner", "add", f"Shop {next(_number)}", "--credit-limit", "100.00"], None),
     "partner edit": lambda case: (
         ["partner", "edit", case.office.partner(), "--commission", "10", "--credit-limit", "50.00"],

@@ -399,7 +399,18 @@ def test_every_setting_is_explained():
 def test_the_readme_names_every_file_option_and_setting():
     readme = (TEMPLATES / "README.md").read_text()
     names = [path.name for path in TEMPLATES.rglob("*") if path.is_file() and path.name != "README.md"]
-    options = ["--dir", "--serve", "--listen", "--auth-port", "--acct-port", "--instances", "--force", "--into", "--tls", "--tls-certificate"]
+    options = [
+        "--dir",
+        "--serve",
+        "--listen",
+        "--auth-port",
+        "--acct-port",
+        "--instances",
+        "--force",
+        "--into",
+        "--tls",
+        "--tls-certificate",
+    ]
     settings = ["accounting = queued", "queue = ", "card_forms = "]
     assert [name for name in names + options + settings if name not in readme] == []
 

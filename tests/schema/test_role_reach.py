@@ -150,21 +150,21 @@ def test_a_pin_is_read_with_a_record_that_is_not_taken_back(person, office, data
 def test_one_question_has_one_answer(person, database):  # noqa: F811
     with person("address") as connection, connection.cursor() as cursor:
         connection.begin()
-        cursor.execute("CALL who_had('2001:db8::5', '2026-01-01', 'x', '[\"2001:db8::5\", \"2001:db8::/64\"]')")
+        cursor.execute("CALL who_had('2001:db8::5', NULL, '2026-01-01', 'x', '[\"2001:db8::5\", \"2001:db8::/64\"]')")
         while cursor.nextset():
             pass
         connection.rollback()
         for forms in ('["2001:db8::6"]', '["2001:db8:1::/64"]', '["10.0.0.1"]'):
             assert "forms_hold_the_address" in tried(
-                connection, f"CALL who_had('2001:db8::5', '2026-01-01', 'x', '{forms}')"
+                connection, f"CALL who_had('2001:db8::5', NULL, '2026-01-01', 'x', '{forms}')"
             )
         assert "forms_hold_the_address" in tried(
-            connection, "CALL who_had('10.0.0.1', '2026-01-01', 'x', '[\"10.0.0.2\"]')"
+            connection, "CALL who_had('10.0.0.1', NULL, '2026-01-01', 'x', '[\"10.0.0.2\"]')"
         )
         assert "questions_are_about_the_past" in tried(
             connection,
             "SET timestamp = UNIX_TIMESTAMP() + 999999",
-            "CALL who_had('10.0.0.1', UTC_TIMESTAMP(), 'x', '[\"10.0.0.1\"]')",
+            "CALL who_had('10.0.0.1', NULL, UTC_TIMESTAMP(), 'x', '[\"10.0.0.1\"]')",
         )
         assert "denied" in tried(
             connection, "INSERT INTO address_query_form (query_id, address) VALUES (1, '10.0.0.9')"

@@ -56,7 +56,8 @@ ONLY = {
     "voice": ["UPDATE voice_credit SET confirmed_at = UTC_TIMESTAMP()"],
     "report": ["SELECT * FROM usage_hour"],
     "audit": ["SELECT * FROM history_chain", "INSERT INTO history_chain (seq) VALUES (1)"],
-    "address": ["CALL who_had('10.5.0.7', '2026-01-01', NULL, JSON_ARRAY('10.5.0.7'))"],
+    "nat": ["CALL begin_nat_import('x')", "CALL purge_nat('2020-01-01', 1)"],
+    "address": ["CALL who_had('10.5.0.7', NULL, '2026-01-01', NULL, JSON_ARRAY('10.5.0.7'))"],
 }
 # Statements that two roles share.
 ALSO = {ONLY["generate"][1]: {"import"}}

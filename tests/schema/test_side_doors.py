@@ -203,6 +203,9 @@ def books(office, database, tmp_path):
             "INSERT INTO accounting_queue VALUES ('host', '2026-01-01', '2026-01-01')",
             "INSERT INTO nas_restart VALUES ('127.0.0.1', '0x00', '2026-01-01', '2026-01-01')",
             "INSERT INTO cluster_conflict (card_id) VALUES ({one})",
+            "INSERT INTO nat_import (file) VALUES ('nat.csv')",
+            "INSERT INTO nat_record (public_address, first_port, begin_at, private_address, last_port, end_at, import_id)"
+            " VALUES ('203.0.113.9', 1, UTC_TIMESTAMP(3) - INTERVAL 1 DAY, '100.64.0.7', 9, UTC_TIMESTAMP(3), 1)",
             "INSERT INTO disconnect_attempt (card_id, login_number, action, attempt, next_at, cause)"
             " VALUES ({one}, 5, 'disconnect', 1, '2026-01-01', 'time')",
         ):
