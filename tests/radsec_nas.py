@@ -9,8 +9,10 @@ import socket
 import ssl
 import time
 
+from pyrad import packet as codec
+
 from tests.authority import Authority
-from tests.radius_client import RadiusClient, Reply
+from tests.radius_client import TIMEOUT_SECONDS, RadiusClient, Reply
 
 SECRET = "radsec"
 HEAD_OCTETS = 4
@@ -46,6 +48,13 @@ class RadSecNas(RadiusClient):
 
     def __exit__(self, *_exception) -> None:
         self.close()
+
+    def status_server(self) -> Reply | None:
+        """Ask whether the server lives (RFC 5997)."""
+        request = self._packet(codec.AuthPacket, codec.StatusServer)
+        request.authenticator = request.CreateAuthenticator()
+        request.add_message_authenticator()
+        return self._exchange(request, self.auth_port, self.host, TIMEOUT_SECONDS)
 
     def close(self) -> None:
         if self._connection:

@@ -49,8 +49,18 @@ def _ends(path: Path, text: bytes, now: datetime) -> Iterator[Finding]:
     except ValueError:
         return
     ends = [certificate.not_valid_after_utc for certificate in certificates]
+    try:
+        lists = radsec.revocation_lists(text)
+    except ValueError:
+        yield Finding(
+            NAME,
+            "fault",
+            _("{path} has a damaged list of revoked certificates.").format(path=path),
+            _("Make a new one with 'openssl ca -gencrl', and restart FreeRADIUS."),
+        )
+        return
     # After the end of a list of revoked certificates, everybody is refused.
-    ends += [one.next_update_utc for one in radsec.revocation_lists(text) if one.next_update_utc]
+    ends += [one.next_update_utc for one in lists if one.next_update_utc]
     end = min(ends)
     if end <= now:
         yield Finding(

@@ -77,14 +77,13 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
     ours |= {("acct", str(choice.acct_port))} if choice.serve in ("both", "acct") else set()
     if choice.into:
         ours = set()
-    if choice.tls:
-        ours |= {(kind, str(choice.tls.port)) for kind in ("auth", "acct")}
+    of_tls = {(kind, str(choice.tls.port)) for kind in ("auth", "acct")} if choice.tls else set()
     own_sites = raddb_files.sites(choice)
     for site in sorted((directory / "sites-enabled").iterdir()):
-        taken: set[tuple[str, str]] = (
-            set() if site.name in own_sites else raddb_files.listeners(content(site) or "") & ours
+        listening: set[tuple[str, str]] = (
+            set() if site.name in own_sites else raddb_files.listeners(content(site) or "")
         )
-        if taken:
+        if taken := listening & ours:
             found.append(
                 {
                     "path": f"sites-enabled/{site.name}",
@@ -92,7 +91,17 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
                         "The site {site} also listens on {ports}, so FreeRADIUS cannot start. If it has customers, put the cards "
                         "into it: prepaid raddb remove; prepaid raddb install --into {site}. Otherwise disable it (rm {path}), or "
                         "choose other ports with --auth-port and --acct-port."
-                    ).format(site=site.name, ports=", ".join(sorted(port for _kind, port in taken)), path=site),
+                    ).format(site=site.name, ports=_ports(taken), path=site),
+                }
+            )
+        elif taken := listening & of_tls:
+            found.append(
+                {
+                    "path": f"sites-enabled/{site.name}",
+                    "what": _(
+                        "The site {site} also listens on {ports}, so FreeRADIUS cannot start. Disable it (rm {path}), or choose "
+                        "another port with --tls-port."
+                    ).format(site=site.name, ports=_ports(taken), path=site),
                 }
             )
     if choice.into and raddb_into.clients_of_its_own(directory, choice.into):
@@ -111,6 +120,10 @@ def surroundings(office: Office, directory: Path, choice: Choice) -> list[Proble
     if user:
         found += [problem for path in read_by_freeradius(office, choice) for problem in _not_readable(user, path)]
     return found
+
+
+def _ports(listening: set[tuple[str, str]]) -> str:
+    return ", ".join(sorted({port for _kind, port in listening}))
 
 
 def read_by_freeradius(office: Office, choice: Choice) -> list[Path]:

@@ -15,7 +15,7 @@ from .choices import beside, chosen
 from .files import Choice
 from .program import freeradius_version, template
 from .raddb_directory import CERTIFICATES, check_is_raddb, content, give, write
-from .record import certificate_checksums, read_record, write_record
+from .record import certificate_checksums, checksum, read_record, write_record
 
 
 class Installed(NamedTuple):
@@ -85,11 +85,13 @@ def install_files(
     # Last, because the sites include the files.
     done += raddb_into.write_sites(directory, sites)
     links = [link for link in (*record.get("links", ()), *made) if (directory / link).is_symlink()]
+    # A file that this choice no longer needs stays, disabled, until `remove`.
+    left = {path: written for path, written in record["files"].items() if (directory / path).exists()}
     write_record(
         directory,
         choice,
         instances or before.get("wanted_instances"),
-        texts,
+        left | {path: checksum(text) for path, text in texts.items()},
         links=list(dict.fromkeys(links)),
         certificates=certificate_checksums(directory) if certificates else record.get("certificates", {}),
         dictionary_line_feed=not has_line_feed if included else record.get("dictionary_line_feed", False),

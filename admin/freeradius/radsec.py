@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from ..shell import errors
 from ..shell.text import _
 from .files import FIRST_WITH_RADSEC, Tls, checked_path
@@ -111,7 +113,10 @@ def _authority_fault(text: bytes, now: datetime) -> str | None:
         authorities = x509.load_pem_x509_certificates(text)
     except ValueError:
         return _("has no certificate of an authority (PEM).")
-    lists = {one.issuer: one for one in revocation_lists(text)}
+    try:
+        lists = {one.issuer: one for one in revocation_lists(text)}
+    except ValueError:
+        return _("Its list of revoked certificates (CRL) is damaged. Make a new one with 'openssl ca -gencrl'.")
     for authority in authorities:
         name = authority.subject.rfc4514_string()
         if authority.not_valid_after_utc <= now:
@@ -124,6 +129,11 @@ def _authority_fault(text: bytes, now: datetime) -> str | None:
                 "There is no list of revoked certificates (CRL) of {name}, so a stolen certificate could not be locked out. Make "
                 "one with 'openssl ca -gencrl' and append it to this file."
             ).format(name=name)
+        if not _has_signed(authority, revoked):
+            return _(
+                "The list of revoked certificates of {name} is signed with another key, so every NAS is refused. Make a new one "
+                "with 'openssl ca -gencrl', put it into this file, and restart FreeRADIUS."
+            ).format(name=name)
         if revoked.next_update_utc is not None and revoked.next_update_utc <= now:
             return _(
                 "The list of revoked certificates of {name} ended on {day}, so every NAS is refused. Make a new one with "
@@ -132,8 +142,19 @@ def _authority_fault(text: bytes, now: datetime) -> str | None:
     return None
 
 
+def _has_signed(authority: Any, revoked: Any) -> bool:
+    """Whether this authority's key has signed the list: a new authority may have the name of the old one."""
+    try:
+        return bool(revoked.is_signature_valid(authority.public_key()))
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
+
+
 def revocation_lists(text: bytes) -> list[Any]:
-    """Every list of revoked certificates in a file (PEM), which may have certificates, too."""
+    """Every list of revoked certificates in a file (PEM), which may have certificates, too.
+
+    Raises ValueError if one is damaged.
+    """
     from cryptography import x509
 
     begin, end = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"

@@ -43,8 +43,9 @@ def read_record(directory: Path) -> Record:
 
 
 def write_record(
-    directory: Path, choice: Choice, wanted_instances: int | None, texts: dict[str, str], **made: Any
+    directory: Path, choice: Choice, wanted_instances: int | None, files: dict[str, str], **made: Any
 ) -> None:
+    """Write the record; `files` are the checksums of the files by their paths."""
     record = {
         "about": "Written by 'prepaid raddb install', so that it knows later what it wrote and what was edited since.",
         "version": metadata.version("prepaid-cards"),
@@ -58,7 +59,7 @@ def write_record(
             "forms": list(choice.forms),
             "tls": choice.tls and choice.tls._asdict(),
         },
-        "files": {path: checksum(text) for path, text in texts.items()},
+        "files": files,
         **made,
     }
     write(directory, directory / RECORD, json.dumps(record, indent=1) + "\n")

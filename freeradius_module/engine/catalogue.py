@@ -17,6 +17,8 @@ from . import reply
 
 # A new NAS is served after this time at the latest, and after the time for which FreeRADIUS remembers its clients.
 REFRESH_SECONDS = 5.0
+# For a certificate that is no NAS'. Whoever has one must not make every packet a reading.
+LOOK_AGAIN_SECONDS = 1.0
 # The source of a packet can be forged, so the number of addresses that are remembered is limited.
 ADDRESSES_MOST = 65_536
 # The NAS at an address that no row covers: FreeRADIUS knows it from its own files.
@@ -55,6 +57,7 @@ class Catalogue:
         self._counter_rules: dict[int, str] = {}
         self._queue_lag_seconds = 0.0
         self._next_refresh = 0.0
+        self._look_again_at = 0.0
 
     def product(self, product_id: int, revision: int) -> Product:
         """The product in this revision or a later one; it is read again when a card's row says that it has changed."""
@@ -91,6 +94,10 @@ class Catalogue:
         Raises UnknownCertificate: the authority may sign certificates for others than NAS.
         """
         nas = self.nas(address)
+        if nas is None and address.startswith(BY_CERTIFICATE) and time.monotonic() >= self._look_again_at:
+            # It may have been added since the last reading, and another process may have accepted its login already.
+            self._next_refresh = 0.0
+            nas = self.nas(address)
         if nas is not None:
             return nas
         if address.startswith(BY_CERTIFICATE):
@@ -130,6 +137,7 @@ class Catalogue:
         with self._guard:
             if time.monotonic() < self._next_refresh:
                 return
+            self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
             if self._has_read:
                 # Set before reading, so that no other thread waits here for the database: what is known is good enough.
                 self._next_refresh = time.monotonic() + REFRESH_SECONDS

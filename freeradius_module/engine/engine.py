@@ -111,14 +111,15 @@ class Engine:
         the monotonic clock.  Raises ValueError for any other *what*."""
         if what not in (AUTHORIZE, ADMIT, WRONG_PIN):
             raise ValueError(f"a login request is {AUTHORIZE}, {ADMIT} or {WRONG_PIN}")
-        address = request.get(attributes.SOURCE_ADDRESS, "")[:45]
-        nas = self.catalogue.nas_of(address)
+        source = request.get(attributes.SOURCE_ADDRESS, "")
+        # By the whole name: the first 45 characters of a certificate's could be another NAS'.
+        nas = self.catalogue.nas_of(source)
         at = attributes.received_at(request)
         attempt = Attempt(
             serial=attributes.serial_of(request),
             nas_id=nas.id,
             device=attributes.device_of(request),
-            nas_address=address,
+            nas_address=source[:45],
             asked_seconds_ago=max(time.time() - at, 0.0),
             at=at,
         )

@@ -28,13 +28,13 @@ SILENCE_SECONDS = 2
 class TlsSite:
     """A FreeRADIUS of its own on the stack's database, with RadSec beside its UDP ports."""
 
-    def __init__(self, stack, folder, into: SharedSite | None = None):
+    def __init__(self, stack, folder, into: SharedSite | None = None, option_file=None):
         self.authority = Authority(folder / "provider", "Provider CA")
         for name in (CENTRE, BEACH, PROXY, "stranger"):
             self.authority.issue(name)
         self.authority.issue("ended", days=-1)
         server_files = self.authority.issue("radius.example.net")
-        self.office = Office(stack.option_file)
+        self.office = Office(option_file or stack.option_file)
         self.auth_port, self.acct_port, self.tls_port = free_ports(3)
         if into:
             self.server, where = into.server, ("--into", "default")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from admin.freeradius import files as raddb_files
+from tests.authority import Authority
 from tests.office import Office
 from tests.stack.freeradius import _copy_tree
 
@@ -278,6 +279,50 @@ def test_the_default_site_on_the_same_ports_is_named_with_what_to_do(raddb):
     assert "sites-enabled/default" in result.stderr and "1812, 1813" in result.stderr
     assert "1812, 1813" in raddb.problems()["sites-enabled/default"]
     raddb.install("--auth-port", "11812", "--acct-port", "11813")
+    assert raddb.problems() == {}
+
+
+@pytest.fixture
+def tls_options(raddb):
+    authority = Authority(raddb.folder / "radsec", "Provider CA")
+    certificate, key = authority.issue("radius.example.net")
+    return ["--tls", "--tls-certificate", certificate, "--tls-key", key, "--tls-ca", authority.path]
+
+
+def test_tls_is_taken_out_again(raddb, tls_options):
+    before = raddb.state()
+    raddb.install(*tls_options)
+    assert (raddb.directory / "sites-enabled" / "prepaid-radsec").is_symlink() and raddb.problems() == {}
+    # The next install keeps it, and has nothing to do.
+    assert "Nothing to do" in raddb.install().stdout
+    assert raddb.run("remove").exit_status == 0
+    assert raddb.state() == before
+
+
+@pytest.mark.parametrize("change", [["--no-tls"], ["--serve", "acct"]])
+def test_a_site_that_a_later_install_has_disabled_is_removed_too(raddb, tls_options, change):
+    before = raddb.state()
+    raddb.install(*tls_options)
+    raddb.install(*change)
+    assert raddb.problems() == {}
+    assert raddb.run("remove").exit_status == 0
+    assert raddb.state() == before
+
+
+def test_tls_is_refused_by_a_freeradius_that_is_too_old(raddb, tls_options):
+    raddb.set_version("3.2.6")
+    before = raddb.state()
+    result = raddb.run("install", *tls_options)
+    assert result.exit_status == 1 and "--tls needs FreeRADIUS 3.2.7; this is 3.2.6" in result.stderr
+    assert raddb.state() == before
+
+
+def test_another_site_on_the_port_of_tls_is_named_with_what_to_do(raddb, tls_options):
+    (raddb.directory / "sites-enabled" / "tls").symlink_to("../sites-available/tls")
+    raddb.install(*tls_options)
+    what = raddb.problems()["sites-enabled/tls"]
+    assert "also listens on 2083, so" in what and "--tls-port" in what and "--auth-port" not in what
+    raddb.install("--tls-port", "12083")
     assert raddb.problems() == {}
 
 

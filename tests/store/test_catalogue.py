@@ -133,3 +133,20 @@ def test_a_nas_over_tls_is_found_by_the_name_of_its_certificate(shop, catalogue,
     database.execute("DELETE FROM nas WHERE name IN ('beach', 'everywhere')")
     some_seconds_later(catalogue)
     assert catalogue.nas("tls:beach") is None and catalogue.nas_of("192.0.2.1").name == "unlisted"
+
+
+def test_a_nas_over_tls_is_served_although_others_were_read_a_moment_ago(shop, catalogue, database):
+    """Another process may have accepted its login; the report of that session must not go to the quarantine."""
+    catalogue.nas("192.0.2.1")
+    catalogue._look_again_at = 0.0  # A second later; the next reading is due in five.
+    database.execute(
+        "INSERT INTO nas (name, address, secret_sealed, key_number, vendor) VALUES ('new', 'tls:new', 'x', 1, 'cisco')"
+    )
+    assert catalogue.nas_of("tls:new").name == "new"
+    # Whoever has a certificate that is no NAS' does not make every packet a reading.
+    with pytest.raises(UnknownCertificate):
+        catalogue.nas_of("tls:stranger")
+    due = catalogue._next_refresh
+    with pytest.raises(UnknownCertificate):
+        catalogue.nas_of("tls:stranger")
+    assert catalogue._next_refresh == due

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from admin.doctor import certificates
 from admin.freeradius import radsec
@@ -122,6 +123,22 @@ def test_an_authority_without_a_list_of_revoked_certificates(authority, files):
 def test_a_list_of_revoked_certificates_that_has_ended(authority, files):
     authority.write(list_days=-1)
     assert "so every NAS is refused" in what_is_wrong(files)["ca.pem"]
+
+
+def test_a_list_of_revoked_certificates_of_an_authority_that_was_replaced(authority, files, tmp_path):
+    old_list = authority.path.read_bytes().partition(b"-----BEGIN X509 CRL-----")[1:]
+    new = Authority(tmp_path / "new", "Provider CA")
+    authority.path.write_bytes(new.certificate.public_bytes(serialization.Encoding.PEM) + b"".join(old_list))
+    assert "signed with another key, so every NAS is refused" in what_is_wrong(files)["ca.pem"]
+
+
+def test_a_damaged_list_of_revoked_certificates(authority, files):
+    text = authority.path.read_bytes()
+    authority.path.write_bytes(text.replace(b"-----BEGIN X509 CRL-----\n", b"-----BEGIN X509 CRL-----\nAAAA"))
+    assert "is damaged" in what_is_wrong(files)["ca.pem"]
+    now = datetime.datetime.now(datetime.UTC)
+    (finding,) = certificates._ends(authority.path, authority.path.read_bytes(), now)
+    assert finding.state == "fault" and "damaged list of revoked certificates" in finding.detail
 
 
 def test_doctor_warns_a_month_before_the_list_ends(authority):
