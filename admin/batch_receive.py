@@ -139,11 +139,19 @@ def _tell(number: int, note: int | None, void: list[str], received: int, dry_run
         "dry_run": dry_run,
     }
     if dry_run:
-        sentence = _("Would delete {voided} cards of batch {batch}; {received} would remain. Nothing was changed.")
+        sentence = plural(
+            "Would delete {voided} card of batch {batch}; {received} would remain. Nothing was changed.",
+            "Would delete {voided} cards of batch {batch}; {received} would remain. Nothing was changed.",
+            len(void),
+        )
     elif not void:
         sentence = _("Batch {batch} was received: {received} cards in stock, none missing.")
     else:
-        sentence = _("Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock.")
+        sentence = plural(
+            "Note {note}: {voided} card of batch {batch} is void; {received} remain in stock.",
+            "Note {note}: {voided} cards of batch {batch} are void; {received} remain in stock.",
+            len(void),
+        )
     output.print_result(facts, sentence.format(**facts), as_json)
 
 

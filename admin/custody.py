@@ -115,8 +115,16 @@ def deliver(
         partner_name,
         cards,
         as_json,
-        _("Note {note}: {count} cards delivered to {partner}, {first} to {last}."),
-        _("Would deliver {count} cards to {partner}, {first} to {last}. Nothing was changed."),
+        plural(
+            "Note {note}: {count} card delivered to {partner}: {first}.",
+            "Note {note}: {count} cards delivered to {partner}, {first} to {last}.",
+            cards["count"],
+        ),
+        plural(
+            "Would deliver {count} card to {partner}: {first}. Nothing was changed.",
+            "Would deliver {count} cards to {partner}, {first} to {last}. Nothing was changed.",
+            cards["count"],
+        ),
         chosen.ranges,
     )
 
@@ -191,8 +199,16 @@ def return_(
         partner_name,
         cards,
         as_json,
-        _("Note {note}: {count} cards returned by {partner}, {first} to {last}."),
-        _("Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed."),
+        plural(
+            "Note {note}: {count} card returned by {partner}: {first}.",
+            "Note {note}: {count} cards returned by {partner}, {first} to {last}.",
+            cards["count"],
+        ),
+        plural(
+            "Would take {count} card back from {partner}: {first}. Nothing was changed.",
+            "Would take {count} cards back from {partner}, {first} to {last}. Nothing was changed.",
+            cards["count"],
+        ),
         chosen.ranges,
     )
 

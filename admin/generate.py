@@ -18,7 +18,7 @@ from .shell.command import cli, json_option, option, pass_office
 from .shell.find import find_product
 from .shell.office import Office
 from .shell.shared_options import rehearsal_option
-from .shell.text import _, translated
+from .shell.text import _, plural, translated
 from .store.rows import Cursor
 
 MOST_CARDS = 10_000_000
@@ -114,11 +114,19 @@ def _tell(batch_id: int | None, product_name: str, count: int, ends: list[str] |
     """Print what was generated.  After a dry run there is no batch, and single codes are not known yet."""
     first, last = ends or (None, None)
     if batch_id is not None:
-        sentence = _("Batch {batch}: {count} cards of {product}, {first} to {last}.")
+        sentence = plural(
+            "Batch {batch}: {count} card of {product}: {first}.",
+            "Batch {batch}: {count} cards of {product}, {first} to {last}.",
+            count,
+        )
     elif ends:
-        sentence = _("a batch of {count} cards of {product}, {first} to {last}.")
+        sentence = plural(
+            "a batch of {count} card of {product}: {first}.",
+            "a batch of {count} cards of {product}, {first} to {last}.",
+            count,
+        )
     else:
-        sentence = _("a batch of {count} cards of {product}.")
+        sentence = plural("a batch of {count} card of {product}.", "a batch of {count} cards of {product}.", count)
     output.print_result(
         {"batch": batch_id, "product": product_name, "count": count, "first_serial": first, "last_serial": last},
         sentence.format(batch=batch_id, count=count, product=product_name, first=first, last=last),

@@ -24,7 +24,7 @@ from .shell.find import find_product
 from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, MOMENT, Amount
-from .shell.text import _, fixed_word, in_context, translated
+from .shell.text import _, fixed_word, in_context, plural, translated
 from .shell.text_file import opened
 from .store.rows import Cursor, Row
 
@@ -96,9 +96,17 @@ def import_(office: Office, path: str, product_name: str, dry_run: bool, as_json
         "dry_run": dry_run,
     }
     sentence = (
-        _("Would import {count} cards of {product}, {first_serial} to {last_serial}. Nothing was changed.")
+        plural(
+            "Would import {count} card of {product}: {first_serial}. Nothing was changed.",
+            "Would import {count} cards of {product}, {first_serial} to {last_serial}. Nothing was changed.",
+            loader.count,
+        )
         if dry_run
-        else _("Batch {batch}: {count} cards of {product} imported, {first_serial} to {last_serial}.")
+        else plural(
+            "Batch {batch}: {count} card of {product} imported: {first_serial}.",
+            "Batch {batch}: {count} cards of {product} imported, {first_serial} to {last_serial}.",
+            loader.count,
+        )
     )
     output.print_result(facts, sentence.format(**facts), as_json)
 

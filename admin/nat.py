@@ -19,7 +19,7 @@ from .shell.line_errors import LineErrors
 from .shell.office import Office
 from .shell.option_types import DAY_OR_MOMENT, MOMENT
 from .shell.shared_options import list_options, rehearsal_option
-from .shell.text import _, translated
+from .shell.text import _, plural, translated
 from .shell.text_file import opened
 from .store.nat import NatRecord
 from .store.rows import Cursor
@@ -80,7 +80,9 @@ def import_(office: Office, path: str, as_json: bool) -> None:
             advance(len(some))
     output.print_result(
         {"import": import_id, "records": imported, "new": new},
-        _("{records} records read, {new} of them new.").format(records=imported, new=new),
+        plural("{records} record read, {new} new.", "{records} records read, {new} of them new.", imported).format(
+            records=imported, new=new
+        ),
         as_json,
     )
 
@@ -122,7 +124,11 @@ def purge(office: Office, before: datetime, as_json: bool) -> None:
         removed += some
         if office.dry_run:
             break
-    output.print_result({"removed": removed}, _("{count} records removed.").format(count=removed), as_json)
+    output.print_result(
+        {"removed": removed},
+        plural("{count} record removed.", "{count} records removed.", removed).format(count=removed),
+        as_json,
+    )
 
 
 def _check(path: str, numbers: dict[str, int], now: datetime) -> int:

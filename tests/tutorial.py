@@ -34,7 +34,7 @@ FORMS = (
     (re.compile(r"0x[0-9a-f]{6,}…?"), "HEXADECIMAL"),
     (re.compile(r"\bId \d+ from [\d.]+:\d+ to [\d.]+:\d+ length \d+"), "Id N"),
     # The time that is left since the first login of the page.
-    (re.compile(r"\b719 h \d+ min"), "719 h M min"),
+    (re.compile(r"\b29 (days|dias) 2[23] h"), r"29 \1 H h"),
 )
 SHOWN_HEXADECIMAL = 18
 

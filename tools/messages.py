@@ -72,7 +72,7 @@ COLUMNS = (
     *(f"{prefix}_{kind}" for prefix in ("added", "credit", "remaining") for kind in CREDIT_COLUMNS),
     *"""
     format fields sealed sha256
-    accepted acct_session_id action amount_cents attempts
+    accepted account acct_session_id action amount_cents attempts
     binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created credit_limit_cents
     database day
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at

@@ -19,7 +19,7 @@ from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
 from ..shell.pin_input import read_pin
-from ..shell.text import _, translated
+from ..shell.text import plural, translated
 from . import (
     certificates,
     clock,
@@ -101,7 +101,14 @@ def doctor(
     output.print_rows((finding._asdict() for finding in findings), as_json)
     faults = sum(finding.state == "fault" for finding in findings)
     if faults:
-        raise errors.Refused(_("{count} things are at fault. What to do is beside each of them."), count=faults)
+        raise errors.Refused(
+            plural(
+                "{count} thing is at fault. What to do is beside it.",
+                "{count} things are at fault. What to do is beside each of them.",
+                faults,
+            ),
+            count=faults,
+        )
 
 
 def _print_for_nagios(line: str, status: int) -> NoReturn:

@@ -7,7 +7,7 @@ import click
 from ..shell import errors, output
 from ..shell.command import cli, json_option, option, pass_office
 from ..shell.office import Office
-from ..shell.text import _
+from ..shell.text import _, plural
 from . import files as raddb_files
 from .check import problems_of, surroundings
 from .install import install_files
@@ -172,7 +172,13 @@ def check(office: Office, directory: Path, as_json: bool) -> None:
         output.print_rows(problems, as_json, columns=["path", "what"])
     if problems:
         raise errors.Refused(
-            _("{count} things are not right in {directory}."), count=len(problems), directory=directory
+            plural(
+                "{count} thing is not right in {directory}.",
+                "{count} things are not right in {directory}.",
+                len(problems),
+            ),
+            count=len(problems),
+            directory=directory,
         )
     if not as_json:
         output.print_text(_("{directory} is as it should be.").format(directory=directory))

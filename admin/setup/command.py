@@ -16,7 +16,7 @@ from ..shell import errors, output
 from ..shell.command import Decorated, cli, json_option, option, pass_office
 from ..shell.office import Office
 from ..shell.shared_options import dry_run_option, require_yes, together, yes_option
-from ..shell.text import _
+from ..shell.text import _, plural
 from . import accounts, catalogue, database, freeradius, option_files, units
 from . import answers as questions
 from . import remove as removal
@@ -177,7 +177,11 @@ def _finish(machine: Machine, done: list[dict[str, Any]], as_json: bool) -> None
     faults = sum(finding["state"] == "fault" for finding in findings)
     if faults:
         raise errors.Refused(
-            _("Everything was installed, but {count} things are at fault. What to do is beside each of them."),
+            plural(
+                "Everything was installed, but {count} thing is at fault. What to do is beside it.",
+                "Everything was installed, but {count} things are at fault. What to do is beside each of them.",
+                faults,
+            ),
             count=faults,
         )
 

@@ -7,6 +7,7 @@ Every error that a command raises becomes one sentence on stderr and an exit sta
 
 import inspect
 import resource
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
@@ -115,6 +116,10 @@ class Root(Group):
         except click.ClickException as error:
             # click's own message repeats what was typed.
             vars(error)["message"] = printable(error.message, keep="\n")
+            # "Error: " stands before it on the screen.
+            head = _("Error: {message}").format(message="")
+            shown = output.fitting(head + error.format_message(), sys.stderr).removeprefix(head)
+            vars(error)["format_message"] = lambda: shown
             raise
         finally:
             if isinstance(ctx.obj, Office):

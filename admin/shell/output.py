@@ -13,10 +13,11 @@ import itertools
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -100,12 +101,29 @@ def print_result(result: Record, sentence: str, as_json: bool = False) -> None:
 
 def print_text(sentence: str) -> None:
     """Print a sentence, or several lines, on stdout."""
-    click.echo(printable(sentence, keep="\n"))
+    click.echo(fitting(printable(sentence, keep="\n"), sys.stdout))
 
 
 def print_notice(sentence: str) -> None:
     """Print a sentence that is no part of the result, on stderr."""
-    click.echo(_plain(sentence), err=True)
+    click.echo(fitting(_plain(sentence), sys.stderr), err=True)
+
+
+def fitting(sentence: str, stream: TextIO) -> str:
+    """The lines of a sentence broken between words, where a terminal shows them; a pipe gets them as they are.
+
+    A word that is longer than a line stays in one piece, because it may be a path to copy.
+    """
+    if not stream.isatty():
+        return sentence
+    width, _lines = table.terminal_size()
+    lines: list[str] = []
+    for part in sentence.split("\n"):
+        indent = " " * (len(part) - len(part.lstrip(" ")))
+        lines += textwrap.wrap(
+            part, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
 
 
 def _plain(sentence: str) -> str:
@@ -314,7 +332,7 @@ def formatted(name: str, value: Any) -> str:
         return _("yes") if value else _("no")
     lang = text.language()
     match name.rpartition("_")[2], value:
-        case "seconds", int() | Decimal():
+        case "seconds", int() | float() | Decimal():
             return duration(int(value))
         case "days", int():
             return _unit(value, "day")

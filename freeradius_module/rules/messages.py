@@ -2,7 +2,7 @@
 
 from .login import Accept
 from .refusals import REFUSALS, WRONG
-from .units import format_duration, format_money, format_size
+from .units import format_duration, format_money, format_size, format_validity
 from .usage import MILLICENTS_A_CENT
 
 LEFT = {"en": "Left: {}.", "pt_BR": "Restam: {}."}
@@ -30,7 +30,7 @@ def accepted(accept: Accept, expires_in_seconds: int | None, lang: str, currency
         parts.append(format_money(balance.millicents // MILLICENTS_A_CENT, lang, currency))
     text = _in(LEFT, lang).format(", ".join(parts))
     if expires_in_seconds is not None:
-        text += _in(UNTIL, lang).format(format_duration(expires_in_seconds))
+        text += _in(UNTIL, lang).format(format_validity(expires_in_seconds, lang))
     return text
 
 

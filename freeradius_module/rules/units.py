@@ -26,7 +26,8 @@ BasisPoints = NewType("BasisPoints", int)
 # The sign before amounts of money where the option file names none (setting `currency`).
 DEFAULT_CURRENCY = "R$"
 
-MAX_SECONDS = 100 * 366 * 86400
+DAY_SECONDS = 86_400
+MAX_SECONDS = 100 * 366 * DAY_SECONDS
 MAX_OCTETS = 10**15  # A petabyte.
 MAX_CENTS = 10**11
 MAX_TARIFF_MILLICENTS = 2**32 - 1
@@ -160,6 +161,21 @@ def format_duration(seconds: int) -> str:
     if hours == 0:
         return f"{sign}{minutes} min"
     return f"{sign}{hours} h {minutes} min" if minutes else f"{sign}{hours} h"
+
+
+def format_validity(seconds: int, lang: str = "en") -> str:
+    """Days and hours from two days on; below, as a duration.
+
+    >>> format_validity(30 * 86_400), format_validity(30 * 86_400 - 60), format_validity(2 * 86_400 - 1)
+    ('30 days', '29 days 23 h', '47 h 59 min')
+    >>> format_validity(5 * 86_400, "pt_BR")
+    '5 dias'
+    """
+    days, hours = seconds // DAY_SECONDS, seconds % DAY_SECONDS // 3600
+    if days < 2:
+        return format_duration(seconds)
+    shown = f"{days} {'dias' if lang.startswith('pt') else 'days'}"
+    return f"{shown} {hours} h" if hours else shown
 
 
 def format_size(octets: int, lang: str = "en") -> str:

@@ -25,6 +25,7 @@ from tests.office_day.day import DAY, Type, Use
 from tests.radius_client import RadiusClient
 
 LINES = 50
+YES = {"en": "y", "pt_BR": "s"}
 TIMEOUT_SECONDS = 60
 # In this order; each is replaced by its sign, repeated to the same width.
 MASKS = (
@@ -34,9 +35,10 @@ MASKS = (
     ),
     (re.compile(r"(?<![\w.,])\d{10}(?!\w)"), "P"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b"), "h"),
+    (re.compile(r"0x[0-9a-f]+"), "h"),
     (re.compile(r"(?<=within )\d+(?= ms)|\d+(?= MB left)"), "n"),
     # The time that is left since the first login of the day.
-    (re.compile(r"\b29 (?:d|days|dias) \d+ h\b|\b719 h \d+ min\b"), "t"),
+    (re.compile(r"\b29 (?:days|dias) 2[23] h\b"), "t"),
 )
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 
@@ -69,7 +71,8 @@ class Player:
         texts = {
             "secret": "segredo-do-roteador\n",
             "missing": "{12}\n",
-            "old": "serial;pin;status;used_seconds\nANTIGO1;48215566;delivered;600\nANTIGO2;73219054;created;\n",
+            "old": "serial;pin;status;used_seconds;expires_at\n"
+            "ANTIGO1;48215566;in_use;600;2099-12-31\nANTIGO2;73219054;created;;\n",
             "nat": "public_address,first_port,last_port,private_address,begin_at,end_at\n"
             "203.0.113.9,40000,40999,100.64.0.7,2026-03-02T17:00-03:00,2026-03-02T18:00-03:00\n",
         }
@@ -77,7 +80,7 @@ class Player:
         names = {"secret": "secret.txt", "missing": "missing.txt", "old": "old.csv", "nat": "nat.csv"}
         for name, text in texts.items():
             (self.folder / names[name]).write_text(text, encoding="utf-8")
-        return names | {"folder": ".", "raddb": str(self.stack.freeradius.raddb)}
+        return names | {"yes": YES[self.language], "folder": ".", "raddb": str(self.stack.freeradius.raddb)}
 
     def _learn(self) -> None:
         """The serials and PINs that were generated, in the order of the batches; the day calls them {1}, {2} …"""
@@ -107,7 +110,7 @@ class Player:
         if use.pin:
             assert accept.is_reject
             return
-        assert accept.is_accept, accept
+        assert accept.is_accept, (use, accept)
         session = self.radius.session(
             serial,
             accept,
@@ -181,7 +184,7 @@ class Player:
             os._exit(status)
 
     def masked(self, text: str) -> str:
-        for path, name in ((str(self.folder), "FOLDER"), (self.words["raddb"], "RADDB")):
+        for path, name in ((str(self.folder), "FOLDER"), (str(self.stack.folder.parent), "STACK")):
             text = text.replace(path, name)
         for pattern, sign in MASKS:
             text = pattern.sub(lambda found, sign=sign: sign * len(found[0]), text)

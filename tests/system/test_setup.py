@@ -65,7 +65,7 @@ def test_from_a_running_freeradius_to_a_sold_card(machine, provider):
         f"\n{machine.release}: {1 + len(SELL)} commands, {time.monotonic() - began:.0f} s to an Accept; others: {served}"
     )
     assert (served.unanswered, served.wrong) == (0, 0)
-    assert machine.failed_units() == []
+    assert machine.failed_units() == [], [machine.journal(unit) for unit in machine.failed_units()]
 
 
 def test_a_card_logs_in_at_a_nas_that_the_provider_had_before(machine, provider):
