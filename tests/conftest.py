@@ -40,7 +40,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # Twice as much as a run of all tests needs.
 MEMORY_BYTES = 4 * 2**30
 SCHEMA = CHECKOUT / "sql" / "schema.sql"
-# tests/mutants runs thousands of times on a server that it has started: its folders and ports.
+# tests/mutants runs thousands of times on a server that it has started: its folders, ports and options.
 RUNNING_STACK = "PREPAID_TEST_STACK"
 
 
@@ -81,13 +81,15 @@ def installed():
 @pytest.fixture(scope="session")
 def _unstarted_stack(installed):
     if RUNNING_STACK in os.environ:
-        folder, data_folder, auth_port, acct_port = json.loads(os.environ[RUNNING_STACK])
+        folder, data_folder, auth_port, acct_port, options = json.loads(os.environ[RUNNING_STACK])
         stack = Stack(
             Path(folder),
             auth_port=auth_port,
             acct_port=acct_port,
             durability=QUICK,
             data_folder=Path(data_folder),
+            # A test that starts it again must not change what it measures.
+            mariadb_options=options,
             freeradius_options={"reject_delay": "0"},
             dies_with_parent=True,
         )

@@ -123,7 +123,7 @@ class Warm:
 
     def environment(self) -> dict[str, str]:
         """What makes the fixtures of conftest.py use this server."""
-        values = [str(self.folder), str(self.data_folder), *self.ports]
+        values = [str(self.folder), str(self.data_folder), *self.ports, self.options]
         return {"PREPAID_TEST_STACK": json.dumps(values)}
 
     def restore(self) -> None:
