@@ -16,6 +16,7 @@ from freeradius_module.sentence import Sentence
 from ..shell.command import cli
 from ..shell.office import Office
 from ..shell.text import _
+from ..store.rows import Row
 
 
 class Target(NamedTuple):
@@ -138,3 +139,12 @@ def _no_input() -> Iterator[None]:
         yield
     finally:
         sys.stdin = before
+
+
+def target_of_card(row: Row) -> Target:
+    words = _("Card {serial}").format(serial=row["serial"])
+    return Target(words, serial=row["serial"], partner=row.get("partner") or "", note=row.get("note") or "")
+
+
+def target_of_batch(number: int) -> Target:
+    return Target(_("Batch {batch}").format(batch=number), batch=number)

@@ -81,7 +81,7 @@ def enforce(office: Office, watch: bool, wait_seconds: int, as_json: bool) -> No
         sealer.end()
         enforcer.close()
     with office.reading() as cursor:
-        rows = store.session.still_on(cursor)
+        rows = store.disconnect.still_on(cursor)
     output.print_rows(rows, as_json, COLUMNS, LEAST_IMPORTANT)
     if any(row["action"] == "disconnect" for row in rows):
         raise errors.Refused(
@@ -111,7 +111,7 @@ def _waits_for_a_stop(office: Office) -> bool:
     with office.reading() as cursor:
         return any(
             row["outcome"] in ("sent", "ack", "nak")
-            for row in store.session.still_on(cursor)
+            for row in store.disconnect.still_on(cursor)
             if row["action"] == "disconnect"
         )
 

@@ -45,10 +45,10 @@ def disconnect(office: Office, serial: str, reason: str | None, wait_seconds: in
         if not found or found[0]["status"] == "deleted":
             raise errors.UnknownCard(serial=serial, hint="")
         card_id = found[0]["id"]
-        login_numbers = store.session.open_logins(cursor, card_id)
+        login_numbers = store.disconnect.open_logins(cursor, card_id)
         store.session.make_due(cursor, card_id, "disconnected")
         if login_numbers:
-            store.session.record_disconnect(cursor, card_id, reason)
+            store.disconnect.record_disconnect(cursor, card_id, reason)
         return found[0], login_numbers
 
     card, login_numbers = office.change(make_due)
@@ -81,13 +81,13 @@ def _disconnect(office: Office, card_id: int, login_numbers: list[int], wait_sec
     enforcer = Enforcer(office)
     try:
         with office.reading() as cursor:
-            due = store.session.due_of_card(cursor, card_id)
+            due = store.disconnect.due_of_card(cursor, card_id)
         enforcer.disconnect([row for row in due if row["acct_session_id"]])
         until = time.monotonic() + wait_seconds
         while True:
             enforcer.hear(0.2)
             with office.reading() as cursor:
-                rows = store.session.disconnect_results(cursor, card_id, login_numbers)
+                rows = store.disconnect.disconnect_results(cursor, card_id, login_numbers)
             is_over = all(row["is_off"] for row in rows) or time.monotonic() >= until
             if is_over and not enforcer.is_waiting:
                 return rows

@@ -75,8 +75,8 @@ class Enforcer:
         """Decide on the sessions that are due and send the requests.  Returns how many things there were to do."""
         done = 0
         with self._cursor() as cursor:
-            rows = store.session.due(cursor, WINDOW)
-            slow = store.session.slow_downs(cursor)
+            rows = store.disconnect.due(cursor, WINDOW)
+            slow = store.disconnect.slow_downs(cursor)
         to_disconnect = []
         for row in rows:
             match step(row):
@@ -113,7 +113,7 @@ class Enforcer:
             return sum(store.session.end_not_allowed(cursor, session) for session in found)
 
         def expire(cursor: DictCursor) -> int:
-            store.session.forget_ended_slow_downs(cursor)
+            store.disconnect.forget_ended_slow_downs(cursor)
             cards = store.session.expired_cards(cursor, EXPIRED_AT_ONCE)
             return store.session.expire(cursor, cards) if cards else 0
 
@@ -149,7 +149,7 @@ class Enforcer:
             return 0
         # Committed before a request is sent, because other enforcers must see a claim at once.
         ours = self.office.change(
-            lambda cursor: store.session.claim(cursor, action, [row for row, _request in chosen], CLAIM_SECONDS)
+            lambda cursor: store.disconnect.claim(cursor, action, [row for row, _request in chosen], CLAIM_SECONDS)
         )
         impossible = []
         for row, request in chosen:
@@ -269,7 +269,7 @@ class Enforcer:
 
 def _record_outcome(cursor: DictCursor, key: Key, attempt: Row, answer: Answer) -> None:
     action, card_id, login_number = key
-    store.session.record_outcome(
+    store.disconnect.record_outcome(
         cursor,
         {
             "card_id": card_id,
@@ -284,7 +284,7 @@ def _record_outcome(cursor: DictCursor, key: Key, attempt: Row, answer: Answer) 
         },
     )
     if action == "slow_down" and answer.outcome == "ack":
-        store.session.slow_down_is_done(cursor, card_id, login_number)
+        store.disconnect.slow_down_is_done(cursor, card_id, login_number)
 
 
 class Verdict(NamedTuple):

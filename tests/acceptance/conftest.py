@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.acceptance.doctoring import doctor, options  # noqa: F401
+
 
 @pytest.fixture
 def known_nas(shop, radius, wait_until):

@@ -278,7 +278,7 @@ def test_a_batch_is_delivered_returned_and_deleted(office, screen):
             assert office.show(card)["partner"] == partner
             await seen.press("escape", "1", "r")
             await answer(seen)  # Of the partner who has it.
-            await seen.sees("1 cards returned by")
+            await seen.sees("1 card returned by")
             assert office.show(card)["status"] == "created"
             await seen.press("escape", "2", "r")
             await answer(seen, partner=partner)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.cli.test_enforce import NOW, add_nas, open_session, sell
+from tests.cli.enforcing import add_nas, open_session, sell
+from tests.cli.test_enforce import NOW
 from tests.disconnect_server import DisconnectServer
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from admin.enforce.enforcer import Enforcer
 from admin.shell.office import Office
+from tests.contract.raddb_directory import raddb  # noqa: F401
 from tests.quiet_nas import QuietNas
 from tests.simulated_clock import SimulatedClock, server_follows
 
