@@ -1,7 +1,7 @@
 """The statements of the enforcer: which sessions should be off, the attempts to disconnect them, and what became of them."""
 
 from .rows import Cursor, Parameters, Row
-from .session import SILENT_SECONDS, IS_DUE
+from .session import IS_DUE, SILENT_SECONDS
 
 # What the enforcer needs to decide and to send a request: the session, its NAS, and the last attempt of the action.
 _CANDIDATE_COLUMNS = f"""
