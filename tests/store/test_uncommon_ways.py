@@ -179,6 +179,44 @@ def test_what_an_engine_forgets_changes_nothing(shop, engine, monkeypatch):
     assert [len(shop.sessions(card)) for card in cards] == [1, 1, 1]
 
 
+def test_new_sessions_of_one_card_in_one_group_are_two(shop, engine):
+    """Without Class: a NAS that does not return it.  A new session of another card is between them."""
+    card, other = shop.sell(2, credit_seconds=600, max_sessions=3)
+    packets = [
+        report(one, "Interim-Update", 60, session_id=session_id, device=device)
+        for one, session_id, device in ((card, "a", PHONE), (other, "x", PHONE), (card, "b", LAPTOP))
+    ]
+    assert charge(engine, *packets) == [None, None, None]
+    assert [session["acct_session_id"] for session in shop.sessions(card)] == ["a", "b"]
+    assert (shop.used(card)[0], shop.used(other)[0]) == (120, 60)
+
+
+def renamed(packet, name):
+    """The packet with another User-Name: with EAP it is what the customer typed outside the tunnel."""
+    return [(attribute, name if attribute == "User-Name" else value) for attribute, value in packet]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_under_an_outer_identity_the_class_says_which_login_it_was(shop, engine, first):
+    """Two logins of one card wait for their first reports, which come in any order and name no device."""
+    (card,) = shop.sell(1, credit_seconds=600, max_sessions=2)
+    classes = {number: class_of(log_in(engine, card, device)) for number, device in ((1, PHONE), (2, LAPTOP))}
+    packet = report(card, "Interim-Update", 60, classes[first], device=None)
+    assert charge(engine, renamed(packet, "anonymous")) == [None]
+    used = {session["login_number"]: session["used_seconds"] for session in shop.sessions(card)}
+    assert used == {1: 0, 2: 0} | {first: 60}
+
+
+@pytest.mark.parametrize(("fits", "charged"), [(True, "of the Class"), (False, "of the name")])
+def test_a_class_decides_against_the_name_of_another_card_only_if_it_fits(shop, engine, fits, charged):
+    card, other = shop.sell(2, credit_seconds=600)
+    classes = class_of(log_in(engine, card))
+    log_in(engine, other, LAPTOP)
+    packet = report(card, "Interim-Update", 60, classes, device=PHONE if fits else LAPTOP)
+    assert charge(engine, renamed(packet, other.serial)) == [None]
+    assert (shop.used(card)[0], shop.used(other)[0]) == ((60, 0) if charged == "of the Class" else (0, 60))
+
+
 @pytest.mark.parametrize("user_name", ["serial", "anonymous"])
 def test_a_class_of_a_card_that_this_database_does_not_have_is_never_charged(shop, engine, database, user_name):
     """The database was restored from before the card was made; with EAP, User-Name may be anything."""
