@@ -74,7 +74,7 @@ COLUMNS = (
     format fields sealed sha256
     accepted account acct_session_id action amount_cents attempts
     binds_device blocked blocks cards chain_row check checks closes commission_cents contact count created credit_limit_cents
-    database day
+    database day month
     delegated_prefix delivered delivery_note detail document down_octets due_at due_cause end_cause ended_at
     ends_at error_cause exhausted expired fault faults fingerprint first_serial first_used framed_ipv4
     framed_ipv6 from_status fup_left_octets hash heard_at in_stock in_use is_due is_off is_stale key last_at

@@ -149,6 +149,7 @@ def sales(office: Office, /, **asked: Any) -> None:
     \b
     Example:
         prepaid report sales --from 2026-03-01 --to 2026-03-31 --by day
+        prepaid report sales --from 2026-01-01 --by month --by partner
         prepaid report sales --by partner --format csv --output sales.csv
     """
     make(office, "sales", **asked)
@@ -212,7 +213,7 @@ def make(
             wanted = _wanted(cursor, partner_name, product_name)
             document = find_partner(cursor, partner_name)["document"] if partner_name and name == "statement" else None
             found = {
-                one: _read(cursor, one, wanted, period, by or data.KEYS)
+                one: _read(cursor, one, wanted, period, by or data.USUAL_KEYS)
                 for one in (REPORTS if form == "html" and name != "statement" else [name])
             }
         if as_json:

@@ -20,7 +20,9 @@ SALES = ("cards", "sold_cents", "commission_cents")
 USAGE = ("sessions", "used_seconds", "used_down_octets", "used_up_octets")
 SETTLEMENT = ("delivered", "returned", "in_stock", "first_used", "sold_cents", "commission_cents", "owed_cents")
 STATEMENT = ("sold_cents", "commission_cents", "paid_cents", "balance_cents")
-KEYS = ("day", "product", "partner")
+KEYS = ("month", "day", "product", "partner")
+# Where nobody says what a row is for.
+USUAL_KEYS = KEYS[1:]
 _FIRST_HOUR = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -176,6 +178,14 @@ def day_of(hour: int, place: tzinfo) -> date:
     return (_FIRST_HOUR + timedelta(hours=hour)).astimezone(place).date()
 
 
+def month_of(day: date) -> str:
+    """
+    >>> month_of(date(2026, 3, 2))
+    '2026-03'
+    """
+    return f"{day:%Y-%m}"
+
+
 def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> list[Row]:
     """The sums of rows with the same keys, one row for each combination, in the order of the keys.
 
@@ -195,7 +205,7 @@ def summed(rows: Iterable[Row], keys: Iterable[str], values: Iterable[str]) -> l
 def _grouped(name: str, rows: Iterable[Row], by: Iterable[str], values: tuple[str, ...]) -> Report:
     keys = tuple(key for key in KEYS if key in by)
     place = clock.zone()
-    dated = ({**row, "day": day_of(row["hour"], place)} for row in rows)
+    dated = ({**row, "day": (day := day_of(row["hour"], place)), "month": month_of(day)} for row in rows)
     return _report(name, summed(dated, keys, values), keys, values)
 
 

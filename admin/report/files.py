@@ -200,7 +200,7 @@ def _cell(name: str, value: Any) -> Any:
 
 
 def _kind(name: str) -> str:
-    if name in ("product", "partner", "what"):
+    if name in ("month", "product", "partner", "what"):
         return "text"
     if name == "number":
         return "identifier"

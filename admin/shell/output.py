@@ -334,6 +334,9 @@ def formatted(name: str, value: Any) -> str:
     match name.rpartition("_")[2], value:
         case "seconds", int() | float() | Decimal():
             return duration(int(value))
+        case "month", str() if lang == "pt_BR":
+            year, _dash, month = value.partition("-")
+            return f"{month}/{year}"
         case "days", int():
             return _unit(value, "day")
         case "octets", int() | Decimal():

@@ -189,6 +189,22 @@ def test_the_currency_of_the_option_file_is_in_every_format(office, trade, tmp_p
     assert openpyxl.load_workbook(tmp_path / "settlement.xlsx").active["F2"].number_format == '"US$" #,##0.00'
 
 
+def test_sales_by_month(office, trade, tmp_path):
+    rows = office.json("report", "sales", *MONTHS, "--by", "month")
+    days = office.json("report", "sales", *MONTHS, "--by", "day")
+    months = sorted({row["day"][:7] for row in days})
+    assert [row["month"] for row in rows] == months
+    for row in rows:
+        in_it = [day for day in days if day["day"].startswith(row["month"])]
+        for name in ("cards", "sold_cents", "commission_cents"):
+            assert row[name] == sum(day[name] for day in in_it)
+    shown = office.must("--lang", "pt_BR", "report", "sales", *MONTHS, "--by", "month", "--format", "csv").stdout
+    assert shown.splitlines()[1].startswith(months[0])
+    path = tmp_path / "months.xlsx"
+    office.must("report", "sales", *MONTHS, "--by", "month", "--by", "partner", "--format", "xlsx", "--output", path)
+    assert openpyxl.load_workbook(path).active["A2"].value == months[0]
+
+
 def test_a_terminal_and_a_pipe(office, trade):
     lines = office.must("report", "sales", *MONTHS, "--by", "day").stdout.splitlines()
     assert lines[0].split("\t") == [str(TODAY - timedelta(days=40)), "1", "999", "0"]
