@@ -209,10 +209,11 @@ def test_under_an_outer_identity_the_class_says_which_login_it_was(shop, engine,
 
 @pytest.mark.parametrize(("fits", "charged"), [(True, "of the Class"), (False, "of the name")])
 def test_a_class_decides_against_the_name_of_another_card_only_if_it_fits(shop, engine, fits, charged):
-    card, other = shop.sell(2, credit_seconds=600)
+    card, other = shop.sell(2, credit_seconds=600, max_sessions=2)
+    log_in(engine, card, LAPTOP)
     classes = class_of(log_in(engine, card))
     log_in(engine, other, LAPTOP)
-    packet = report(card, "Interim-Update", 60, classes, device=PHONE if fits else LAPTOP)
+    packet = report(card, "Interim-Update", 60, classes, device=PHONE if fits else "02-00-00-00-00-03")
     assert charge(engine, renamed(packet, other.serial)) == [None]
     assert (shop.used(card)[0], shop.used(other)[0]) == ((60, 0) if charged == "of the Class" else (0, 60))
 
