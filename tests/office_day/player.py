@@ -37,9 +37,8 @@ MASKS = (
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b"), "h"),
     (re.compile(r"0x[0-9a-f]+"), "h"),
     (re.compile(r"(?<=within )\d+(?= ms)|\d+(?= MB left)"), "n"),
-    # The time that is left since the first login of the day.
-    (re.compile(r"\b29 (?:days|dias) 2[23] h\b"), "t"),
 )
+LEFT = re.compile(r"\b(?:30|29) (days|dias)(?: 2[23] h)?(?=\.)")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 
 
@@ -186,6 +185,8 @@ class Player:
     def masked(self, text: str) -> str:
         for path, name in ((str(self.folder), "FOLDER"), (str(self.stack.folder.parent), "STACK")):
             text = text.replace(path, name)
+        # The time that is left since the first login of the day; it ends its line.
+        text = LEFT.sub(r"30 \1", text)
         for pattern, sign in MASKS:
             text = pattern.sub(lambda found, sign=sign: sign * len(found[0]), text)
         return text
