@@ -6,7 +6,7 @@ time-outs, so each of them may run at another worker.
 
 from xdist.scheduler import LoadFileScheduling
 
-ALONE = ("tests/acceptance/test_broken_logins.py",)
+ALONE = ("tests/acceptance/test_broken_logins.py", "tests/office_day/test_day.py")
 # What takes longest, by the beginning of its path; the rest follows in the order in which pytest collects it.
 FIRST = (*ALONE, "tests/acceptance/test_stack.py", "tests/acceptance/", "tests/cluster/", "tests/interleaving/")
 
