@@ -1,29 +1,55 @@
 """UDP ports on the loopback address: find free ones, and check whether one is taken."""
 
 import contextlib
+import functools
+import itertools
 import random
 import socket
 
 # Below those that the system gives to programs that ask for any port: such a program must not get one of these between
 # the moment at which it is found and the moment at which a server binds it.
-FIRST, LAST = 22_000, 32_000
-TRIES = 1_000
-# Not seeded: several runs of tests must not choose the same ports.
-_chance = random.SystemRandom()
+FIRST, BLOCK_PORTS, BLOCKS = 22_000, 100, 100
+
+
+class _Block:
+    """Ports of this process alone: no other run of tests on this machine, in a root of another Debian neither, finds them free.
+
+    The name of a socket without a file is known in all roots that share the network, and is free again when the process ends.
+    """
+
+    def __init__(self) -> None:
+        # Not seeded: two runs shall rarely try the same block.
+        for number in random.SystemRandom().sample(range(BLOCKS), BLOCKS):
+            self._held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                self._held.bind(f"\0prepaid-cards-test-ports-{number}")
+            except OSError:
+                self._held.close()
+                continue
+            first = FIRST + number * BLOCK_PORTS
+            # In turn: a server that is being stopped may have its port for a moment longer.
+            self.ports = itertools.cycle(range(first, first + BLOCK_PORTS))
+            return
+        raise OSError(f"all {BLOCKS} blocks of ports are in use by other runs of tests")
+
+
+@functools.cache
+def _block() -> _Block:
+    return _Block()
 
 
 def free_ports(count: int) -> list[int]:
     """Free ports.  They differ, because all are held until the last one is found."""
     with contextlib.ExitStack() as held:
-        sockets = []
-        for _ in range(TRIES):
-            if len(sockets) == count:
-                return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        for port in itertools.islice(_block().ports, BLOCK_PORTS):
             probe = held.enter_context(_udp_socket())
             with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", _chance.randrange(FIRST, LAST)))
-                sockets.append(probe)
-    raise OSError(f"there are no {count} free ports between {FIRST} and {LAST} on 127.0.0.1")
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise OSError(f"there are no {count} free ports among this process' {BLOCK_PORTS} on 127.0.0.1")
 
 
 def is_taken(port: int) -> bool:
