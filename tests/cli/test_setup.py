@@ -52,6 +52,21 @@ def test_everything_is_installed_with_its_owners_and_modes(machine):
     assert machine.log().count("restart freeradius.service") == 1
 
 
+def test_beside_an_engine_freeradius_reads_neither_key_nor_password(machine):
+    machine.must_set_up("--engine", "yes")
+    assert {path.name: mode_and_owner(path) for path in machine.etc.iterdir() if path.suffix == ".cnf"} == {
+        "prepaid.cnf": (0o644, "0", "root"),
+        "admin.cnf": (0o600, "0", "root"),
+        "radius.cnf": (0o640, "0", "prepaid-engine"),
+        "charge.cnf": (0o640, "0", "prepaid-charge"),
+        "enforce.cnf": (0o640, "0", "prepaid-enforce"),
+        "archive.cnf": (0o640, "0", "prepaid-archive"),
+    }
+    assert mode_and_owner(machine.etc / "key") == (0o640, "0", "prepaid-key")
+    assert "freerad" not in grp.getgrnam("prepaid-key").gr_mem
+    assert (machine.state / "active.prepaid-engine.service").exists()
+
+
 def test_a_second_run_changes_nothing(machine):
     machine.must_set_up()
     before, server = Saved(machine.folder).states, machine.server()
