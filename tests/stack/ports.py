@@ -1,4 +1,4 @@
-"""UDP ports on the loopback address: find free ones, and check whether one is taken."""
+"""Ports on the loopback address: find free ones, and check whether one is taken."""
 
 import contextlib
 import functools
@@ -9,6 +9,7 @@ import socket
 # Below those that the system gives to programs that ask for any port: such a program must not get one of these between
 # the moment at which it is found and the moment at which a server binds it.
 FIRST, BLOCK_PORTS, BLOCKS = 22_000, 100, 100
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 
 
 class _Block:
@@ -43,9 +44,11 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as held:
         ports: list[int] = []
         for port in itertools.islice(_block().ports, BLOCK_PORTS):
-            probe = held.enter_context(_udp_socket())
+            # Both kinds: a server of TLS cannot have a port whose last connections ended a moment ago.
+            probes = [held.enter_context(socket.socket(socket.AF_INET, kind)) for kind in KINDS]
             with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
+                for probe in probes:
+                    probe.bind(("127.0.0.1", port))
                 ports.append(port)
             if len(ports) == count:
                 return ports
