@@ -185,6 +185,9 @@ class Player:
     def masked(self, text: str) -> str:
         for path, name in ((str(self.folder), "FOLDER"), (str(self.stack.folder.parent), "STACK")):
             text = text.replace(path, name)
+        # Of digits alone, it looks like any other number.
+        fingerprint = keyring.load(self.stack.key_file).fingerprint(1)
+        text = text.replace(fingerprint, "h" * len(fingerprint))
         # The time that is left since the first login of the day; it ends its line.
         text = LEFT.sub(r"30 \1", text)
         for pattern, sign in MASKS:
