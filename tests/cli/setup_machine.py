@@ -17,7 +17,7 @@ from admin.setup.saved import Saved
 from tests.office import Office
 from tests.stack.freeradius import _copy_tree
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other accounts")
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other accounts")
 
 
 DEBIAN = Path("/etc/freeradius/3.0")

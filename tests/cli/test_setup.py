@@ -10,8 +10,10 @@ import pytest
 
 from admin.setup import command, units
 from admin.setup.saved import Saved
-from tests.cli.setup_machine import DATABASE, mode_and_owner
+from tests.cli.setup_machine import DATABASE, mode_and_owner, only_root
 from tests.database import Database
+
+pytestmark = only_root
 
 # --- What it does -----------------------------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 import pytest
 
 from admin.setup import remove as removal
-from tests.cli.setup_machine import DATABASE
+from tests.cli.setup_machine import DATABASE, only_root
 from tests.cli.test_setup_undone import fail_after
+
+pytestmark = only_root
 
 
 @pytest.mark.parametrize("way", ["own", "into"])

@@ -9,8 +9,10 @@ import pytest
 
 from admin.setup import accounts, catalogue, command, database, freeradius, option_files, units
 from admin.setup.steps import Step
-from tests.cli.setup_machine import DATABASE, SYSTEMCTL
+from tests.cli.setup_machine import DATABASE, SYSTEMCTL, only_root
 from tests.database import Database
+
+pytestmark = only_root
 
 STEPS = [
     pytest.param(option_files.Folder, 1, id="folder"),
